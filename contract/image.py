@@ -1,0 +1,139 @@
+"""The image contract: one pure function from the bytes of an upload to what the network sees.
+
+Serving calls it on each upload, training builds its arrays with it; there is no second copy. A change of what it
+returns for any file is a change of the contract: raise ``IMAGE_CONTRACT``, and retrain or re-evaluate every model.
+
+The rules, in order:
+
+1. Format and size are read from the header, and refused there, before anything is decoded.
+2. A JPEG is decoded straight to grey (its luma channel), at the smallest DCT scale that leaves both sides at least
+   twice ``SIDE``.
+3. Other colours become grey as ITU-R 601-2 luma. What is transparent lies on black. Sixteen-bit grey is scaled to
+   eight by its full range, or by the 12-bit range if no sample is over 4095 (detectors that store 12 bits unshifted).
+4. The picture is turned upright as its EXIF orientation says.
+5. It is squashed to ``SIDE`` x ``SIDE``, whatever its aspect ratio, with Pillow's antialiased bilinear filter.
+"""
+
+import io
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from contract.errors import AspectRatio, ImageRefused, ImageTooSmall, TooManyPixels, TruncatedImage, UnsupportedFormat
+from contract.header import Header, read_header
+
+IMAGE_CONTRACT = 1
+SIDE = 200
+# Of Pillow's antialiased filters, the one whose result differs least between a full-size file and its 224 x 224 copy
+# (docs/decisions/0002-resampling-filter.md).
+FILTER = Image.Resampling.BILINEAR
+
+MAX_PIXELS = 50_000_000
+MIN_SIDE = 32
+MAX_ASPECT = 4.0
+
+_ORIENTATION_TAG = 0x0112
+# How to undo each EXIF orientation (CIPA DC-008, tag 274); 1 is upright.
+_UPRIGHT = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+
+
+def to_pixels(data: bytes, *, max_pixels: int = MAX_PIXELS) -> NDArray[np.uint8]:
+    """Decode one JPEG or PNG into what the network sees. Pure: the same bytes give the same pixels in any process.
+
+    Args:
+        data: the whole file.
+        max_pixels: most pixels (width x height) that are decoded.
+
+    Returns:
+        uint8, shape (200, 200, 1), grey, 0 = black, 255 = white.
+
+    Raises:
+        ImageRefused: one of its kinds in ``contract.errors``, saying what is wrong with the file.
+    """
+    header = read_header(data)
+    _check_size(header, max_pixels)
+    try:
+        grey = _upright(*_decode(data, header))
+    except (ImageRefused, MemoryError):
+        raise
+    except (
+        Exception
+    ) as error:  # a decoder given hostile bytes raises nearly anything: all of it means "does not decode"
+        raise TruncatedImage("the file ends before the picture does, or is damaged") from error
+    return squash(grey)
+
+
+def squash(grey: Image.Image) -> NDArray[np.uint8]:
+    """The last step of the contract, for every source of images.
+
+    Args:
+        grey: an upright picture of mode "L".
+
+    Returns:
+        uint8, shape (200, 200, 1).
+    """
+    return np.asarray(grey.resize((SIDE, SIDE), FILTER))[..., np.newaxis]
+
+
+def _check_size(header: Header, max_pixels: int) -> None:
+    short, long = sorted((header.width, header.height))
+    if short * long > max_pixels:
+        raise TooManyPixels(f"{header.width} x {header.height} pixels; at most {max_pixels} in all are read")
+    if short < MIN_SIDE:
+        raise ImageTooSmall(f"{header.width} x {header.height} pixels; each side must have at least {MIN_SIDE}")
+    if long > MAX_ASPECT * short:
+        raise AspectRatio(
+            f"{header.width} x {header.height} pixels; one side may be at most {MAX_ASPECT:g} times the other"
+        )
+
+
+def _decode(data: bytes, header: Header) -> tuple[Image.Image, int]:
+    """The grey picture as stored, and its EXIF orientation."""
+    with Image.open(io.BytesIO(data), formats=(header.format,)) as image:
+        if image.format != header.format:  # Pillow's JPEG reader also takes MPO
+            raise UnsupportedFormat("a file of several pictures (MPO) is not read: send the one that is meant")
+        if image.size != (header.width, header.height):
+            raise TruncatedImage("the file states two different sizes")
+        orientation = _orientation(image)
+        image.draft("L", (2 * SIDE, 2 * SIDE))
+        return _grey(image), orientation
+
+
+def _orientation(image: Image.Image) -> int:
+    try:
+        return int(image.getexif().get(_ORIENTATION_TAG, 1))
+    except Exception:  # broken metadata says nothing of the picture; it is read as upright
+        return 1
+
+
+def _upright(grey: Image.Image, orientation: int) -> Image.Image:
+    turn = _UPRIGHT.get(orientation)
+    return grey if turn is None else grey.transpose(turn)
+
+
+def _grey(image: Image.Image) -> Image.Image:
+    if image.mode == "L" and "transparency" not in image.info:
+        image.load()
+        return image
+    if image.mode.startswith("I"):
+        return _from_16_bit(image)
+    if image.has_transparency_data:
+        opaque = image.convert("RGBA")
+        black = Image.new("RGBA", opaque.size, "black")
+        return Image.alpha_composite(black, opaque).convert("L")
+    return image.convert("RGB").convert("L") if image.mode == "P" else image.convert("L")
+
+
+def _from_16_bit(image: Image.Image) -> Image.Image:
+    samples = np.asarray(image).astype(np.uint32)
+    full = 4095 if samples.max() <= 4095 else 65535
+    return Image.fromarray(((samples * 255 + full // 2) // full).astype(np.uint8))

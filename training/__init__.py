@@ -1,0 +1,1 @@
+"""From a folder of chest radiographs to a model bundle: train, evaluate, export."""

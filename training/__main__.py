@@ -1,0 +1,93 @@
+"""``python -m training``: the command line of training. Progress on stderr, results on stdout."""
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from training.config import TrainingConfig
+from training.errors import TrainingError, WrongUse
+
+DONE, FAILED, WRONG_USE = 0, 1, 2
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command. Returns its exit code: 0 done, 1 failed, 2 wrong use (argparse exits with it by itself)."""
+    parser = _parser()
+    arguments = parser.parse_args(argv)
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # before TensorFlow is imported: its start-up chatter
+    try:
+        from training import commands
+
+        return commands.run(arguments)
+    except ModuleNotFoundError as error:
+        print(f"training: {error.name} is not installed; pip install 'xray-inference[training]'", file=sys.stderr)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        parser.error(f"--{str(first['loc'][0]).replace('_', '-')}: {first['msg']}")
+    except WrongUse as error:
+        parser.error(str(error))
+    except TrainingError as error:
+        print(f"training: {error}", file=sys.stderr)
+    except KeyboardInterrupt:
+        print("training: interrupted; finished epochs are saved, go on with: train --resume RUN", file=sys.stderr)
+    return FAILED
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="xray-training", description="Train, evaluate and export networks on chest radiographs."
+    )
+    commands = parser.add_subparsers(dest="command", required=True)
+    _add_train(commands.add_parser("train", help="train a network on a data folder", description=_TRAIN))
+    evaluate = commands.add_parser("evaluate", help="measure a run or a bundle", description=_EVALUATE)
+    evaluate.add_argument("model", type=Path, help="a run's folder, or a bundle's")
+    export = commands.add_parser("export", help="make a bundle of a run", description=_EXPORT)
+    export.add_argument("run", type=Path, help="a run's folder")
+    export.add_argument("bundle", type=Path, help="the bundle to write: models/NAME/VERSION")
+    for command in (evaluate, export):
+        _add_common(command)
+    return parser
+
+
+_TRAIN = "Train a network. Interrupted, it goes on from the last finished epoch with --resume."
+_EVALUATE = (
+    "A run is measured on the patients it held out; the threshold is chosen on its validation patients. A bundle is "
+    "measured on every image of the data folder, at its own threshold."
+)
+_EXPORT = (
+    "Export a run to ONNX, prove that the graph is the network, measure it on held-out patients, write the bundle."
+)
+
+
+def _add_train(parser: argparse.ArgumentParser) -> None:
+    target = parser.add_mutually_exclusive_group(required=True)
+    target.add_argument("--out", type=Path, metavar="RUN", help="folder of the new run")
+    target.add_argument("--resume", type=Path, metavar="RUN", help="folder of the run to go on with")
+    _add_common(parser)
+    options = parser.add_argument_group("configuration, saved with the run")
+    for name, field in TrainingConfig.model_fields.items():
+        options.add_argument(
+            f"--{name.replace('_', '-')}", metavar="VALUE", help=f"{field.description} Default: {field.default}."
+        )
+
+
+def _add_common(parser: argparse.ArgumentParser) -> None:
+    data = os.environ.get("XRAY_DATA")
+    parser.add_argument(
+        "--data",
+        type=Path,
+        default=Path(data) if data else None,
+        help="folder with NORMAL/ and PNEUMONIA/, or train/ val/ test/ of these. Default: XRAY_DATA, else the run's own.",
+    )
+    parser.add_argument(
+        "--cache", type=Path, default=Path(".cache/pixels"), help="folder for decoded images. Default: %(default)s."
+    )
+    parser.add_argument("--json", action="store_true", help="print the result as JSON")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

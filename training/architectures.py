@@ -1,0 +1,80 @@
+"""The networks. Adding one is adding one function, and its name to the table.
+
+Each takes (200, 200, 3) in 0..1 and gives the probability of PNEUMONIA. ``build`` puts the input normalisation in
+front of it, so a model takes the pixels of the image contract and nobody divides by 255 twice, or never.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import keras
+from keras import layers
+
+from contract.image import SIDE
+
+Tensor = Any  # a symbolic Keras tensor; Keras ships no types for it
+
+# The layers of ``_head`` that training.heatmap looks for.
+MAPS, HIDDEN, PROBABILITY = "maps", "hidden", "probability"
+
+
+def baseline(image: Tensor) -> Tensor:
+    """One convolution, one pooling."""
+    return _head(_pool(_conv(image, 32)))
+
+
+def deep(image: Tensor) -> Tensor:
+    """Five convolutions, each followed by pooling."""
+    maps = image
+    for filters in (32, 64, 128, 256, 128):
+        maps = _pool(_conv(maps, filters))
+    return _head(maps)
+
+
+def deep_stacked(image: Tensor) -> Tensor:
+    """The other reading of ``deep``'s source: four convolutions between the first pooling and one last."""
+    maps = _pool(_conv(image, 32))
+    for filters in (64, 128, 256, 128):
+        maps = _conv(maps, filters)
+    return _head(_pool(maps))
+
+
+ARCHITECTURES: dict[str, Callable[[Tensor], Tensor]] = {
+    "baseline": baseline,
+    "deep": deep,
+    "deep-stacked": deep_stacked,
+}
+
+NORMALISATIONS: dict[str, Callable[[Tensor], Tensor]] = {
+    # The one that is served.
+    "rescale": lambda image: layers.Rescaling(1 / 255, name="rescale")(image),
+    # keras.utils.normalize(X, axis=1) on a batch: each column of each channel to unit length. For experiments only.
+    "l2": lambda image: layers.UnitNormalization(axis=1, name="l2")(layers.Rescaling(1.0)(image)),
+    "none": lambda image: layers.Rescaling(1.0, name="none")(image),
+}
+
+
+def build(architecture: str, normalisation: str) -> keras.Model:
+    """A fresh network.
+
+    Returns:
+        input ``image`` uint8 (n, 200, 200, 1), output ``probability`` float32 (n, 1) in 0..1, of PNEUMONIA.
+    """
+    image = keras.Input((SIDE, SIDE, 1), dtype="uint8", name="image")
+    grey = NORMALISATIONS[normalisation](image)
+    colour = layers.Concatenate(name="three_channels")([grey, grey, grey])
+    return keras.Model(image, ARCHITECTURES[architecture](colour), name=architecture.replace("-", "_"))
+
+
+def _conv(maps: Tensor, filters: int) -> Tensor:
+    return layers.Conv2D(filters, 3, padding="same", activation="relu", kernel_initializer="he_uniform")(maps)
+
+
+def _pool(maps: Tensor) -> Tensor:
+    return layers.MaxPooling2D(2)(maps)
+
+
+def _head(maps: Tensor) -> Tensor:
+    maps = layers.Identity(name=MAPS)(maps)
+    hidden = layers.Dense(128, activation="relu", kernel_initializer="he_uniform", name=HIDDEN)(layers.Flatten()(maps))
+    return layers.Dense(1, activation="sigmoid", name=PROBABILITY)(hidden)

@@ -1,0 +1,64 @@
+"""A run becomes a bundle: graph, proof, figures of the graph itself, card, manifest."""
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+from contract.bundle import CARD, GRAPH, Calibration, Manifest, Provenance, sha256, write_bundle
+from contract.image import IMAGE_CONTRACT
+from training import heatmap
+from training.assess import Assessment, assess, graph_predict
+from training.card import write_card
+from training.dataset import Dataset
+from training.errors import ExportError
+from training.export import PROVED_BATCHES, export_graph, prove
+from training.run import Run
+
+
+def export_run(run: Run, data: Dataset, folder: Path) -> tuple[Manifest, Assessment]:
+    """Write the bundle of a run's best epoch. Returns its manifest and what was measured of the graph.
+
+    Args:
+        run: a run with at least one finished epoch.
+        data: the images that the run's split names.
+        folder: models/NAME/VERSION; name and version are read off it.
+
+    Raises:
+        ExportError: the network is not one that is served, or the graph is not the network.
+    """
+    if run.config.normalisation != "rescale":
+        raise ExportError(
+            f"{run.folder}: normalisation {run.config.normalisation} is for experiments; only rescale is served"
+        )
+    model = run.best_model()
+    graph = export_graph(model)
+    difference = prove(graph, model, data.rows(run.split.validation).pixels[: max(PROVED_BATCHES)])
+    assessment = assess(graph_predict(graph), data, run.split)
+    provenance = _provenance(run, model.count_params())
+    card = write_card(folder.parent.name, folder.name, run, assessment, provenance)
+    contents = {GRAPH: graph, CARD: card.encode()}
+    manifest = Manifest(
+        name=folder.parent.name,
+        version=folder.name,
+        image_contract=IMAGE_CONTRACT,
+        files={name: sha256(content) for name, content in contents.items()},
+        default_operating_point="balanced",
+        operating_points={"balanced": assessment.operating_point},
+        calibration=Calibration(),
+        heatmap_method=heatmap.METHOD,
+        results={**assessment.model_dump(exclude={"operating_point"}), "keras_onnx_difference": difference},
+        provenance=provenance,
+        created_at=datetime.now(UTC).replace(microsecond=0),
+    )
+    write_bundle(folder, manifest, contents)
+    return manifest, assessment
+
+
+def _provenance(run: Run, parameters: int) -> Provenance:
+    return Provenance(
+        git_revision=run.environment.git_revision,
+        packages=run.environment.packages,
+        data_fingerprint=run.data.fingerprint,
+        seed=run.config.seed,
+        parameters=parameters,
+        configuration=run.config.model_dump(),
+    )

@@ -1,0 +1,140 @@
+"""What each command of ``python -m training`` does."""
+
+import argparse
+import signal
+from pathlib import Path
+
+from pydantic import BaseModel
+from rich.console import Console
+from rich.table import Table
+
+from contract.bundle import MANIFEST, BundleError, read_bundle
+from training.architectures import ARCHITECTURES, NORMALISATIONS
+from training.assess import assess, assess_bundle, keras_predict
+from training.bundle import export_run
+from training.card import interval
+from training.config import TrainingConfig
+from training.curves import draw_curves
+from training.dataset import Dataset, load_dataset
+from training.errors import TrainingError, WrongUse
+from training.evaluate import Results
+from training.fit import fit
+from training.progress import EpochBar, share_bar
+from training.run import DataRecord, Run
+from training.split import split_dataset
+
+_SKIPPED_SHOWN = 20
+_progress = Console(stderr=True)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Run the command that was parsed. Returns 0.
+
+    Raises:
+        TrainingError: it failed.
+        WrongUse: it was called wrongly.
+    """
+    signal.signal(
+        signal.SIGTERM, signal.default_int_handler
+    )  # a stopped container ends as Ctrl-C does: epochs are kept
+    try:
+        {"train": train, "evaluate": evaluate, "export": export}[arguments.command](arguments)
+    except BundleError as error:
+        raise TrainingError(str(error)) from None
+    return 0
+
+
+def train(arguments: argparse.Namespace) -> None:
+    """Train a new run, or go on with one; measure it; save and print what was measured."""
+    run, data = _resumed(arguments) if arguments.resume else _begun(arguments)
+    with EpochBar(_progress, run.config.epochs, len(run.history)) as bar:
+        history = fit(run, data, [bar])
+    draw_curves(history, run.folder / "curves.png")
+    assessment = assess(keras_predict(run.best_model()), data, run.split)
+    (run.folder / "evaluation.json").write_text(assessment.model_dump_json(indent=2) + "\n")
+    _print(assessment, [assessment.test, assessment.validation], arguments.json)
+
+
+def evaluate(arguments: argparse.Namespace) -> None:
+    """Measure a run or a bundle and print it."""
+    if (arguments.model / MANIFEST).exists():
+        bundle = read_bundle(arguments.model)
+        folder = _data_folder(arguments, None)
+        results = assess_bundle(bundle, _load(folder, arguments), folder.resolve().name)
+        return _print(results, [results], arguments.json)
+    run, data = _run_and_data(arguments.model, arguments)
+    assessment = assess(keras_predict(run.best_model()), data, run.split)
+    return _print(assessment, [assessment.test, assessment.validation], arguments.json)
+
+
+def export(arguments: argparse.Namespace) -> None:
+    """Write the bundle of a run and print its manifest, or what was measured."""
+    run, data = _run_and_data(arguments.run, arguments)
+    with _progress.status("exporting, proving and measuring the graph"):
+        manifest, assessment = export_run(run, data, arguments.bundle)
+    _print(manifest, [assessment.test, assessment.validation], arguments.json)
+
+
+def _begun(arguments: argparse.Namespace) -> tuple[Run, Dataset]:
+    config = TrainingConfig.model_validate(_given(arguments))
+    for option, value, known in (
+        ("architecture", config.architecture, ARCHITECTURES),
+        ("normalisation", config.normalisation, NORMALISATIONS),
+    ):
+        if value not in known:
+            raise WrongUse(f"--{option} {value}: known are {', '.join(known)}")
+    folder = _data_folder(arguments, None)
+    data = _load(folder, arguments)
+    split = split_dataset(data, config.split, folds=config.folds, seed=config.seed)
+    return Run.create(arguments.out, config, split, DataRecord.of(folder, data)), data
+
+
+def _resumed(arguments: argparse.Namespace) -> tuple[Run, Dataset]:
+    if given := _given(arguments):
+        raise WrongUse(f"--{next(iter(given))}: a resumed run keeps the configuration it began with")
+    return _run_and_data(arguments.resume, arguments)
+
+
+def _given(arguments: argparse.Namespace) -> dict[str, str]:
+    return {name: value for name in TrainingConfig.model_fields if (value := getattr(arguments, name)) is not None}
+
+
+def _run_and_data(folder: Path, arguments: argparse.Namespace) -> tuple[Run, Dataset]:
+    run = Run(folder)
+    data = _load(_data_folder(arguments, run.data.folder), arguments)
+    if data.fingerprint != run.data.fingerprint:
+        raise TrainingError(f"{folder}: the data folder does not hold the images this run began with")
+    return run, data
+
+
+def _data_folder(arguments: argparse.Namespace, known: Path | None) -> Path:
+    folder: Path | None = arguments.data or known
+    if folder is None:
+        raise WrongUse("give --data, the folder of radiographs, or set XRAY_DATA")
+    return folder
+
+
+def _load(folder: Path, arguments: argparse.Namespace) -> Dataset:
+    with share_bar(_progress, "reading images") as progress:
+        data = load_dataset(folder, arguments.cache, progress)
+    sizes = f"all {next(iter(data.sizes))}" if len(data.sizes) == 1 else f"{len(data.sizes)} different sizes"
+    _progress.print(f"{len(data.radiographs)} images read ({sizes}), {len(data.skipped)} skipped", highlight=False)
+    for skipped in data.skipped[:_SKIPPED_SHOWN]:
+        _progress.print(f"  skipped {skipped.name}: {skipped.reason}", highlight=False, markup=False)
+    if len(data.skipped) > _SKIPPED_SHOWN:
+        _progress.print(f"  and {len(data.skipped) - _SKIPPED_SHOWN} more; a run names them all in data.json")
+    return data
+
+
+def _print(record: BaseModel, results: list[Results | None], as_json: bool) -> None:
+    if as_json:
+        print(record.model_dump_json(indent=2))
+        return
+    measured = [part for part in results if part]
+    table = Table("", *(part.measured_on for part in measured))
+    table.add_row("images", *(str(part.images) for part in measured))
+    table.add_row("patients", *(str(part.patients) for part in measured))
+    table.add_row("threshold", *(f"{part.threshold:g}" for part in measured))
+    for figure in ("auc", "accuracy", "sensitivity", "specificity"):
+        table.add_row(figure, *(interval(getattr(part, figure)) for part in measured))
+    Console().print(table)

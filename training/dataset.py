@@ -1,0 +1,124 @@
+"""A data folder as arrays: every file through the image contract, once, and cached by its content."""
+
+import os
+from collections import Counter
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from contract.bundle import LABELS, sha256
+from contract.errors import ImageRefused
+from contract.header import read_header
+from contract.image import IMAGE_CONTRACT, SIDE, to_pixels
+from training.errors import DataError
+from training.folder import Radiograph, find_radiographs
+
+
+@dataclass(frozen=True, slots=True)
+class Skipped:
+    """A file that is not trained on, and why."""
+
+    name: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Dataset:
+    """The readable radiographs of a folder, row by row the same in each field.
+
+    Attributes:
+        radiographs: what each row is.
+        pixels: uint8, shape (n, 200, 200, 1): the images as the network sees them, 0..255.
+        digests: SHA-256 of each row of ``pixels``; equal digests are one picture under two names.
+        sizes: how many files have which (width, height).
+        skipped: the files that are not among the rows.
+    """
+
+    radiographs: list[Radiograph]
+    pixels: NDArray[np.uint8]
+    digests: list[str]
+    sizes: Counter[tuple[int, int]]
+    skipped: list[Skipped]
+
+    @property
+    def labels(self) -> NDArray[np.uint8]:
+        """uint8, shape (n,): 1 for PNEUMONIA."""
+        return np.array([radiograph.label for radiograph in self.radiographs], np.uint8)
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 over the sorted digests and labels: the same images give it again under any file names."""
+        rows = sorted(
+            f"{digest}:{radiograph.label}" for digest, radiograph in zip(self.digests, self.radiographs, strict=True)
+        )
+        return sha256("\n".join(rows).encode())
+
+    def rows(self, names: Iterable[str]) -> "Dataset":
+        """The rows of these names, in the order of the names.
+
+        Raises:
+            DataError: a name is not among them.
+        """
+        index = {radiograph.name: row for row, radiograph in enumerate(self.radiographs)}
+        try:
+            at = [index[name] for name in names]
+        except KeyError as error:
+            raise DataError(f"{error.args[0]}: named by the split, but not readable in the data folder") from None
+        chosen = [self.radiographs[row] for row in at]
+        return Dataset(chosen, self.pixels[at], [self.digests[row] for row in at], self.sizes, [])
+
+
+def load_dataset(root: Path, cache: Path, progress: Callable[[float], object] = lambda share: None) -> Dataset:
+    """Decode a data folder, or take from the cache what was decoded before.
+
+    Args:
+        root: see ``find_radiographs``.
+        cache: a folder for decoded pixels, 40 kB an image; made if it is not there.
+        progress: called with the share done, 0..1.
+
+    Raises:
+        DataError: no such layout, or no readable image of one of the classes.
+    """
+    files = find_radiographs(root)
+    kept: list[Radiograph] = []
+    pixels = np.empty((len(files), SIDE, SIDE, 1), np.uint8)
+    skipped: list[Skipped] = []
+    sizes: Counter[tuple[int, int]] = Counter()
+    for done, radiograph in enumerate(files, start=1):
+        try:
+            data = radiograph.path.read_bytes()
+            pixels[len(kept)] = _cached_pixels(data, cache)
+            header = read_header(data)
+        except (ImageRefused, OSError) as error:
+            skipped.append(
+                Skipped(radiograph.name, str(error) if isinstance(error, ImageRefused) else "cannot be read")
+            )
+        else:
+            sizes[header.width, header.height] += 1
+            kept.append(radiograph)
+        progress(done / len(files))
+    pixels = pixels[: len(kept)]
+    _refuse_an_empty_class(root, kept)
+    return Dataset(kept, pixels, [sha256(row.tobytes()) for row in pixels], sizes, skipped)
+
+
+def _refuse_an_empty_class(root: Path, kept: list[Radiograph]) -> None:
+    for label, title in enumerate(LABELS):
+        if all(radiograph.label != label for radiograph in kept):
+            raise DataError(f"{root}: no image of class {title} can be read")
+
+
+def _cached_pixels(data: bytes, cache: Path) -> NDArray[np.uint8]:
+    digest = sha256(data)
+    path = cache / f"contract-{IMAGE_CONTRACT}" / digest[:2] / f"{digest}.raw"
+    if path.exists() and path.stat().st_size == SIDE * SIDE:
+        return np.fromfile(path, np.uint8).reshape(SIDE, SIDE, 1)
+    pixels = to_pixels(data)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_suffix(f".{os.getpid()}")
+    partial.write_bytes(pixels.tobytes())
+    partial.replace(path)  # a reader never sees half a file
+    return pixels

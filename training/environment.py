@@ -1,0 +1,52 @@
+"""Where a run was trained: the code's revision and the packages' versions."""
+
+import subprocess
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Self
+
+from pydantic import BaseModel, ConfigDict
+
+_PACKAGES = (
+    "keras",
+    "numpy",
+    "onnx",
+    "onnxruntime",
+    "pillow",
+    "scikit-learn",
+    "tensorflow",
+    "tensorflow-cpu",
+    "tf2onnx",
+)
+_UNKNOWN = "unknown"
+
+
+class Environment(BaseModel):
+    """``environment.json`` of a run."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    git_revision: str
+    packages: dict[str, str]
+
+    @classmethod
+    def here(cls) -> Self:
+        """The environment of this process."""
+        return cls(git_revision=_git_revision(), packages={name: v for name in _PACKAGES if (v := _version(name))})
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
+
+
+def _git_revision() -> str:
+    """``git describe`` of this code, with ``-dirty`` if it was changed; "unknown" outside a clone."""
+    command = ["git", "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
+    try:
+        done = subprocess.run(command, cwd=Path(__file__).parent, capture_output=True, text=True, check=True)
+    except (OSError, subprocess.CalledProcessError):
+        return _UNKNOWN
+    return done.stdout.strip()

@@ -1,0 +1,72 @@
+"""Keras to ONNX through tf2onnx, and the proof that the graph is the network that was trained."""
+
+import keras
+import numpy as np
+import onnx
+import onnxruntime
+import tensorflow as tf
+import tf2onnx
+from numpy.typing import NDArray
+
+from contract.image import SIDE
+from training.errors import ExportError
+from training.heatmap import contributions, heatmap
+
+# The newest operator set that ONNX Runtime's execution providers have had for years.
+OPSET = 17
+TOLERANCE = 1e-5
+PROVED_BATCHES = (1, 2, 32)
+
+
+def export_graph(model: keras.Model) -> bytes:
+    """The ONNX graph of a network: ``image`` in, ``probability`` and ``heatmap`` out, any batch (contract.bundle)."""
+    signature = [tf.TensorSpec([None, SIDE, SIDE, 1], tf.uint8, name="image")]
+
+    @tf.function(input_signature=signature, autograph=False)
+    def graph(image: tf.Tensor) -> dict[str, tf.Tensor]:
+        probability, places = contributions(model, image)
+        return {
+            "probability": tf.identity(probability, "probability"),
+            "heatmap": tf.identity(heatmap(places), "heatmap"),
+        }
+
+    # from_function, because tf2onnx reads attributes of Keras models that Keras 3 no longer has (tensorflow-onnx#2319).
+    proto, _ = tf2onnx.convert.from_function(graph, input_signature=signature, opset=OPSET)
+    _name_the_batch(proto)
+    onnx.checker.check_model(proto)
+    return bytes(proto.SerializeToString())
+
+
+def prove(graph: bytes, model: keras.Model, pixels: NDArray[np.uint8]) -> float:
+    """Show that onnxruntime gives what Keras gives, for every batch size, and each row alone what it gives in company.
+
+    Args:
+        pixels: uint8 (32 or more, 200, 200, 1).
+
+    Returns:
+        the greatest difference of any probability or heatmap value.
+
+    Raises:
+        ExportError: it is over 1e-5.
+    """
+    session = onnxruntime.InferenceSession(graph, providers=["CPUExecutionProvider"])
+
+    def run(batch: NDArray[np.uint8]) -> list[NDArray[np.float32]]:
+        return list(session.run(["probability", "heatmap"], {"image": batch}))
+
+    worst = 0.0
+    for size in PROVED_BATCHES:
+        batch = pixels[:size]
+        probability, places = contributions(model, batch)
+        alone = [np.concatenate(rows) for rows in zip(*(run(row[np.newaxis]) for row in batch), strict=True)]
+        for got, *others in zip(run(batch), (probability, heatmap(places)), alone, strict=True):
+            worst = max(worst, *(float(np.abs(got - np.asarray(other)).max()) for other in others))
+    if not worst <= TOLERANCE:
+        raise ExportError(f"Keras and onnxruntime differ by {worst:.1e}; at most {TOLERANCE:.0e} is allowed")
+    return worst
+
+
+def _name_the_batch(proto: onnx.ModelProto) -> None:
+    """Call the first dimension of every input and output N, where tf2onnx writes unk__77."""
+    for value in (*proto.graph.input, *proto.graph.output):
+        value.type.tensor_type.shape.dim[0].dim_param = "N"

@@ -1,0 +1,76 @@
+"""The radiographs in a data folder: which files, which class, which patient."""
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from contract.bundle import LABELS
+from training.errors import DataError
+
+PARTS = ("train", "val", "test")
+# The public download unpacks into a folder of this name.
+_DOWNLOAD = "chest_xray"
+
+# How a patient is named in the file names of the public sets. The pneumonia numbers of Kermany et al. are counted
+# apart for bacteria and virus, and "IM" and "NORMAL2-IM" are different series.
+_PATIENT = (
+    re.compile(r"(?P<patient>person\d+_(?:bacteria|virus))_"),
+    re.compile(r"(?P<patient>(?:NORMAL2-)?IM-\d+)-"),
+    re.compile(r"(?P<patient>\d{8})_\d{3}\."),  # NIH ChestX-ray14
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Radiograph:
+    """One image file. ``name`` is its path below the data folder; ``label`` is 1 for PNEUMONIA, 0 for NORMAL."""
+
+    name: str
+    path: Path
+    label: Literal[0, 1]
+    patient: str
+    part: str | None
+
+
+def find_radiographs(root: Path) -> list[Radiograph]:
+    """List the files of a data folder, sorted by name.
+
+    Args:
+        root: a folder with NORMAL/ and PNEUMONIA/, or with some of train/, val/ and test/ that each have both, or
+            the folder above such a ``chest_xray/``.
+
+    Raises:
+        DataError: there is no such layout, or a class has no file.
+    """
+    base = next((folder for folder in (root, root / _DOWNLOAD) if _class_folders(folder)), None)
+    if base is None:
+        raise DataError(f"{root}: no folders NORMAL and PNEUMONIA here, nor in train, val or test")
+    found = [
+        _radiograph(path, base, label, part)
+        for part, label, folder in _class_folders(base)
+        for path in sorted(folder.iterdir())
+        if path.is_file() and not path.name.startswith(".")
+    ]
+    for label, title in enumerate(LABELS):
+        if all(radiograph.label != label for radiograph in found):
+            raise DataError(f"{base}: there is no image of class {title}")
+    return sorted(found, key=lambda radiograph: radiograph.name)
+
+
+def patient_of(file_name: str) -> str:
+    """The patient that a file name carries; a name of no known form is a patient of its own."""
+    for pattern in _PATIENT:
+        if match := pattern.match(file_name):
+            return match["patient"]
+    return Path(file_name).stem
+
+
+def _class_folders(base: Path) -> list[tuple[str | None, Literal[0, 1], Path]]:
+    parts: list[str | None] = [part for part in PARTS if (base / part).is_dir()]
+    labels: tuple[Literal[0, 1], ...] = (0, 1)
+    folders = [(part, label, base / (part or "") / LABELS[label]) for part in parts or [None] for label in labels]
+    return [entry for entry in folders if entry[2].is_dir()]
+
+
+def _radiograph(path: Path, base: Path, label: Literal[0, 1], part: str | None) -> Radiograph:
+    return Radiograph(path.relative_to(base).as_posix(), path, label, patient_of(path.name), part)

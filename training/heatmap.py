@@ -1,0 +1,52 @@
+"""Where in the picture the evidence lies: HiResCAM (Draelos & Carin, arXiv:2011.08891), computed inside the graph.
+
+The specified networks end in Flatten, Dense (ReLU), Dense 1. From the last feature maps A to the log-odds z they are
+therefore piecewise linear: with g the gradient of z with respect to A, which is ``(W2 where the ReLU is on) @ W1'``,
+
+    z = sum over places and channels of g * A  +  a bias term.
+
+So ``sum over channels of g * A`` is exactly what each place adds to the log-odds. No other class activation map is
+exact for a network with a dense head, and no gradient has to be run: two matrix products do.
+
+The map is not stretched to each image's own maximum: an image without evidence stays dark.
+"""
+
+import keras
+from keras import ops
+
+from training.architectures import HIDDEN, MAPS, PROBABILITY, Tensor
+
+# Evidence is shown per area: a place that adds one unit of log-odds per this share of the picture shows 1 - 1/e = 0.63.
+REFERENCE_AREA = 1 / 36
+METHOD = (
+    "HiResCAM: 1 - exp(-e), where e >= 0 is what a place adds to the log-odds of PNEUMONIA, per 1/36 of the picture; "
+    "not scaled to the image, so a map may stay dark"
+)
+
+
+def contributions(model: keras.Model, image: Tensor) -> tuple[Tensor, Tensor]:
+    """The probability, and what each place adds to its log-odds.
+
+    Args:
+        model: of ``training.architectures.build``.
+        image: uint8 or float (n, 200, 200, 1), 0..255.
+
+    Returns:
+        probability float32 (n,) and contributions float32 (n, h, w), any sign: they add up to the log-odds less the
+        share of the biases.
+    """
+    hidden, last = model.get_layer(HIDDEN), model.get_layer(PROBABILITY)
+    maps, activation, probability = keras.Model(
+        model.inputs, [model.get_layer(MAPS).output, hidden.output, last.output]
+    )(image)
+    switched = ops.where(activation > 0, last.kernel[:, 0], 0.0)
+    # (kernel @ switched')' and not switched @ kernel', of which the exporter would store a second, transposed kernel.
+    gradient = ops.transpose(ops.matmul(hidden.kernel, ops.transpose(switched)))
+    places = ops.sum(maps * ops.reshape(gradient, (-1, *maps.shape[1:])), axis=-1)
+    return probability[:, 0], places
+
+
+def heatmap(places: Tensor) -> Tensor:
+    """Contributions (n, h, w) as evidence for PNEUMONIA, 0..1."""
+    density = ops.relu(places) * (places.shape[1] * places.shape[2] * REFERENCE_AREA)
+    return 1.0 - ops.exp(-density)

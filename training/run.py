@@ -1,0 +1,161 @@
+"""A run's folder: what a training run leaves behind, and what it is resumed from.
+
+config.json       the complete configuration
+split.json        which image trained, chose and tested, by name
+data.json         where the data was, its fingerprint, image sizes, and the files that were skipped
+environment.json  the code's revision and the packages' versions
+history.json      one record an epoch, and which checkpoint it left
+epoch-012.keras   the last epoch: weights and optimizer
+best.keras        the epoch with the lowest validation loss
+curves.png        loss and accuracy over the epochs
+"""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self, TypeVar
+
+import keras
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from training.config import TrainingConfig
+from training.dataset import Dataset
+from training.environment import Environment
+from training.errors import TrainingError
+from training.split import Split
+
+Record = TypeVar("Record", bound=BaseModel)
+
+
+class DataRecord(BaseModel):
+    """``data.json``: what was in the data folder when the run began."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    folder: Path
+    fingerprint: str
+    sizes: dict[str, int]
+    skipped: dict[str, str]
+
+    @classmethod
+    def of(cls, folder: Path, data: Dataset) -> Self:
+        """The record of a loaded data folder."""
+        return cls(
+            folder=folder.resolve(),
+            fingerprint=data.fingerprint,
+            sizes={f"{width}x{height}": count for (width, height), count in sorted(data.sizes.items())},
+            skipped={skipped.name: skipped.reason for skipped in data.skipped},
+        )
+
+
+class Epoch(BaseModel):
+    """One record of ``history.json``. ``loss`` and ``accuracy`` may be NaN when training diverged."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="constants")
+
+    epoch: int
+    loss: float
+    accuracy: float
+    val_loss: float
+    val_accuracy: float
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """A run's folder, by its files."""
+
+    folder: Path
+
+    @classmethod
+    def create(cls, folder: Path, config: TrainingConfig, split: Split, data: DataRecord) -> Self:
+        """Begin a run.
+
+        Raises:
+            TrainingError: the folder holds a run already.
+        """
+        if (folder / "config.json").exists():
+            raise TrainingError(f"{folder}: holds a run already; resume it with --resume, or give another --out")
+        folder.mkdir(parents=True, exist_ok=True)
+        records = {"split": split, "data": data, "environment": Environment.here(), "config": config}
+        for name, record in records.items():
+            (folder / f"{name}.json").write_text(record.model_dump_json(indent=2) + "\n")
+        return cls(folder)
+
+    @property
+    def config(self) -> TrainingConfig:
+        """The configuration the run began with."""
+        return self._read("config", TrainingConfig)
+
+    @property
+    def split(self) -> Split:
+        """The split the run began with."""
+        return self._read("split", Split)
+
+    @property
+    def data(self) -> DataRecord:
+        """The data the run began with."""
+        return self._read("data", DataRecord)
+
+    @property
+    def environment(self) -> Environment:
+        """Where the run began."""
+        return self._read("environment", Environment)
+
+    @property
+    def history(self) -> list[Epoch]:
+        """The finished epochs."""
+        path = self.folder / "history.json"
+        return [Epoch(**record) for record in json.loads(path.read_text())] if path.exists() else []
+
+    def last_model(self) -> keras.Model:
+        """The network, and its optimizer, as the last finished epoch left them."""
+        return keras.models.load_model(self._checkpoint(len(self.history)))
+
+    def best_model(self) -> keras.Model:
+        """The network at the epoch with the lowest validation loss.
+
+        Raises:
+            TrainingError: no epoch has been finished.
+        """
+        if not (self.folder / "best.keras").exists():
+            raise TrainingError(f"{self.folder}: no epoch of this run is finished")
+        return keras.models.load_model(self.folder / "best.keras", compile=False)
+
+    def save_epoch(self, model: keras.Model, finished: list[Epoch]) -> None:
+        """Save the checkpoint of the last of these epochs. A run stopped at any point of this resumes from a whole one."""
+        last = self._checkpoint(len(finished))
+        model.save(last)
+        if _is_best(finished):
+            self._replace("best.keras", last.read_bytes())
+        records = [epoch.model_dump() for epoch in finished]
+        self._replace("history.json", (json.dumps(records, indent=2) + "\n").encode())
+        for old in self.folder.glob("epoch-*.keras"):
+            if old != last:
+                old.unlink()
+
+    def _checkpoint(self, epoch: int) -> Path:
+        return self.folder / f"epoch-{epoch:03}.keras"
+
+    def _replace(self, name: str, data: bytes) -> None:
+        partial = self.folder / f".{name}.partial"
+        partial.write_bytes(data)
+        partial.replace(self.folder / name)
+
+    def _read(self, name: str, kind: type[Record]) -> Record:
+        path = self.folder / f"{name}.json"
+        try:
+            return kind.model_validate_json(path.read_bytes())
+        except OSError:
+            raise TrainingError(f"{self.folder}: is not the folder of a run ({path.name} is missing)") from None
+        except ValidationError as error:
+            raise TrainingError(f"{path}: is not what a run saves: {error.errors()[0]['msg']}") from None
+
+
+def best_epoch(finished: list[Epoch]) -> Epoch:
+    """The epoch of lowest validation loss, the earliest if several; one that is not a number never wins over one."""
+    return min(finished, key=lambda epoch: (epoch.val_loss != epoch.val_loss, epoch.val_loss))
+
+
+def _is_best(finished: list[Epoch]) -> bool:
+    return best_epoch(finished) is finished[-1]

@@ -1,0 +1,94 @@
+"""Which images train, which choose (validation) and which are only measured on (test)."""
+
+from typing import Literal
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
+from sklearn.model_selection import StratifiedGroupKFold, train_test_split
+
+from training.dataset import Dataset
+from training.errors import DataError
+
+Strategy = Literal["patient", "random"]
+
+
+class Split(BaseModel):
+    """The names of the images of each part. ``test`` is empty for a random split: nobody is held out from it."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    strategy: Strategy
+    seed: int
+    train: tuple[str, ...]
+    validation: tuple[str, ...]
+    test: tuple[str, ...]
+
+
+def split_dataset(data: Dataset, strategy: Strategy, *, folds: int, seed: int) -> Split:
+    """Divide a dataset.
+
+    ``patient``: one fold of patients is the test part, one the validation part, both with the classes in proportion.
+    All images of a patient, and all names of one picture, lie on one side. Where the folder has a ``test`` part of
+    its own, that part (and every patient in it) is the test part.
+
+    ``random``: one image in ``folds``, drawn from all, is validation, whoever the patient is, and there is no test
+    part. It repeats a widespread protocol, and flatters: a patient's other images were trained on.
+
+    Raises:
+        DataError: there are too few patients of a class for so many folds.
+    """
+    if strategy == "random":
+        return _at_random(data, folds, seed)
+    return _by_patient(data, folds, seed)
+
+
+def patient_groups(data: Dataset) -> np.ndarray:
+    """int, shape (n,): rows of one number share a patient or a picture, directly or through others."""
+    rows = len(data.radiographs)
+    edges = []
+    for key in ([radiograph.patient for radiograph in data.radiographs], data.digests):
+        first: dict[str, int] = {}
+        edges += [(row, first.setdefault(value, row)) for row, value in enumerate(key)]
+    ends = np.array(edges).T
+    graph = coo_array((np.ones(len(edges)), (ends[0], ends[1])), shape=(rows, rows))
+    groups: np.ndarray = connected_components(graph, directed=False)[1]
+    return groups
+
+
+def _by_patient(data: Dataset, folds: int, seed: int) -> Split:
+    groups, labels = patient_groups(data), data.labels
+    official = np.array([radiograph.part == "test" for radiograph in data.radiographs])
+    held_out = np.isin(groups, groups[official])
+    fold = np.full(len(labels), -1)
+    fold[~held_out] = _folds(labels[~held_out], groups[~held_out], folds, seed)
+    test = held_out if official.any() else fold == 0
+    validation = fold == 1
+    return _named(data, "patient", seed, ~(test | validation), validation, test)
+
+
+def _folds(labels: np.ndarray, groups: np.ndarray, folds: int, seed: int) -> np.ndarray:
+    scarcest = min((len(np.unique(groups[labels == label])) for label in (0, 1)), default=0)
+    if scarcest < folds:
+        raise DataError(f"{folds} folds need as many patients of each class; one class has {scarcest}")
+    fold = np.empty(len(labels), int)
+    splitter = StratifiedGroupKFold(folds, shuffle=True, random_state=seed)
+    for number, (_, rows) in enumerate(splitter.split(labels, labels, groups)):
+        fold[rows] = number
+    return fold
+
+
+def _at_random(data: Dataset, folds: int, seed: int) -> Split:
+    rows = np.arange(len(data.radiographs))
+    validation = np.isin(rows, train_test_split(rows, test_size=1 / folds, random_state=seed)[1])
+    return _named(data, "random", seed, ~validation, validation, np.zeros_like(validation))
+
+
+def _named(
+    data: Dataset, strategy: Strategy, seed: int, train: np.ndarray, validation: np.ndarray, test: np.ndarray
+) -> Split:
+    def names(chosen: np.ndarray) -> tuple[str, ...]:
+        return tuple(data.radiographs[row].name for row in np.flatnonzero(chosen))
+
+    return Split(strategy=strategy, seed=seed, train=names(train), validation=names(validation), test=names(test))
