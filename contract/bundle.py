@@ -45,7 +45,7 @@ class Measured(_Record):
 
 
 class OperatingPoint(_Record):
-    """A threshold, and what it was seen to do on the data it was chosen on. PNEUMONIA is ``probability >= threshold``."""
+    """A threshold, and what it did on the data it was chosen on. PNEUMONIA is ``probability >= threshold``."""
 
     threshold: Fraction
     sensitivity: Measured

@@ -48,6 +48,7 @@ def _parser() -> argparse.ArgumentParser:
     export = commands.add_parser("export", help="make a bundle of a run", description=_EXPORT)
     export.add_argument("run", type=Path, help="a run's folder")
     export.add_argument("bundle", type=Path, help="the bundle to write: models/NAME/VERSION")
+    export.add_argument("--about", type=Path, help="Markdown for the model card: intended use, warnings, data")
     for command in (evaluate, export):
         _add_common(command)
     return parser
@@ -81,7 +82,7 @@ def _add_common(parser: argparse.ArgumentParser) -> None:
         "--data",
         type=Path,
         default=Path(data) if data else None,
-        help="folder with NORMAL/ and PNEUMONIA/, or train/ val/ test/ of these. Default: XRAY_DATA, else the run's own.",
+        help="folder with NORMAL/ and PNEUMONIA/, or train/ val/ test/ of these. Default: XRAY_DATA, else the run's.",
     )
     parser.add_argument(
         "--cache", type=Path, default=Path(".cache/pixels"), help="folder for decoded images. Default: %(default)s."

@@ -45,12 +45,25 @@ ARCHITECTURES: dict[str, Callable[[Tensor], Tensor]] = {
     "deep-stacked": deep_stacked,
 }
 
+
+def _rescale(image: Tensor) -> Tensor:
+    return layers.Rescaling(1 / 255)(image)
+
+
+def _l2(image: Tensor) -> Tensor:
+    """``keras.utils.normalize(X, axis=1)`` on a batch: each column of each channel to unit length."""
+    return layers.UnitNormalization(axis=1)(layers.Rescaling(1.0)(image))
+
+
+def _none(image: Tensor) -> Tensor:
+    return layers.Rescaling(1.0)(image)
+
+
+# Only rescale is served; the others are for experiments.
 NORMALISATIONS: dict[str, Callable[[Tensor], Tensor]] = {
-    # The one that is served.
-    "rescale": lambda image: layers.Rescaling(1 / 255, name="rescale")(image),
-    # keras.utils.normalize(X, axis=1) on a batch: each column of each channel to unit length. For experiments only.
-    "l2": lambda image: layers.UnitNormalization(axis=1, name="l2")(layers.Rescaling(1.0)(image)),
-    "none": lambda image: layers.Rescaling(1.0, name="none")(image),
+    "rescale": _rescale,
+    "l2": _l2,
+    "none": _none,
 }
 
 

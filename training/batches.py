@@ -1,4 +1,6 @@
-"""Batches of images in an order that depends on the seed and the epoch alone, so a resumed run sees what it would have."""
+"""Batches of images in an order that depends on seed and epoch alone: a resumed run sees what it would have seen."""
+
+import math
 
 import keras
 import numpy as np
@@ -24,7 +26,7 @@ class Batches(keras.utils.PyDataset):
         self._order = self._shuffled()
 
     def __len__(self) -> int:
-        return -(-len(self._labels) // self._batch)
+        return math.ceil(len(self._labels) / self._batch)
 
     def __getitem__(self, index: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
         rows = self._order[index * self._batch : (index + 1) * self._batch]

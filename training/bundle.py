@@ -14,13 +14,14 @@ from training.export import PROVED_BATCHES, export_graph, prove
 from training.run import Run
 
 
-def export_run(run: Run, data: Dataset, folder: Path) -> tuple[Manifest, Assessment]:
+def export_run(run: Run, data: Dataset, folder: Path, about: str) -> tuple[Manifest, Assessment]:
     """Write the bundle of a run's best epoch. Returns its manifest and what was measured of the graph.
 
     Args:
         run: a run with at least one finished epoch.
         data: the images that the run's split names.
         folder: models/NAME/VERSION; name and version are read off it.
+        about: for the card, Markdown: for whom the model is meant, and what it was trained on.
 
     Raises:
         ExportError: the network is not one that is served, or the graph is not the network.
@@ -34,7 +35,7 @@ def export_run(run: Run, data: Dataset, folder: Path) -> tuple[Manifest, Assessm
     difference = prove(graph, model, data.rows(run.split.validation).pixels[: max(PROVED_BATCHES)])
     assessment = assess(graph_predict(graph), data, run.split)
     provenance = _provenance(run, model.count_params())
-    card = write_card(folder.parent.name, folder.name, run, assessment, provenance)
+    card = write_card(f"{folder.parent.name} {folder.name}", run, assessment, provenance, about)
     contents = {GRAPH: graph, CARD: card.encode()}
     manifest = Manifest(
         name=folder.parent.name,

@@ -12,7 +12,7 @@ from contract.bundle import MANIFEST, BundleError, read_bundle
 from training.architectures import ARCHITECTURES, NORMALISATIONS
 from training.assess import assess, assess_bundle, keras_predict
 from training.bundle import export_run
-from training.card import interval
+from training.card import NO_ABOUT, interval
 from training.config import TrainingConfig
 from training.curves import draw_curves
 from training.dataset import Dataset, load_dataset
@@ -71,8 +71,18 @@ def export(arguments: argparse.Namespace) -> None:
     """Write the bundle of a run and print its manifest, or what was measured."""
     run, data = _run_and_data(arguments.run, arguments)
     with _progress.status("exporting, proving and measuring the graph"):
-        manifest, assessment = export_run(run, data, arguments.bundle)
+        manifest, assessment = export_run(run, data, arguments.bundle, _about(arguments.about))
     _print(manifest, [assessment.test, assessment.validation], arguments.json)
+
+
+def _about(path: Path | None) -> str:
+    if path is None:
+        _progress.print("no --about: the model card will say that nobody stated for whom the model is meant")
+        return NO_ABOUT
+    try:
+        return path.read_text()
+    except (OSError, UnicodeDecodeError):
+        raise WrongUse(f"--about {path}: is not a readable text file") from None
 
 
 def _begun(arguments: argparse.Namespace) -> tuple[Run, Dataset]:

@@ -71,7 +71,7 @@ class Dataset:
         return Dataset(chosen, self.pixels[at], [self.digests[row] for row in at], self.sizes, [])
 
 
-def load_dataset(root: Path, cache: Path, progress: Callable[[float], object] = lambda share: None) -> Dataset:
+def load_dataset(root: Path, cache: Path, progress: Callable[[float], object] | None = None) -> Dataset:
     """Decode a data folder, or take from the cache what was decoded before.
 
     Args:
@@ -99,7 +99,8 @@ def load_dataset(root: Path, cache: Path, progress: Callable[[float], object] = 
         else:
             sizes[header.width, header.height] += 1
             kept.append(radiograph)
-        progress(done / len(files))
+        if progress:
+            progress(done / len(files))
     pixels = pixels[: len(kept)]
     _refuse_an_empty_class(root, kept)
     return Dataset(kept, pixels, [sha256(row.tobytes()) for row in pixels], sizes, skipped)

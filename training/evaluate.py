@@ -1,4 +1,4 @@
-"""What is measured of a model, and on whom: the threshold is chosen on validation patients, the rest on held-out ones."""
+"""What is measured of a model: the threshold is chosen on one set of images, the figures hold for another."""
 
 from collections.abc import Callable
 

@@ -41,6 +41,8 @@ def prove(graph: bytes, model: keras.Model, pixels: NDArray[np.uint8]) -> float:
     """Show that onnxruntime gives what Keras gives, for every batch size, and each row alone what it gives in company.
 
     Args:
+        graph: of ``export_graph``.
+        model: the network it was made of.
         pixels: uint8 (32 or more, 200, 200, 1).
 
     Returns:

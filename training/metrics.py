@@ -79,7 +79,7 @@ def brier(scores: Scores) -> float:
 
 
 def expected_calibration_error(scores: Scores) -> float:
-    """Mean distance of stated probability and observed share of PNEUMONIA over equal-width bins (Guo et al. 2017, eq. 3)."""
+    """Mean distance of probability and share of PNEUMONIA over equal-width bins (Guo et al., ICML 2017, eq. 3)."""
     bins = np.minimum((scores.probability * ECE_BINS).astype(int), ECE_BINS - 1)
     gaps = [
         (bins == b).mean() * abs(scores.probability[bins == b].mean() - scores.label[bins == b].mean())

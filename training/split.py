@@ -65,7 +65,8 @@ def _by_patient(data: Dataset, folds: int, seed: int) -> Split:
     fold[~held_out] = _folds(labels[~held_out], groups[~held_out], folds, seed)
     test = held_out if official.any() else fold == 0
     validation = fold == 1
-    return _named(data, "patient", seed, ~(test | validation), validation, test)
+    part = np.select([test, validation], ["test", "validation"], "train")
+    return _named(data, "patient", seed, part)
 
 
 def _folds(labels: np.ndarray, groups: np.ndarray, folds: int, seed: int) -> np.ndarray:
@@ -82,13 +83,12 @@ def _folds(labels: np.ndarray, groups: np.ndarray, folds: int, seed: int) -> np.
 def _at_random(data: Dataset, folds: int, seed: int) -> Split:
     rows = np.arange(len(data.radiographs))
     validation = np.isin(rows, train_test_split(rows, test_size=1 / folds, random_state=seed)[1])
-    return _named(data, "random", seed, ~validation, validation, np.zeros_like(validation))
+    return _named(data, "random", seed, np.where(validation, "validation", "train"))
 
 
-def _named(
-    data: Dataset, strategy: Strategy, seed: int, train: np.ndarray, validation: np.ndarray, test: np.ndarray
-) -> Split:
-    def names(chosen: np.ndarray) -> tuple[str, ...]:
-        return tuple(data.radiographs[row].name for row in np.flatnonzero(chosen))
-
-    return Split(strategy=strategy, seed=seed, train=names(train), validation=names(validation), test=names(test))
+def _named(data: Dataset, strategy: Strategy, seed: int, part: np.ndarray) -> Split:
+    names = {
+        title: tuple(data.radiographs[row].name for row in np.flatnonzero(part == title))
+        for title in ("train", "validation", "test")
+    }
+    return Split(strategy=strategy, seed=seed, **names)

@@ -1,0 +1,54 @@
+# The two commands of the README are `make run` and `make test`; both set up what they need in .venv.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+# Hashes are checked. Nothing is installed but what the lock file names.
+INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r
+export PYTHONDONTWRITEBYTECODE = 1
+
+.PHONY: help run test check format lock clean
+
+help:  ## List the targets.
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+
+run: $(VENV)/.cpu  ## Start the service with the bundled model on port 8000.
+	$(BIN)/python -m service serve
+
+test: $(VENV)/.dev  ## Run the tests.
+	$(BIN)/python -m pytest
+
+check: $(VENV)/.dev  ## Lint and type-check, and run the tests.
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/python -m pytest
+
+format: $(VENV)/.dev  ## Format the code.
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+LOCK = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header \
+	--no-emit-index-url --no-emit-find-links pyproject.toml
+lock: $(VENV)/.dev  ## Renew the lock files in requirements/ from pyproject.toml.
+	$(LOCK) --upgrade --extra dev -o requirements/dev.txt
+	for extra in cpu gpu training; do $(LOCK) -c requirements/dev.txt --extra $$extra -o requirements/$$extra.txt; done
+
+clean:  ## Remove what the targets above made.
+	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis
+
+$(VENV)/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "Python 3.11 or newer is needed; name it with: make PYTHON=python3.11"; exit 1; }
+	@$(PYTHON) -m venv $(VENV) || \
+		{ rm -rf $(VENV); echo "Python's venv module is needed: apt-get install python3-venv"; exit 1; }
+
+$(VENV)/.cpu: requirements/cpu.txt | $(VENV)/bin/python
+	@echo "Installing the service into $(VENV) (once)"
+	@$(INSTALL) $<
+	@touch $@
+
+$(VENV)/.dev: requirements/dev.txt pyproject.toml | $(VENV)/bin/python
+	@echo "Installing everything the tests need into $(VENV) (once; about 2 GB)"
+	@$(INSTALL) $<
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@ $(VENV)/.cpu

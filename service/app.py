@@ -1,0 +1,51 @@
+"""The app: routes, errors and the outermost layer around a service."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from importlib.metadata import PackageNotFoundError, version
+
+from fastapi import FastAPI
+from fastapi_offline import FastAPIOffline
+
+from service import errors
+from service.context import RequestContext
+from service.core import Service
+from service.routes import router
+
+_DESCRIPTION = """\
+Reads frontal chest radiographs for pneumonia. **Not a medical device: decision support and research only.**
+For whom the model is meant, for whom it is not, and how well it does: `GET /model/card`.
+"""
+
+
+def create_app(service: Service) -> FastAPI:
+    """The app of a service. Its lifespan is the service's life.
+
+    ``/docs`` takes its scripts from the package fastapi-offline: it works without internet.
+    """
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        async with service.alive():
+            yield
+
+    app: FastAPI = FastAPIOffline(
+        title="xray-inference",
+        description=_DESCRIPTION,
+        version=_version(),
+        lifespan=lifespan,
+        redoc_url=None,
+        redirect_slashes=False,
+    )
+    app.state.service = service
+    app.include_router(router)
+    app.add_middleware(RequestContext, metrics=service.metrics)
+    errors.install(app)
+    return app
+
+
+def _version() -> str:
+    try:
+        return version("xray-inference")
+    except PackageNotFoundError:  # run from a clone, not installed
+        return "0.1.0"

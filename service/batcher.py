@@ -1,0 +1,149 @@
+"""Dynamic micro-batching: one queue, one task, and every accepted job gets exactly one outcome.
+
+A batch is whatever waits when the model gets free. There is no timer: at rest a lone image is answered at once, under
+load batches form by themselves while the model is busy.
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from service.backend import Backend
+from service.errors import BackendFault, NotReady, Overloaded
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Scored:
+    """The model's answer for one image, the size of the batch it was in, and how long it waited and was worked on."""
+
+    probability: float
+    batch_size: int
+    queue_s: float
+    inference_s: float
+
+
+@dataclass(slots=True, eq=False)
+class _Job:
+    pixels: NDArray[np.uint8]
+    answer: asyncio.Future[Scored]
+    arrived: float = field(default_factory=time.monotonic)
+
+
+class Batcher:
+    """Gathers single images into batches for a model.
+
+    Args:
+        backend: the model; called from one thread, one batch at a time.
+        max_batch: most images a batch.
+        capacity: most images waiting.
+        on_batch: called with the size of each batch and the seconds it took.
+    """
+
+    def __init__(
+        self, backend: Backend, *, max_batch: int, capacity: int, on_batch: Callable[[int, float], object]
+    ) -> None:
+        self._backend, self._max_batch, self._on_batch = backend, max_batch, on_batch
+        self._queue: asyncio.Queue[_Job] = asyncio.Queue(capacity)
+        self._taken: list[_Job] = []
+        self._model = ThreadPoolExecutor(1, thread_name_prefix="model")
+        self._open = True
+        self.faults = 0
+
+    @property
+    def depth(self) -> int:
+        """Images that wait for the model."""
+        return self._queue.qsize()
+
+    async def submit(self, pixels: NDArray[np.uint8]) -> Scored:
+        """Have one image scored.
+
+        Args:
+            pixels: uint8 (200, 200, 1).
+
+        Raises:
+            Overloaded: too many wait already.
+            NotReady: the batcher has ended.
+            BackendFault: the model failed on this image.
+        """
+        if not self._open:
+            raise NotReady("the service is stopping")
+        job = _Job(pixels, asyncio.get_running_loop().create_future())
+        try:
+            self._queue.put_nowait(job)
+        except asyncio.QueueFull:
+            raise Overloaded("too many images are waiting") from None
+        return await job.answer
+
+    async def run(self) -> None:
+        """Serve the queue. The only consumer; it ends by cancellation, and then nobody is left waiting."""
+        try:
+            while True:
+                await self._collect()
+                await self._answer()
+        finally:
+            self._open = False
+            self._refuse_the_rest()
+            self._model.shutdown(wait=False)
+
+    async def _collect(self) -> None:
+        """Take what waits, oldest first, up to a batch. Who stopped waiting for an answer is left out."""
+        while not self._taken:
+            self._take(await self._queue.get())
+        while len(self._taken) < self._max_batch and not self._queue.empty():
+            self._take(self._queue.get_nowait())
+
+    def _take(self, job: _Job) -> None:
+        if not job.answer.done():
+            self._taken.append(job)
+
+    async def _answer(self) -> None:
+        began = time.monotonic()
+        outcomes = await self._score([job.pixels for job in self._taken])
+        took = time.monotonic() - began
+        self._on_batch(len(self._taken), took)
+        for job, outcome in zip(self._taken, outcomes, strict=True):
+            if job.answer.done():
+                continue
+            if isinstance(outcome, BackendFault):
+                job.answer.set_exception(outcome)
+            else:
+                job.answer.set_result(Scored(outcome, len(self._taken), began - job.arrived, took))
+        self._taken = []
+
+    async def _score(self, images: Sequence[NDArray[np.uint8]]) -> list[float | BackendFault]:
+        """One outcome an image. A batch the model fails on is tried again one by one: only the culprits fail."""
+        try:
+            outcomes = _checked(await self._call_model(np.stack(images)), len(images))
+        except Exception:
+            log.exception("the model failed on a batch", extra={"batch_size": len(images)})
+            if len(images) > 1:
+                return [(await self._score([image]))[0] for image in images]
+            outcomes = [BackendFault()]
+        failed = any(isinstance(outcome, BackendFault) for outcome in outcomes)
+        self.faults = self.faults + 1 if failed else 0
+        return outcomes
+
+    async def _call_model(self, batch: NDArray[np.uint8]) -> NDArray[np.float32]:
+        return await asyncio.get_running_loop().run_in_executor(self._model, self._backend.predict, batch)
+
+    def _refuse_the_rest(self) -> None:
+        while not self._queue.empty():
+            self._taken.append(self._queue.get_nowait())
+        for job in self._taken:
+            if not job.answer.done():
+                job.answer.set_exception(NotReady("the service is stopping"))
+
+
+def _checked(probabilities: NDArray[np.float32], images: int) -> list[float | BackendFault]:
+    """A probability is a number from 0 to 1, one an image; a row that has none is that image's fault alone."""
+    if probabilities.shape != (images,):
+        raise ValueError(f"the model gave shape {probabilities.shape} for {images} images")
+    return [float(p) if 0 <= p <= 1 else BackendFault() for p in probabilities]

@@ -1,0 +1,69 @@
+"""What each command of ``python -m service`` does."""
+
+import asyncio
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from contract.bundle import read_bundle
+from service import server
+from service.backend import DeviceError, OnnxBackend
+from service.core import Service
+from service.cpus import usable_cpus
+from service.files import predict_files
+from service.logs import configure_logging
+from service.settings import Settings
+from service.wire import PredictResponse
+
+__all__ = ["DeviceError", "predict", "serve"]
+
+
+def serve(settings: Settings) -> bool:
+    """Serve until told to stop. Returns whether that went well.
+
+    Raises:
+        BundleError, DeviceError: the service must not start like this.
+    """
+    configure_logging(settings.log_level)
+    return server.serve(build_service(settings))
+
+
+def predict(settings: Settings, files: Sequence[Path], *, as_json: bool) -> bool:
+    """Read files and print the answers. Returns whether each has one.
+
+    Raises:
+        BundleError, DeviceError: there is no model to ask.
+    """
+    configure_logging("error")
+    response = asyncio.run(predict_files(build_service(settings), files))
+    if as_json:
+        print(response.model_dump_json(indent=2))
+    else:
+        _print_table(response)
+    return all(prediction.error is None for prediction in response.predictions)
+
+
+def build_service(settings: Settings) -> Service:
+    """The service that these settings describe, its model loaded, not yet running.
+
+    Raises:
+        BundleError, DeviceError.
+    """
+    bundle = read_bundle(settings.model)
+    backend = OnnxBackend(bundle.graph, settings.device, settings.threads or usable_cpus())
+    return Service(settings, bundle, backend)
+
+
+def _print_table(response: PredictResponse) -> None:
+    model = f"{response.model.name} {response.model.version}, {response.provider}"
+    table = Table("file", "label", "probability", "threshold", title=model, caption="Not a medical device.")
+    for prediction in response.predictions:
+        if prediction.error:
+            table.add_row(prediction.filename, prediction.error.title, "", "")
+        else:
+            table.add_row(
+                prediction.filename, prediction.label, f"{prediction.probability:.4f}", f"{prediction.threshold:g}"
+            )
+    Console().print(table)

@@ -1,0 +1,88 @@
+"""What is alive in one service, from its start to its end."""
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
+from typing import Literal
+
+from contract.bundle import Bundle
+from service.backend import Backend
+from service.batcher import Batcher
+from service.cpus import usable_cpus
+from service.door import Door, Phase
+from service.reader import Reader
+from service.settings import Settings
+from service.telemetry import Metrics
+
+# So many model calls in a row that failed, and the service is no longer ready.
+_MAX_FAULTS = 3
+
+log = logging.getLogger(__name__)
+
+
+class Service:
+    """The parts of a service, built and not yet running; ``alive`` runs them.
+
+    Args:
+        settings: the effective settings.
+        bundle: the model, checked.
+        backend: the same model, loaded.
+    """
+
+    def __init__(self, settings: Settings, bundle: Bundle, backend: Backend) -> None:
+        self.settings, self.bundle, self.backend = settings, bundle, backend
+        self.door = Door(settings.capacity)
+        self.metrics = Metrics()
+        self.batcher = Batcher(
+            backend, max_batch=settings.max_batch, capacity=settings.capacity, on_batch=self.metrics.batch_done
+        )
+        decoders = ThreadPoolExecutor(settings.decode_threads or usable_cpus(), thread_name_prefix="decode")
+        self.reader = Reader(self.batcher, decoders, self.metrics, settings.max_pixels)
+        self._task: asyncio.Task[None] | None = None
+        manifest = bundle.manifest
+        self.metrics.serves(manifest.name, manifest.version, backend.provider, settings.device)
+        self.metrics.follow(
+            lambda: self.batcher.depth, lambda: self.door.seated, lambda: float(self.status == Phase.READY.value)
+        )
+
+    @property
+    def status(self) -> Literal["ok", "starting", "draining", "failing"]:
+        """``ok`` if a request that came now would be answered."""
+        if self.door.phase is Phase.READY and (not self.is_live or self.batcher.faults >= _MAX_FAULTS):
+            return "failing"
+        return self.door.phase.value
+
+    @property
+    def is_live(self) -> bool:
+        """Whether the process is of any use; if not, only a restart helps."""
+        return self._task is None or not self._task.done()
+
+    @asynccontextmanager
+    async def alive(self, *, warm_up: bool = True) -> AsyncIterator[None]:
+        """Run the batcher, warm the model up and open the door; and afterwards leave nobody waiting."""
+        self._task = asyncio.create_task(self.batcher.run(), name="batcher")
+        tasks = [self._task]
+        if warm_up:
+            tasks.append(asyncio.create_task(self._warm_up(), name="warm-up"))
+        try:
+            yield
+        finally:
+            self.door.close()
+            for task in tasks:
+                task.cancel()
+                with contextlib.suppress(asyncio.CancelledError):
+                    await task
+            self.reader.decoders.shutdown(wait=False)
+
+    async def _warm_up(self) -> None:
+        """Go the way of a request with a blank image, alone and as the largest batch: no caller pays for a first time."""
+        try:
+            await self.reader.warm_up(self.settings.max_batch)
+        except Exception:
+            log.exception("the warm-up failed: the service will not get ready")
+            return
+        self.door.open()
+        log.info("ready", extra={"provider": self.backend.provider, "model_version": self.bundle.manifest.version})

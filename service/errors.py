@@ -1,0 +1,193 @@
+"""What can go wrong, and what the caller is told: one table, one handler, one shape (RFC 9457).
+
+    any exception, anywhere -> answer -> application/problem+json
+
+Only this module knows which exception is which HTTP status. Details are sentences written in this project; a caller
+never sees an exception's own text, a path, or a stack trace.
+"""
+
+import logging
+from dataclasses import dataclass
+from http import HTTPStatus
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
+
+from contract import errors as image
+from service.wire import Problem
+
+PROBLEM_JSON = "application/problem+json"
+# Seconds. A full service of default size empties within one or two; a restart takes about as long.
+RETRY_AFTER_S = 1
+
+log = logging.getLogger(__name__)
+
+
+class ServiceError(Exception):
+    """A request that is not answered with a prediction. Its message is shown to the caller."""
+
+
+class MissingBody(ServiceError):
+    """No bytes, or nothing that says what they are."""
+
+
+class MalformedRequest(ServiceError):
+    """Not what its headers say: a broken multipart body, or an impossible header."""
+
+
+class TooManyFiles(ServiceError):
+    """More images than one request may hold."""
+
+
+class MissingFile(ServiceError):
+    """A multipart body without a part named ``file``."""
+
+
+class BodyTooLarge(ServiceError):
+    """More bytes than one request may hold."""
+
+
+class UnsupportedBody(ServiceError):
+    """A Content-Type that is not served."""
+
+
+class UnsupportedEncoding(ServiceError):
+    """A Content-Encoding: compressed bodies are not inflated."""
+
+
+class UriTooLong(ServiceError):
+    """A path and query longer than any of this service's."""
+
+
+class UnreadableFile(ServiceError):
+    """A file named on the command line that cannot be opened. Never raised by the server, which opens none."""
+
+
+class UploadTimeout(ServiceError):
+    """The body did not arrive in time."""
+
+
+class Overloaded(ServiceError):
+    """Every seat is taken."""
+
+
+class NotReady(ServiceError):
+    """The service is starting or draining."""
+
+
+class BackendFault(ServiceError):
+    """The model failed, or gave no probability."""
+
+    def __init__(self) -> None:
+        super().__init__("the model gave no answer for this image")
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """A kind of problem: its HTTP status, its name in the type URI, and its title."""
+
+    status: int
+    slug: str
+    title: str
+
+
+TABLE: dict[type[Exception], Kind] = {
+    MissingBody: Kind(400, "missing-body", "No image in the request"),
+    MalformedRequest: Kind(400, "malformed-multipart", "The multipart body is broken"),
+    TooManyFiles: Kind(400, "too-many-files", "Too many images in one request"),
+    UploadTimeout: Kind(408, "upload-timeout", "The upload took too long"),
+    BodyTooLarge: Kind(413, "body-too-large", "Too many bytes"),
+    UriTooLong: Kind(414, "uri-too-long", "The address is too long"),
+    image.UnsupportedFormat: Kind(415, "unsupported-media-type", "Not a format that is read"),
+    UnsupportedBody: Kind(415, "unsupported-media-type", "Not a format that is read"),
+    UnsupportedEncoding: Kind(415, "unsupported-encoding", "Compressed bodies are not read"),
+    UnreadableFile: Kind(422, "unreadable-file", "The file cannot be opened"),
+    MissingFile: Kind(422, "missing-file", "No part named file"),
+    image.EmptyImage: Kind(422, "empty-file", "An empty file"),
+    image.TruncatedImage: Kind(422, "truncated-image", "The image is cut short or damaged"),
+    image.TooManyPixels: Kind(422, "too-many-pixels", "The image has too many pixels"),
+    image.ImageTooSmall: Kind(422, "image-too-small", "The image is too small"),
+    image.AspectRatio: Kind(422, "aspect-ratio", "The image is too long and narrow"),
+    image.AnimatedImage: Kind(422, "animated-image", "The image is animated"),
+    image.UnsupportedJpeg: Kind(422, "unsupported-jpeg", "A kind of JPEG that is not read"),
+    image.TooMuchMetadata: Kind(422, "too-much-metadata", "The image has too much metadata"),
+    RequestValidationError: Kind(422, "invalid-request", "The request is not valid"),
+    BackendFault: Kind(500, "model-fault", "The model failed"),
+    Overloaded: Kind(503, "overloaded", "The service is full"),
+    NotReady: Kind(503, "not-ready", "The service is not ready"),
+    TimeoutError: Kind(504, "deadline-exceeded", "The deadline has passed"),
+}
+INTERNAL = Kind(500, "internal-error", "An error in the service")
+# Statuses after which the rest of the request's body is not read, so the connection cannot be used again.
+_CLOSING = {400, 408, 413, 414, 415}
+
+
+def problem(error: BaseException, request_id: str) -> Problem:
+    """The problem object of an exception. One that is the service's own fault is logged with its trace."""
+    kind = _kind(error)
+    if kind.status == INTERNAL.status:
+        log.error("a request failed", exc_info=error, extra={"request_id": request_id})
+    return Problem(
+        type=f"/problems/{kind.slug}",
+        title=kind.title,
+        status=kind.status,
+        detail=_detail(error, kind),
+        request_id=request_id,
+    )
+
+
+async def answer(request: Request, error: Exception) -> JSONResponse:
+    """The response of a request whose handling ended in this exception."""
+    record = request.state.record
+    told = problem(error, record.request_id)
+    record.outcome = told.type.rpartition("/")[2]
+    return JSONResponse(told.model_dump(), told.status, _headers(error, told.status), media_type=PROBLEM_JSON)
+
+
+def install(app: FastAPI) -> None:
+    """Let every exception of an app be answered here."""
+    for kind in (*TABLE, HTTPException):
+        app.add_exception_handler(kind, answer)
+
+
+def responses(*statuses: int) -> dict[int | str, dict[str, object]]:
+    """What OpenAPI says of these statuses: every problem that has one of them."""
+    return {
+        status: {
+            "description": "; ".join(dict.fromkeys(kind.title for kind in _kinds() if kind.status == status)),
+            "content": {PROBLEM_JSON: {"schema": {"$ref": "#/components/schemas/Problem"}}},
+        }
+        for status in statuses
+    }
+
+
+def _kinds() -> list[Kind]:
+    return [*TABLE.values(), INTERNAL]
+
+
+def _kind(error: BaseException) -> Kind:
+    if isinstance(error, HTTPException):
+        phrase = HTTPStatus(error.status_code).phrase
+        return Kind(error.status_code, phrase.lower().replace(" ", "-"), phrase)
+    return next((TABLE[base] for base in type(error).__mro__ if base in TABLE), INTERNAL)
+
+
+def _detail(error: BaseException, kind: Kind) -> str:
+    if isinstance(error, ServiceError | image.ImageRefused):
+        return str(error)
+    if isinstance(error, HTTPException):
+        return f"{kind.title}: this service has no such call; /docs lists those it has"
+    if isinstance(error, TimeoutError):
+        return "the answer was not ready within the service's deadline"
+    return "the request could not be handled; the service's log says more under this request_id"
+
+
+def _headers(error: Exception, status: int) -> dict[str, str]:
+    headers = dict(error.headers or {}) if isinstance(error, HTTPException) else {}
+    if status in _CLOSING:
+        headers["Connection"] = "close"
+    if status == HTTPStatus.SERVICE_UNAVAILABLE:
+        headers["Retry-After"] = str(RETRY_AFTER_S)
+    return headers

@@ -1,0 +1,63 @@
+"""From the images of one request to the entries of its answer."""
+
+import asyncio
+from collections.abc import Sequence
+
+from service.core import Service
+from service.errors import problem
+from service.reader import Reader, Reading
+from service.telemetry import RequestRecord
+from service.uploads import Upload
+from service.wire import ModelName, Prediction, PredictResponse
+
+Outcome = Reading | BaseException
+
+
+async def read_all(reader: Reader, uploads: Sequence[Upload]) -> list[Outcome]:
+    """Read all images of a request side by side: one outcome each, in the order sent."""
+    return await asyncio.gather(*(reader.read(upload.data) for upload in uploads), return_exceptions=True)
+
+
+def response(
+    service: Service, uploads: Sequence[Upload], outcomes: Sequence[Outcome], record: RequestRecord
+) -> PredictResponse:
+    """The answer that tells these outcomes; an image that failed has its problem in its entry."""
+    return PredictResponse(
+        model=model_name(service),
+        request_id=record.request_id,
+        provider=service.backend.provider,
+        predictions=[
+            _entry(service, upload.filename, outcome, record.request_id)
+            for upload, outcome in zip(uploads, outcomes, strict=True)
+        ],
+    )
+
+
+def note(record: RequestRecord, outcomes: Sequence[Outcome]) -> None:
+    """Keep for the log how many images there were and where the time went: the slowest of each stage, since the images
+    of one request are worked on side by side.
+    """
+    readings = [outcome for outcome in outcomes if isinstance(outcome, Reading)]
+    record.images = len(outcomes)
+    record.batch_size = max((reading.batch_size for reading in readings), default=0)
+    for stage in ("decode", "queue", "inference"):
+        slowest = max((getattr(reading, f"{stage}_s") for reading in readings), default=0.0)
+        setattr(record, f"{stage}_ms", round(1e3 * slowest, 2))
+
+
+def model_name(service: Service) -> ModelName:
+    """Which model answers."""
+    return ModelName(name=service.bundle.manifest.name, version=service.bundle.manifest.version)
+
+
+def _entry(service: Service, filename: str | None, outcome: Outcome, request_id: str) -> Prediction:
+    if isinstance(outcome, BaseException):
+        told = problem(outcome, request_id)
+        return Prediction(filename=filename, error=told)
+    threshold = service.bundle.manifest.threshold
+    return Prediction(
+        filename=filename,
+        label="PNEUMONIA" if outcome.probability >= threshold else "NORMAL",
+        probability=outcome.probability,
+        threshold=threshold,
+    )

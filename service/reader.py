@@ -1,0 +1,75 @@
+"""The walk of one image inside the service: decode in a thread, wait for the model, answer. HTTP has no part in it."""
+
+import asyncio
+import io
+import time
+from concurrent.futures import Executor
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from contract.image import SIDE, to_pixels
+from service.batcher import Batcher
+from service.telemetry import Metrics
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """The probability of PNEUMONIA of one image, and where its time went."""
+
+    probability: float
+    batch_size: int
+    decode_s: float
+    queue_s: float
+    inference_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Reader:
+    """Reads single images."""
+
+    batcher: Batcher
+    decoders: Executor
+    metrics: Metrics
+    max_pixels: int
+
+    async def read(self, data: bytes) -> Reading:
+        """Read one image.
+
+        Args:
+            data: the bytes of the file.
+
+        Raises:
+            ImageRefused: it cannot be used.
+            ServiceError: the service cannot answer for it now.
+        """
+        began = time.monotonic()
+        pixels = await self._decode(data)
+        decode_s = time.monotonic() - began
+        scored = await self.batcher.submit(pixels)
+        reading = Reading(scored.probability, scored.batch_size, decode_s, scored.queue_s, scored.inference_s)
+        self.metrics.image_read(reading.decode_s, reading.queue_s, reading.inference_s)
+        return reading
+
+    async def warm_up(self, batch: int) -> None:
+        """Decode a blank JPEG and PNG, and have the model score one, and then so many at once.
+
+        Raises:
+            ServiceError: the model failed.
+        """
+        pixels = [await self._decode(_blank(kind)) for kind in ("JPEG", "PNG")]
+        for size in sorted({1, batch}):
+            await asyncio.gather(*(self.batcher.submit(pixels[0]) for _ in range(size)))
+
+    async def _decode(self, data: bytes) -> NDArray[np.uint8]:
+        decode = partial(to_pixels, data, max_pixels=self.max_pixels)
+        return await asyncio.get_running_loop().run_in_executor(self.decoders, decode)
+
+
+def _blank(kind: str) -> bytes:
+    buffer = io.BytesIO()
+    Image.new("L", (SIDE, SIDE)).save(buffer, kind)
+    return buffer.getvalue()

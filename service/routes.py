@@ -1,0 +1,111 @@
+"""The calls of the service."""
+
+import asyncio
+from typing import Annotated, Any, cast
+
+from fastapi import APIRouter, Depends, Request, Response
+from fastapi.responses import PlainTextResponse, RedirectResponse
+from prometheus_client import CONTENT_TYPE_LATEST
+
+from service import errors, predictions
+from service.core import Service
+from service.telemetry import RequestRecord
+from service.uploads import MULTIPART, PART, RAW_TYPES, read_uploads
+from service.wire import Health, PredictResponse, Probe
+
+router = APIRouter()
+
+
+def _service(request: Request) -> Service:
+    return cast(Service, request.app.state.service)
+
+
+Alive = Annotated[Service, Depends(_service)]
+
+_BINARY = {"schema": {"type": "string", "format": "binary"}}
+_FILES = {"type": "object", "required": [PART], "properties": {PART: {"type": "array", "items": _BINARY["schema"]}}}
+_IMAGE_BODY = {
+    "requestBody": {
+        "required": True,
+        "content": {**dict.fromkeys(RAW_TYPES, _BINARY), MULTIPART: {"schema": _FILES}},
+    }
+}
+_UNREADY = "Starting, draining or failing."
+
+
+@router.post(
+    "/predict",
+    summary="Read one or more chest radiographs",
+    openapi_extra=_IMAGE_BODY,
+    responses=errors.responses(400, 408, 413, 414, 415, 422, 500, 503, 504),
+)
+async def predict(request: Request, http: Response, service: Alive) -> PredictResponse:
+    """Send a JPEG or PNG as the body, or one or more as parts named `file` of multipart/form-data.
+
+    A request whose only image fails answers with that problem; one of several answers 200 with an error in its place.
+    """
+    record: RequestRecord = request.state.record
+    with service.door.admit() as party:
+        uploads = await read_uploads(request, service.settings)
+        party.grow(len(uploads) - 1)
+        async with asyncio.timeout(service.settings.deadline_s):
+            outcomes = await predictions.read_all(service.reader, uploads)
+    predictions.note(record, outcomes)
+    if len(outcomes) == 1 and isinstance(outcomes[0], BaseException):
+        raise outcomes[0]
+    answer = predictions.response(service, uploads, outcomes, record)
+    service.metrics.images_answered(answer)
+    http.headers["Server-Timing"] = (
+        f"decode;dur={record.decode_ms}, queue;dur={record.queue_ms}, inference;dur={record.inference_ms}"
+    )
+    return answer
+
+
+@router.get("/", include_in_schema=False)
+async def root() -> RedirectResponse:
+    """To the documentation, which can also be tried out."""
+    return RedirectResponse("/docs")
+
+
+@router.get("/health", responses={503: {"model": Health, "description": _UNREADY}})
+async def health(response: Response, service: Alive) -> Health:
+    """How the service is, which model it has, and the execution provider that really runs it."""
+    response.status_code = 200 if service.status == "ok" else 503
+    return Health(
+        status=service.status,
+        model=predictions.model_name(service),
+        provider=service.backend.provider,
+        device_requested=service.settings.device,
+    )
+
+
+@router.get("/health/live", responses={503: {"model": Probe, "description": "Only a restart helps."}})
+async def live(response: Response, service: Alive) -> Probe:
+    """For an orchestrator: 503 if this process should be restarted."""
+    response.status_code = 200 if service.is_live else 503
+    return Probe(status=service.status)
+
+
+@router.get("/health/ready", responses={503: {"model": Probe, "description": _UNREADY}})
+async def ready(response: Response, service: Alive) -> Probe:
+    """For an orchestrator: 503 if no requests should be sent here."""
+    response.status_code = 200 if service.status == "ok" else 503
+    return Probe(status=service.status)
+
+
+@router.get("/model")
+async def model(service: Alive) -> dict[str, Any]:
+    """What the model's manifest says of it: operating points, results, digests."""
+    return service.bundle.manifest.model_dump(mode="json", exclude={"provenance"})
+
+
+@router.get("/model/card", response_class=PlainTextResponse)
+async def card(service: Alive) -> PlainTextResponse:
+    """The model card, in Markdown: for whom the model is meant, for whom not, and how well it does."""
+    return PlainTextResponse(service.bundle.card, media_type="text/markdown")
+
+
+@router.get("/metrics", response_class=PlainTextResponse)
+async def metrics(service: Alive) -> Response:
+    """Metrics in Prometheus' text format."""
+    return Response(service.metrics.text(), media_type=CONTENT_TYPE_LATEST)

@@ -1,0 +1,53 @@
+"""The process: a service on a port, until SIGTERM, and then an orderly end."""
+
+import time
+from types import FrameType
+
+import uvicorn
+
+from service.app import create_app
+from service.core import Service
+
+# After the deadline of the last accepted request there is nothing left to wait for but slow readers of answers.
+_SLOW_READERS_S = 5
+
+
+class Server(uvicorn.Server):
+    """uvicorn, with a time between SIGTERM and closing the port in which health checks see 503.
+
+    In that time requests are refused with 503 and Retry-After; what was accepted before is answered. uvicorn by itself
+    closes the port at once, and ends by raising the signal again, so that the exit code is not 0.
+    """
+
+    def __init__(self, config: uvicorn.Config, service: Service) -> None:
+        super().__init__(config)
+        self._service = service
+        self._closes_at: float | None = None
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Begin the end. Called in the main thread, between two steps of the event loop."""
+        self._service.door.close()
+        if self._closes_at is None:
+            self._closes_at = time.monotonic() + self._service.settings.drain_s
+
+    async def on_tick(self, counter: int) -> bool:
+        """Whether to close the port, asked ten times a second."""
+        drained = self._closes_at is not None and time.monotonic() >= self._closes_at
+        return await super().on_tick(counter) or drained
+
+
+def serve(service: Service) -> bool:
+    """Serve until SIGTERM or SIGINT. Returns whether the port could be opened at all."""
+    settings = service.settings
+    config = uvicorn.Config(
+        create_app(service),
+        host=settings.host,
+        port=settings.port,
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=int(settings.deadline_s + settings.upload_s) + _SLOW_READERS_S,
+    )
+    server = Server(config, service)
+    server.run()
+    return server.started

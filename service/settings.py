@@ -1,0 +1,72 @@
+"""Every setting of the service: each is an environment variable ``XRAY_*`` and an option (docs/settings.md)."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal, Self, cast
+
+from pydantic import Field, ValidationError, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from contract.image import MAX_PIXELS
+
+# Above this Pillow warns of a decompression bomb by itself, in its own words.
+_PILLOW_WARNS_AT = 89_000_000
+_BUNDLED_MODEL = Path(__file__).parent.parent / "models" / "pneumonia" / "1"
+
+
+class Settings(BaseSettings):
+    """The effective settings of one process. Read once, at start, never changed."""
+
+    model_config = SettingsConfigDict(env_prefix="XRAY_", frozen=True, extra="forbid")
+
+    model: Path = Field(default=_BUNDLED_MODEL, description="Folder of the model bundle.")
+    host: str = Field(default="127.0.0.1", description="Address to listen on.")
+    port: int = Field(default=8000, ge=0, le=65535, description="TCP port to listen on; 0 takes a free one.")
+    device: Literal["auto", "cpu", "cuda"] = Field(
+        default="auto", description="Where the model runs. auto: CUDA if it works, else CPU. cuda: CUDA or no start."
+    )
+    threads: int = Field(default=0, ge=0, description="Threads of one model call. 0: the CPUs this process may use.")
+    decode_threads: int = Field(
+        default=0, ge=0, description="Images decoded at once. 0: the CPUs this process may use."
+    )
+    max_batch: int = Field(default=8, ge=1, le=256, description="Most images in one model call.")
+    capacity: int = Field(default=128, ge=1, description="Images inside at once; beyond it: 503.")
+    max_images: int = Field(default=64, ge=1, description="Most images in one request.")
+    max_body_bytes: int = Field(default=64 * 2**20, ge=1, description="Most bytes of a request's body; beyond it: 413.")
+    max_pixels: int = Field(
+        default=MAX_PIXELS, ge=1, le=_PILLOW_WARNS_AT, description="Most pixels of one image; beyond it: 422."
+    )
+    deadline_s: float = Field(
+        default=10, gt=0, description="Longest from the last byte of a request to its answer; beyond it: 504."
+    )
+    upload_s: float = Field(
+        default=30, gt=0, description="Longest a request's body may take to arrive; beyond it: 408."
+    )
+    drain_s: float = Field(
+        default=0.5, ge=0, description="After SIGTERM: how long health checks may see 503 before the port closes."
+    )
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        default="info", description="Least severe log line."
+    )
+
+    @model_validator(mode="after")
+    def _one_request_fits(self) -> Self:
+        if self.max_images > self.capacity:
+            raise ValueError(f"XRAY_MAX_IMAGES ({self.max_images}) is over XRAY_CAPACITY ({self.capacity})")
+        return self
+
+
+def settings_from(options: Mapping[str, object]) -> Settings:
+    """The effective settings: these options over the environment over the defaults.
+
+    Raises:
+        ValidationError: one of them is wrong; ``explain`` says which.
+    """
+    return Settings(**cast(Any, options))
+
+
+def explain(error: ValidationError) -> str:
+    """One line naming the first wrong setting, and why it is wrong."""
+    first = error.errors(include_url=False)[0]
+    name = f"XRAY_{str(first['loc'][0]).upper()}: " if first["loc"] else ""
+    return f"{name}{first['msg'].removeprefix('Value error, ')}"

@@ -1,0 +1,126 @@
+"""What an administrator sees: Prometheus metrics, one log line a request. Never a pixel, never a file name."""
+
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    GCCollector,
+    Histogram,
+    PlatformCollector,
+    ProcessCollector,
+    generate_latest,
+)
+
+from service.wire import PredictResponse
+
+log = logging.getLogger("service.request")
+
+# nginx's number for a client that was gone before there was an answer. Never sent.
+CLIENT_GONE = 499
+
+_SECONDS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10)
+_IMAGES = (1, 2, 4, 8, 16, 32, 64, 128, 256)
+
+
+class Metrics:
+    """The metrics of one service, in a registry of their own."""
+
+    def __init__(self) -> None:
+        self._registry = registry = CollectorRegistry()
+        for collector in (ProcessCollector, PlatformCollector, GCCollector):
+            collector(registry=registry)
+        self._requests = Counter("xray_requests", "Requests answered.", ["route", "status"], registry=registry)
+        self._request_s = Histogram(
+            "xray_request_seconds", "First byte to answer.", ["route"], buckets=_SECONDS, registry=registry
+        )
+        self._predictions = Counter("xray_predictions", "Images answered with a label.", ["label"], registry=registry)
+        self._failed = Counter(
+            "xray_images_failed", "Images among several that got no label.", ["problem"], registry=registry
+        )
+        self._batches = Counter("xray_batches", "Model calls.", registry=registry)
+        self._batch_size = Histogram("xray_batch_size", "Images a model call.", buckets=_IMAGES, registry=registry)
+        self._inference_s = Histogram(
+            "xray_inference_seconds", "One model call, whole batch.", buckets=_SECONDS, registry=registry
+        )
+        self._stage_s = Histogram(
+            "xray_stage_seconds",
+            "Of one image: decode, queue, inference.",
+            ["stage"],
+            buckets=_SECONDS,
+            registry=registry,
+        )
+
+    def follow(
+        self, queue_depth: Callable[[], float], seats_taken: Callable[[], float], ready: Callable[[], float]
+    ) -> None:
+        """Report these at each scrape."""
+        for name, text, value in (
+            ("xray_queue_depth", "Images waiting for the model.", queue_depth),
+            ("xray_seats_taken", "Images inside, from the door to the answer.", seats_taken),
+            ("xray_ready", "1 while requests are let in.", ready),
+        ):
+            Gauge(name, text, registry=self._registry).set_function(value)
+
+    def serves(self, name: str, version: str, provider: str, requested: str) -> None:
+        """Say which model runs, and where it really does."""
+        labels = {"name": name, "version": version, "provider": provider, "device_requested": requested}
+        Gauge("xray_model_info", "The model, and its live execution provider.", labels, registry=self._registry).labels(
+            **labels
+        ).set(1)
+
+    def request_answered(self, route: str, status: int, seconds: float) -> None:
+        """Count a request."""
+        self._requests.labels(route, str(status)).inc()
+        self._request_s.labels(route).observe(seconds)
+
+    def batch_done(self, size: int, seconds: float) -> None:
+        """Count a model call."""
+        self._batches.inc()
+        self._batch_size.observe(size)
+        self._inference_s.observe(seconds)
+
+    def image_read(self, decode_s: float, queue_s: float, inference_s: float) -> None:
+        """Count where the time of an image went."""
+        for stage, seconds in (("decode", decode_s), ("queue", queue_s), ("inference", inference_s)):
+            self._stage_s.labels(stage).observe(seconds)
+
+    def images_answered(self, answer: PredictResponse) -> None:
+        """Count the labels of an answer, and the problems of its images that have none."""
+        for prediction in answer.predictions:
+            if prediction.error:
+                self._failed.labels(prediction.error.type).inc()
+            else:
+                self._predictions.labels(prediction.label).inc()
+
+    def text(self) -> bytes:
+        """All of them in Prometheus' text format."""
+        return generate_latest(self._registry)
+
+
+@dataclass(slots=True)
+class RequestRecord:
+    """What is known of a request while it is handled, and logged when it is answered."""
+
+    request_id: str
+    began: float = field(default_factory=time.monotonic)
+    route: str = "unmatched"
+    status: int = CLIENT_GONE
+    outcome: str = "ok"
+    images: int = 0
+    batch_size: int = 0
+    decode_ms: float = 0
+    queue_ms: float = 0
+    inference_ms: float = 0
+
+    def emit(self, metrics: Metrics) -> None:
+        """Count and log the request."""
+        seconds = time.monotonic() - self.began
+        metrics.request_answered(self.route, self.status, seconds)
+        level = logging.DEBUG if self.route.startswith(("/health", "/metrics")) else logging.INFO
+        fields = {name: getattr(self, name) for name in self.__slots__ if name != "began"}
+        log.log(level, "request", extra={**fields, "total_ms": round(1e3 * seconds, 1)})

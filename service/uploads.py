@@ -1,0 +1,111 @@
+"""From a request's body to the images in it. Bytes are counted as they arrive, and never touch a disk."""
+
+import asyncio
+from collections.abc import AsyncGenerator
+from dataclasses import dataclass
+
+from fastapi import Request
+from starlette.datastructures import UploadFile
+from starlette.formparsers import MultiPartException, MultiPartParser
+
+from service.errors import (
+    BodyTooLarge,
+    MalformedRequest,
+    MissingBody,
+    MissingFile,
+    TooManyFiles,
+    UnsupportedBody,
+    UnsupportedEncoding,
+    UploadTimeout,
+)
+from service.settings import Settings
+
+PART = "file"
+# A raw body's type. What it really is, its first bytes say.
+RAW_TYPES = ("image/jpeg", "image/png", "application/octet-stream")
+MULTIPART = "multipart/form-data"
+# Form fields beside the files are read past; more of them than this is no form that anybody filled in.
+_MAX_FIELDS = 16
+_MAX_FIELD_BYTES = 64 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Upload:
+    """One image as it was sent. The file name is for the answer only: never for a path, never for a log."""
+
+    filename: str | None
+    data: bytes
+
+
+async def read_uploads(request: Request, settings: Settings) -> list[Upload]:
+    """The images of a request, one or more, in the order sent.
+
+    Raises:
+        MissingBody, MalformedRequest, TooManyFiles, UploadTimeout, BodyTooLarge, UnsupportedBody,
+        UnsupportedEncoding, MissingFile.
+    """
+    if request.headers.get("content-encoding", "identity") != "identity":
+        raise UnsupportedEncoding("send the body without a Content-Encoding")
+    try:
+        async with asyncio.timeout(settings.upload_s):
+            return await _read(request, settings)
+    except TimeoutError:
+        raise UploadTimeout(f"the body did not arrive within {settings.upload_s:g} s") from None
+
+
+async def _read(request: Request, settings: Settings) -> list[Upload]:
+    media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if media_type == MULTIPART:
+        return await _read_multipart(request, settings)
+    if media_type and media_type not in RAW_TYPES:
+        raise UnsupportedBody(f"send {', '.join(RAW_TYPES)} or {MULTIPART}")
+    body = b"".join([chunk async for chunk in _counted(request, settings.max_body_bytes)])
+    if not body or not media_type:
+        raise MissingBody(f"send an image as the body with its Content-Type, or as a part named {PART} of {MULTIPART}")
+    return [Upload(None, body)]
+
+
+async def _counted(request: Request, limit: int) -> AsyncGenerator[bytes, None]:
+    """The body, chunk by chunk, while it keeps within the limit; refused at its header if that says more."""
+    too_large = BodyTooLarge(f"a request may hold {limit} bytes")
+    if int(request.headers.get("content-length", 0)) > limit:
+        raise too_large
+    seen = 0
+    async for chunk in request.stream():
+        seen += len(chunk)
+        if seen > limit:
+            raise too_large
+        yield chunk
+
+
+async def _read_multipart(request: Request, settings: Settings) -> list[Upload]:
+    # One file more than allowed is let through, so that it is refused below by its own name.
+    parser = _InMemoryParser(
+        request.headers,
+        _counted(request, settings.max_body_bytes),
+        max_files=settings.max_images + 1,
+        max_fields=_MAX_FIELDS,
+        max_part_size=_MAX_FIELD_BYTES,
+    )
+    try:
+        form = await parser.parse()
+    except MultiPartException as error:
+        raise MalformedRequest(f"the multipart body cannot be read: {error.message}") from None
+    if not parser.ended:
+        raise MalformedRequest("the multipart body ends before its last boundary")
+    files = [value for name, value in form.multi_items() if name == PART and isinstance(value, UploadFile)]
+    if not files:
+        raise MissingFile(f"send each image as a part named {PART} that has a filename")
+    if len(files) > settings.max_images:
+        raise TooManyFiles(f"a request may hold {settings.max_images} images")
+    return [Upload(file.filename, await file.read()) for file in files]
+
+
+class _InMemoryParser(MultiPartParser):
+    """Starlette's parser would spool to disk what is over 1 MB, and take a body without an end for a short one."""
+
+    spool_max_size = 0  # SpooledTemporaryFile: never roll over to disk; _counted bounds the memory
+    ended = False
+
+    def on_end(self) -> None:
+        self.ended = True

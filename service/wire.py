@@ -1,0 +1,72 @@
+"""What goes over the wire. Frozen models of their own: the inside may change, the answer may not."""
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Probability = Annotated[float, Field(ge=0, le=1)]
+
+
+class _Wire(BaseModel):
+    model_config = ConfigDict(frozen=True)
+
+
+class Problem(_Wire):
+    """Why there is no answer (RFC 9457)."""
+
+    type: str = Field(description="What kind of problem, a relative URI.", examples=["/problems/truncated-image"])
+    title: str = Field(examples=["The image is cut short or damaged"])
+    status: int = Field(examples=[422])
+    detail: str = Field(examples=["the file ends before the picture does, or is damaged"])
+    request_id: str = Field(examples=["8c5f0a2e9d4b4c1f"])
+
+
+class ModelName(_Wire):
+    """Which model."""
+
+    name: str = Field(examples=["pneumonia"])
+    version: str = Field(examples=["1"])
+
+
+class Caution(_Wire):
+    """Something about an image that a reader of its answer should know."""
+
+    code: str
+    detail: str
+
+
+class Prediction(_Wire):
+    """The answer for one image. ``error`` stands in place of label, probability and threshold where it failed."""
+
+    filename: str | None = Field(description="As sent, or null for a raw body.", examples=["xray.jpeg"])
+    label: Literal["NORMAL", "PNEUMONIA"] | None = Field(
+        default=None, description="PNEUMONIA if probability >= threshold."
+    )
+    probability: Probability | None = Field(default=None, description="Of PNEUMONIA.", examples=[0.9731])
+    threshold: Probability | None = Field(default=None, description="Of the operating point.", examples=[0.5])
+    warnings: list[Caution] = []
+    error: Problem | None = None
+
+
+class PredictResponse(_Wire):
+    """Predictions, in the order the images were sent."""
+
+    model: ModelName
+    request_id: str = Field(examples=["8c5f0a2e9d4b4c1f"])
+    provider: str = Field(description="The execution provider that ran it.", examples=["CPUExecutionProvider"])
+    predictions: list[Prediction]
+
+
+class Health(_Wire):
+    """How the service is."""
+
+    status: Literal["ok", "starting", "draining", "failing"]
+    model: ModelName
+    provider: str = Field(description="The execution provider of the live session.", examples=["CPUExecutionProvider"])
+    device_requested: Literal["auto", "cpu", "cuda"]
+
+
+class Probe(_Wire):
+    """The answer to an orchestrator."""
+
+    status: Literal["ok", "starting", "draining", "failing"]
