@@ -65,9 +65,7 @@ def to_pixels(data: bytes, *, max_pixels: int = MAX_PIXELS) -> NDArray[np.uint8]
         grey = _upright(*_decode(data, header))
     except (ImageRefused, MemoryError):
         raise
-    except (
-        Exception
-    ) as error:  # a decoder given hostile bytes raises nearly anything: all of it means "does not decode"
+    except Exception as error:  # a decoder raises nearly anything over hostile bytes; all of it means "does not decode"
         raise TruncatedImage("the file ends before the picture does, or is damaged") from error
     return squash(grey)
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
 from contract.bundle import read_bundle
 from service import server
@@ -58,7 +58,8 @@ def build_service(settings: Settings) -> Service:
 
 def _print_table(response: PredictResponse) -> None:
     model = f"{response.model.name} {response.model.version}, {response.provider}"
-    table = Table("file", "label", "probability", "threshold", title=model, caption="Not a medical device.")
+    columns = (Column("file", overflow="fold"), Column("label", min_width=9), "probability", "threshold")
+    table = Table(*columns, title=model, caption="Not a medical device.")
     for prediction in response.predictions:
         if prediction.error:
             table.add_row(prediction.filename, prediction.error.title, "", "")

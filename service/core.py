@@ -36,8 +36,9 @@ class Service:
         self.settings, self.bundle, self.backend = settings, bundle, backend
         self.door = Door(settings.capacity)
         self.metrics = Metrics()
+        self._max_batch = min(settings.max_batch, settings.capacity)
         self.batcher = Batcher(
-            backend, max_batch=settings.max_batch, capacity=settings.capacity, on_batch=self.metrics.batch_done
+            backend, max_batch=self._max_batch, capacity=settings.capacity, on_batch=self.metrics.batch_done
         )
         decoders = ThreadPoolExecutor(settings.decode_threads or usable_cpus(), thread_name_prefix="decode")
         self.reader = Reader(self.batcher, decoders, self.metrics, settings.max_pixels)
@@ -78,9 +79,9 @@ class Service:
             self.reader.decoders.shutdown(wait=False)
 
     async def _warm_up(self) -> None:
-        """Go the way of a request with a blank image, alone and as the largest batch: no caller pays for a first time."""
+        """Go the way of a request with a blank image, alone and as the largest batch: nobody pays for a first time."""
         try:
-            await self.reader.warm_up(self.settings.max_batch)
+            await self.reader.warm_up(self._max_batch)
         except Exception:
             log.exception("the warm-up failed: the service will not get ready")
             return

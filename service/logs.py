@@ -31,5 +31,6 @@ def configure_logging(level: str) -> None:
             "root": {"handlers": ["stderr"], "level": level.upper()},
         }
     )
+    logging.captureWarnings(True)  # Pillow warns of broken metadata
     # Its access lines hold paths and addresses, and would double the request lines.
     logging.getLogger("uvicorn.access").disabled = True

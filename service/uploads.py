@@ -5,7 +5,7 @@ from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 
 from fastapi import Request
-from starlette.datastructures import UploadFile
+from starlette.datastructures import FormData, UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 
 from service.errors import (
@@ -91,13 +91,20 @@ async def _read_multipart(request: Request, settings: Settings) -> list[Upload]:
         form = await parser.parse()
     except MultiPartException as error:
         raise MalformedRequest(f"the multipart body cannot be read: {error.message}") from None
-    if not parser.ended:
-        raise MalformedRequest("the multipart body ends before its last boundary")
+    try:
+        if not parser.ended:
+            raise MalformedRequest("the multipart body ends before its last boundary")
+        return await _files(form, settings.max_images)
+    finally:
+        await form.close()
+
+
+async def _files(form: FormData, max_images: int) -> list[Upload]:
     files = [value for name, value in form.multi_items() if name == PART and isinstance(value, UploadFile)]
     if not files:
         raise MissingFile(f"send each image as a part named {PART} that has a filename")
-    if len(files) > settings.max_images:
-        raise TooManyFiles(f"a request may hold {settings.max_images} images")
+    if len(files) > max_images:
+        raise TooManyFiles(f"a request may hold {max_images} images")
     return [Upload(file.filename, await file.read()) for file in files]
 
 

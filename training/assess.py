@@ -41,7 +41,7 @@ def assess(predict: Predict, data: Dataset, split: Split) -> Assessment:
 def assess_bundle(bundle: Bundle, data: Dataset, folder: str) -> Results:
     """Measure a bundle at its own threshold on all images of a data folder."""
     scores = score(graph_predict(bundle.graph), data)
-    return measure(scores, bundle.manifest.threshold, f"all images of the folder {folder}, whoever was trained on")
+    return measure(scores, bundle.manifest.threshold, f"patients: all images of the folder {folder}, trained on or not")
 
 
 def keras_predict(model: keras.Model) -> Predict:

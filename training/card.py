@@ -22,7 +22,8 @@ of lowest validation loss. Its probabilities are not calibrated.
 ## Mechanism
 
 - Input: grey, squashed to 200 x 200 (image contract {contract}). The division by 255 is inside the graph.
-- Output: a probability, 0 to 1, and a coarse heatmap. {heatmap}.
+- Output: a probability, 0 to 1, and a coarse heatmap.
+- Heatmap: {heatmap}.
 - Decision: PNEUMONIA from {threshold:g} on, chosen on {chosen_on}.
 
 ## Validation and performance
@@ -34,9 +35,11 @@ is the Wilson interval on the number of patients.
 {about}
 ## Other information
 
-{split} The full configuration, package versions and the digests of all files are in `manifest.json`.
-Fingerprint of the images: `{fingerprint}`. Code revision `{revision}`, seed {seed}. The weights are under Apache-2.0;
-the terms of the data they were trained on apply besides.
+- {split}
+- Fingerprint of the images: `{fingerprint}`.
+- Trained by code revision `{revision}`, seed {seed}. The full configuration, the packages' versions and the digests of
+  all files are in `manifest.json`.
+- The weights are under Apache-2.0; the terms of the data they were trained on apply besides.
 """
 
 _SPLIT = {

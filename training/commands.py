@@ -19,7 +19,7 @@ from training.dataset import Dataset, load_dataset
 from training.errors import TrainingError, WrongUse
 from training.evaluate import Results
 from training.fit import fit
-from training.progress import EpochBar, share_bar
+from training.progress import bar
 from training.run import DataRecord, Run
 from training.split import split_dataset
 
@@ -47,8 +47,8 @@ def run(arguments: argparse.Namespace) -> int:
 def train(arguments: argparse.Namespace) -> None:
     """Train a new run, or go on with one; measure it; save and print what was measured."""
     run, data = _resumed(arguments) if arguments.resume else _begun(arguments)
-    with EpochBar(_progress, run.config.epochs, len(run.history)) as bar:
-        history = fit(run, data, [bar])
+    with bar(_progress, "training") as steps:
+        history = fit(run, data, steps, steps.epoch)
     draw_curves(history, run.folder / "curves.png")
     assessment = assess(keras_predict(run.best_model()), data, run.split)
     (run.folder / "evaluation.json").write_text(assessment.model_dump_json(indent=2) + "\n")
@@ -125,8 +125,8 @@ def _data_folder(arguments: argparse.Namespace, known: Path | None) -> Path:
 
 
 def _load(folder: Path, arguments: argparse.Namespace) -> Dataset:
-    with share_bar(_progress, "reading images") as progress:
-        data = load_dataset(folder, arguments.cache, progress)
+    with bar(_progress, "reading images") as files:
+        data = load_dataset(folder, arguments.cache, files)
     sizes = f"all {next(iter(data.sizes))}" if len(data.sizes) == 1 else f"{len(data.sizes)} different sizes"
     _progress.print(f"{len(data.radiographs)} images read ({sizes}), {len(data.skipped)} skipped", highlight=False)
     for skipped in data.skipped[:_SKIPPED_SHOWN]:

@@ -71,13 +71,13 @@ class Dataset:
         return Dataset(chosen, self.pixels[at], [self.digests[row] for row in at], self.sizes, [])
 
 
-def load_dataset(root: Path, cache: Path, progress: Callable[[float], object] | None = None) -> Dataset:
+def load_dataset(root: Path, cache: Path, progress: Callable[[int, int], object] | None = None) -> Dataset:
     """Decode a data folder, or take from the cache what was decoded before.
 
     Args:
         root: see ``find_radiographs``.
         cache: a folder for decoded pixels, 40 kB an image; made if it is not there.
-        progress: called with the share done, 0..1.
+        progress: called after each file with how many are done, and how many there are.
 
     Raises:
         DataError: no such layout, or no readable image of one of the classes.
@@ -100,7 +100,7 @@ def load_dataset(root: Path, cache: Path, progress: Callable[[float], object] | 
             sizes[header.width, header.height] += 1
             kept.append(radiograph)
         if progress:
-            progress(done / len(files))
+            progress(done, len(files))
     pixels = pixels[: len(kept)]
     _refuse_an_empty_class(root, kept)
     return Dataset(kept, pixels, [sha256(row.tobytes()) for row in pixels], sizes, skipped)

@@ -1,42 +1,59 @@
-"""Training: the specification's protocol, a checkpoint each epoch, and the way back into an interrupted run."""
+"""Training: the specification's protocol, a checkpoint each epoch, and the way back into an interrupted run.
+
+The loop is written out, over ``train_on_batch``, for two reasons. It is the same on every Keras backend; and
+``Model.fit`` on TensorFlow puts a tf.data pipeline in front of the arrays, whose autotuner has been seen to wait for
+itself for ever when it is torn down (TensorFlow 2.21, after the last of 25 epochs).
+"""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator
 
 import keras
+import numpy as np
+from numpy.typing import NDArray
 
 from training.architectures import build
-from training.batches import Batches
 from training.config import TrainingConfig
 from training.dataset import Dataset
 from training.run import Epoch, Run
 
+Batch = tuple[NDArray[np.uint8], NDArray[np.uint8]]
 
-def fit(run: Run, data: Dataset, callbacks: Sequence[keras.callbacks.Callback] = ()) -> list[Epoch]:
+
+def fit(
+    run: Run,
+    data: Dataset,
+    on_step: Callable[[int, int], object] | None = None,
+    on_epoch: Callable[[Epoch], object] | None = None,
+) -> list[Epoch]:
     """Train a run to its last epoch, from wherever it stands.
 
     Args:
         run: a run's folder; the finished epochs in it are not repeated.
         data: the images that the run's split names.
-        callbacks: of Keras, in addition (progress).
+        on_step: called after each step with the number of steps done, and of all, in all epochs.
+        on_epoch: called after each epoch, once it is saved.
 
     Returns:
         all finished epochs.
     """
     config, done = run.config, run.history
     model = run.last_model() if done else compiled(config)
-    validation = data.rows(run.split.validation)
-    model.fit(
-        Batches(data.rows(run.split.train), config.batch, config.seed, epoch=len(done)),
-        validation_data=(validation.pixels, validation.labels),
-        validation_batch_size=config.batch,
-        shuffle=False,  # Batches does
-        initial_epoch=len(done),
-        epochs=config.epochs,
-        verbose=0,
-        callbacks=[_Recorder(run, done), *callbacks],
-    )
-    return run.history
+    train, validation = data.rows(run.split.train), data.rows(run.split.validation)
+    steps = -(-len(train.labels) // config.batch)
+    while len(done) < config.epochs:
+        began, before = time.monotonic(), len(done) * steps
+        model.reset_metrics()
+        for step, batch in enumerate(shuffled_batches(train, config.batch, (config.seed, len(done))), start=1):
+            trained = model.train_on_batch(*batch, return_dict=True)
+            if on_step:
+                on_step(before + step, config.epochs * steps)
+        figures = {**_floats(trained), **_floats(_validate(model, validation, config.batch), "val_")}
+        done.append(Epoch(epoch=len(done) + 1, seconds=round(time.monotonic() - began, 1), **figures))
+        run.save_epoch(model, done)
+        if on_epoch:
+            on_epoch(done[-1])
+    return done
 
 
 def compiled(config: TrainingConfig) -> keras.Model:
@@ -52,17 +69,33 @@ def compiled(config: TrainingConfig) -> keras.Model:
     return model
 
 
-class _Recorder(keras.callbacks.Callback):
-    """Saves each epoch as soon as it is finished."""
+def shuffled_batches(data: Dataset, batch: int, seed: tuple[int, int]) -> Iterator[Batch]:
+    """All images of a dataset, in an order that depends on the seed alone, uint8 until the network's first layer.
 
-    def __init__(self, run: Run, done: list[Epoch]) -> None:
-        super().__init__()
-        self._run, self._done = run, list(done)
+    Args:
+        data: the images.
+        batch: images a batch; the last may be smaller.
+        seed: of the run, and the number of the epoch, so that a resumed run sees what it would have seen.
+    """
+    order = np.random.default_rng(seed).permutation(len(data.labels))
+    yield from _batches(data.pixels, data.labels, order, batch)
 
-    def on_epoch_begin(self, epoch: int, logs: dict[str, float] | None = None) -> None:
-        self._began = time.monotonic()
 
-    def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
-        figures = {name: float(value) for name, value in (logs or {}).items()}
-        self._done.append(Epoch(epoch=epoch + 1, seconds=round(time.monotonic() - self._began, 1), **figures))
-        self._run.save_epoch(self.model, self._done)
+def _batches(
+    pixels: NDArray[np.uint8], labels: NDArray[np.uint8], order: NDArray[np.intp], batch: int
+) -> Iterator[Batch]:
+    for start in range(0, len(order), batch):
+        rows = order[start : start + batch]
+        yield pixels[rows], labels[rows]
+
+
+def _validate(model: keras.Model, data: Dataset, batch: int) -> dict[str, object]:
+    model.reset_metrics()
+    measured: dict[str, object] = {}
+    for part in _batches(data.pixels, data.labels, np.arange(len(data.labels)), batch):
+        measured = model.test_on_batch(*part, return_dict=True)
+    return measured
+
+
+def _floats(figures: dict[str, object], prefix: str = "") -> dict[str, float]:
+    return {f"{prefix}{name}": float(np.asarray(value)) for name, value in figures.items()}

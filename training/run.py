@@ -123,7 +123,7 @@ class Run:
         return keras.models.load_model(self.folder / "best.keras", compile=False)
 
     def save_epoch(self, model: keras.Model, finished: list[Epoch]) -> None:
-        """Save the checkpoint of the last of these epochs. A run stopped in the middle of this resumes from a whole one."""
+        """Save the checkpoint of the last of these epochs. A run stopped amid this resumes from a whole one."""
         last = self._checkpoint(len(finished))
         model.save(last)
         if _is_best(finished):

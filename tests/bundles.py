@@ -1,0 +1,73 @@
+"""A bundle that needs no training: the probability is the mean brightness, the heatmap the picture made small."""
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from onnx import TensorProto, helper
+
+from contract.bundle import (
+    CARD,
+    GRAPH,
+    Calibration,
+    Manifest,
+    Measured,
+    OperatingPoint,
+    Provenance,
+    sha256,
+    write_bundle,
+)
+from contract.image import IMAGE_CONTRACT, SIDE
+
+THRESHOLD = 0.4
+
+
+def brightness_graph(input_type: int = TensorProto.UINT8, batch: str | int = "N") -> bytes:
+    """The ONNX graph of mean brightness."""
+    image = helper.make_tensor_value_info("image", input_type, [batch, SIDE, SIDE, 1])
+    probability = helper.make_tensor_value_info("probability", TensorProto.FLOAT, [batch])
+    heatmap = helper.make_tensor_value_info("heatmap", TensorProto.FLOAT, [batch, 8, 8])
+    full = helper.make_tensor("full", TensorProto.FLOAT, [], [255.0])
+    channel = helper.make_tensor("channel", TensorProto.INT64, [1], [1])
+    last = helper.make_tensor("last", TensorProto.INT64, [1], [3])
+    nodes = [
+        helper.make_node("Cast", ["image"], ["float"], to=TensorProto.FLOAT),
+        helper.make_node("Div", ["float", "full"], ["scaled"]),
+        helper.make_node("ReduceMean", ["scaled"], ["probability"], axes=[1, 2, 3], keepdims=0),
+        helper.make_node("Squeeze", ["scaled", "last"], ["grey"]),
+        helper.make_node("Unsqueeze", ["grey", "channel"], ["nchw"]),
+        helper.make_node("AveragePool", ["nchw"], ["small"], kernel_shape=[25, 25], strides=[25, 25]),
+        helper.make_node("Squeeze", ["small", "channel"], ["heatmap"]),
+    ]
+    graph = helper.make_graph(nodes, "brightness", [image], [probability, heatmap], [full, channel, last])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    return bytes(model.SerializeToString())
+
+
+def manifest(contents: dict[str, bytes], **changes: Any) -> Manifest:
+    """A manifest for these files."""
+    figure = Measured(value=0.5, low=0.4, high=0.6)
+    point = OperatingPoint(threshold=THRESHOLD, sensitivity=figure, specificity=figure, chosen_on="nothing: drawn")
+    fields: dict[str, Any] = {
+        "name": "brightness",
+        "version": "1",
+        "image_contract": IMAGE_CONTRACT,
+        "files": {name: sha256(data) for name, data in contents.items()},
+        "default_operating_point": "balanced",
+        "operating_points": {"balanced": point},
+        "calibration": Calibration(),
+        "heatmap_method": "the picture itself",
+        "results": {},
+        "provenance": Provenance(
+            git_revision="none", packages={}, data_fingerprint="0" * 64, seed=0, parameters=0, configuration={}
+        ),
+        "created_at": datetime(2026, 1, 1, tzinfo=UTC),
+    }
+    return Manifest(**fields | changes)
+
+
+def write_brightness_bundle(folder: Path, graph: bytes | None = None, **changes: Any) -> Path:
+    """Write the bundle and return its folder."""
+    contents = {GRAPH: graph or brightness_graph(), CARD: b"# brightness\n\nMeasures brightness.\n"}
+    write_bundle(folder, manifest(contents, **changes), contents)
+    return folder

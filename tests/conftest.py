@@ -1,0 +1,80 @@
+"""Fixtures of more than one package's tests."""
+
+import os
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from pathlib import Path
+
+import httpx
+import pytest
+
+from contract.bundle import read_bundle
+from service.app import create_app
+from service.backend import Backend, OnnxBackend
+from service.core import Service
+from service.settings import Settings
+from tests.bundles import write_brightness_bundle
+
+ROOT = Path(__file__).parent.parent
+BUNDLED_MODEL = ROOT / "models" / "pneumonia" / "1"
+
+
+@pytest.fixture(scope="session")
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+@pytest.fixture(autouse=True)
+def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in [name for name in os.environ if name.startswith("XRAY_") and name != "XRAY_DATA"]:
+        monkeypatch.delenv(name)
+
+
+@pytest.fixture(scope="session")
+def bundle_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A bundle whose probability is the mean brightness."""
+    return write_brightness_bundle(tmp_path_factory.mktemp("models") / "brightness" / "1")
+
+
+@pytest.fixture(scope="session")
+def real_data() -> Path:
+    """The folder of real radiographs, where there is one."""
+    folder = Path(os.environ.get("XRAY_DATA") or ROOT.parent / "shared" / "data")
+    if not (folder / "chest_xray").is_dir():
+        pytest.skip("no real radiographs: set XRAY_DATA to the folder that holds chest_xray/")
+    return folder
+
+
+MakeService = Callable[..., Service]
+Connect = Callable[[Service], AbstractAsyncContextManager[httpx.AsyncClient]]
+
+
+@pytest.fixture
+def make_service(bundle_folder: Path) -> MakeService:
+    """Makes services of the brightness bundle: ``make_service(backend, capacity=4)``; both may be left out."""
+
+    def make(backend: Backend | None = None, **changes: object) -> Service:
+        settings = Settings(model=bundle_folder, device="cpu", threads=1, decode_threads=2, **changes)  # type: ignore[arg-type]
+        bundle = read_bundle(settings.model)
+        return Service(settings, bundle, backend or OnnxBackend(bundle.graph, settings.device, settings.threads))
+
+    return make
+
+
+@pytest.fixture
+def connect() -> Connect:
+    """A client of a service in this process: ``async with connect(service) as client``; the service is ready."""
+
+    @asynccontextmanager
+    async def connected(service: Service) -> AsyncIterator[httpx.AsyncClient]:
+        app = create_app(service)
+        transport = httpx.ASGITransport(app, raise_app_exceptions=False)
+        async with (
+            app.router.lifespan_context(app),
+            httpx.AsyncClient(transport=transport, base_url="http://x") as client,
+        ):
+            while service.status == "starting":
+                await client.get("/health")
+            yield client
+
+    return connected

@@ -1,0 +1,95 @@
+"""A bundle that does not agree with itself is refused, with one line that names the file."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from contract.bundle import CARD, GRAPH, MANIFEST, BundleError, read_bundle, write_bundle
+from contract.image import IMAGE_CONTRACT
+from tests.bundles import THRESHOLD, brightness_graph, manifest, write_brightness_bundle
+from tests.conftest import BUNDLED_MODEL
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return write_brightness_bundle(tmp_path / "brightness" / "1")
+
+
+def edit(folder: Path, change: Callable[[dict[str, Any]], object]) -> None:
+    record = json.loads((folder / MANIFEST).read_text())
+    change(record)
+    (folder / MANIFEST).write_text(json.dumps(record))
+
+
+def refusal(folder: Path) -> str:
+    with pytest.raises(BundleError) as caught:
+        read_bundle(folder)
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+def test_reads_what_was_written(folder: Path) -> None:
+    bundle = read_bundle(folder)
+    assert bundle.graph == brightness_graph()
+    assert bundle.card.startswith("# brightness")
+    assert bundle.manifest.threshold == THRESHOLD
+
+
+@pytest.mark.parametrize("name", [GRAPH, CARD, MANIFEST])
+def test_a_missing_file_is_named(folder: Path, name: str) -> None:
+    (folder / name).unlink()
+    assert f"{name}: No such file" in refusal(folder)
+
+
+@pytest.mark.parametrize("name", [GRAPH, CARD])
+def test_a_changed_file_is_named(folder: Path, name: str) -> None:
+    (folder / name).write_bytes((folder / name).read_bytes()[:-1] + b"!")
+    assert f"{name}: its SHA-256 is not the one" in refusal(folder)
+
+
+def test_another_image_contract_is_refused(folder: Path) -> None:
+    edit(folder, lambda record: record.update(image_contract=IMAGE_CONTRACT + 1))
+    assert f"made for image contract {IMAGE_CONTRACT + 1}" in refusal(folder)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda record: record.pop("created_at"), "created_at: Field required"),
+        (lambda record: record.update(surprise=1), "surprise: Extra inputs"),
+        (lambda record: record.update(default_operating_point="brave"), "no operating point 'brave'"),
+        (lambda record: record["files"].pop(GRAPH), f"no digest of {GRAPH}"),
+        (lambda record: record["files"].update({"../../etc/passwd": "0" * 64}), "files"),
+        (lambda record: record["operating_points"]["balanced"].update(threshold=1.5), "threshold"),
+        (lambda record: record.update(labels=["PNEUMONIA", "NORMAL"]), "labels"),
+    ],
+)
+def test_a_wrong_manifest_is_refused(folder: Path, change: Callable[[dict[str, Any]], object], words: str) -> None:
+    edit(folder, change)
+    assert words in refusal(folder)
+
+
+def test_a_manifest_that_is_no_json_is_refused(folder: Path) -> None:
+    (folder / MANIFEST).write_text("{")
+    assert "Invalid JSON" in refusal(folder)
+
+
+def test_an_old_version_is_never_overwritten(folder: Path) -> None:
+    with pytest.raises(BundleError, match="give a new version"):
+        write_brightness_bundle(folder)
+
+
+def test_digests_are_checked_before_anything_is_written(tmp_path: Path) -> None:
+    contents = {GRAPH: b"graph", CARD: b"card"}
+    with pytest.raises(BundleError, match="not those of the files"):
+        write_bundle(tmp_path / "x", manifest(contents), {**contents, CARD: b"another"})
+    assert not (tmp_path / "x").exists()
+
+
+def test_the_bundled_model_agrees_with_itself() -> None:
+    bundle = read_bundle(BUNDLED_MODEL)
+    assert (bundle.manifest.name, bundle.manifest.version) == ("pneumonia", "1")
+    assert "Not a medical device" in bundle.card

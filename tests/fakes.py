@@ -1,0 +1,35 @@
+"""Stand-ins that go through the same protocol as the real thing."""
+
+import threading
+
+import numpy as np
+from numpy.typing import NDArray
+
+from service.backend import CPU
+
+
+class FakeBackend:
+    """Gives each image its mean brightness, 0..1. Remembers the sizes of its batches.
+
+    Set ``hold`` to keep the model busy until it is released, ``fails`` to make it fail on batches of such an image.
+    """
+
+    provider = CPU
+
+    def __init__(self) -> None:
+        self.sizes: list[int] = []
+        self.hold: threading.Event | None = None
+        self.fails: int | None = None
+        self.silent: int | None = None
+
+    def predict(self, batch: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Score a batch."""
+        self.sizes.append(len(batch))
+        if self.hold is not None:
+            self.hold.wait(10)
+        if self.fails is not None and (batch == self.fails).all((1, 2, 3)).any():
+            raise RuntimeError("told to fail")
+        scores: NDArray[np.float32] = (batch.mean((1, 2, 3)) / 255).astype(np.float32)
+        if self.silent is not None:
+            scores[(batch == self.silent).all((1, 2, 3))] = np.nan
+        return scores

@@ -1,0 +1,179 @@
+"""The batcher's laws: each asker gets its own answer, once, whoever else fails, hangs up or comes in between."""
+
+import asyncio
+import threading
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from service.batcher import Batcher, Scored
+from service.errors import BackendFault, NotReady, Overloaded
+from tests.fakes import FakeBackend
+
+pytestmark = pytest.mark.anyio
+
+
+def pixels(value: int) -> NDArray[np.uint8]:
+    return np.full((200, 200, 1), value, np.uint8)
+
+
+@asynccontextmanager
+async def running(backend: FakeBackend, max_batch: int = 8, capacity: int = 64) -> AsyncIterator[Batcher]:
+    batcher = Batcher(backend, max_batch=max_batch, capacity=capacity, on_batch=lambda size, seconds: None)
+    task = asyncio.create_task(batcher.run())
+    await asyncio.sleep(0)
+    try:
+        yield batcher
+    finally:
+        task.cancel()
+        await asyncio.wait([task])
+
+
+async def asked(batcher: Batcher, count: int) -> list[asyncio.Task[Scored]]:
+    """Ask for so many at once; when this returns, all of them wait."""
+    tasks = [asyncio.create_task(batcher.submit(pixels(value))) for value in range(count)]
+    await asyncio.sleep(0)
+    return tasks
+
+
+async def test_a_lone_image_does_not_wait_for_company() -> None:
+    backend = FakeBackend()
+    async with running(backend) as batcher:
+        scored = await batcher.submit(pixels(51))
+    assert scored.probability == pytest.approx(0.2)
+    assert scored.batch_size == 1
+    assert scored.queue_s < 0.5
+
+
+async def test_what_waits_while_the_model_is_busy_is_the_next_batch() -> None:
+    backend = FakeBackend()
+    backend.hold = threading.Event()
+    async with running(backend, max_batch=4) as batcher:
+        tasks = await asked(batcher, 1)
+        await asyncio.sleep(0.05)
+        tasks += await asked(batcher, 6)
+        assert batcher.depth == 6
+        backend.hold.set()
+        await asyncio.gather(*tasks)
+    assert backend.sizes == [1, 4, 2]
+
+
+async def test_a_batch_that_fails_is_tried_one_by_one() -> None:
+    backend = FakeBackend()
+    backend.fails = 3
+    async with running(backend) as batcher:
+        outcomes = await asyncio.gather(*await asked(batcher, 6), return_exceptions=True)
+        assert batcher.faults == 0  # the last one alone went well
+    assert [isinstance(outcome, BackendFault) for outcome in outcomes] == [False, False, False, True, False, False]
+
+
+async def test_a_row_without_a_probability_is_that_image_s_fault_alone() -> None:
+    backend = FakeBackend()
+    backend.silent = 2
+    async with running(backend) as batcher:
+        outcomes = await asyncio.gather(*await asked(batcher, 4), return_exceptions=True)
+        assert batcher.faults == 1
+    assert [isinstance(outcome, BackendFault) for outcome in outcomes] == [False, False, True, False]
+
+
+async def test_a_wrong_number_of_probabilities_is_nobody_s_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    backend = FakeBackend()
+    monkeypatch.setattr(backend, "predict", lambda batch: np.zeros(7, np.float32))
+    async with running(backend) as batcher:
+        outcomes = await asyncio.gather(*await asked(batcher, 3), return_exceptions=True)
+        assert batcher.faults == 3
+    assert all(isinstance(outcome, BackendFault) for outcome in outcomes)
+
+
+async def test_more_than_capacity_are_refused_at_once() -> None:
+    backend = FakeBackend()
+    backend.hold = threading.Event()
+    async with running(backend, capacity=3) as batcher:
+        tasks = await asked(batcher, 1)
+        await asyncio.sleep(0.05)
+        tasks += await asked(batcher, 3)
+        with pytest.raises(Overloaded):
+            await batcher.submit(pixels(0))
+        backend.hold.set()
+        await asyncio.gather(*tasks)
+
+
+async def test_who_hangs_up_is_left_out_of_the_batch() -> None:
+    backend = FakeBackend()
+    backend.hold = threading.Event()
+    async with running(backend) as batcher:
+        tasks = await asked(batcher, 1)
+        await asyncio.sleep(0.05)
+        waiting = await asked(batcher, 4)
+        waiting[1].cancel()
+        backend.hold.set()
+        await asyncio.gather(*tasks, *waiting, return_exceptions=True)
+    assert backend.sizes == [1, 3]
+
+
+async def test_the_end_leaves_nobody_waiting() -> None:
+    backend = FakeBackend()
+    backend.hold = threading.Event()
+    async with running(backend, max_batch=2) as batcher:
+        tasks = await asked(batcher, 5)
+        await asyncio.sleep(0.05)
+    outcomes = await asyncio.wait_for(asyncio.gather(*tasks, return_exceptions=True), 5)
+    backend.hold.set()
+    assert all(isinstance(outcome, NotReady) for outcome in outcomes)
+    with pytest.raises(NotReady):
+        await batcher.submit(pixels(0))
+
+
+# One asker: how many turns of the event loop it comes later than the one before, and whether it hangs up again.
+ASKERS = st.lists(st.tuples(st.integers(0, 3), st.booleans()), min_size=1, max_size=40)
+
+
+@settings(max_examples=150, deadline=None)
+@given(ASKERS, st.integers(1, 8), st.sets(st.integers(0, 39), max_size=3), st.booleans())
+def test_every_accepted_job_gets_exactly_one_outcome(
+    askers: list[tuple[int, bool]], max_batch: int, culprits: set[int], stopped: bool
+) -> None:
+    """Arrivals, hang-ups, a model that fails on some images, and a service that stops: nobody is lost, nobody mixed up."""
+    backend = FakeBackend()
+    backend.fails = min(culprits, default=None)
+    backend.silent = max(culprits, default=None)
+    answered: list[int] = []
+
+    async def ask(batcher: Batcher, value: int) -> Scored:
+        try:
+            return await batcher.submit(pixels(value))
+        finally:
+            answered.append(value)
+
+    async def play() -> list[Scored | BaseException]:
+        tasks = []
+        async with running(backend, max_batch=max_batch) as batcher:
+            for value, (gap, hangs_up) in enumerate(askers):
+                for _ in range(gap):
+                    await asyncio.sleep(0)
+                tasks.append(asyncio.create_task(ask(batcher, value)))
+                if hangs_up:
+                    await asyncio.sleep(0)
+                    tasks[-1].cancel()
+            if not stopped:
+                await asyncio.wait(tasks)
+        return await asyncio.wait_for(asyncio.gather(*tasks, return_exceptions=True), 10)
+
+    outcomes = asyncio.run(play())
+    assert sorted(set(answered)) == sorted(answered)
+    assert all(1 <= size <= max_batch for size in backend.sizes)
+    for value, (outcome, (_, hangs_up)) in enumerate(zip(outcomes, askers, strict=True)):
+        if isinstance(outcome, Scored):
+            assert outcome.probability == pytest.approx(value / 255)
+        elif isinstance(outcome, BackendFault):
+            assert value in {backend.fails, backend.silent}
+        elif isinstance(outcome, NotReady):
+            assert stopped
+        else:
+            assert isinstance(outcome, asyncio.CancelledError)
+            assert hangs_up or stopped

@@ -1,0 +1,56 @@
+"""``python -m service predict``: the same way as the server, without one."""
+
+import asyncio
+import json
+from pathlib import Path
+
+import pytest
+
+from service.__main__ import DONE, FAILED, main
+from tests.conftest import Connect, MakeService
+from tests.drawings import jpeg
+
+
+@pytest.fixture
+def images(tmp_path: Path) -> list[Path]:
+    paths = [tmp_path / f"{number}.jpeg" for number in range(5)]
+    for number, path in enumerate(paths):
+        path.write_bytes(jpeg(number))
+    return paths
+
+
+def test_prints_a_table(bundle_folder: Path, images: list[Path], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["predict", str(images[0]), "--model", str(bundle_folder)]) == DONE
+    shown = capsys.readouterr().out
+    assert "brightness 1, CPUExecutionProvider" in shown
+    assert "NORMAL" in shown
+    assert "Not a medical device" in shown
+
+
+@pytest.mark.anyio
+async def test_gives_what_the_server_gives(
+    bundle_folder: Path,
+    images: list[Path],
+    make_service: MakeService,
+    connect: Connect,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    arguments = ["predict", "--json", "--model", str(bundle_folder), "--max-images", "2", *map(str, images)]
+    assert await asyncio.to_thread(main, arguments) == DONE
+    printed = json.loads(capsys.readouterr().out)["predictions"]
+    async with connect(make_service()) as client:
+        sent = [("file", (str(path), path.read_bytes(), "image/jpeg")) for path in images]
+        served = (await client.post("/predict", files=sent)).json()["predictions"]
+    assert [entry["filename"] for entry in printed] == [str(path) for path in images]
+    assert [e["probability"] for e in printed] == pytest.approx([e["probability"] for e in served], abs=1e-6)
+
+
+def test_a_bad_file_among_good_ones_fails_alone(
+    bundle_folder: Path, images: list[Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    images[1].write_bytes(b"GIF89a")
+    names = [*map(str, images[:3]), str(tmp_path / "nowhere")]
+    assert main(["predict", "--json", "--model", str(bundle_folder), *names]) == FAILED
+    entries = json.loads(capsys.readouterr().out)["predictions"]
+    kinds = [entry["error"] and entry["error"]["type"].rpartition("/")[2] for entry in entries]
+    assert kinds == [None, "unsupported-media-type", None, "unreadable-file"]

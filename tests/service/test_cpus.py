@@ -1,0 +1,39 @@
+"""Thread pools are sized to the CPUs that this process may use, not to those the host has."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from service.cpus import usable_cpus
+
+
+@pytest.fixture(autouse=True)
+def _eight_cores(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: set(range(8)))
+
+
+@pytest.mark.parametrize(
+    ("quota", "cpus"),
+    [("max 100000", 8), ("200000 100000", 2), ("150000 100000", 2), ("50000 100000", 1), ("1600000 100000", 8)],
+)
+def test_a_quota_of_cgroup_version_2(tmp_path: Path, quota: str, cpus: int) -> None:
+    (tmp_path / "cpu.max").write_text(quota + "\n")
+    assert usable_cpus(tmp_path) == cpus
+
+
+@pytest.mark.parametrize(("quota", "cpus"), [("-1", 8), ("300000", 3)])
+def test_a_quota_of_cgroup_version_1(tmp_path: Path, quota: str, cpus: int) -> None:
+    (tmp_path / "cpu").mkdir()
+    (tmp_path / "cpu" / "cpu.cfs_quota_us").write_text(quota)
+    (tmp_path / "cpu" / "cpu.cfs_period_us").write_text("100000")
+    assert usable_cpus(tmp_path) == cpus
+
+
+def test_without_a_cgroup_it_is_the_affinity(tmp_path: Path) -> None:
+    assert usable_cpus(tmp_path) == 8
+
+
+def test_a_file_that_makes_no_sense_is_no_quota(tmp_path: Path) -> None:
+    (tmp_path / "cpu.max").write_text("what")
+    assert usable_cpus(tmp_path) == 8

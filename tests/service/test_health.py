@@ -1,0 +1,150 @@
+"""What an orchestrator, an administrator and a programmer can ask, and when the answer is no."""
+
+import asyncio
+import threading
+
+import pytest
+from openapi_spec_validator import validate
+from prometheus_client.parser import text_string_to_metric_families
+
+from tests.conftest import Connect, MakeService
+from tests.drawings import jpeg
+from tests.fakes import FakeBackend
+from tests.problems import assert_problem
+
+pytestmark = pytest.mark.anyio
+JPEG = {"Content-Type": "image/jpeg"}
+
+
+async def test_health_names_model_and_provider(make_service: MakeService, connect: Connect) -> None:
+    async with connect(make_service()) as client:
+        answer = await client.get("/health")
+        probes = [(await client.get(f"/health/{probe}")).status_code for probe in ("live", "ready")]
+    assert answer.status_code == 200
+    assert answer.json() == {
+        "status": "ok",
+        "model": {"name": "brightness", "version": "1"},
+        "provider": "CPUExecutionProvider",
+        "device_requested": "cpu",
+    }
+    assert probes == [200, 200]
+
+
+async def test_it_is_not_ready_before_the_model_is_warm(make_service: MakeService, connect: Connect) -> None:
+    backend = FakeBackend()
+    backend.hold = threading.Event()
+    service = make_service(backend)
+    threading.Timer(0.3, backend.hold.set).start()
+    async with service.alive():
+        assert service.status == "starting"
+        assert service.is_live
+        while service.status == "starting":
+            await asyncio.sleep(0.01)
+        assert service.status == "ok"
+    assert backend.sizes == [1, 8]
+
+
+async def test_a_warm_up_that_fails_never_gets_ready(make_service: MakeService) -> None:
+    backend = FakeBackend()
+    backend.fails = 0  # the warm-up's image is black
+    service = make_service(backend)
+    async with service.alive():
+        for _ in range(50):
+            await asyncio.sleep(0.01)
+        assert service.status == "starting"
+
+
+async def test_draining_refuses_and_still_answers_who_is_inside(make_service: MakeService, connect: Connect) -> None:
+    backend = FakeBackend()
+    service = make_service(backend)
+    async with connect(service) as client:
+        backend.hold = threading.Event()
+        inside = asyncio.create_task(client.post("/predict", content=jpeg(), headers=JPEG))
+        while service.door.seated < 1:
+            await asyncio.sleep(0.01)
+        service.door.close()
+        for path in ("/health", "/health/ready"):
+            answer = await client.get(path)
+            assert (answer.status_code, answer.json()["status"]) == (503, "draining")
+        assert (await client.get("/health/live")).status_code == 200
+        refused = await client.post("/predict", content=jpeg(), headers=JPEG)
+        assert_problem(refused, 503, "not-ready")
+        assert "retry-after" in refused.headers
+        backend.hold.set()
+        assert (await inside).status_code == 200
+
+
+async def test_a_dead_batcher_is_seen(make_service: MakeService, connect: Connect) -> None:
+    service = make_service()
+    async with connect(service) as client:
+        assert service._task is not None
+        service._task.cancel()
+        await asyncio.sleep(0.05)
+        assert (await client.get("/health/live")).status_code == 503
+        assert (await client.get("/health/ready")).status_code == 503
+        assert_problem(await client.post("/predict", content=jpeg(), headers=JPEG), 503, "not-ready")
+
+
+async def test_the_model_and_its_card_are_public(make_service: MakeService, connect: Connect) -> None:
+    async with connect(make_service()) as client:
+        manifest = (await client.get("/model")).json()
+        card = await client.get("/model/card")
+    assert manifest["name"] == "brightness"
+    assert "balanced" in manifest["operating_points"]
+    assert "provenance" not in manifest
+    assert card.headers["content-type"].startswith("text/markdown")
+    assert card.text.startswith("# brightness")
+
+
+async def test_metrics_tell_the_provider_and_where_the_time_went(make_service: MakeService, connect: Connect) -> None:
+    async with connect(make_service()) as client:
+        for _ in range(3):
+            await client.post("/predict", content=jpeg(), headers=JPEG)
+        await client.get("/no/such/path")
+        text = (await client.get("/metrics")).text
+    samples = {
+        (sample.name, tuple(sorted(sample.labels.items()))): sample.value
+        for family in text_string_to_metric_families(text)
+        for sample in family.samples
+    }
+    assert samples["xray_requests_total", (("route", "/predict"), ("status", "200"))] == 3
+    assert samples["xray_requests_total", (("route", "unmatched"), ("status", "404"))] == 1
+    assert samples["xray_batches_total", ()] >= 3
+    assert samples["xray_queue_depth", ()] == 0
+    assert samples["xray_seats_taken", ()] == 0
+    assert samples["xray_ready", ()] == 1
+    for stage in ("decode", "queue", "inference"):
+        assert samples["xray_stage_seconds_count", (("stage", stage),)] == 3
+    model = next(labels for name, labels in samples if name == "xray_model_info")
+    assert dict(model)["provider"] == "CPUExecutionProvider"
+
+
+async def test_the_docs_work_without_internet(make_service: MakeService, connect: Connect) -> None:
+    async with connect(make_service()) as client:
+        page = await client.get("/docs")
+        assert "https://" not in page.text
+        assets = [part.split('"')[0] for part in page.text.replace("'", '"').split('"') if part.startswith("/static")]
+        assert len(assets) >= 3
+        for asset in assets:
+            assert (await client.get(asset)).status_code == 200
+        root = await client.get("/")
+    assert root.headers["location"] == "/docs"
+
+
+async def test_openapi_is_valid_and_names_every_answer(make_service: MakeService, connect: Connect) -> None:
+    async with connect(make_service()) as client:
+        schema = (await client.get("/openapi.json")).json()
+    validate(schema)
+    predict = schema["paths"]["/predict"]["post"]
+    assert set(predict["responses"]) >= {"200", "400", "408", "413", "415", "422", "500", "503", "504"}
+    assert "multipart/form-data" in predict["requestBody"]["content"]
+    assert "application/problem+json" in predict["responses"]["422"]["content"]
+
+
+@pytest.mark.parametrize("path", ["/health", "/predict", "/nope", "/docs"])
+async def test_every_answer_has_its_headers(make_service: MakeService, connect: Connect, path: str) -> None:
+    async with connect(make_service()) as client:
+        headers = (await client.get(path)).headers
+    assert headers["x-content-type-options"] == "nosniff"
+    assert headers["cache-control"] == "no-store"
+    assert headers["x-request-id"]

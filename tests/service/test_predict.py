@@ -1,0 +1,220 @@
+"""``POST /predict``: both kinds of body, one image and many, and who is refused when."""
+
+import asyncio
+import json
+import logging
+import threading
+from collections.abc import AsyncIterator
+
+import numpy as np
+import pytest
+
+from tests.bundles import THRESHOLD
+from tests.conftest import Connect, MakeService
+from tests.drawings import encode, jpeg, png
+from tests.fakes import FakeBackend
+from tests.problems import assert_problem
+
+pytestmark = pytest.mark.anyio
+JPEG = {"Content-Type": "image/jpeg"}
+
+
+def files(*images: bytes) -> list[tuple[str, tuple[str, bytes, str]]]:
+    return [("file", (f"{number}.jpeg", data, "image/jpeg")) for number, data in enumerate(images)]
+
+
+async def test_raw_and_multipart_give_the_same_answer(make_service: MakeService, connect: Connect) -> None:
+    async with connect(make_service()) as client:
+        raw = (await client.post("/predict", content=jpeg(), headers=JPEG)).json()
+        multipart = (await client.post("/predict", files=files(jpeg()))).json()
+    assert raw["predictions"][0].pop("filename") is None
+    assert multipart["predictions"][0].pop("filename") == "0.jpeg"
+    assert raw["predictions"] == multipart["predictions"]
+    assert raw["provider"] == "CPUExecutionProvider"
+    assert raw["model"] == {"name": "brightness", "version": "1"}
+
+
+async def test_the_label_is_the_probability_against_the_threshold(make_service: MakeService, connect: Connect) -> None:
+    levels = [0, int(255 * THRESHOLD) - 1, int(255 * THRESHOLD) + 1, 255]
+    images = [encode(np.full((200, 200), level, np.uint8), "PNG") for level in levels]
+    async with connect(make_service()) as client:
+        answer = (await client.post("/predict", files=files(*images))).json()
+    assert [entry["label"] for entry in answer["predictions"]] == ["NORMAL", "NORMAL", "PNEUMONIA", "PNEUMONIA"]
+    assert [entry["probability"] for entry in answer["predictions"]] == pytest.approx(
+        [v / 255 for v in levels], abs=1e-4
+    )
+    assert {entry["threshold"] for entry in answer["predictions"]} == {THRESHOLD}
+    assert all(entry["warnings"] == [] and entry["error"] is None for entry in answer["predictions"])
+
+
+async def test_many_come_back_in_the_order_sent(make_service: MakeService, connect: Connect) -> None:
+    images = [jpeg(seed) for seed in range(10)]
+    async with connect(make_service(max_batch=3)) as client:
+        alone = [
+            (await client.post("/predict", content=data, headers=JPEG)).json()["predictions"][0] for data in images
+        ]
+        together = (await client.post("/predict", files=files(*images))).json()["predictions"]
+    assert [entry["filename"] for entry in together] == [f"{number}.jpeg" for number in range(10)]
+    assert [e["probability"] for e in together] == pytest.approx([e["probability"] for e in alone], abs=1e-6)
+    assert len({entry["probability"] for entry in together}) == 10
+
+
+async def test_one_bad_image_among_good_ones_is_its_own_error(make_service: MakeService, connect: Connect) -> None:
+    async with connect(make_service()) as client:
+        response = await client.post("/predict", files=files(jpeg(0), jpeg(1)[:2000], b"", png(2)))
+        metrics = (await client.get("/metrics")).text
+    assert response.status_code == 200
+    entries = response.json()["predictions"]
+    assert [entry["label"] is None for entry in entries] == [False, True, True, False]
+    assert entries[1]["error"]["type"] == "/problems/truncated-image"
+    assert entries[2]["error"]["type"] == "/problems/empty-file"
+    assert entries[1]["error"]["request_id"] == response.json()["request_id"]
+    assert entries[1]["probability"] is entries[1]["threshold"] is None
+    assert 'xray_images_failed_total{problem="/problems/empty-file"} 1.0' in metrics
+
+
+async def test_the_only_image_s_problem_is_the_answer(make_service: MakeService, connect: Connect) -> None:
+    async with connect(make_service()) as client:
+        for response in (
+            await client.post("/predict", content=jpeg()[:2000], headers=JPEG),
+            await client.post("/predict", files=files(jpeg()[:2000])),
+        ):
+            assert_problem(response, 422, "truncated-image")
+
+
+@pytest.mark.parametrize("sent", ["abc-1.2_X", "x" * 64])
+async def test_a_request_id_is_kept(make_service: MakeService, connect: Connect, sent: str) -> None:
+    async with connect(make_service()) as client:
+        response = await client.post("/predict", content=jpeg(), headers={**JPEG, "X-Request-ID": sent})
+    assert response.headers["x-request-id"] == response.json()["request_id"] == sent
+
+
+@pytest.mark.parametrize("sent", ["", "x" * 65, "a b", "a\tb", "käse".encode(), "<script>", "a/b"])
+async def test_an_unsafe_request_id_is_replaced(make_service: MakeService, connect: Connect, sent: str | bytes) -> None:
+    headers: list[tuple[bytes, bytes]] = [
+        (b"Content-Type", b"image/jpeg"),
+        (b"X-Request-ID", sent if isinstance(sent, bytes) else sent.encode()),
+    ]
+    async with connect(make_service()) as client:
+        response = await client.post("/predict", content=jpeg(), headers=headers)
+    assert response.status_code == 200
+    assert response.headers["x-request-id"] == response.json()["request_id"]
+    assert len(response.json()["request_id"]) == 32
+
+
+async def test_beyond_capacity_is_refused_before_any_work(make_service: MakeService, connect: Connect) -> None:
+    backend = FakeBackend()
+    service = make_service(backend, capacity=2, max_images=2)
+    async with connect(service) as client:
+        backend.hold = threading.Event()
+        inside = [asyncio.create_task(client.post("/predict", content=jpeg(n), headers=JPEG)) for n in range(2)]
+        while service.door.seated < 2:
+            await asyncio.sleep(0.01)
+        refused = await client.post("/predict", content=jpeg(3), headers=JPEG)
+        backend.hold.set()
+        answered = await asyncio.gather(*inside)
+        again = await client.post("/predict", content=jpeg(3), headers=JPEG)
+    assert_problem(refused, 503, "overloaded")
+    assert int(refused.headers["retry-after"]) >= 1
+    assert [response.status_code for response in (*answered, again)] == [200, 200, 200]
+    assert service.door.seated == 0
+
+
+async def test_many_images_need_as_many_seats(make_service: MakeService, connect: Connect) -> None:
+    backend = FakeBackend()
+    service = make_service(backend, capacity=4, max_images=4)
+    async with connect(service) as client:
+        backend.hold = threading.Event()
+        inside = asyncio.create_task(client.post("/predict", files=files(jpeg(0), jpeg(1))))
+        while service.door.seated < 2:
+            await asyncio.sleep(0.01)
+        assert_problem(await client.post("/predict", files=files(*map(jpeg, range(3)))), 503, "overloaded")
+        assert service.door.seated == 2
+        backend.hold.set()
+        assert (await inside).status_code == 200
+
+
+async def test_past_the_deadline_is_504_and_the_service_goes_on(make_service: MakeService, connect: Connect) -> None:
+    backend = FakeBackend()
+    service = make_service(backend, deadline_s=0.2)
+    async with connect(service) as client:
+        backend.hold = threading.Event()
+        assert_problem(await client.post("/predict", content=jpeg(), headers=JPEG), 504, "deadline-exceeded")
+        assert service.door.seated == 0
+        backend.hold.set()
+        assert (await client.post("/predict", content=jpeg(), headers=JPEG)).status_code == 200
+
+
+async def test_a_model_that_fails_is_a_500_that_tells_nothing(
+    make_service: MakeService, connect: Connect, caplog: pytest.LogCaptureFixture
+) -> None:
+    backend = FakeBackend()
+    async with connect(make_service(backend)) as client:
+        backend.fails = 0
+        black = encode(np.zeros((200, 200), np.uint8), "PNG")
+        response = await client.post("/predict", content=black, headers=JPEG)
+        assert (await client.post("/predict", content=jpeg(), headers=JPEG)).status_code == 200
+    assert "told to fail" not in assert_problem(response, 500, "model-fault")["detail"]
+    assert "told to fail" in caplog.text
+
+
+async def test_after_failures_in_a_row_the_service_is_not_ready(make_service: MakeService, connect: Connect) -> None:
+    backend = FakeBackend()
+    async with connect(make_service(backend)) as client:
+        backend.fails = 0
+        black = encode(np.zeros((200, 200), np.uint8), "PNG")
+        for _ in range(3):
+            await client.post("/predict", content=black, headers=JPEG)
+        assert (await client.get("/health/ready")).status_code == 503
+        assert (await client.get("/health")).json()["status"] == "failing"
+        assert (await client.get("/health/live")).status_code == 200
+        await client.post("/predict", content=jpeg(), headers=JPEG)
+        assert (await client.get("/health/ready")).status_code == 200
+
+
+async def test_an_error_nobody_thought_of_is_a_500_that_tells_nothing(
+    make_service: MakeService, connect: Connect, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def secret(*_: object) -> None:
+        raise KeyError("/etc/secret")
+
+    monkeypatch.setattr("service.predictions.read_all", secret)
+    async with connect(make_service()) as client:
+        response = await client.post("/predict", content=jpeg(), headers=JPEG)
+    assert "secret" not in json.dumps(assert_problem(response, 500, "internal-error"))
+    assert response.headers["x-request-id"] == response.json()["request_id"]
+    assert "/etc/secret" in caplog.text
+
+
+async def test_the_log_has_one_line_a_request_and_no_file_name(
+    make_service: MakeService, connect: Connect, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    async with connect(make_service()) as client:
+        caplog.clear()
+        await client.post("/predict", files=[("file", ("Jane_Doe_1970.jpeg", jpeg(), "image/jpeg"))])
+        await client.post("/predict", files=[("file", ("Jane_Doe_1970.jpeg", b"GIF89a", "image/jpeg"))])
+    lines = [record for record in caplog.records if record.name == "service.request"]
+    assert [(line.outcome, line.status) for line in lines] == [("ok", 200), ("unsupported-media-type", 415)]  # type: ignore[attr-defined]
+    assert lines[0].batch_size == 1  # type: ignore[attr-defined]
+    assert lines[0].inference_ms > 0  # type: ignore[attr-defined]
+    assert "Jane" not in caplog.text + str([vars(line) for line in lines])
+
+
+async def test_a_multipart_of_megabytes_touches_no_disk(
+    make_service: MakeService, connect: Connect, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tempfile.SpooledTemporaryFile.rollover", lambda self: pytest.fail("spooled to disk"))
+    image = png() + b"\0" * 3_000_000
+    async with connect(make_service()) as client:
+        assert (await client.post("/predict", files=files(image, image))).status_code == 200
+
+
+async def test_an_upload_that_dribbles_is_given_up(make_service: MakeService, connect: Connect) -> None:
+    async def dribble() -> AsyncIterator[bytes]:
+        yield jpeg()[:100]
+        await asyncio.sleep(5)
+
+    async with connect(make_service(upload_s=0.1)) as client:
+        response = await client.post("/predict", content=dribble(), headers=JPEG)
+    assert_problem(response, 408, "upload-timeout")

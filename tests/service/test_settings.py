@@ -1,0 +1,74 @@
+"""Settings: documented, bounded, and a wrong one stops the start with one line that names it."""
+
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+
+from service.__main__ import FAILED, WRONG_USE, main
+from service.settings import Settings, explain, settings_from
+from tests.conftest import BUNDLED_MODEL
+
+
+def test_defaults_serve_the_bundled_model_to_this_machine_only() -> None:
+    settings = Settings()
+    assert settings.model == BUNDLED_MODEL
+    assert (settings.host, settings.port) == ("127.0.0.1", 8000)
+
+
+def test_the_environment_is_read_and_an_option_goes_before_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XRAY_MAX_BATCH", "3")
+    monkeypatch.setenv("XRAY_PORT", "9000")
+    settings = settings_from({"max_batch": "5"})
+    assert (settings.max_batch, settings.port) == (5, 9000)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "words"),
+    [
+        ("PORT", "many", "XRAY_PORT: Input should be a valid integer"),
+        ("DEVICE", "tpu", "XRAY_DEVICE: Input should be 'auto', 'cpu' or 'cuda'"),
+        ("MAX_BATCH", "0", "XRAY_MAX_BATCH: Input should be greater than or equal to 1"),
+        ("DEADLINE_S", "-1", "XRAY_DEADLINE_S: Input should be greater than 0"),
+        ("MAX_IMAGES", "500", "XRAY_MAX_IMAGES (500) is over XRAY_CAPACITY (128)"),
+    ],
+)
+def test_a_wrong_value_is_named_in_one_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], name: str, value: str, words: str
+) -> None:
+    monkeypatch.setenv(f"XRAY_{name}", value)
+    with pytest.raises(ValidationError) as caught:
+        Settings()
+    assert explain(caught.value).startswith(words)
+    assert main(["serve"]) == WRONG_USE
+    assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_settings_never_change() -> None:
+    with pytest.raises(ValidationError):
+        Settings().port = 1  # type: ignore[misc]
+
+
+def test_a_wrong_bundle_stops_the_start_with_one_line(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    assert main(["serve", "--model", str(tmp_path)]) == FAILED
+    assert capfd.readouterr().err == f"xray-service: {tmp_path}/manifest.json: No such file or directory\n"
+
+
+def test_cuda_that_is_not_there_stops_the_start(bundle_folder: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    assert main(["serve", "--model", str(bundle_folder), "--device", "cuda"]) == FAILED
+    assert "XRAY_DEVICE=cuda, but the model does not run on CUDA here" in capfd.readouterr().err
+
+
+def test_an_unknown_command_or_option_is_wrong_use() -> None:
+    for arguments in (["sevre"], ["serve", "--batch", "3"], ["predict"]):
+        with pytest.raises(SystemExit) as caught:
+            main(arguments)
+        assert caught.value.code == WRONG_USE
+
+
+def test_help_names_every_setting(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        main(["serve", "--help"])
+    assert caught.value.code == 0
+    shown = capsys.readouterr().out
+    assert all(f"--{name.replace('_', '-')}" in shown for name in Settings.model_fields)
