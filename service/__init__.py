@@ -7,3 +7,5 @@ bytes -> limits (413) -> routes.predict: a seat (503), a deadline (504)
       -> wire.PredictResponse
 any exception, anywhere -> errors.answer -> problem+json
 """
+
+import contract  # noqa: F401  before onnxruntime: it turns its telemetry off

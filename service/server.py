@@ -37,7 +37,7 @@ class Server(uvicorn.Server):
 
 
 def serve(service: Service) -> bool:
-    """Serve until SIGTERM or SIGINT. Returns whether the port could be opened at all."""
+    """Serve until SIGTERM or SIGINT. Returns whether the port could be opened."""
     settings = service.settings
     config = uvicorn.Config(
         create_app(service),
@@ -49,5 +49,8 @@ def serve(service: Service) -> bool:
         timeout_graceful_shutdown=int(settings.deadline_s + settings.upload_s) + _SLOW_READERS_S,
     )
     server = Server(config, service)
-    server.run()
-    return server.started
+    try:
+        server.run()
+    except SystemExit:  # how uvicorn ends when the port is taken, which it has logged
+        return False
+    return True

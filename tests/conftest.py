@@ -4,6 +4,7 @@ import os
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import httpx
 import pytest
@@ -14,6 +15,9 @@ from service.backend import Backend, OnnxBackend
 from service.core import Service
 from service.settings import Settings
 from tests.bundles import write_brightness_bundle
+
+if TYPE_CHECKING:
+    from tests.trained import Trained
 
 ROOT = Path(__file__).parent.parent
 BUNDLED_MODEL = ROOT / "models" / "pneumonia" / "1"
@@ -51,7 +55,7 @@ Connect = Callable[[Service], AbstractAsyncContextManager[httpx.AsyncClient]]
 
 @pytest.fixture
 def make_service(bundle_folder: Path) -> MakeService:
-    """Makes services of the brightness bundle: ``make_service(backend, capacity=4)``; both may be left out."""
+    """Gives services of the brightness bundle, with these settings, and another backend if one is named."""
 
     def make(backend: Backend | None = None, **changes: object) -> Service:
         settings = Settings(model=bundle_folder, device="cpu", threads=1, decode_threads=2, **changes)  # type: ignore[arg-type]
@@ -63,7 +67,7 @@ def make_service(bundle_folder: Path) -> MakeService:
 
 @pytest.fixture
 def connect() -> Connect:
-    """A client of a service in this process: ``async with connect(service) as client``; the service is ready."""
+    """Clients of a service in this process, once it is ready: ``async with connect(service) as client``."""
 
     @asynccontextmanager
     async def connected(service: Service) -> AsyncIterator[httpx.AsyncClient]:
@@ -78,3 +82,11 @@ def connect() -> Connect:
             yield client
 
     return connected
+
+
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> "Trained":
+    """A network that was really trained, on drawn radiographs."""
+    from tests.trained import train_in  # TensorFlow comes with it: most tests do without
+
+    return train_in(tmp_path_factory.mktemp("trained"))

@@ -1,6 +1,8 @@
 """Images that tests need, drawn here: none of them is anybody's radiograph."""
 
 import io
+import struct
+import zlib
 from typing import Any
 
 import numpy as np
@@ -27,7 +29,8 @@ def chest(seed: int = 0, width: int = 400, height: int = 320, opacity: float = 0
     lungs = sum(np.exp(-(((x - side) / 0.25) ** 2) - (y / 0.55) ** 2) for side in (-0.42, 0.42))
     patch = np.exp(-(((x + 0.42) / 0.16) ** 2) - ((y - 0.2) / 0.18) ** 2)
     grey = body - 100 * lungs + 130 * opacity * patch + rng.normal(0, 4, x.shape) + 20
-    return np.clip(grey, 0, 255).astype(np.uint8)
+    pixels: NDArray[np.uint8] = np.clip(grey, 0, 255).astype(np.uint8)
+    return pixels
 
 
 def encode(pixels: NDArray[Any] | Image.Image, kind: str = "JPEG", **options: Any) -> bytes:
@@ -46,3 +49,8 @@ def jpeg(seed: int = 0, **options: Any) -> bytes:
 def png(seed: int = 0, **options: Any) -> bytes:
     """A drawn radiograph as a PNG."""
     return encode(chest(seed), "PNG", **options)
+
+
+def png_chunk(kind: bytes, data: bytes) -> bytes:
+    """One chunk of a PNG file."""
+    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))

@@ -72,7 +72,9 @@ def _add_train(parser: argparse.ArgumentParser) -> None:
     options = parser.add_argument_group("configuration, saved with the run")
     for name, field in TrainingConfig.model_fields.items():
         options.add_argument(
-            f"--{name.replace('_', '-')}", metavar="VALUE", help=f"{field.description} Default: {field.default}."
+            f"--{name.replace('_', '-')}",
+            metavar="VALUE",
+            help=f"{field.description} Default: {field.default}.".replace("%", "%%"),
         )
 
 

@@ -24,24 +24,27 @@ METHOD = (
 )
 
 
-def contributions(model: keras.Model, image: Tensor) -> tuple[Tensor, Tensor]:
+def contributions(model: keras.Model, image: Tensor, kernel: Tensor = None) -> tuple[Tensor, Tensor]:
     """The probability, and what each place adds to its log-odds.
 
     Args:
         model: of ``training.architectures.build``.
         image: uint8 or float (n, 200, 200, 1), 0..255.
+        kernel: the hidden layer's, if the model's own is not to be used (training.export has its reasons).
 
     Returns:
         probability float32 (n,) and contributions float32 (n, h, w), any sign: they add up to the log-odds less the
         share of the biases.
     """
     hidden, last = model.get_layer(HIDDEN), model.get_layer(PROBABILITY)
-    maps, activation, probability = keras.Model(
-        model.inputs, [model.get_layer(MAPS).output, hidden.output, last.output]
-    )(image)
+    kernel = hidden.kernel if kernel is None else kernel
+    maps = keras.Model(model.inputs[0], model.get_layer(MAPS).output)(image)
+    flat = ops.reshape(maps, (-1, kernel.shape[0]))
+    activation = ops.relu(ops.matmul(flat, kernel) + hidden.bias)
+    probability = ops.sigmoid(ops.matmul(activation, last.kernel) + last.bias)
     switched = ops.where(activation > 0, last.kernel[:, 0], 0.0)
     # (kernel @ switched')' and not switched @ kernel', of which the exporter would store a second, transposed kernel.
-    gradient = ops.transpose(ops.matmul(hidden.kernel, ops.transpose(switched)))
+    gradient = ops.transpose(ops.matmul(kernel, ops.transpose(switched)))
     places = ops.sum(maps * ops.reshape(gradient, (-1, *maps.shape[1:])), axis=-1)
     return probability[:, 0], places
 

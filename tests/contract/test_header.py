@@ -1,7 +1,8 @@
 """What a file says of itself is read without decoding, and never read past the end."""
 
+import contextlib
 import struct
-import zlib
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -9,15 +10,11 @@ from hypothesis import strategies as st
 
 from contract import errors
 from contract.header import JPEG_MAGIC, MAX_PNG_CHUNKS, PNG_MAGIC, Header, read_header
-from tests.drawings import jpeg, png
-
-
-def chunk(kind: bytes, data: bytes = b"") -> bytes:
-    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+from tests.drawings import jpeg, png, png_chunk
 
 
 def png_head(width: int = 300, height: int = 200) -> bytes:
-    return PNG_MAGIC + chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0))
+    return PNG_MAGIC + png_chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0))
 
 
 def with_sof(marker: int, bits: int = 8, components: int = 1) -> bytes:
@@ -26,7 +23,7 @@ def with_sof(marker: int, bits: int = 8, components: int = 1) -> bytes:
 
 
 @pytest.mark.parametrize("options", [{}, {"progressive": True}, {"exif": b"Exif\0\0" + b"x" * 5000}])
-def test_reads_the_size_of_a_jpeg(options: dict[str, object]) -> None:
+def test_reads_the_size_of_a_jpeg(options: dict[str, Any]) -> None:
     assert read_header(jpeg(**options)) == Header("JPEG", 400, 320)
 
 
@@ -54,16 +51,16 @@ def test_a_jpeg_of_other_samples_is_refused(bits: int, components: int, words: s
 
 def test_an_animated_png_is_refused() -> None:
     with pytest.raises(errors.AnimatedImage):
-        read_header(png_head() + chunk(b"acTL", b"\0" * 8))
+        read_header(png_head() + png_chunk(b"acTL", b"\0" * 8))
 
 
 def test_a_png_of_endless_metadata_is_refused() -> None:
     with pytest.raises(errors.TooMuchMetadata):
-        read_header(png_head() + chunk(b"tEXt", b"a\0b") * MAX_PNG_CHUNKS)
+        read_header(png_head() + png_chunk(b"tEXt", b"a\0b") * MAX_PNG_CHUNKS)
 
 
 def test_pixel_data_in_many_chunks_is_no_metadata() -> None:
-    assert read_header(png_head() + chunk(b"IDAT", b"x") * (2 * MAX_PNG_CHUNKS)).format == "PNG"
+    assert read_header(png_head() + png_chunk(b"IDAT", b"x") * (2 * MAX_PNG_CHUNKS)).format == "PNG"
 
 
 def test_no_bytes_are_an_empty_image() -> None:
@@ -86,9 +83,5 @@ def test_a_header_cut_short_is_truncated(whole: bytes, length: int) -> None:
 
 @given(st.sampled_from([JPEG_MAGIC, PNG_MAGIC, png_head(), jpeg()[:200]]), st.binary(max_size=300))
 def test_any_bytes_give_a_header_or_a_refusal(start: bytes, rest: bytes) -> None:
-    try:
-        header = read_header(start + rest)
-    except errors.ImageRefused as refused:
-        assert str(refused)
-    else:
-        assert header.format in {"JPEG", "PNG"}
+    with contextlib.suppress(errors.ImageRefused):
+        assert read_header(start + rest).format in {"JPEG", "PNG"}

@@ -23,8 +23,8 @@ _PATIENCE_S = 60
 class Server:
     """A running service."""
 
-    def __init__(self, process: subprocess.Popen[bytes], log: Path) -> None:
-        self.process, self._log = process, log
+    def __init__(self, process: subprocess.Popen[bytes], log: Path, scratch: Path) -> None:
+        self.process, self._log, self.scratch = process, log, scratch
         self.port = self._await_port()
 
     @property
@@ -88,11 +88,13 @@ def running(model: Path, folder: Path, **settings: object) -> Iterator[Server]:
     """Start ``python -m service`` with these settings; it is killed at the end if it still runs."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("XRAY_")}
     environment |= {f"XRAY_{name.upper()}": str(value) for name, value in settings.items()}
-    log = folder / "server.log"
+    log, scratch = folder / "server.log", folder / "tmp"
+    scratch.mkdir()
+    environment["TMPDIR"] = str(scratch)
     command = [sys.executable, "-m", "service", "serve", "--model", str(model), "--port", "0", "--device", "cpu"]
     with log.open("wb") as stderr, subprocess.Popen(command, stderr=stderr, env=environment) as process:
         try:
-            server = Server(process, log)
+            server = Server(process, log, scratch)
             server.await_ready()
             yield server
         finally:

@@ -1,7 +1,6 @@
-"""The rows of bad inputs, each against a real server on a real socket. After each, the next good request is answered."""
+"""The rows of bad inputs, each against a real server on a real socket, and a good request after each."""
 
 import struct
-import tempfile
 import time
 import zlib
 from collections.abc import Iterator
@@ -13,7 +12,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.drawings import chest, encode, jpeg, png
+from contract.header import PNG_MAGIC
+from tests.drawings import chest, encode, jpeg, png, png_chunk
 from tests.e2e.server import Server, running
 from tests.problems import assert_problem
 
@@ -31,16 +31,15 @@ def server(bundle_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Ite
 
 @pytest.fixture(autouse=True)
 def _the_next_good_request_is_answered(server: Server) -> Iterator[None]:
-    """What every row also asks: an answer in time, bounded memory, no descriptor and no file left, and business as usual."""
-    before, began = server.resident_mib(), time.monotonic()
-    files, descriptors = set(Path(tempfile.gettempdir()).glob("tmp*")), open_descriptors(server)
+    """What every row also asks: a timely answer, bounded memory, no descriptor and no file left, business as usual."""
+    before, began, descriptors = server.resident_mib(), time.monotonic(), open_descriptors(server)
     yield
     took = time.monotonic() - began
     with httpx.Client(base_url=server.url) as client:
         assert client.post("/predict", content=jpeg(), headers=JPEG).status_code == 200
     assert took < 5
     assert server.resident_mib() - before < 100
-    assert set(Path(tempfile.gettempdir()).glob("tmp*")) <= files
+    assert not list(server.scratch.iterdir())
     time.sleep(0.05)
     assert open_descriptors(server) <= descriptors + 2
     assert "Traceback" not in server.log
@@ -193,7 +192,7 @@ def test_a_body_shorter_than_its_length_is_given_up(server: Server) -> None:
 def test_a_body_longer_than_its_length_is_cut_there(server: Server) -> None:
     image = jpeg()
     answer = server.raw(head(b"Content-Length: %d\r\n\r\n" % (len(image) - 100)) + image)
-    assert status_of(answer) == 422
+    assert status_of(answer) in {400, 422}  # 400 if the rest has come by then: it is no request
 
 
 @pytest.mark.parametrize(
@@ -289,9 +288,8 @@ def test_too_many_pixels_are_refused_before_they_are_decoded(client: httpx.Clien
 
 def test_a_small_file_of_225_million_pixels(client: httpx.Client) -> None:
     row = zlib.compress(bytes(1 + 15000 // 8) * 15000, 9)
-    chunk = lambda kind, data: struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))  # noqa: E731
     ihdr = struct.pack(">IIBBBBB", 15000, 15000, 1, 0, 0, 0, 0)
-    bomb = b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", ihdr) + chunk(b"IDAT", row) + chunk(b"IEND", b"")
+    bomb = PNG_MAGIC + png_chunk(b"IHDR", ihdr) + png_chunk(b"IDAT", row) + png_chunk(b"IEND", b"")
     assert len(bomb) < 40_000
     assert_problem(post(client, bomb), 422, "too-many-pixels")
 
@@ -300,18 +298,14 @@ def test_a_small_file_of_225_million_pixels(client: httpx.Client) -> None:
 @pytest.mark.parametrize("kind", [b"tEXt", b"zTXt", b"iCCP"])
 def test_a_png_of_endless_chunks(client: httpx.Client, kind: bytes) -> None:
     data = b"a\0\0" + zlib.compress(b"b" * 10)
-    chunk = struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
-    image = png()
-    assert_problem(
-        post(client, image[:33] + chunk * 100_000 + image[33:]), 422 if len(chunk) * 1e5 < BODY_LIMIT else 413
-    )
+    one, image = png_chunk(kind, data), png()
+    assert_problem(post(client, image[:33] + one * 100_000 + image[33:]), 422 if len(one) * 1e5 < BODY_LIMIT else 413)
 
 
 def test_a_png_with_a_profile_that_inflates_to_much(client: httpx.Client) -> None:
     data = b"icc\0\0" + zlib.compress(b"\0" * 50_000_000, 9)
-    chunk = struct.pack(">I", len(data)) + b"iCCP" + data + struct.pack(">I", zlib.crc32(b"iCCP" + data))
     image = png()
-    assert_problem(post(client, image[:33] + chunk + image[33:]), 422)
+    assert_problem(post(client, image[:33] + png_chunk(b"iCCP", data) + image[33:]), 422)
 
 
 # Row 21
@@ -385,7 +379,15 @@ def test_hostile_metadata_is_neither_run_nor_repeated(client: httpx.Client, serv
 # Row 31
 @pytest.mark.parametrize(
     "name",
-    ["../../etc/passwd", "a\0b", "x" * 1000, "‮gpj.exe", "<img src=x onerror=alert(1)>", "a;b=c", "Jane Doe 1970-01-01"],
+    [
+        "../../etc/passwd",
+        "a\0b",
+        "x" * 1000,
+        "\u202egpj.exe",
+        "<img src=x onerror=alert(1)>",
+        "a;b=c",
+        "Jane Doe 1970-01-01",
+    ],
 )
 def test_a_file_name_is_only_ever_given_back(client: httpx.Client, server: Server, name: str) -> None:
     response = client.post("/predict", files=[("file", (name, jpeg(), "image/jpeg"))])
@@ -441,7 +443,7 @@ def test_the_answer_is_json_whatever_is_accepted(client: httpx.Client, accept: s
     ],
 )
 def test_wrong_methods_and_paths(client: httpx.Client, method: str, path: str, status: int) -> None:
-    response = client.request(method, path)
+    response = client.request(method, f"{client.base_url}".rstrip("/") + path)
     assert_problem(response, status)
     if status == 405:
         assert response.headers["allow"]

@@ -138,7 +138,7 @@ ASKERS = st.lists(st.tuples(st.integers(0, 3), st.booleans()), min_size=1, max_s
 def test_every_accepted_job_gets_exactly_one_outcome(
     askers: list[tuple[int, bool]], max_batch: int, culprits: set[int], stopped: bool
 ) -> None:
-    """Arrivals, hang-ups, a model that fails on some images, and a service that stops: nobody is lost, nobody mixed up."""
+    """Arrivals, hang-ups, a model that fails on some images, a service that stops: nobody is lost or mixed up."""
     backend = FakeBackend()
     backend.fails = min(culprits, default=None)
     backend.silent = max(culprits, default=None)

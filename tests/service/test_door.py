@@ -50,7 +50,11 @@ def test_a_party_that_does_not_fit_takes_no_seat(door: Door) -> None:
 
 
 def test_seats_come_back_when_the_handling_fails(door: Door) -> None:
-    with pytest.raises(ZeroDivisionError), door.admit() as party:
-        party.grow(1)
-        raise ZeroDivisionError
+    def handle() -> None:
+        with door.admit() as party:
+            party.grow(1)
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        handle()
     assert door.seated == 0

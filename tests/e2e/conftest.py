@@ -1,0 +1,17 @@
+"""Fixtures of the end-to-end tests."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import BUNDLED_MODEL
+from tests.e2e.server import Server, running
+
+
+@pytest.fixture(scope="module")
+def bundled_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A server of the model that is in the repository, as it is started by default."""
+    folder: Path = tmp_path_factory.mktemp("bundled")
+    with running(BUNDLED_MODEL, folder) as server:
+        yield server

@@ -1,0 +1,156 @@
+"""The process that users start: with the bundled model, under load, and to its end."""
+
+import asyncio
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.conftest import BUNDLED_MODEL
+from tests.drawings import jpeg
+from tests.e2e.server import Server, running
+from tests.problems import assert_problem
+
+JPEG = {"Content-Type": "image/jpeg"}
+
+
+def test_curl_s_two_ways_give_the_same_probability(bundled_server: Server, tmp_path: Path) -> None:
+    image = tmp_path / "xray.jpeg"
+    image.write_bytes(jpeg())
+    url = f"{bundled_server.url}/predict"
+    answers = [
+        httpx.Response(200, content=subprocess.run(["curl", "-sS", *how, url], check=True, capture_output=True).stdout)
+        for how in (["-F", f"file=@{image}"], ["--data-binary", f"@{image}", "-H", "Content-Type: image/jpeg"])
+    ]
+    one, other = (answer.json()["predictions"][0]["probability"] for answer in answers)
+    assert one == other
+
+
+def test_it_is_the_bundled_model_on_the_cpu(bundled_server: Server) -> None:
+    health = httpx.get(f"{bundled_server.url}/health").json()
+    assert health["model"] == {"name": "pneumonia", "version": "1"}
+    assert health["provider"] == "CPUExecutionProvider"
+    assert "Not a medical device" in httpx.get(f"{bundled_server.url}/model/card").text
+
+
+def test_ten_files_come_back_in_order(bundled_server: Server) -> None:
+    images = [jpeg(seed) for seed in range(10)]
+    with httpx.Client(base_url=bundled_server.url) as client:
+        alone = [client.post("/predict", content=data, headers=JPEG).json()["predictions"][0] for data in images]
+        sent = [("file", (f"{number}.jpeg", data)) for number, data in enumerate(images)]
+        together = client.post("/predict", files=sent).json()["predictions"]
+    assert [entry["filename"] for entry in together] == [f"{number}.jpeg" for number in range(10)]
+    assert [e["probability"] for e in together] == pytest.approx([e["probability"] for e in alone], abs=1e-5)
+
+
+@pytest.mark.anyio
+async def test_a_truncated_upload_among_31_others(bundled_server: Server) -> None:
+    bodies = [jpeg(seed) for seed in range(32)]
+    bodies[7] = bodies[7][: len(bodies[7]) // 2]
+    async with httpx.AsyncClient(base_url=bundled_server.url, timeout=30) as client:
+        alone = [await client.post("/predict", content=body, headers=JPEG) for body in bodies]
+        at_once = await asyncio.gather(*(client.post("/predict", content=body, headers=JPEG) for body in bodies))
+    assert [response.status_code for response in at_once] == [200] * 7 + [422] + [200] * 24
+    assert_problem(at_once[7], 422, "truncated-image")
+    for one, other in zip(alone, at_once, strict=True):
+        if one.status_code == 200:
+            expected = one.json()["predictions"][0]["probability"]
+            assert other.json()["predictions"][0]["probability"] == pytest.approx(expected, abs=1e-5)
+
+
+@pytest.mark.anyio
+async def test_sigterm_under_load_loses_no_accepted_request(tmp_path: Path) -> None:
+    """On SIGTERM ready turns 503, what was accepted is answered, what comes later is told to come back, exit code 0."""
+    with running(BUNDLED_MODEL, tmp_path, drain_s=1) as server:
+        statuses: list[int] = []
+        refused: list[httpx.Response] = []
+
+        async def keep_asking(client: httpx.AsyncClient) -> None:
+            while True:
+                try:
+                    response = await client.post("/predict", content=jpeg(), headers=JPEG)
+                except httpx.TransportError:
+                    return  # the port was closed before the service had seen this request: its log, below, tells
+                statuses.append(response.status_code)
+                if response.status_code == 503:
+                    refused.append(response)
+                    await asyncio.sleep(0.1)
+
+        async with httpx.AsyncClient(
+            base_url=server.url, timeout=30, limits=httpx.Limits(max_keepalive_connections=0)
+        ) as client:
+            askers = [asyncio.create_task(keep_asking(client)) for _ in range(8)]
+            while len(statuses) < 40:
+                await asyncio.sleep(0.01)
+            server.process.send_signal(signal.SIGTERM)
+            await asyncio.sleep(0.3)
+            ready = await client.get("/health/ready")
+            server.process.send_signal(signal.SIGTERM)  # a second one changes nothing
+            await asyncio.gather(*askers)
+        assert (ready.status_code, ready.json()) == (503, {"status": "draining"})
+        assert server.process.wait(20) == 0
+        assert set(statuses) == {200, 503}
+        seen = [line["status"] for line in server.log_lines if line.get("route") == "/predict"]
+        assert sorted(seen) == sorted(statuses)  # each request that the service has seen got its answer
+        assert_problem(refused[0], 503, "not-ready")
+        assert all("retry-after" in response.headers for response in refused)
+
+
+def test_a_request_that_is_inside_at_sigterm_is_answered(tmp_path: Path) -> None:
+    """The body is still arriving when the signal comes: the request is accepted, so it is answered."""
+    with running(BUNDLED_MODEL, tmp_path, drain_s=0.2) as server:
+        image = jpeg()
+
+        def slowly() -> bytes:
+
+            head = b"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Type: image/jpeg\r\nContent-Length: %d\r\n\r\n"
+            with socket.create_connection(("127.0.0.1", server.port), timeout=20) as connection:
+                connection.sendall(head % len(image) + image[:1000])
+                time.sleep(0.2)
+                server.process.send_signal(signal.SIGTERM)
+                time.sleep(0.8)
+                connection.sendall(image[1000:])
+                return connection.recv(65536)
+
+        assert slowly().startswith(b"HTTP/1.1 200 OK")
+        assert server.process.wait(20) == 0
+
+
+@pytest.mark.anyio
+async def test_clients_that_hang_up_leave_nothing_behind(bundled_server: Server) -> None:
+    image = jpeg()
+    head = b"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Type: image/jpeg\r\nContent-Length: %d\r\n\r\n" % len(image)
+    for number in range(60):
+        _, writer = await asyncio.open_connection("127.0.0.1", bundled_server.port)
+        writer.write((head + image)[: len(head) + 37 * number])  # amid the upload, or just after it
+        await writer.drain()
+        writer.close()
+    async with httpx.AsyncClient(base_url=bundled_server.url) as client:
+        for _ in range(100):
+            if "xray_seats_taken 0.0" in (await client.get("/metrics")).text:
+                break
+            await asyncio.sleep(0.05)
+        else:
+            pytest.fail("seats were lost")
+        assert (await client.post("/predict", content=image, headers=JPEG)).status_code == 200
+    assert "Traceback" not in bundled_server.log
+
+
+def test_resident_memory_stays_under_300_mib(bundled_server: Server) -> None:
+    with httpx.Client(base_url=bundled_server.url, timeout=60) as client:
+        for _ in range(5):
+            sent = [("file", ("x.jpeg", jpeg(seed))) for seed in range(32)]
+            assert client.post("/predict", files=sent).status_code == 200
+    assert bundled_server.resident_mib() < 300
+
+
+def test_a_port_that_is_taken_is_a_failure(bundled_server: Server) -> None:
+    command = [sys.executable, "-m", "service", "--port", str(bundled_server.port), "--model", str(BUNDLED_MODEL)]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert ended.returncode == 1
+    assert "address already in use" in ended.stderr

@@ -1,0 +1,20 @@
+"""Fixtures of the training tests."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.datasets import write_data_folder
+from training.dataset import Dataset, load_dataset
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A data folder of 24 patients with 48 drawn radiographs."""
+    return write_data_folder(tmp_path / "data")
+
+
+@pytest.fixture
+def data(folder: Path, tmp_path: Path) -> Dataset:
+    """The same, loaded."""
+    return load_dataset(folder, tmp_path / "cache")

@@ -1,0 +1,105 @@
+"""``python -m training``: train, evaluate and export, from the command line to the files."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from contract.bundle import read_bundle
+from tests.drawings import jpeg
+from tests.trained import Trained
+from training.__main__ import DONE, FAILED, WRONG_USE, main
+
+
+def test_a_folder_of_radiographs_becomes_a_bundle(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (folder / "NORMAL" / "cut.jpeg").write_bytes(jpeg()[:500])
+    about = tmp_path / "about.md"
+    about.write_text("## Uses and directions\n\nFor tests.\n")
+    train = ["train", "--architecture", "baseline", "--epochs", "1", "--folds", "4", "--data", str(folder)]
+    assert main([*train, "--out", "run", "--json"]) == DONE
+    trained = capsys.readouterr()
+    assert "skipped NORMAL/cut.jpeg" in trained.err
+    assert "12 different sizes" in trained.err
+    assert "epoch 1: " in trained.err
+    assert json.loads(trained.out)["test"]["images"] == 12
+
+    assert main(["evaluate", "run", "--json"]) == DONE
+    assert json.loads(capsys.readouterr().out) == json.loads(trained.out)
+
+    assert main(["export", "run", "models/chest/3", "--about", "about.md"]) == DONE
+    assert "specificity" in capsys.readouterr().out
+    bundle = read_bundle(Path("models/chest/3"))
+    assert (bundle.manifest.name, bundle.manifest.version) == ("chest", "3")
+    assert "For tests." in bundle.card
+
+    assert main(["evaluate", "models/chest/3", "--data", str(folder), "--json"]) == DONE
+    measured = json.loads(capsys.readouterr().out)
+    assert measured["images"] == 48
+    assert measured["threshold"] == bundle.manifest.threshold
+
+
+def test_a_random_split_is_called_flattering(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    train = ["train", "--epochs", "1", "--split", "random", "--normalisation", "none", "--data", str(folder)]
+    assert main([*train, "--out", "run", "--json"]) == DONE
+    result = json.loads(capsys.readouterr().out)
+    assert result["test"] is None
+    assert "flattering" in result["validation"]["measured_on"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["train", "--out", "r", "--data", "d", "--architecture", "huge"], "known are baseline, deep, deep-stacked"),
+        (["train", "--out", "r", "--data", "d", "--normalisation", "z"], "known are rescale, l2, none"),
+        (["train", "--out", "r", "--data", "d", "--epochs", "0"], "--epochs: Input should be greater"),
+        (["train", "--out", "r", "--data", "d", "--folds", "two"], "--folds: Input should be a valid integer"),
+        (["train", "--out", "r"], "give --data"),
+        (["train", "--data", "d"], "--out"),
+        (["train", "--resume", "r", "--seed", "2"], "keeps the configuration"),
+        (["report"], "invalid choice"),
+        ([], "required"),
+    ],
+)
+def test_wrong_use_is_told_in_a_line_and_exits_with_2(
+    arguments: list[str], words: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("XRAY_DATA", raising=False)
+    with pytest.raises(SystemExit) as caught:
+        main(arguments)
+    assert caught.value.code == WRONG_USE
+    assert words in capsys.readouterr().err
+
+
+def test_failures_are_told_in_a_line_and_exit_with_1(
+    trained: Trained, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    empty, other = tmp_path / "empty", tmp_path / "other"
+    empty.mkdir()
+    shutil.copytree(trained.run.data.folder, other)
+    next((other / "NORMAL").iterdir()).unlink()
+    for arguments, words in (
+        (["train", "--out", "run", "--data", str(empty)], "no folders NORMAL and PNEUMONIA"),
+        (["evaluate", str(empty)], "is not the folder of a run"),
+        (["evaluate", str(trained.run.folder), "--data", str(other)], "does not hold the images this run began with"),
+        (["export", str(trained.run.folder), str(trained.bundle)], "give a new version"),
+    ):
+        assert main(arguments) == FAILED
+        told = capsys.readouterr().err.strip().splitlines()[-1]
+        assert told.startswith("training: ")
+        assert words in told
+
+
+def test_help_is_complete(capsys: pytest.CaptureFixture[str]) -> None:
+    for command in ("train", "evaluate", "export"):
+        with pytest.raises(SystemExit) as caught:
+            main([command, "--help"])
+        assert caught.value.code == 0
+        assert "--data" in capsys.readouterr().out

@@ -1,0 +1,87 @@
+"""The graph is the network: the same numbers at every batch size, each row for itself; and the bundle says so."""
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+from PIL import Image
+
+from contract.bundle import CARD, GRAPH, read_bundle
+from contract.image import squash
+from tests.drawings import chest
+from tests.trained import CONFIG, Trained
+from training.architectures import build
+from training.bundle import export_run
+from training.config import TrainingConfig
+from training.errors import ExportError
+from training.export import OPSET, TOLERANCE, export_graph, prove
+from training.run import Run
+
+
+def pixels(count: int = 32) -> np.ndarray:
+    return np.stack([squash(Image.fromarray(chest(seed, opacity=seed / count))) for seed in range(count)])
+
+
+@pytest.mark.parametrize("architecture", ["deep", "deep-stacked"])
+def test_keras_and_onnxruntime_agree(architecture: str) -> None:
+    model = build(architecture, "rescale")
+    batch = pixels() if architecture == "deep" else pixels(2)
+    assert prove(export_graph(model), model, batch) <= TOLERANCE
+
+
+def test_a_graph_of_another_network_is_found_out() -> None:
+    graph = export_graph(build("deep", "rescale"))
+    with pytest.raises(ExportError, match="differ by"):
+        prove(graph, build("deep", "rescale"), pixels(2))
+
+
+def test_the_graph_is_as_the_contract_says(trained: Trained) -> None:
+    model = onnx.load_from_string((trained.bundle / GRAPH).read_bytes())
+    assert model.opset_import[0].version == OPSET
+    assert model.producer_name == "tf2onnx"
+    values = {
+        value.name: (
+            onnx.TensorProto.DataType.Name(value.type.tensor_type.elem_type),
+            [dim.dim_param or dim.dim_value for dim in value.type.tensor_type.shape.dim],
+        )
+        for value in (*model.graph.input, *model.graph.output)
+    }
+    assert values == {
+        "image": ("UINT8", ["N", 200, 200, 1]),
+        "probability": ("FLOAT", ["N"]),
+        "heatmap": ("FLOAT", ["N", 6, 6]),
+    }
+
+
+def test_the_division_by_255_is_inside_the_graph(trained: Trained) -> None:
+    """Pixels go in as they are; the trained Keras network, given the same, agrees."""
+    session = onnxruntime.InferenceSession((trained.bundle / GRAPH).read_bytes())
+    probability, shown = session.run(["probability", "heatmap"], {"image": trained.data.pixels[:40]})
+    assert probability == pytest.approx(np.asarray(trained.run.best_model()(trained.data.pixels[:40]))[:, 0], abs=1e-5)
+    assert 0 <= shown.min() <= shown.max() <= 1
+
+
+def test_the_bundle_tells_where_it_came_from_and_what_was_measured(trained: Trained) -> None:
+    bundle = read_bundle(trained.bundle)
+    manifest = bundle.manifest
+    assert (manifest.name, manifest.version) == ("drawn", "1")
+    assert manifest.provenance.configuration == CONFIG.model_dump()
+    assert manifest.provenance.data_fingerprint == trained.data.fingerprint
+    assert manifest.provenance.parameters == 1_273_537
+    assert manifest.results["keras_onnx_difference"] <= TOLERANCE
+    test, point = manifest.results["test"], manifest.operating_points["balanced"]
+    assert test["threshold"] == point.threshold == manifest.threshold
+    assert "validation patients" in point.chosen_on
+    assert test["images"] == len(trained.run.split.test)
+    for figure in ("auc", "sensitivity", "specificity"):
+        assert f"{test[figure]['value']:.3f} ({test[figure]['low']:.3f} to" in bundle.card
+    assert "Drawn." in bundle.card
+    assert not set(map(str, trained.run.split.train)) & set((trained.bundle / CARD).read_text().split())
+
+
+def test_only_rescaling_networks_are_served(trained: Trained, tmp_path_factory: pytest.TempPathFactory) -> None:
+    run = Run.create(
+        tmp_path_factory.mktemp("l2"), TrainingConfig(normalisation="l2"), trained.run.split, trained.run.data
+    )
+    with pytest.raises(ExportError, match="only rescale is served"):
+        export_run(run, trained.data, run.folder / "m" / "1", "")

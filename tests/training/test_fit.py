@@ -1,0 +1,116 @@
+"""A run is saved epoch by epoch, and an interrupted one ends as it would have without the interruption."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from training.config import TrainingConfig
+from training.curves import draw_curves
+from training.dataset import Dataset
+from training.errors import TrainingError
+from training.fit import fit, shuffled_batches
+from training.run import DataRecord, Epoch, Run, best_epoch
+from training.split import split_dataset
+
+CONFIG = TrainingConfig(architecture="deep", epochs=3, batch=16, folds=4, seed=5)
+
+
+def begun(folder: Path, data: Dataset, config: TrainingConfig = CONFIG) -> Run:
+    split = split_dataset(data, config.split, folds=config.folds, seed=config.seed)
+    return Run.create(folder, config, split, DataRecord.of(folder, data))
+
+
+def epochs(*losses: float) -> list[Epoch]:
+    return [
+        Epoch(epoch=number, loss=1, accuracy=1, val_loss=loss, val_accuracy=1, seconds=1)
+        for number, loss in enumerate(losses, start=1)
+    ]
+
+
+def test_an_interrupted_run_ends_as_an_uninterrupted_one(data: Dataset, tmp_path: Path) -> None:
+    def interrupt(done: int, total: int) -> None:
+        if done > 2 * total // 3:  # amid the last epoch
+            raise KeyboardInterrupt
+
+    whole, broken = begun(tmp_path / "whole", data), begun(tmp_path / "broken", data)
+    fit(whole, data)
+    with pytest.raises(KeyboardInterrupt):
+        fit(broken, data, on_step=interrupt)
+    assert len(broken.history) == 2
+    told: list[int] = []
+    fit(broken, data, on_epoch=lambda epoch: told.append(epoch.epoch))
+    assert told == [3]
+    for one, other in zip(whole.history, broken.history, strict=True):
+        assert other.loss == pytest.approx(one.loss, rel=1e-3)
+        assert other.val_loss == pytest.approx(one.val_loss, rel=1e-3)
+    for one, other in zip(whole.last_model().get_weights(), broken.last_model().get_weights(), strict=True):
+        assert np.allclose(one, other, atol=1e-4)
+
+
+def test_a_run_leaves_what_it_says(data: Dataset, tmp_path: Path) -> None:
+    run = begun(tmp_path / "run", data, CONFIG.model_copy(update={"epochs": 1}))
+    history = fit(run, data)
+    draw_curves(history, run.folder / "curves.png")
+    left = {path.name for path in run.folder.iterdir()}
+    assert left == {
+        "best.keras",
+        "config.json",
+        "curves.png",
+        "data.json",
+        "environment.json",
+        "epoch-001.keras",
+        "history.json",
+        "split.json",
+    }
+    assert json.loads((run.folder / "config.json").read_text())["learning_rate"] == 0.001
+    assert run.data.fingerprint == data.fingerprint
+    assert run.environment.packages["keras"]
+    assert (run.folder / "curves.png").read_bytes().startswith(b"\x89PNG")
+    best = run.best_model()
+    assert np.allclose(best(data.pixels[:2]), run.last_model()(data.pixels[:2]))
+
+
+@pytest.mark.parametrize(
+    ("losses", "best"),
+    [((3, 1, 2), 2), ((1, 1), 1), ((float("nan"), 2), 2), ((2, float("nan")), 1), ((float("nan"),) * 2, 1)],
+)
+def test_the_best_epoch_is_that_of_lowest_validation_loss(losses: tuple[float, ...], best: int) -> None:
+    assert best_epoch(epochs(*losses)).epoch == best
+
+
+def test_a_history_may_hold_what_is_not_a_number(data: Dataset, tmp_path: Path) -> None:
+    run = begun(tmp_path / "run", data)
+
+    class Model:
+        def save(self, path: Path) -> None:
+            path.write_bytes(b"")
+
+    run.save_epoch(Model(), epochs(float("nan"), 1.0))
+    assert np.isnan(run.history[0].val_loss)
+
+
+def test_batches_hold_each_image_once_in_an_order_of_the_seed(data: Dataset) -> None:
+    def order(seed: tuple[int, int]) -> list[float]:
+        return [float(row.mean()) for pixels, _ in shuffled_batches(data, 32, seed) for row in pixels]
+
+    assert sorted(order((1, 0))) == sorted(float(row.mean()) for row in data.pixels)
+    assert order((1, 0)) == order((1, 0)) != order((1, 1))
+    assert [len(labels) for _, labels in shuffled_batches(data, 32, (1, 0))] == [32, 16]
+
+
+def test_a_run_is_not_begun_over_another(data: Dataset, tmp_path: Path) -> None:
+    begun(tmp_path / "run", data)
+    with pytest.raises(TrainingError, match="--resume"):
+        begun(tmp_path / "run", data)
+
+
+def test_what_is_no_run_is_named(tmp_path: Path) -> None:
+    with pytest.raises(TrainingError, match="is not the folder of a run"):
+        _ = Run(tmp_path).config
+    (tmp_path / "config.json").write_text("{}x")
+    with pytest.raises(TrainingError, match="not what a run saves"):
+        _ = Run(tmp_path).config
+    with pytest.raises(TrainingError, match="no epoch of this run is finished"):
+        Run(tmp_path).best_model()
