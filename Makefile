@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r
 export PYTHONDONTWRITEBYTECODE = 1
 
-.PHONY: help run test check format lock clean
+.PHONY: help run test lint check format lock clean
 
 help:  ## List the targets.
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -17,11 +17,12 @@ run: $(VENV)/.cpu  ## Start the service with the bundled model on port 8000.
 test: $(VENV)/.dev  ## Run the tests.
 	$(BIN)/python -m pytest
 
-check: $(VENV)/.dev  ## Lint and type-check, and run the tests.
-	$(BIN)/ruff format --check .
-	$(BIN)/ruff check .
-	$(BIN)/mypy
-	$(BIN)/python -m pytest
+lint: $(VENV)/.dev  ## Check format, style and types.
+	$(BIN)/ruff format --check --quiet .
+	$(BIN)/ruff check --quiet .
+	$(BIN)/mypy --no-error-summary
+
+check: lint test  ## Both of the above: all that CI checks.
 
 format: $(VENV)/.dev  ## Format the code.
 	$(BIN)/ruff format .

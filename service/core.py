@@ -34,7 +34,7 @@ class Service:
 
     def __init__(self, settings: Settings, bundle: Bundle, backend: Backend) -> None:
         self.settings, self.bundle, self.backend = settings, bundle, backend
-        self.door = Door(settings.capacity)
+        self.door = Door(settings.capacity, settings.max_held_bytes)
         self.metrics = Metrics()
         self._max_batch = min(settings.max_batch, settings.capacity)
         self.batcher = Batcher(

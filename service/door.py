@@ -1,4 +1,4 @@
-"""The door: how many images may be inside, and whether anybody may come in at all."""
+"""The door: how many images and bytes may be inside, and whether anybody may come in at all."""
 
 import enum
 from collections.abc import Iterator
@@ -16,15 +16,20 @@ class Phase(enum.Enum):
 
 
 class Door:
-    """Counts seats, one an image, and gives them out only while the service is ready.
+    """Counts seats, one an image, and the bytes of bodies, and lets in only while the service is ready.
 
     A seat is taken before the body is read and kept until the answer is there, so that what is refused is refused
     before it has cost anything.
+
+    Args:
+        capacity: most images inside.
+        max_bytes: most bytes of bodies inside, of all requests together.
     """
 
-    def __init__(self, capacity: int) -> None:
-        self._capacity = capacity
+    def __init__(self, capacity: int, max_bytes: int) -> None:
+        self._capacity, self._max_bytes = capacity, max_bytes
         self.seated = 0
+        self.held_bytes = 0
         self.phase = Phase.STARTING
 
     def open(self) -> None:
@@ -38,7 +43,7 @@ class Door:
 
     @contextmanager
     def admit(self) -> Iterator["Party"]:
-        """One seat, for as long as the context lasts; more can be taken for the party.
+        """One seat, for as long as the context lasts; the party may take more, and carry bytes in.
 
         Raises:
             NotReady: the service is starting or draining.
@@ -52,29 +57,49 @@ class Door:
             yield party
         finally:
             self.seated -= party.size
+            self.held_bytes -= party.carried_bytes
 
-    def take(self, seats: int) -> None:
+    def seat(self, count: int) -> None:
         """Take seats that somebody gives back.
 
         Raises:
             Overloaded: there are not so many.
         """
-        if self.seated + seats > self._capacity:
+        if self.seated + count > self._capacity:
             raise Overloaded(f"{self.seated} images are inside, {self._capacity} fit")
-        self.seated += seats
+        self.seated += count
+
+    def hold(self, count: int) -> None:
+        """Take in bytes that somebody lets go of.
+
+        Raises:
+            Overloaded: it would be too many.
+        """
+        if self.held_bytes + count > self._max_bytes:
+            raise Overloaded("the requests inside hold as many bytes as fit")
+        self.held_bytes += count
 
 
 class Party:
-    """The images of one request."""
+    """The images of one request, and the bytes they came in."""
 
     def __init__(self, door: Door) -> None:
-        self._door, self.size = door, 0
+        self._door, self.size, self.carried_bytes = door, 0, 0
 
-    def grow(self, seats: int) -> None:
-        """Take more seats: all of them or none.
+    def grow(self, count: int) -> None:
+        """Take more seats, all of them or none.
 
         Raises:
             Overloaded: there are not so many.
         """
-        self._door.take(seats)
-        self.size += seats
+        self._door.seat(count)
+        self.size += count
+
+    def carry(self, count: int) -> None:
+        """Bring in more bytes.
+
+        Raises:
+            Overloaded: it would be too many.
+        """
+        self._door.hold(count)
+        self.carried_bytes += count

@@ -46,7 +46,7 @@ async def predict(request: Request, http: Response, service: Alive) -> PredictRe
     """
     record: RequestRecord = request.state.record
     with service.door.admit() as party:
-        uploads = await read_uploads(request, service.settings)
+        uploads = await read_uploads(request, service.settings, party)
         party.grow(len(uploads) - 1)
         async with asyncio.timeout(service.settings.deadline_s):
             outcomes = await predictions.read_all(service.reader, uploads)

@@ -33,6 +33,9 @@ class Settings(BaseSettings):
     capacity: int = Field(default=128, ge=1, description="Images inside at once; beyond it: 503.")
     max_images: int = Field(default=64, ge=1, description="Most images in one request.")
     max_body_bytes: int = Field(default=64 * 2**20, ge=1, description="Most bytes of a request's body; beyond it: 413.")
+    max_held_bytes: int = Field(
+        default=256 * 2**20, ge=1, description="Most bytes of bodies inside at once, all requests; beyond it: 503."
+    )
     max_pixels: int = Field(
         default=MAX_PIXELS, ge=1, le=_PILLOW_WARNS_AT, description="Most pixels of one image; beyond it: 422."
     )
@@ -53,6 +56,10 @@ class Settings(BaseSettings):
     def _one_request_fits(self) -> Self:
         if self.max_images > self.capacity:
             raise ValueError(f"XRAY_MAX_IMAGES ({self.max_images}) is over XRAY_CAPACITY ({self.capacity})")
+        if self.max_body_bytes > self.max_held_bytes:
+            raise ValueError(
+                f"XRAY_MAX_BODY_BYTES ({self.max_body_bytes}) is over XRAY_MAX_HELD_BYTES ({self.max_held_bytes})"
+            )
         return self
 
 

@@ -8,6 +8,7 @@ from fastapi import Request
 from starlette.datastructures import FormData, UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 
+from service.door import Party
 from service.errors import (
     BodyTooLarge,
     MalformedRequest,
@@ -37,36 +38,37 @@ class Upload:
     data: bytes
 
 
-async def read_uploads(request: Request, settings: Settings) -> list[Upload]:
+async def read_uploads(request: Request, settings: Settings, party: Party) -> list[Upload]:
     """The images of a request, one or more, in the order sent.
 
     Raises:
         MissingBody, MalformedRequest, TooManyFiles, UploadTimeout, BodyTooLarge, UnsupportedBody,
-        UnsupportedEncoding, MissingFile.
+        UnsupportedEncoding, MissingFile: the request is not one that can be read.
+        Overloaded: there is no room for its bytes.
     """
     if request.headers.get("content-encoding", "identity") != "identity":
         raise UnsupportedEncoding("send the body without a Content-Encoding")
     try:
         async with asyncio.timeout(settings.upload_s):
-            return await _read(request, settings)
+            return await _read(request, settings, _counted(request, settings.max_body_bytes, party))
     except TimeoutError:
         raise UploadTimeout(f"the body did not arrive within {settings.upload_s:g} s") from None
 
 
-async def _read(request: Request, settings: Settings) -> list[Upload]:
+async def _read(request: Request, settings: Settings, stream: AsyncGenerator[bytes, None]) -> list[Upload]:
     media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if media_type == MULTIPART:
-        return await _read_multipart(request, settings)
+        return await _read_multipart(request, settings, stream)
     if media_type and media_type not in RAW_TYPES:
         raise UnsupportedBody(f"send {', '.join(RAW_TYPES)} or {MULTIPART}")
-    body = b"".join([chunk async for chunk in _counted(request, settings.max_body_bytes)])
+    body = b"".join([chunk async for chunk in stream])
     if not body or not media_type:
         raise MissingBody(f"send an image as the body with its Content-Type, or as a part named {PART} of {MULTIPART}")
     return [Upload(None, body)]
 
 
-async def _counted(request: Request, limit: int) -> AsyncGenerator[bytes, None]:
-    """The body, chunk by chunk, while it keeps within the limit; refused at its header if that says more."""
+async def _counted(request: Request, limit: int, party: Party) -> AsyncGenerator[bytes, None]:
+    """The body, chunk by chunk, while it keeps within the limits; refused at its header if that says more."""
     too_large = BodyTooLarge(f"a request may hold {limit} bytes")
     if int(request.headers.get("content-length", 0)) > limit:
         raise too_large
@@ -75,14 +77,15 @@ async def _counted(request: Request, limit: int) -> AsyncGenerator[bytes, None]:
         seen += len(chunk)
         if seen > limit:
             raise too_large
+        party.carry(len(chunk))
         yield chunk
 
 
-async def _read_multipart(request: Request, settings: Settings) -> list[Upload]:
+async def _read_multipart(request: Request, settings: Settings, stream: AsyncGenerator[bytes, None]) -> list[Upload]:
     # One file more than allowed is let through, so that it is refused below by its own name.
     parser = _InMemoryParser(
         request.headers,
-        _counted(request, settings.max_body_bytes),
+        stream,
         max_files=settings.max_images + 1,
         max_fields=_MAX_FIELDS,
         max_part_size=_MAX_FIELD_BYTES,

@@ -1,7 +1,8 @@
 """Fixtures of more than one package's tests."""
 
+import logging
 import os
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -32,6 +33,16 @@ def anyio_backend() -> str:
 def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in [name for name in os.environ if name.startswith("XRAY_") and name != "XRAY_DATA"]:
         monkeypatch.delenv(name)
+
+
+@pytest.fixture(autouse=True)
+def _logging_stays_as_it_is() -> Iterator[None]:
+    """A command configures logging for its whole process, which here is that of all tests."""
+    root, access = logging.getLogger(), logging.getLogger("uvicorn.access")
+    before = root.handlers[:], root.level, access.disabled
+    yield
+    root.handlers[:], root.level, access.disabled = before
+    logging.captureWarnings(False)
 
 
 @pytest.fixture(scope="session")
@@ -67,7 +78,7 @@ def make_service(bundle_folder: Path) -> MakeService:
 
 @pytest.fixture
 def connect() -> Connect:
-    """Clients of a service in this process, once it is ready: ``async with connect(service) as client``."""
+    """Gives a client of a service that lives in this process, once it is ready."""
 
     @asynccontextmanager
     async def connected(service: Service) -> AsyncIterator[httpx.AsyncClient]:

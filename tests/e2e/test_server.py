@@ -1,6 +1,7 @@
 """The process that users start: with the bundled model, under load, and to its end."""
 
 import asyncio
+import shutil
 import signal
 import socket
 import subprocess
@@ -19,6 +20,7 @@ from tests.problems import assert_problem
 JPEG = {"Content-Type": "image/jpeg"}
 
 
+@pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
 def test_curl_s_two_ways_give_the_same_probability(bundled_server: Server, tmp_path: Path) -> None:
     image = tmp_path / "xray.jpeg"
     image.write_bytes(jpeg())

@@ -8,13 +8,13 @@ from service.errors import NotReady, Overloaded
 
 @pytest.fixture
 def door() -> Door:
-    door = Door(capacity=3)
+    door = Door(capacity=3, max_bytes=1000)
     door.open()
     return door
 
 
 def test_nobody_comes_in_before_it_opens() -> None:
-    with pytest.raises(NotReady, match="starting"), Door(capacity=1).admit():
+    with pytest.raises(NotReady, match="starting"), Door(capacity=1, max_bytes=1).admit():
         pass
 
 
@@ -47,6 +47,17 @@ def test_a_party_that_does_not_fit_takes_no_seat(door: Door) -> None:
             party.grow(2)
         assert door.seated == 2
     assert door.seated == 0
+
+
+def test_bytes_are_counted_and_let_go_of(door: Door) -> None:
+    with door.admit() as party:
+        party.carry(600)
+        with door.admit() as other:
+            other.carry(400)
+            with pytest.raises(Overloaded):
+                other.carry(1)
+        assert door.held_bytes == 600
+    assert door.held_bytes == 0
 
 
 def test_seats_come_back_when_the_handling_fails(door: Door) -> None:

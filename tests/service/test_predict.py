@@ -134,6 +134,20 @@ async def test_many_images_need_as_many_seats(make_service: MakeService, connect
         assert (await inside).status_code == 200
 
 
+async def test_bodies_that_do_not_fit_together_are_refused(make_service: MakeService, connect: Connect) -> None:
+    backend, image = FakeBackend(), jpeg()
+    service = make_service(backend, max_body_bytes=len(image), max_held_bytes=2 * len(image) - 1)
+    async with connect(service) as client:
+        backend.hold = threading.Event()
+        inside = asyncio.create_task(client.post("/predict", content=image, headers=JPEG))
+        while service.door.held_bytes < len(image):
+            await asyncio.sleep(0.01)
+        assert_problem(await client.post("/predict", content=image, headers=JPEG), 503, "overloaded")
+        backend.hold.set()
+        assert (await inside).status_code == 200
+    assert service.door.held_bytes == 0
+
+
 async def test_past_the_deadline_is_504_and_the_service_goes_on(make_service: MakeService, connect: Connect) -> None:
     backend = FakeBackend()
     service = make_service(backend, deadline_s=0.2)

@@ -1,0 +1,85 @@
+"""Documents that cannot rot: every setting, problem, metric, link and command they name exists, and is named."""
+
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from service import errors
+from service.settings import Settings
+from tests.conftest import ROOT, Connect, MakeService
+
+DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
+
+
+def text(name: str) -> str:
+    return (ROOT / name).read_text()
+
+
+@pytest.mark.parametrize("name", Settings.model_fields)
+def test_every_setting_is_documented_as_it_is(name: str) -> None:
+    field = Settings.model_fields[name]
+    default = "the bundled model" if name == "model" else field.default
+    assert f"| `XRAY_{name.upper()}` | {default} | {field.description} |" in text("docs/settings.md")
+
+
+def test_every_documented_setting_exists() -> None:
+    named = {name for path in DOCUMENTS for name in re.findall(r"XRAY_([A-Z_]+[A-Z])", path.read_text())}
+    assert named - {name.upper() for name in Settings.model_fields} == {"DATA"}
+
+
+def test_every_problem_is_documented_and_no_other() -> None:
+    kinds = {kind.slug: kind.status for kind in (*errors.TABLE.values(), errors.INTERNAL)}
+    sections = dict(re.findall(r"^## (\S+)\n(.*)", text("docs/errors.md"), re.M))
+    assert sections.keys() == kinds.keys()
+    for slug, first_line in sections.items():
+        if slug != "unreadable-file":
+            assert first_line.startswith(str(kinds[slug]))
+
+
+@pytest.mark.anyio
+async def test_every_metric_is_documented(make_service: MakeService, connect: Connect) -> None:
+    async with connect(make_service()) as client:
+        families = re.findall(r"^# TYPE (xray_\S+)", (await client.get("/metrics")).text, re.M)
+    metrics = {name for name in families if not name.endswith("_created")}
+    assert len(metrics) >= 10
+    assert {name for name in metrics if f"`{name}" not in text("docs/operations.md")} == set()
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_links_lead_somewhere(path: Path) -> None:
+    for target in re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", path.read_text()):
+        if not target.startswith("http"):
+            assert (path.parent / target).exists(), target
+
+
+def test_every_make_target_of_the_readme_exists_and_help_lists_them() -> None:
+    targets = set(re.findall(r"^([a-z]+):.*##", text("Makefile"), re.M))
+    assert set(re.findall(r"^    make ([a-z]+)", text("README.md"), re.M)) == {"run", "test"}
+    assert {"run", "test", "lint", "check", "format", "lock", "clean", "help"} == targets
+    shown = subprocess.run(["make", "help"], cwd=ROOT, check=True, capture_output=True, text=True).stdout
+    assert all(re.search(rf"^{target}\b", shown, re.M) for target in targets)
+
+
+def test_the_figures_of_the_readme_are_the_model_card_s() -> None:
+    auc = re.search(r"AUC \| ([\d.]+) \(([\d.]+) to ([\d.]+)\)", text("models/pneumonia/1/MODEL_CARD.md"))
+    assert auc
+    assert f"{auc[1]} (95 % interval {auc[2]} to {auc[3]})" in text("README.md")
+
+
+def test_every_decision_has_its_number_and_status() -> None:
+    for number, path in enumerate(sorted((ROOT / "docs" / "decisions").glob("*.md")), start=1):
+        assert path.name.startswith(f"{number:04}-")
+        assert path.read_text().startswith(f"# {number}. ")
+        assert "Status: " in path.read_text()
+
+
+@pytest.mark.parametrize("extra", ["cpu", "gpu", "training", "dev"])
+def test_locks_are_pinned_with_hashes_and_name_no_registry(extra: str) -> None:
+    lock = text(f"requirements/{extra}.txt")
+    entries = re.findall(r"^(\S+?)==\S+", lock, re.M)
+    assert len(entries) > 15
+    assert lock.count("--hash=sha256:") >= len(entries)
+    assert "://" not in lock
+    assert ("tensorflow-cpu" in lock) == (extra in {"training", "dev"})
