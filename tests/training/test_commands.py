@@ -42,6 +42,23 @@ def test_a_folder_of_radiographs_becomes_a_bundle(
     assert measured["threshold"] == bundle.manifest.threshold
 
 
+def test_real_radiographs_go_the_same_way(
+    real_data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for label in ("NORMAL", "PNEUMONIA"):
+        (tmp_path / "data" / label).mkdir(parents=True)
+        for path in sorted((real_data / "chest_xray" / "train" / label).iterdir())[:30]:
+            (tmp_path / "data" / label / path.name).symlink_to(path)
+    train = ["train", "--epochs", "1", "--folds", "3", "--data", "data", "--out", "run"]
+    assert main(train) == DONE
+    assert main(["export", "run", "models/real/1"]) == DONE
+    capsys.readouterr()
+    assert main(["evaluate", "models/real/1", "--data", "data", "--json"]) == DONE
+    assert json.loads(capsys.readouterr().out)["images"] == 60
+    assert "Not stated when the bundle was made" in read_bundle(Path("models/real/1")).card
+
+
 def test_a_random_split_is_called_flattering(
     folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
