@@ -21,6 +21,8 @@ from contract.image import IMAGE_CONTRACT
 MANIFEST = "manifest.json"
 GRAPH = "model.onnx"
 CARD = "MODEL_CARD.md"
+NAME_PATTERN = r"^[a-z0-9][a-z0-9_-]{0,63}$"
+VERSION_PATTERN = r"^[1-9][0-9]{0,8}$"
 LABELS: tuple[Literal["NORMAL"], Literal["PNEUMONIA"]] = ("NORMAL", "PNEUMONIA")
 
 Fraction = Annotated[float, Field(ge=0, le=1)]
@@ -73,8 +75,8 @@ class Provenance(_Record):
 class Manifest(_Record):
     """``manifest.json``."""
 
-    name: Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$")]
-    version: Annotated[str, StringConstraints(pattern=r"^[1-9][0-9]{0,8}$")]
+    name: Annotated[str, StringConstraints(pattern=NAME_PATTERN)]
+    version: Annotated[str, StringConstraints(pattern=VERSION_PATTERN)]
     labels: tuple[Literal["NORMAL"], Literal["PNEUMONIA"]] = LABELS
     image_contract: int
     files: dict[FileName, Sha256]

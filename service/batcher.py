@@ -88,6 +88,9 @@ class Batcher:
             while True:
                 await self._collect()
                 await self._answer()
+        except Exception:
+            log.exception("the batcher has ended: liveness fails from now on")
+            raise
         finally:
             self._open = False
             self._refuse_the_rest()

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Column, Table
 
 from contract.bundle import read_bundle
@@ -62,9 +63,8 @@ def _print_table(response: PredictResponse) -> None:
     table = Table(*columns, title=model, caption="Not a medical device.")
     for prediction in response.predictions:
         if prediction.error:
-            table.add_row(prediction.filename, prediction.error.title, "", "")
+            cells = (prediction.error.title, "", "")
         else:
-            table.add_row(
-                prediction.filename, prediction.label, f"{prediction.probability:.4f}", f"{prediction.threshold:g}"
-            )
+            cells = (str(prediction.label), f"{prediction.probability:.4f}", f"{prediction.threshold:g}")
+        table.add_row(escape(str(prediction.filename)), *cells)
     Console().print(table)

@@ -1,7 +1,6 @@
 """What is alive in one service, from its start to its end."""
 
 import asyncio
-import contextlib
 import logging
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
@@ -74,8 +73,7 @@ class Service:
             self.door.close()
             for task in tasks:
                 task.cancel()
-                with contextlib.suppress(asyncio.CancelledError):
-                    await task
+            await asyncio.wait(tasks)
             self.reader.decoders.shutdown(wait=False)
 
     async def _warm_up(self) -> None:

@@ -1,9 +1,21 @@
 """A run becomes a bundle: graph, proof, figures of the graph itself, card, manifest."""
 
+import re
 from datetime import UTC, datetime
 from pathlib import Path
 
-from contract.bundle import CARD, GRAPH, Calibration, Manifest, Provenance, sha256, write_bundle
+from contract.bundle import (
+    CARD,
+    GRAPH,
+    MANIFEST,
+    NAME_PATTERN,
+    VERSION_PATTERN,
+    Calibration,
+    Manifest,
+    Provenance,
+    sha256,
+    write_bundle,
+)
 from contract.image import IMAGE_CONTRACT
 from training import heatmap
 from training.assess import Assessment, assess, graph_predict
@@ -52,6 +64,18 @@ def export_run(run: Run, data: Dataset, folder: Path, about: str) -> tuple[Manif
     )
     write_bundle(folder, manifest, contents)
     return manifest, assessment
+
+
+def check_target(folder: Path) -> None:
+    """See that a bundle can be written there, before the work of making it.
+
+    Raises:
+        ExportError: the folder's name is not one of a bundle, or it holds one already.
+    """
+    if not (re.fullmatch(NAME_PATTERN, folder.parent.name) and re.fullmatch(VERSION_PATTERN, folder.name)):
+        raise ExportError(f"{folder}: must be named NAME/VERSION, NAME in lower case, VERSION a number")
+    if (folder / MANIFEST).exists():
+        raise ExportError(f"{folder}: holds a bundle already; give a new version")
 
 
 def _provenance(run: Run, parameters: int) -> Provenance:

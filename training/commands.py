@@ -6,12 +6,13 @@ from pathlib import Path
 
 from pydantic import BaseModel
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from contract.bundle import MANIFEST, BundleError, read_bundle
 from training.architectures import ARCHITECTURES, NORMALISATIONS
 from training.assess import assess, assess_bundle, keras_predict
-from training.bundle import export_run
+from training.bundle import check_target, export_run
 from training.card import NO_ABOUT, interval
 from training.config import TrainingConfig
 from training.curves import draw_curves
@@ -69,6 +70,7 @@ def evaluate(arguments: argparse.Namespace) -> None:
 
 def export(arguments: argparse.Namespace) -> None:
     """Write the bundle of a run and print its manifest, or what was measured."""
+    check_target(arguments.bundle)
     run, data = _run_and_data(arguments.run, arguments)
     with _progress.status("exporting, proving and measuring the graph"):
         manifest, assessment = export_run(run, data, arguments.bundle, _about(arguments.about))
@@ -141,7 +143,7 @@ def _print(record: BaseModel, results: list[Results | None], as_json: bool) -> N
         print(record.model_dump_json(indent=2))
         return
     measured = [part for part in results if part]
-    table = Table("", *(part.measured_on for part in measured))
+    table = Table("", *(escape(part.measured_on) for part in measured))
     table.add_row("images", *(str(part.images) for part in measured))
     table.add_row("patients", *(str(part.patients) for part in measured))
     table.add_row("threshold", *(f"{part.threshold:g}" for part in measured))

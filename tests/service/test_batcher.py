@@ -129,6 +129,19 @@ async def test_the_end_leaves_nobody_waiting() -> None:
         await batcher.submit(pixels(0))
 
 
+async def test_a_batcher_that_breaks_is_logged_and_leaves_nobody_waiting(caplog: pytest.LogCaptureFixture) -> None:
+    def broken(size: int, seconds: float) -> None:
+        raise ZeroDivisionError
+
+    batcher = Batcher(FakeBackend(), max_batch=2, capacity=8, on_batch=broken)
+    task = asyncio.create_task(batcher.run())
+    with pytest.raises(NotReady):
+        await batcher.submit(pixels(1))
+    await asyncio.wait([task])
+    assert isinstance(task.exception(), ZeroDivisionError)
+    assert "the batcher has ended" in caplog.text
+
+
 # One asker: how many turns of the event loop it comes later than the one before, and whether it hangs up again.
 ASKERS = st.lists(st.tuples(st.integers(0, 3), st.booleans()), min_size=1, max_size=40)
 

@@ -45,6 +45,15 @@ async def test_gives_what_the_server_gives(
     assert [e["probability"] for e in printed] == pytest.approx([e["probability"] for e in served], abs=1e-6)
 
 
+def test_a_file_name_is_shown_as_it_is(
+    bundle_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("[red]x[bold].jpeg").write_bytes(jpeg())
+    assert main(["predict", "[red]x[bold].jpeg", "--model", str(bundle_folder)]) == DONE
+    assert "[red]x[bold].jpeg" in capsys.readouterr().out
+
+
 def test_a_bad_file_among_good_ones_fails_alone(
     bundle_folder: Path, images: list[Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

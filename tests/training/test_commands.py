@@ -107,6 +107,7 @@ def test_failures_are_told_in_a_line_and_exit_with_1(
         (["evaluate", str(empty)], "is not the folder of a run"),
         (["evaluate", str(trained.run.folder), "--data", str(other)], "does not hold the images this run began with"),
         (["export", str(trained.run.folder), str(trained.bundle)], "give a new version"),
+        (["export", str(trained.run.folder), "models/Lung/first"], "must be named NAME/VERSION"),
     ):
         assert main(arguments) == FAILED
         told = capsys.readouterr().err.strip().splitlines()[-1]
