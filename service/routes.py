@@ -35,6 +35,7 @@ _UNREADY = "Starting, draining or failing."
 
 @router.post(
     "/predict",
+    tags=["Reading"],
     summary="Read one or more chest radiographs",
     openapi_extra=_IMAGE_BODY,
     responses=errors.responses(400, 408, 413, 414, 415, 422, 500, 503, 504),
@@ -67,7 +68,12 @@ async def root() -> RedirectResponse:
     return RedirectResponse("/docs")
 
 
-@router.get("/health", responses={503: {"model": Health, "description": _UNREADY}})
+@router.get(
+    "/health",
+    tags=["Health"],
+    summary="How the service is",
+    responses={503: {"model": Health, "description": _UNREADY}},
+)
 async def health(response: Response, service: Alive) -> Health:
     """How the service is, which model it has, and the execution provider that really runs it."""
     response.status_code = 200 if service.status == "ok" else 503
@@ -79,33 +85,40 @@ async def health(response: Response, service: Alive) -> Health:
     )
 
 
-@router.get("/health/live", responses={503: {"model": Probe, "description": "Only a restart helps."}})
+@router.get(
+    "/health/live",
+    tags=["Health"],
+    summary="Liveness",
+    responses={503: {"model": Probe, "description": "Only a restart helps."}},
+)
 async def live(response: Response, service: Alive) -> Probe:
     """For an orchestrator: 503 if this process should be restarted."""
     response.status_code = 200 if service.is_live else 503
     return Probe(status=service.status)
 
 
-@router.get("/health/ready", responses={503: {"model": Probe, "description": _UNREADY}})
+@router.get(
+    "/health/ready", tags=["Health"], summary="Readiness", responses={503: {"model": Probe, "description": _UNREADY}}
+)
 async def ready(response: Response, service: Alive) -> Probe:
     """For an orchestrator: 503 if no requests should be sent here."""
     response.status_code = 200 if service.status == "ok" else 503
     return Probe(status=service.status)
 
 
-@router.get("/model")
+@router.get("/model", tags=["Model"], summary="What the manifest says")
 async def model(service: Alive) -> dict[str, Any]:
     """What the model's manifest says of it: operating points, results, digests."""
     return service.bundle.manifest.model_dump(mode="json", exclude={"provenance"})
 
 
-@router.get("/model/card", response_class=PlainTextResponse)
+@router.get("/model/card", tags=["Model"], summary="The model card", response_class=PlainTextResponse)
 async def card(service: Alive) -> PlainTextResponse:
     """The model card, in Markdown: for whom the model is meant, for whom not, and how well it does."""
     return PlainTextResponse(service.bundle.card, media_type="text/markdown")
 
 
-@router.get("/metrics", response_class=PlainTextResponse)
+@router.get("/metrics", tags=["Health"], summary="Metrics for Prometheus", response_class=PlainTextResponse)
 async def metrics(service: Alive) -> Response:
     """Metrics in Prometheus' text format."""
     return Response(service.metrics.text(), media_type=CONTENT_TYPE_LATEST)

@@ -9,7 +9,7 @@ from service.app import create_app
 from service.core import Service
 
 # After the deadline of the last accepted request there is nothing left to wait for but slow readers of answers.
-_SLOW_READERS_S = 5
+SLOW_READERS_S = 5
 
 
 class Server(uvicorn.Server):
@@ -46,7 +46,7 @@ def serve(service: Service) -> bool:
         log_config=None,
         access_log=False,
         server_header=False,
-        timeout_graceful_shutdown=int(settings.deadline_s + settings.upload_s) + _SLOW_READERS_S,
+        timeout_graceful_shutdown=int(settings.deadline_s + settings.upload_s) + SLOW_READERS_S,
     )
     server = Server(config, service)
     try:
