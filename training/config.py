@@ -1,8 +1,10 @@
 """What defines a training run. Saved with it, and with every bundle that comes of it."""
 
+from typing import Literal
+
 from pydantic import BaseModel, ConfigDict, Field
 
-from training.split import Strategy
+Strategy = Literal["patient", "random"]
 
 
 class TrainingConfig(BaseModel):

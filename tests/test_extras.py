@@ -1,0 +1,56 @@
+"""A command whose extra is not installed says which extra to install; help needs none."""
+
+import subprocess
+import sys
+from importlib.metadata import entry_points
+
+import pytest
+
+from tests.conftest import ROOT
+
+# Names what is missing without the extra, and then runs the command line in the same process.
+_WITHOUT = """
+import sys
+sys.modules.update(dict.fromkeys({missing!r}))
+from {package}.__main__ import main
+sys.exit(main({arguments!r}))
+"""
+_TRAINING = ["keras", "tensorflow", "tf2onnx", "onnx", "onnxruntime", "sklearn", "scipy", "matplotlib"]
+_SERVICE = ["fastapi", "starlette", "uvicorn", "onnxruntime", "prometheus_client", "fastapi_offline"]
+
+
+def run_without(missing: list[str], package: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    program = _WITHOUT.format(missing=missing, package=package, arguments=list(arguments))
+    return subprocess.run(
+        [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, timeout=60, check=False
+    )
+
+
+@pytest.mark.parametrize(
+    ("package", "missing", "arguments", "extra"),
+    [
+        ("training", _TRAINING, ["evaluate", "run"], "xray-inference[training]"),
+        ("service", _SERVICE, ["serve"], "xray-inference[cpu]"),
+        ("service", _SERVICE, ["predict", "x.jpeg"], "xray-inference[cpu]"),
+    ],
+)
+def test_the_missing_extra_is_named_in_one_line(
+    package: str, missing: list[str], arguments: list[str], extra: str
+) -> None:
+    ended = run_without(missing, package, *arguments)
+    assert ended.returncode == 1
+    assert ended.stderr.count("\n") == 1
+    assert extra in ended.stderr
+
+
+@pytest.mark.parametrize(("package", "missing"), [("training", _TRAINING), ("service", _SERVICE)])
+def test_help_needs_no_extra(package: str, missing: list[str]) -> None:
+    ended = run_without(missing, package, "--help")
+    assert ended.returncode == 0
+    assert "usage: xray-" in ended.stdout
+
+
+def test_both_commands_are_installed_under_their_names() -> None:
+    scripts = {script.name: script.value for script in entry_points(group="console_scripts")}
+    assert scripts["xray-service"] == "service.__main__:main"
+    assert scripts["xray-training"] == "training.__main__:main"
