@@ -6,8 +6,6 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from pydantic import ValidationError
-
 from training.config import TrainingConfig
 from training.errors import TrainingError, WrongUse
 
@@ -25,9 +23,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         return commands.run(arguments)
     except ModuleNotFoundError as error:
         print(f"training: {error.name} is not installed; pip install 'xray-inference[training]'", file=sys.stderr)
-    except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        parser.error(f"--{str(first['loc'][0]).replace('_', '-')}: {first['msg']}")
     except WrongUse as error:
         parser.error(str(error))
     except TrainingError as error:

@@ -4,7 +4,7 @@ import argparse
 import signal
 from pathlib import Path
 
-from pydantic import BaseModel
+from pydantic import BaseModel, ValidationError
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
@@ -35,9 +35,7 @@ def run(arguments: argparse.Namespace) -> int:
         TrainingError: it failed.
         WrongUse: it was called wrongly.
     """
-    signal.signal(
-        signal.SIGTERM, signal.default_int_handler
-    )  # a stopped container ends as Ctrl-C does: epochs are kept
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # a stopped container ends as Ctrl-C does
     try:
         {"train": train, "evaluate": evaluate, "export": export}[arguments.command](arguments)
     except BundleError as error:
@@ -88,7 +86,7 @@ def _about(path: Path | None) -> str:
 
 
 def _begun(arguments: argparse.Namespace) -> tuple[Run, Dataset]:
-    config = TrainingConfig.model_validate(_given(arguments))
+    config = _config(arguments)
     for option, value, known in (
         ("architecture", config.architecture, ARCHITECTURES),
         ("normalisation", config.normalisation, NORMALISATIONS),
@@ -99,6 +97,14 @@ def _begun(arguments: argparse.Namespace) -> tuple[Run, Dataset]:
     data = _load(folder, arguments)
     split = split_dataset(data, config.split, folds=config.folds, seed=config.seed)
     return Run.create(arguments.out, config, split, DataRecord.of(folder, data)), data
+
+
+def _config(arguments: argparse.Namespace) -> TrainingConfig:
+    try:
+        return TrainingConfig.model_validate(_given(arguments))
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        raise WrongUse(f"--{str(first['loc'][0]).replace('_', '-')}: {first['msg']}") from None
 
 
 def _resumed(arguments: argparse.Namespace) -> tuple[Run, Dataset]:

@@ -80,7 +80,7 @@ def load_dataset(root: Path, cache: Path, progress: Callable[[int, int], object]
         progress: called after each file with how many are done, and how many there are.
 
     Raises:
-        DataError: no such layout, or no readable image of one of the classes.
+        DataError: no such layout, no readable image of one of the classes, or no place for the cache.
     """
     files = find_radiographs(root)
     kept: list[Radiograph] = []
@@ -88,16 +88,12 @@ def load_dataset(root: Path, cache: Path, progress: Callable[[int, int], object]
     skipped: list[Skipped] = []
     sizes: Counter[tuple[int, int]] = Counter()
     for done, radiograph in enumerate(files, start=1):
-        try:
-            data = radiograph.path.read_bytes()
-            pixels[len(kept)] = _cached_pixels(data, cache)
-            header = read_header(data)
-        except (ImageRefused, OSError) as error:
-            skipped.append(
-                Skipped(radiograph.name, str(error) if isinstance(error, ImageRefused) else "cannot be read")
-            )
+        read = _read(radiograph, cache)
+        if isinstance(read, Skipped):
+            skipped.append(read)
         else:
-            sizes[header.width, header.height] += 1
+            pixels[len(kept)], size = read
+            sizes[size] += 1
             kept.append(radiograph)
         if progress:
             progress(done, len(files))
@@ -110,6 +106,21 @@ def _refuse_an_empty_class(root: Path, kept: list[Radiograph]) -> None:
     for label, title in enumerate(LABELS):
         if all(radiograph.label != label for radiograph in kept):
             raise DataError(f"{root}: no image of class {title} can be read")
+
+
+def _read(radiograph: Radiograph, cache: Path) -> tuple[NDArray[np.uint8], tuple[int, int]] | Skipped:
+    """The pixels and the (width, height) of one file, or why it has none."""
+    try:
+        data = radiograph.path.read_bytes()
+    except OSError as error:
+        return Skipped(radiograph.name, error.strerror or "cannot be read")
+    try:
+        header = read_header(data)
+        return _cached_pixels(data, cache), (header.width, header.height)
+    except ImageRefused as refused:
+        return Skipped(radiograph.name, str(refused))
+    except OSError as error:
+        raise DataError(f"{cache}: cannot hold the decoded images ({error.strerror}); name another --cache") from None
 
 
 def _cached_pixels(data: bytes, cache: Path) -> NDArray[np.uint8]:

@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict
 
 from contract.bundle import Measured, OperatingPoint
 from training.dataset import Dataset
-from training.errors import DataError
+from training.errors import DataError, TrainingError
 from training.metrics import (
     Scores,
     accuracy,
@@ -45,9 +45,16 @@ class Results(BaseModel):
 
 
 def score(predict: Predict, data: Dataset, batch: int = 32) -> Scores:
-    """Probabilities of a dataset's rows."""
+    """Probabilities of a dataset's rows.
+
+    Raises:
+        TrainingError: they are not numbers.
+    """
     starts = range(0, len(data.pixels), batch)
-    return Scores.of(data, np.concatenate([predict(data.pixels[start : start + batch]) for start in starts]))
+    probability = np.concatenate([predict(data.pixels[start : start + batch]) for start in starts])
+    if not np.isfinite(probability).all():
+        raise TrainingError("the network gives no numbers: its training has diverged (the epochs are in history.json)")
+    return Scores.of(data, probability)
 
 
 def choose_operating_point(scores: Scores, chosen_on: str) -> OperatingPoint:

@@ -49,6 +49,12 @@ def test_what_cannot_be_read_is_skipped_by_name(folder: Path, tmp_path: Path) ->
     assert seen == [(done, 51) for done in range(1, 52)]
 
 
+def test_a_cache_that_cannot_be_written_is_not_taken_for_unreadable_images(folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "cache").write_text("a file where the folder should be")
+    with pytest.raises(DataError, match="name another --cache"):
+        load_dataset(folder, tmp_path / "cache")
+
+
 def test_a_class_of_unreadable_files_is_refused(folder: Path, tmp_path: Path) -> None:
     for path in (folder / "NORMAL").iterdir():
         path.write_bytes(b"x")

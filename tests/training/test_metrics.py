@@ -1,13 +1,18 @@
 """Figures against values known by other means, and intervals that mean something."""
 
+from collections import Counter
+from pathlib import Path
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import roc_auc_score
 
-from training.errors import DataError
-from training.evaluate import choose_operating_point, measure
+from training.dataset import Dataset
+from training.errors import DataError, TrainingError
+from training.evaluate import choose_operating_point, measure, score
+from training.folder import Radiograph
 from training.metrics import (
     Scores,
     accuracy,
@@ -117,6 +122,13 @@ def test_the_operating_point_says_where_it_was_chosen() -> None:
     point = choose_operating_point(KNOWN, "four images")
     assert point.chosen_on.startswith("four images")
     assert point.sensitivity.value + point.specificity.value == 1.5
+
+
+def test_a_network_that_diverged_is_said_to_have() -> None:
+    radiographs = [Radiograph(name, Path(), 0, name, None) for name in ("a", "b")]
+    data = Dataset(radiographs, np.zeros((2, 200, 200, 1), np.uint8), ["a", "b"], Counter(), [])
+    with pytest.raises(TrainingError, match="diverged"):
+        score(lambda pixels: np.full(len(pixels), np.nan, np.float32), data)
 
 
 def test_one_class_alone_is_not_measured() -> None:
