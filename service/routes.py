@@ -20,6 +20,12 @@ def _service(request: Request) -> Service:
     return cast(Service, request.app.state.service)
 
 
+class Markdown(PlainTextResponse):
+    """A response whose type OpenAPI is told, too."""
+
+    media_type = "text/markdown"
+
+
 Alive = Annotated[Service, Depends(_service)]
 
 _BINARY = {"schema": {"type": "string", "format": "binary"}}
@@ -112,10 +118,10 @@ async def model(service: Alive) -> dict[str, Any]:
     return service.bundle.manifest.model_dump(mode="json", exclude={"provenance"})
 
 
-@router.get("/model/card", tags=["Model"], summary="The model card", response_class=PlainTextResponse)
-async def card(service: Alive) -> PlainTextResponse:
+@router.get("/model/card", tags=["Model"], summary="The model card", response_class=Markdown)
+async def card(service: Alive) -> Markdown:
     """The model card, in Markdown: for whom the model is meant, for whom not, and how well it does."""
-    return PlainTextResponse(service.bundle.card, media_type="text/markdown")
+    return Markdown(service.bundle.card)
 
 
 @router.get("/metrics", tags=["Health"], summary="Metrics for Prometheus", response_class=PlainTextResponse)

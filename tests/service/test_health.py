@@ -135,6 +135,7 @@ async def test_openapi_is_valid_and_names_every_answer(make_service: MakeService
     async with connect(make_service()) as client:
         schema = (await client.get("/openapi.json")).json()
     validate(schema)
+    assert set(schema["paths"]["/model/card"]["get"]["responses"]["200"]["content"]) == {"text/markdown"}
     predict = schema["paths"]["/predict"]["post"]
     assert set(predict["responses"]) >= {"200", "400", "408", "413", "415", "422", "500", "503", "504"}
     assert "multipart/form-data" in predict["requestBody"]["content"]
