@@ -4,7 +4,6 @@ VENV := .venv
 BIN := $(VENV)/bin
 # Hashes are checked. Nothing is installed but what the lock file names.
 INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r
-export PYTHONDONTWRITEBYTECODE = 1
 
 .PHONY: help run test lint check format lock clean
 

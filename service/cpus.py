@@ -13,7 +13,7 @@ def usable_cpus(cgroup: Path = _CGROUP) -> int:
     A container limited to 2 CPUs of a 64-core host sees 64 cores. Threads for 64 would wait for each other most of the
     time, so whoever sizes a thread pool has to ask for the quota (kernel documentation, cgroup v2 ``cpu.max``).
     """
-    affinity = len(os.sched_getaffinity(0))
+    affinity = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     quota = _quota(cgroup)
     return affinity if quota is None else max(1, min(affinity, math.ceil(quota)))
 
