@@ -29,7 +29,7 @@ class Settings(BaseSettings):
     decode_threads: int = Field(
         default=0, ge=0, description="Images decoded at once. 0: the CPUs this process may use."
     )
-    max_batch: int = Field(default=8, ge=1, le=256, description="Most images in one model call.")
+    max_batch: int = Field(default=4, ge=1, le=256, description="Most images in one model call.")
     capacity: int = Field(default=128, ge=1, description="Images inside at once; beyond it: 503.")
     max_images: int = Field(default=64, ge=1, description="Most images in one request.")
     max_body_bytes: int = Field(default=64 * 2**20, ge=1, description="Most bytes of a request's body; beyond it: 413.")

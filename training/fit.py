@@ -6,7 +6,8 @@ itself for ever when it is torn down (TensorFlow 2.21, after the last of 25 epoc
 """
 
 import time
-from collections.abc import Callable, Iterator
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator
 
 import keras
 import numpy as np
@@ -20,11 +21,15 @@ from training.run import Epoch, Run
 Batch = tuple[NDArray[np.uint8], NDArray[np.uint8]]
 
 
+def _nothing(*_: object) -> None:
+    """For whoever does not want to be told."""
+
+
 def fit(
     run: Run,
     data: Dataset,
-    on_step: Callable[[int, int], object] | None = None,
-    on_epoch: Callable[[Epoch], object] | None = None,
+    on_step: Callable[[int, int], object] = _nothing,
+    on_epoch: Callable[[Epoch], object] = _nothing,
 ) -> list[Epoch]:
     """Train a run to its last epoch, from wherever it stands.
 
@@ -42,17 +47,14 @@ def fit(
     train, validation = data.rows(run.split.train), data.rows(run.split.validation)
     steps = -(-len(train.labels) // config.batch)
     while len(done) < config.epochs:
-        began, before = time.monotonic(), len(done) * steps
-        model.reset_metrics()
-        for step, batch in enumerate(shuffled_batches(train, config.batch, (config.seed, len(done))), start=1):
-            trained = model.train_on_batch(*batch, return_dict=True)
-            if on_step:
-                on_step(before + step, config.epochs * steps)
-        figures = {**_floats(trained), **_floats(_validate(model, validation, config.batch), "val_")}
+        began = time.monotonic()
+        shuffled = shuffled_batches(train, config.batch, (config.seed, len(done)))
+        trained = _over(_told(shuffled, on_step, len(done) * steps, config.epochs * steps), model.train_on_batch)
+        validated = _over(_batches(validation, np.arange(len(validation.labels)), config.batch), model.test_on_batch)
+        figures = {**trained, **{f"val_{name}": value for name, value in validated.items()}}
         done.append(Epoch(epoch=len(done) + 1, seconds=round(time.monotonic() - began, 1), **figures))
         run.save_epoch(model, done)
-        if on_epoch:
-            on_epoch(done[-1])
+        on_epoch(done[-1])
     return done
 
 
@@ -78,24 +80,31 @@ def shuffled_batches(data: Dataset, batch: int, seed: tuple[int, int]) -> Iterat
         seed: of the run, and the number of the epoch, so that a resumed run sees what it would have seen.
     """
     order = np.random.default_rng(seed).permutation(len(data.labels))
-    yield from _batches(data.pixels, data.labels, order, batch)
+    yield from _batches(data, order, batch)
 
 
-def _batches(
-    pixels: NDArray[np.uint8], labels: NDArray[np.uint8], order: NDArray[np.intp], batch: int
-) -> Iterator[Batch]:
+def _batches(data: Dataset, order: NDArray[np.intp], batch: int) -> Iterator[Batch]:
     for start in range(0, len(order), batch):
         rows = order[start : start + batch]
-        yield pixels[rows], labels[rows]
+        yield data.pixels[rows], data.labels[rows]
 
 
-def _validate(model: keras.Model, data: Dataset, batch: int) -> dict[str, object]:
-    model.reset_metrics()
-    measured: dict[str, object] = {}
-    for part in _batches(data.pixels, data.labels, np.arange(len(data.labels)), batch):
-        measured = model.test_on_batch(*part, return_dict=True)
-    return measured
+def _told(batches: Iterable[Batch], on_step: Callable[[int, int], object], before: int, total: int) -> Iterator[Batch]:
+    """The same batches; after each has been worked on, it is told how many that makes, and of how many."""
+    for step, batch in enumerate(batches, start=before + 1):
+        yield batch
+        on_step(step, total)
 
 
-def _floats(figures: dict[str, object], prefix: str = "") -> dict[str, float]:
-    return {f"{prefix}{name}": float(np.asarray(value)) for name, value in figures.items()}
+def _over(batches: Iterable[Batch], work: Callable[..., dict[str, object]]) -> dict[str, float]:
+    """Work on all batches, and give the mean of each figure over all their images.
+
+    Keras' ``train_on_batch`` and ``test_on_batch`` tell of the one batch alone, so the mean is taken here.
+    """
+    totals: defaultdict[str, float] = defaultdict(float)
+    images = 0
+    for pixels, labels in batches:
+        for name, value in work(pixels, labels, return_dict=True).items():
+            totals[name] += float(np.asarray(value)) * len(labels)
+        images += len(labels)
+    return {name: total / images for name, total in totals.items()}

@@ -72,6 +72,22 @@ def test_a_run_leaves_what_it_says(data: Dataset, tmp_path: Path) -> None:
     assert np.allclose(best(data.pixels[:2]), run.last_model()(data.pixels[:2]))
 
 
+def test_figures_are_of_all_images_not_of_the_last_batch(data: Dataset, tmp_path: Path) -> None:
+    """With a rate of next to nothing the network stays as it began, so the epoch's figures can be worked out."""
+    config = CONFIG.model_copy(update={"epochs": 1, "learning_rate": 1e-12})
+    run = begun(tmp_path / "run", data, config)
+    epoch = fit(run, data)[0]
+    for names, loss, accuracy in (
+        (run.split.train, epoch.loss, epoch.accuracy),
+        (run.split.validation, epoch.val_loss, epoch.val_accuracy),
+    ):
+        part = data.rows(names)
+        probability = np.asarray(run.best_model()(part.pixels))[:, 0]
+        likelihood = np.where(part.labels == 1, probability, 1 - probability)
+        assert loss == pytest.approx(-np.log(likelihood).mean(), rel=1e-4)
+        assert accuracy == pytest.approx(((probability > 0.5) == part.labels).mean())
+
+
 @pytest.mark.parametrize(
     ("losses", "best"),
     [((3, 1, 2), 2), ((1, 1), 1), ((float("nan"), 2), 2), ((2, float("nan")), 1), ((float("nan"),) * 2, 1)],
