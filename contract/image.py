@@ -15,6 +15,7 @@ The rules, in order:
 """
 
 import io
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -46,6 +47,14 @@ _UPRIGHT = {
 }
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Decoded:
+    """The pixels of one image, uint8 (200, 200, 1), and whether its EXIF orientation had it turned or mirrored."""
+
+    pixels: NDArray[np.uint8]
+    turned: bool
+
+
 def to_pixels(data: bytes, *, max_pixels: int = MAX_PIXELS) -> NDArray[np.uint8]:
     """Decode one JPEG or PNG into what the network sees. Pure: the same bytes give the same pixels in any process.
 
@@ -59,15 +68,21 @@ def to_pixels(data: bytes, *, max_pixels: int = MAX_PIXELS) -> NDArray[np.uint8]
     Raises:
         ImageRefused: one of its kinds in ``contract.errors``, saying what is wrong with the file.
     """
+    return decode(data, max_pixels=max_pixels).pixels
+
+
+def decode(data: bytes, *, max_pixels: int = MAX_PIXELS) -> Decoded:
+    """``to_pixels``, and what was done to the picture on the way that its reader should know."""
     header = read_header(data)
     _check_size(header, max_pixels)
     try:
-        grey = _upright(*_decode(data, header))
+        stored, orientation = _decode(data, header)
+        grey = _upright(stored, orientation)
     except (ImageRefused, MemoryError):
         raise
     except Exception as error:  # a decoder raises nearly anything over hostile bytes; all of it means "does not decode"
         raise TruncatedImage("the file ends before the picture does, or is damaged") from error
-    return squash(grey)
+    return Decoded(squash(grey), turned=orientation in _UPRIGHT)
 
 
 def squash(grey: Image.Image) -> NDArray[np.uint8]:

@@ -65,6 +65,7 @@ def _print_table(response: PredictResponse) -> None:
         if prediction.error:
             cells = (prediction.error.title, "", "")
         else:
-            cells = (str(prediction.label), f"{prediction.probability:.4f}", f"{prediction.threshold:g}")
+            label = " ".join([str(prediction.label), *(f"({warning.code})" for warning in prediction.warnings)])
+            cells = (label, f"{prediction.probability:.4f}", f"{prediction.threshold:g}")
         table.add_row(escape(str(prediction.filename)), *cells)
     Console().print(table)

@@ -41,6 +41,10 @@ class TooManyFiles(ServiceError):
     """More images than one request may hold."""
 
 
+class DigestMismatch(ServiceError):
+    """A body that changed on its way."""
+
+
 class MissingFile(ServiceError):
     """A multipart body without a part named ``file``."""
 
@@ -97,6 +101,7 @@ TABLE: dict[type[Exception], Kind] = {
     MissingBody: Kind(400, "missing-body", "No image in the request"),
     MalformedRequest: Kind(400, "malformed-multipart", "The multipart body is broken"),
     TooManyFiles: Kind(400, "too-many-files", "Too many images in one request"),
+    DigestMismatch: Kind(400, "digest-mismatch", "The body changed on its way"),
     UploadTimeout: Kind(408, "upload-timeout", "The upload took too long"),
     BodyTooLarge: Kind(413, "body-too-large", "Too many bytes"),
     UriTooLong: Kind(414, "uri-too-long", "The address is too long"),

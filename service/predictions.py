@@ -8,9 +8,14 @@ from service.errors import problem
 from service.reader import Reader, Reading
 from service.telemetry import RequestRecord
 from service.uploads import Upload
-from service.wire import ModelName, Prediction, PredictResponse
+from service.wire import Caution, ModelName, Prediction, PredictResponse
 
 Outcome = Reading | BaseException
+
+_TURNED = Caution(
+    code="exif_orientation_applied",
+    detail="the picture was turned or mirrored as its EXIF orientation says: check which side is left",
+)
 
 
 async def read_all(reader: Reader, uploads: Sequence[Upload]) -> list[Outcome]:
@@ -60,4 +65,5 @@ def _entry(service: Service, filename: str | None, outcome: Outcome, request_id:
         label="PNEUMONIA" if outcome.probability >= threshold else "NORMAL",
         probability=outcome.probability,
         threshold=threshold,
+        warnings=[_TURNED] if outcome.turned else [],
     )

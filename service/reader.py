@@ -7,20 +7,19 @@ from concurrent.futures import Executor
 from dataclasses import dataclass
 from functools import partial
 
-import numpy as np
-from numpy.typing import NDArray
 from PIL import Image
 
-from contract.image import SIDE, to_pixels
+from contract.image import SIDE, Decoded, decode
 from service.batcher import Batcher
 from service.telemetry import Metrics
 
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """The probability of PNEUMONIA of one image, and where its time went."""
+    """The probability of PNEUMONIA of one image, whether EXIF had it turned, and where its time went."""
 
     probability: float
+    turned: bool
     batch_size: int
     decode_s: float
     queue_s: float
@@ -47,12 +46,18 @@ class Reader:
             ServiceError: the service cannot answer for it now.
         """
         began = time.monotonic()
-        pixels = await self._decode(data)
+        decoded = await self._decode(data)
         decode_s = time.monotonic() - began
-        scored = await self.batcher.submit(pixels)
-        reading = Reading(scored.probability, scored.batch_size, decode_s, scored.queue_s, scored.inference_s)
-        self.metrics.image_read(reading.decode_s, reading.queue_s, reading.inference_s)
-        return reading
+        scored = await self.batcher.submit(decoded.pixels)
+        self.metrics.image_read(decode_s, scored.queue_s, scored.inference_s)
+        return Reading(
+            probability=scored.probability,
+            turned=decoded.turned,
+            batch_size=scored.batch_size,
+            decode_s=decode_s,
+            queue_s=scored.queue_s,
+            inference_s=scored.inference_s,
+        )
 
     async def warm_up(self, batch: int) -> None:
         """Decode a blank JPEG and PNG, and have the model score one, and then so many at once.
@@ -60,13 +65,13 @@ class Reader:
         Raises:
             ServiceError: the model failed.
         """
-        pixels = [await self._decode(_blank(kind)) for kind in ("JPEG", "PNG")]
+        blank = [await self._decode(_blank(kind)) for kind in ("JPEG", "PNG")]
         for size in sorted({1, batch}):
-            await asyncio.gather(*(self.batcher.submit(pixels[0]) for _ in range(size)))
+            await asyncio.gather(*(self.batcher.submit(blank[0].pixels) for _ in range(size)))
 
-    async def _decode(self, data: bytes) -> NDArray[np.uint8]:
-        decode = partial(to_pixels, data, max_pixels=self.max_pixels)
-        return await asyncio.get_running_loop().run_in_executor(self.decoders, decode)
+    async def _decode(self, data: bytes) -> Decoded:
+        call = partial(decode, data, max_pixels=self.max_pixels)
+        return await asyncio.get_running_loop().run_in_executor(self.decoders, call)
 
 
 def _blank(kind: str) -> bytes:

@@ -1,6 +1,9 @@
 """From a request's body to the images in it. Bytes are counted as they arrive, and never touch a disk."""
 
 import asyncio
+import base64
+import hashlib
+import re
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 
@@ -11,6 +14,7 @@ from starlette.formparsers import MultiPartException, MultiPartParser
 from service.door import Party
 from service.errors import (
     BodyTooLarge,
+    DigestMismatch,
     MalformedRequest,
     MissingBody,
     MissingFile,
@@ -28,6 +32,7 @@ MULTIPART = "multipart/form-data"
 # Form fields beside the files are read past; more of them than this is no form that anybody filled in.
 _MAX_FIELDS = 16
 _MAX_FIELD_BYTES = 64 * 1024
+_SHA_256 = re.compile(r"sha-256=:([A-Za-z0-9+/=]*):")
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +47,7 @@ async def read_uploads(request: Request, settings: Settings, party: Party) -> li
     """The images of a request, one or more, in the order sent.
 
     Raises:
-        MissingBody, MalformedRequest, TooManyFiles, UploadTimeout, BodyTooLarge, UnsupportedBody,
+        MissingBody, MalformedRequest, TooManyFiles, DigestMismatch, UploadTimeout, BodyTooLarge, UnsupportedBody,
         UnsupportedEncoding, MissingFile: the request is not one that can be read.
         Overloaded: there is no room for its bytes.
     """
@@ -72,13 +77,23 @@ async def _counted(request: Request, limit: int, party: Party) -> AsyncGenerator
     too_large = BodyTooLarge(f"a request may hold {limit} bytes")
     if int(request.headers.get("content-length", 0)) > limit:
         raise too_large
-    seen = 0
+    seen, digest = 0, hashlib.sha256() if _stated_digest(request) else None
     async for chunk in request.stream():
         seen += len(chunk)
         if seen > limit:
             raise too_large
         party.carry(len(chunk))
+        if digest:
+            digest.update(chunk)
         yield chunk
+    if digest and base64.b64encode(digest.digest()).decode() != _stated_digest(request):
+        raise DigestMismatch("the body is not the one that its Content-Digest was made of")
+
+
+def _stated_digest(request: Request) -> str | None:
+    """The SHA-256 of the body, in base64, if its sender stated one (RFC 9530)."""
+    stated = _SHA_256.search(request.headers.get("content-digest", ""))
+    return stated[1] if stated else None
 
 
 async def _read_multipart(request: Request, settings: Settings, stream: AsyncGenerator[bytes, None]) -> list[Upload]:

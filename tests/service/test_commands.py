@@ -5,6 +5,7 @@ import json
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from service.__main__ import DONE, FAILED, main
 from tests.conftest import Connect, MakeService
@@ -43,6 +44,17 @@ async def test_gives_what_the_server_gives(
         served = (await client.post("/predict", files=sent)).json()["predictions"]
     assert [entry["filename"] for entry in printed] == [str(path) for path in images]
     assert [e["probability"] for e in printed] == pytest.approx([e["probability"] for e in served], abs=1e-6)
+
+
+def test_a_warning_is_shown(
+    bundle_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    (tmp_path / "x").write_bytes(jpeg(exif=exif))
+    assert main(["predict", str(tmp_path / "x"), "--model", str(bundle_folder)]) == DONE
+    assert "exif_orientation_applied" in capsys.readouterr().out
 
 
 def test_a_file_name_is_shown_as_it_is(
