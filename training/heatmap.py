@@ -8,6 +8,9 @@ therefore piecewise linear: with g the gradient of z with respect to A, which is
 So ``sum over channels of g * A`` is exactly what each place adds to the log-odds. No other class activation map is
 exact for a network with a dense head, and no gradient has to be run: two matrix products do.
 
+At a switch the gradient jumps: where a hidden unit is within rounding of zero, two machines may show maps that differ
+in places, while their sums, and the probability, do not. ``nearest_switch`` tells how near that is.
+
 The map is not stretched to each image's own maximum: an image without evidence stays dark.
 """
 
@@ -38,15 +41,26 @@ def contributions(model: keras.Model, image: Tensor, kernel: Tensor = None) -> t
     """
     hidden, last = model.get_layer(HIDDEN), model.get_layer(PROBABILITY)
     kernel = hidden.kernel if kernel is None else kernel
-    maps = keras.Model(model.inputs[0], model.get_layer(MAPS).output)(image)
-    flat = ops.reshape(maps, (-1, kernel.shape[0]))
-    activation = ops.relu(ops.matmul(flat, kernel) + hidden.bias)
+    maps, before = _before_the_switches(model, image, kernel)
+    activation = ops.relu(before)
     probability = ops.sigmoid(ops.matmul(activation, last.kernel) + last.bias)
     switched = ops.where(activation > 0, last.kernel[:, 0], 0.0)
     # (kernel @ switched')' and not switched @ kernel', of which the exporter would store a second, transposed kernel.
     gradient = ops.transpose(ops.matmul(kernel, ops.transpose(switched)))
     places = ops.sum(maps * ops.reshape(gradient, (-1, *maps.shape[1:])), axis=-1)
     return probability[:, 0], places
+
+
+def nearest_switch(model: keras.Model, image: Tensor) -> Tensor:
+    """How near the nearest hidden unit is to switching, float32 (n,), as a share of the farthest one's distance."""
+    _, before = _before_the_switches(model, image, model.get_layer(HIDDEN).kernel)
+    return ops.min(ops.abs(before), axis=1) / ops.max(ops.abs(before), axis=1)
+
+
+def _before_the_switches(model: keras.Model, image: Tensor, kernel: Tensor) -> tuple[Tensor, Tensor]:
+    """The last feature maps (n, h, w, c), and the hidden layer before its ReLU (n, units)."""
+    maps = keras.Model(model.inputs[0], model.get_layer(MAPS).output)(image)
+    return maps, ops.matmul(ops.reshape(maps, (-1, kernel.shape[0])), kernel) + model.get_layer(HIDDEN).bias
 
 
 def heatmap(places: Tensor) -> Tensor:

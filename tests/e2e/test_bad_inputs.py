@@ -166,7 +166,7 @@ def test_a_content_length_over_the_limit_is_refused_unsent(server: Server) -> No
     assert status_of(answer) == 413
     assert b"body-too-large" in answer
     assert b"connection: close" in answer.lower()
-    assert time.monotonic() - began < 1  # and the server closed: raw() reads until then
+    assert time.monotonic() - began < 5  # and the server closed: raw() would read on for 10 s
 
 
 def test_a_body_at_the_limit_is_read(client: httpx.Client) -> None:

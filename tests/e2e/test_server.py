@@ -68,7 +68,7 @@ async def test_a_truncated_upload_among_31_others(bundled_server: Server) -> Non
 @pytest.mark.anyio
 async def test_sigterm_under_load_loses_no_accepted_request(tmp_path: Path) -> None:
     """On SIGTERM ready turns 503, what was accepted is answered, what comes later is told to come back, exit code 0."""
-    with running(BUNDLED_MODEL, tmp_path, drain_s=1) as server:
+    with running(BUNDLED_MODEL, tmp_path, drain_s=3) as server:
         statuses: list[int] = []
         refused: list[httpx.Response] = []
 

@@ -2,10 +2,16 @@
 
 from pathlib import Path
 
+import keras
 import pytest
 
 from tests.datasets import write_data_folder
 from training.dataset import Dataset, load_dataset
+
+
+@pytest.fixture(autouse=True)
+def _the_same_fresh_networks_each_time() -> None:
+    keras.utils.set_random_seed(0)
 
 
 @pytest.fixture

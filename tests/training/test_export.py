@@ -1,5 +1,6 @@
 """The graph is the network: the same numbers at every batch size, each row for itself; and the bundle says so."""
 
+import keras
 import numpy as np
 import onnx
 import onnxruntime
@@ -10,11 +11,12 @@ from contract.bundle import CARD, GRAPH, read_bundle
 from contract.image import squash
 from tests.drawings import chest
 from tests.trained import CONFIG, Trained
-from training.architectures import build
+from training.architectures import HIDDEN, MAPS, PROBABILITY, build
 from training.bundle import export_run
 from training.config import TrainingConfig
 from training.errors import ExportError
 from training.export import OPSET, TOLERANCE, export_graph, prove
+from training.heatmap import nearest_switch
 from training.run import Run
 
 
@@ -27,6 +29,26 @@ def test_keras_and_onnxruntime_agree(architecture: str) -> None:
     model = build(architecture, "rescale")
     batch = pixels() if architecture == "deep" else pixels(2)
     assert prove(export_graph(model), model, batch) <= TOLERANCE
+
+
+def test_a_unit_at_its_switch_does_not_spoil_the_proof() -> None:
+    """The one image whose hidden unit is put within rounding of zero is left out of the heatmaps' comparison."""
+    model, batch = build("deep", "rescale"), pixels()
+    hidden = model.get_layer(HIDDEN)
+    flat = np.asarray(keras.Model(model.inputs[0], model.get_layer(MAPS).output)(batch)).reshape(len(batch), -1)
+    bias = np.asarray(hidden.bias).copy()
+    bias[7] = -(flat @ np.asarray(hidden.kernel))[3, 7]
+    hidden.bias.assign(bias)
+    near = np.asarray(nearest_switch(model, batch))
+    assert near[3] < 1e-5
+    assert prove(export_graph(model), model, batch) <= TOLERANCE
+
+
+def test_a_network_that_gives_no_numbers_is_found_out() -> None:
+    model = build("deep", "rescale")
+    model.get_layer(PROBABILITY).bias.assign([np.nan])
+    with pytest.raises(ExportError, match="differ by nan"):
+        prove(export_graph(model), model, pixels(2))
 
 
 def test_a_graph_of_another_network_is_found_out() -> None:
