@@ -34,6 +34,22 @@ async def running(backend: FakeBackend, max_batch: int = 8, capacity: int = 64) 
         await asyncio.wait([task])
 
 
+@asynccontextmanager
+async def busy(max_batch: int = 8, capacity: int = 64) -> AsyncIterator[tuple[FakeBackend, Batcher, threading.Event]]:
+    """A batcher whose model works on one image, until the event is set."""
+    backend = FakeBackend()
+    backend.hold = free = threading.Event()
+    async with running(backend, max_batch, capacity) as batcher:
+        first = (await asked(batcher, 1))[0]
+        while not backend.sizes:
+            await asyncio.sleep(0.001)
+        try:
+            yield backend, batcher, free
+        finally:
+            free.set()
+        await first
+
+
 async def asked(batcher: Batcher, count: int) -> list[asyncio.Task[Scored]]:
     """Ask for so many at once; when this returns, all of them wait."""
     tasks = [asyncio.create_task(batcher.submit(pixels(value))) for value in range(count)]
@@ -51,14 +67,10 @@ async def test_a_lone_image_does_not_wait_for_company() -> None:
 
 
 async def test_what_waits_while_the_model_is_busy_is_the_next_batch() -> None:
-    backend = FakeBackend()
-    backend.hold = threading.Event()
-    async with running(backend, max_batch=4) as batcher:
-        tasks = await asked(batcher, 1)
-        await asyncio.sleep(0.05)
-        tasks += await asked(batcher, 6)
+    async with busy(max_batch=4) as (backend, batcher, free):
+        tasks = await asked(batcher, 6)
         assert batcher.depth == 6
-        backend.hold.set()
+        free.set()
         await asyncio.gather(*tasks)
     assert backend.sizes == [1, 4, 2]
 
@@ -91,28 +103,20 @@ async def test_a_wrong_number_of_probabilities_is_nobody_s_answer(monkeypatch: p
 
 
 async def test_more_than_capacity_are_refused_at_once() -> None:
-    backend = FakeBackend()
-    backend.hold = threading.Event()
-    async with running(backend, capacity=3) as batcher:
-        tasks = await asked(batcher, 1)
-        await asyncio.sleep(0.05)
-        tasks += await asked(batcher, 3)
+    async with busy(capacity=3) as (_, batcher, free):
+        tasks = await asked(batcher, 3)
         with pytest.raises(Overloaded):
             await batcher.submit(pixels(0))
-        backend.hold.set()
+        free.set()
         await asyncio.gather(*tasks)
 
 
 async def test_who_hangs_up_is_left_out_of_the_batch() -> None:
-    backend = FakeBackend()
-    backend.hold = threading.Event()
-    async with running(backend) as batcher:
-        tasks = await asked(batcher, 1)
-        await asyncio.sleep(0.05)
+    async with busy() as (backend, batcher, free):
         waiting = await asked(batcher, 4)
         waiting[1].cancel()
-        backend.hold.set()
-        await asyncio.gather(*tasks, *waiting, return_exceptions=True)
+        free.set()
+        await asyncio.gather(*waiting, return_exceptions=True)
     assert backend.sizes == [1, 3]
 
 
