@@ -23,6 +23,7 @@ import httpx
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from tests.drawings import jpeg
+from tests.e2e.server import resident_mib
 
 _HEADERS = {"Content-Type": "image/jpeg"}
 
@@ -68,11 +69,6 @@ def load(client: httpx.Client, pid: int) -> dict[str, float]:
     for _ in range(20):
         client.post("/predict", files=batch).raise_for_status()
     return {**figures, "after_640_mib": resident_mib(pid)}
-
-
-def resident_mib(pid: int) -> float:
-    """Resident memory of a process."""
-    return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 2**20
 
 
 def main() -> None:

@@ -21,6 +21,8 @@ from contract.image import IMAGE_CONTRACT
 MANIFEST = "manifest.json"
 GRAPH = "model.onnx"
 CARD = "MODEL_CARD.md"
+# The graph's input and outputs.
+INPUT, PROBABILITY, HEATMAP = "image", "probability", "heatmap"
 NAME_PATTERN = r"^[a-z0-9][a-z0-9_-]{0,63}$"
 VERSION_PATTERN = r"^[1-9][0-9]{0,8}$"
 LABELS: tuple[Literal["NORMAL"], Literal["PNEUMONIA"]] = ("NORMAL", "PNEUMONIA")
@@ -142,14 +144,23 @@ def write_bundle(folder: Path, manifest: Manifest, contents: dict[str, bytes]) -
     Raises:
         BundleError: the folder holds a bundle already (old versions are never edited), or a digest does not match.
     """
-    if (folder / MANIFEST).exists():
-        raise BundleError(f"{folder}: holds a bundle already; give a new version")
+    refuse_occupied(folder)
     if {name: sha256(data) for name, data in contents.items()} != manifest.files:
         raise BundleError(f"{folder}: the manifest's digests are not those of the files")
     folder.mkdir(parents=True, exist_ok=True)
     for name, data in contents.items():
         (folder / name).write_bytes(data)
     (folder / MANIFEST).write_text(manifest.model_dump_json(indent=2) + "\n")
+
+
+def refuse_occupied(folder: Path) -> None:
+    """See that a folder holds no bundle yet.
+
+    Raises:
+        BundleError: it does, and old versions are never edited.
+    """
+    if (folder / MANIFEST).exists():
+        raise BundleError(f"{folder}: holds a bundle already; give a new version")
 
 
 def _read_manifest(folder: Path) -> Manifest:

@@ -29,7 +29,7 @@ _SOF_READ = (0xC0, 0xC1, 0xC2)
 _SOF_OTHER = (0xC3, 0xC5, 0xC6, 0xC7, 0xC9, 0xCA, 0xCB, 0xCD, 0xCE, 0xCF)
 _STANDALONE = (0x01, *range(0xD0, 0xD9))
 
-_CUT_SHORT = "the file ends before the picture does, or is damaged"
+CUT_SHORT = "the file ends before the picture does, or is damaged"
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,9 +55,9 @@ def read_header(data: bytes) -> Header:
         if data.startswith(PNG_MAGIC):
             return _read_png(data)
     except (struct.error, IndexError):
-        raise TruncatedImage(_CUT_SHORT) from None
+        raise TruncatedImage(CUT_SHORT) from None
     if PNG_MAGIC.startswith(data) or JPEG_MAGIC.startswith(data):
-        raise TruncatedImage(_CUT_SHORT)
+        raise TruncatedImage(CUT_SHORT)
     raise UnsupportedFormat("only JPEG and PNG images are read; these bytes begin as neither")
 
 
@@ -66,7 +66,7 @@ def _read_jpeg(data: bytes) -> Header:
     at = 2
     while True:
         if data[at] != 0xFF:
-            raise TruncatedImage(_CUT_SHORT)
+            raise TruncatedImage(CUT_SHORT)
         while data[at] == 0xFF:  # fill bytes are allowed before a marker
             at += 1
         marker, at = data[at], at + 1
@@ -93,7 +93,7 @@ def _read_png(data: bytes) -> Header:
     """Walk the chunks (PNG specification, section 5) counting all that is not pixel data."""
     width, height = struct.unpack_from(">II", data, 16)
     if data[12:16] != b"IHDR":
-        raise TruncatedImage(_CUT_SHORT)
+        raise TruncatedImage(CUT_SHORT)
     at, chunks = 8, 0
     while at + 8 <= len(data):
         length, kind = struct.unpack_from(">I4s", data, at)

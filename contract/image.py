@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from contract.errors import AspectRatio, ImageRefused, ImageTooSmall, TooManyPixels, TruncatedImage, UnsupportedFormat
-from contract.header import Header, read_header
+from contract.header import CUT_SHORT, Header, read_header
 
 IMAGE_CONTRACT = 1
 SIDE = 200
@@ -81,7 +81,7 @@ def decode(data: bytes, *, max_pixels: int = MAX_PIXELS) -> Decoded:
     except (ImageRefused, MemoryError):
         raise
     except Exception as error:  # a decoder raises nearly anything over hostile bytes; all of it means "does not decode"
-        raise TruncatedImage("the file ends before the picture does, or is damaged") from error
+        raise TruncatedImage(CUT_SHORT) from error
     return Decoded(squash(grey), turned=orientation in _UPRIGHT)
 
 
@@ -143,7 +143,7 @@ def _grey(image: Image.Image) -> Image.Image:
         opaque = image.convert("RGBA")
         black = Image.new("RGBA", opaque.size, "black")
         return Image.alpha_composite(black, opaque).convert("L")
-    return image.convert("RGB").convert("L") if image.mode == "P" else image.convert("L")
+    return image.convert("L")
 
 
 def _from_16_bit(image: Image.Image) -> Image.Image:

@@ -2,7 +2,6 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from importlib.metadata import PackageNotFoundError, version
 
 from fastapi import FastAPI
 from fastapi_offline import FastAPIOffline
@@ -12,6 +11,8 @@ from service.context import RequestContext
 from service.core import Service
 from service.routes import router
 
+# Not asked of the installed package, since a clone and the image are not installed; a test holds it to pyproject.toml.
+VERSION = "0.1.0"
 _DESCRIPTION = """\
 Reads frontal chest radiographs for pneumonia. **Not a medical device: decision support and research only.**
 For whom the model is meant, for whom it is not, and how well it does: `GET /model/card`.
@@ -32,7 +33,7 @@ def create_app(service: Service) -> FastAPI:
     app: FastAPI = FastAPIOffline(
         title="xray-inference",
         description=_DESCRIPTION,
-        version=_version(),
+        version=VERSION,
         lifespan=lifespan,
         redoc_url=None,
         redirect_slashes=False,
@@ -42,10 +43,3 @@ def create_app(service: Service) -> FastAPI:
     app.add_middleware(RequestContext, metrics=service.metrics)
     errors.install(app)
     return app
-
-
-def _version() -> str:
-    try:
-        return version("xray-inference")
-    except PackageNotFoundError:  # run from a clone, not installed
-        return "0.1.0"

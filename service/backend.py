@@ -7,11 +7,10 @@ import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
-from contract.bundle import GRAPH, BundleError
+from contract.bundle import GRAPH, HEATMAP, INPUT, PROBABILITY, BundleError
 from contract.image import SIDE
 
 CUDA, CPU = "CUDAExecutionProvider", "CPUExecutionProvider"
-INPUT, PROBABILITY, HEATMAP = "image", "probability", "heatmap"
 _ERRORS_ONLY = 3
 
 log = logging.getLogger(__name__)

@@ -6,7 +6,6 @@ from pathlib import Path
 from service.core import Service
 from service.errors import UnreadableFile
 from service.predictions import Outcome, read_all, response
-from service.telemetry import RequestRecord
 from service.uploads import Upload
 from service.wire import PredictResponse
 
@@ -21,8 +20,7 @@ async def predict_files(service: Service, files: Sequence[Path]) -> PredictRespo
             uploads = [data for data in opened if isinstance(data, Upload)]
             read = iter(await read_all(service.reader, uploads))
             outcomes += [next(read) if isinstance(data, Upload) else data for data in opened]
-    named = [Upload(str(path), b"") for path in files]
-    return response(service, named, outcomes, RequestRecord("command-line"))
+    return response(service, [str(path) for path in files], outcomes, "command-line")
 
 
 def _open(path: Path) -> Upload | UnreadableFile:

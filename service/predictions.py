@@ -24,16 +24,16 @@ async def read_all(reader: Reader, uploads: Sequence[Upload]) -> list[Outcome]:
 
 
 def response(
-    service: Service, uploads: Sequence[Upload], outcomes: Sequence[Outcome], record: RequestRecord
+    service: Service, filenames: Sequence[str | None], outcomes: Sequence[Outcome], request_id: str
 ) -> PredictResponse:
-    """The answer that tells these outcomes; an image that failed has its problem in its entry."""
+    """The answer that tells the outcomes of these images; one that failed has its problem in its entry."""
     return PredictResponse(
         model=model_name(service),
-        request_id=record.request_id,
+        request_id=request_id,
         provider=service.backend.provider,
         predictions=[
-            _entry(service, upload.filename, outcome, record.request_id)
-            for upload, outcome in zip(uploads, outcomes, strict=True)
+            _entry(service, filename, outcome, request_id)
+            for filename, outcome in zip(filenames, outcomes, strict=True)
         ],
     )
 

@@ -60,7 +60,8 @@ async def predict(request: Request, http: Response, service: Alive) -> PredictRe
     predictions.note(record, outcomes)
     if len(outcomes) == 1 and isinstance(outcomes[0], BaseException):
         raise outcomes[0]
-    answer = predictions.response(service, uploads, outcomes, record)
+    filenames = [upload.filename for upload in uploads]
+    answer = predictions.response(service, filenames, outcomes, record.request_id)
     service.metrics.images_answered(answer)
     http.headers["Server-Timing"] = (
         f"decode;dur={record.decode_ms}, queue;dur={record.queue_ms}, inference;dur={record.inference_ms}"

@@ -77,7 +77,8 @@ async def _counted(request: Request, limit: int, party: Party) -> AsyncGenerator
     too_large = BodyTooLarge(f"a request may hold {limit} bytes")
     if int(request.headers.get("content-length", 0)) > limit:
         raise too_large
-    seen, digest = 0, hashlib.sha256() if _stated_digest(request) else None
+    seen, stated = 0, _stated_digest(request)
+    digest = hashlib.sha256() if stated else None
     async for chunk in request.stream():
         seen += len(chunk)
         if seen > limit:
@@ -86,7 +87,7 @@ async def _counted(request: Request, limit: int, party: Party) -> AsyncGenerator
         if digest:
             digest.update(chunk)
         yield chunk
-    if digest and base64.b64encode(digest.digest()).decode() != _stated_digest(request):
+    if digest and base64.b64encode(digest.digest()).decode() != stated:
         raise DigestMismatch("the body is not the one that its Content-Digest was made of")
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
+from service.app import VERSION
 from service.server import SLOW_READERS_S
 from service.settings import Settings
 from tests.conftest import ROOT
@@ -95,6 +96,7 @@ def test_only_what_the_service_needs_is_copied(instructions: list[tuple[str, str
 def test_the_versions_agree(instructions: list[tuple[str, str]], service: dict[str, Any]) -> None:
     version = re.search(r'^version = "(.+)"', (ROOT / "pyproject.toml").read_text(), re.M)
     assert version
+    assert version[1] == VERSION
     assert service["image"] == f"xray-inference:{version[1]}"
     assert f'image.version="{version[1]}"' in dict(stage(instructions, "service"))["LABEL"]
     assert f"image={service['image']}" in (ROOT / "tests" / "container.sh").read_text()

@@ -6,7 +6,7 @@ import onnxruntime
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
-from contract.bundle import Bundle, OperatingPoint
+from contract.bundle import INPUT, PROBABILITY, Bundle, OperatingPoint
 from training.dataset import Dataset
 from training.evaluate import Predict, Results, choose_operating_point, measure, score
 from training.split import Split
@@ -58,7 +58,7 @@ def graph_predict(graph: bytes) -> Predict:
     session = onnxruntime.InferenceSession(graph, providers=["CPUExecutionProvider"])
 
     def predict(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
-        probability: NDArray[np.float32] = session.run(["probability"], {"image": pixels})[0]
+        probability: NDArray[np.float32] = session.run([PROBABILITY], {INPUT: pixels})[0]
         return probability
 
     return predict

@@ -7,12 +7,12 @@ from pathlib import Path
 from contract.bundle import (
     CARD,
     GRAPH,
-    MANIFEST,
     NAME_PATTERN,
     VERSION_PATTERN,
     Calibration,
     Manifest,
     Provenance,
+    refuse_occupied,
     sha256,
     write_bundle,
 )
@@ -70,12 +70,12 @@ def check_target(folder: Path) -> None:
     """See that a bundle can be written there, before the work of making it.
 
     Raises:
-        ExportError: the folder's name is not one of a bundle, or it holds one already.
+        ExportError: the folder's name is not one of a bundle.
+        BundleError: it holds one already.
     """
     if not (re.fullmatch(NAME_PATTERN, folder.parent.name) and re.fullmatch(VERSION_PATTERN, folder.name)):
         raise ExportError(f"{folder}: must be named NAME/VERSION, NAME in lower case, VERSION a number")
-    if (folder / MANIFEST).exists():
-        raise ExportError(f"{folder}: holds a bundle already; give a new version")
+    refuse_occupied(folder)
 
 
 def _provenance(run: Run, parameters: int) -> Provenance:

@@ -8,6 +8,7 @@ import tensorflow as tf
 import tf2onnx
 from numpy.typing import NDArray
 
+from contract.bundle import HEATMAP, INPUT, PROBABILITY
 from contract.image import SIDE
 from training.architectures import HIDDEN
 from training.errors import ExportError
@@ -26,7 +27,7 @@ def export_graph(model: keras.Model) -> bytes:
     """The ONNX graph of a network: ``image`` in, ``probability`` and ``heatmap`` out, any batch (contract.bundle)."""
     kernel = np.asarray(model.get_layer(HIDDEN).kernel)
     signature = [
-        tf.TensorSpec([None, SIDE, SIDE, 1], tf.uint8, name="image"),
+        tf.TensorSpec([None, SIDE, SIDE, 1], tf.uint8, name=INPUT),
         tf.TensorSpec(kernel.shape, tf.float32, name=_KERNEL),
     ]
 
@@ -34,8 +35,8 @@ def export_graph(model: keras.Model) -> bytes:
     def graph(image: tf.Tensor, hidden_kernel: tf.Tensor) -> dict[str, tf.Tensor]:
         probability, places = contributions(model, image, hidden_kernel)
         return {
-            "probability": tf.identity(probability, "probability"),
-            "heatmap": tf.identity(heatmap(places), "heatmap"),
+            PROBABILITY: tf.identity(probability, PROBABILITY),
+            HEATMAP: tf.identity(heatmap(places), HEATMAP),
         }
 
     # from_function, because tf2onnx reads attributes of Keras models that Keras 3 no longer has (tensorflow-onnx#2319).
@@ -65,7 +66,7 @@ def prove(graph: bytes, model: keras.Model, pixels: NDArray[np.uint8]) -> float:
     session = onnxruntime.InferenceSession(graph, providers=["CPUExecutionProvider"])
 
     def run(batch: NDArray[np.uint8]) -> list[NDArray[np.float32]]:
-        return list(session.run(["probability", "heatmap"], {"image": batch}))
+        return list(session.run([PROBABILITY, HEATMAP], {INPUT: batch}))
 
     worst = 0.0
     for size in PROVED_BATCHES:

@@ -4,7 +4,7 @@ config.json       the complete configuration
 split.json        which image trained, chose and tested, by name
 data.json         where the data was, its fingerprint, image sizes, and the files that were skipped
 environment.json  the code's revision and the packages' versions
-history.json      one record an epoch, and which checkpoint it left
+history.json      one record a finished epoch
 epoch-012.keras   the last epoch: weights and optimizer
 best.keras        the epoch with the lowest validation loss
 curves.png        loss and accuracy over the epochs

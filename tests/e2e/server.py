@@ -65,8 +65,7 @@ class Server:
 
     def resident_mib(self) -> float:
         """Resident memory now."""
-        pages = int(Path(f"/proc/{self.process.pid}/statm").read_text().split()[1])
-        return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
+        return resident_mib(self.process.pid)
 
     def stop(self) -> int:
         """SIGTERM; returns the exit code."""
@@ -81,6 +80,11 @@ class Server:
                 break
             time.sleep(0.05)
         raise RuntimeError(f"the server did not start: {self.log}")
+
+
+def resident_mib(pid: int) -> float:
+    """Resident memory of a process."""
+    return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 2**20
 
 
 @contextmanager
