@@ -2,11 +2,13 @@
 
     models/<name>/<version>/
         model.onnx        the float32 graph
+        model.int8.onnx   the same network with 8-bit weights and activations; optional
         manifest.json     what this module reads and writes
         MODEL_CARD.md     intended use, data, results with intervals, limits
 
-Graph, N dynamic: input ``image`` uint8 [N, 200, 200, 1]; outputs ``probability`` float32 [N], of PNEUMONIA, and
-``heatmap`` float32 [N, h, w], 0..1 evidence for PNEUMONIA. A bundle that does not agree with itself is refused whole.
+Graph, N dynamic: input ``image`` uint8 [N, 200, 200, 1]; outputs ``probability`` float32 [N], of PNEUMONIA,
+calibrated; ``heatmap`` float32 [N, h, w], 0..1 evidence for PNEUMONIA; and, where the manifest has an input guard,
+``features`` float32 [N, d] for it. A bundle that does not agree with itself is refused whole.
 """
 
 import hashlib
@@ -19,10 +21,11 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, Validation
 from contract.image import IMAGE_CONTRACT
 
 MANIFEST = "manifest.json"
-GRAPH = "model.onnx"
+GRAPH: Literal["model.onnx"] = "model.onnx"
+INT8_GRAPH: Literal["model.int8.onnx"] = "model.int8.onnx"
 CARD = "MODEL_CARD.md"
 # The graph's input and outputs.
-INPUT, PROBABILITY, HEATMAP = "image", "probability", "heatmap"
+INPUT, PROBABILITY, HEATMAP, FEATURES = "image", "probability", "heatmap", "features"
 NAME_PATTERN = r"^[a-z0-9][a-z0-9_-]{0,63}$"
 VERSION_PATTERN = r"^[1-9][0-9]{0,8}$"
 LABELS: tuple[Literal["NORMAL"], Literal["PNEUMONIA"]] = ("NORMAL", "PNEUMONIA")
@@ -57,10 +60,43 @@ class OperatingPoint(_Record):
     chosen_on: str = Field(description="The data, and the rule, the threshold was chosen by.")
 
 
-class Calibration(_Record):
-    """How the probability was calibrated on validation patients; "none" means that it was not."""
+class CalibrationError(_Record):
+    """How far probabilities lie from what happened: expected calibration error (15 equal bins), and Brier score."""
 
-    method: Literal["none"] = "none"
+    expected_calibration_error: Fraction
+    brier: Fraction
+
+
+class Calibration(_Record):
+    """How the probability was calibrated on validation patients; "none" means that it was not.
+
+    ``platt``: the graph gives ``sigmoid(scale * logit + shift)`` (Platt 1999; with a shift of 0, temperature scaling
+    by ``1 / scale``). Both figures are already in the graph and stand here to be known.
+    """
+
+    method: Literal["none", "platt"] = "none"
+    scale: Annotated[float, Field(gt=0)] = 1.0
+    shift: float = 0.0
+    fitted_on: str = ""
+    before: CalibrationError | None = Field(default=None, description="On held-out patients, uncalibrated.")
+    after: CalibrationError | None = Field(default=None, description="On held-out patients, calibrated.")
+
+
+class InputGuard(_Record):
+    """From where on an image is unlike those the model was trained on; the score is ``contract.guard.distance``."""
+
+    location: Annotated[tuple[float, ...], Field(min_length=1)] = Field(description="Of each feature in training.")
+    scale: tuple[Annotated[float, Field(gt=0)], ...] = Field(description="Of each feature in training.")
+    threshold: Annotated[float, Field(gt=0)] = Field(description="A greater score is unlike the training data.")
+    false_alarms: Measured = Field(description="Share of held-out radiographs of the training population over it.")
+    chosen_on: str
+    reference: tuple[float, ...] = Field(description="Scores of validation patients at 0, 5, .. 100 %, for drift.")
+
+    @model_validator(mode="after")
+    def _one_scale_each(self) -> Self:
+        if len(self.location) != len(self.scale):
+            raise ValueError("location and scale must be of one length")
+        return self
 
 
 class Provenance(_Record):
@@ -85,7 +121,10 @@ class Manifest(_Record):
     default_operating_point: str
     operating_points: dict[str, OperatingPoint]
     calibration: Calibration
-    input_guard: None = Field(default=None, description="Statistics of the input guard; null: this model has none.")
+    input_guard: InputGuard | None = Field(default=None, description="null: this model has none.")
+    cpu_graph: Literal["model.onnx", "model.int8.onnx"] = Field(
+        default=GRAPH, description="Which graph a CPU runs unless told otherwise; chosen by measurement."
+    )
     heatmap_method: str
     results: dict[str, Any] = Field(description="What was measured on held-out patients.")
     provenance: Provenance
@@ -95,7 +134,7 @@ class Manifest(_Record):
     def _agrees_with_itself(self) -> Self:
         if self.default_operating_point not in self.operating_points:
             raise ValueError(f"there is no operating point {self.default_operating_point!r}")
-        if missing := {GRAPH, CARD} - self.files.keys():
+        if missing := {GRAPH, self.cpu_graph, CARD} - self.files.keys():
             raise ValueError(f"no digest of {', '.join(sorted(missing))}")
         return self
 
@@ -110,6 +149,7 @@ class Bundle(_Record):
 
     manifest: Manifest
     graph: bytes = Field(repr=False)
+    int8_graph: bytes | None = Field(default=None, repr=False)
     card: str = Field(repr=False)
 
 
@@ -135,7 +175,12 @@ def read_bundle(folder: Path) -> Bundle:
             raise BundleError(
                 f"{folder / name}: its SHA-256 is not the one in {MANIFEST}; the file was changed or cut short"
             )
-    return Bundle(manifest=manifest, graph=contents[GRAPH], card=contents[CARD].decode(errors="replace"))
+    return Bundle(
+        manifest=manifest,
+        graph=contents[GRAPH],
+        int8_graph=contents.get(INT8_GRAPH),
+        card=contents[CARD].decode(errors="replace"),
+    )
 
 
 def write_bundle(folder: Path, manifest: Manifest, contents: dict[str, bytes]) -> None:

@@ -1,0 +1,45 @@
+"""The guard's score: near 1 for what training looked like, greater the farther, infinite for what is no number."""
+
+import numpy as np
+import pytest
+from pydantic import ValidationError
+
+from contract.bundle import InputGuard, Measured
+from contract.guard import distance
+
+
+def a_guard(**changes: object) -> InputGuard:
+    values = {
+        "location": (1.0, -2.0, 0.5),
+        "scale": (2.0, 0.1, 1.0),
+        "threshold": 1.5,
+        "false_alarms": Measured(value=0.01, low=0.0, high=0.02),
+        "chosen_on": "a test",
+        "reference": tuple(np.linspace(0.5, 2, 21)),
+    }
+    return InputGuard.model_validate({**values, **changes})
+
+
+def test_images_like_those_of_training_score_about_one():
+    guard = a_guard()
+    features = np.random.default_rng(1).normal(guard.location, guard.scale, (2000, 3)).astype(np.float32)
+    assert np.sqrt((distance(features, guard) ** 2).mean()) == pytest.approx(1, abs=0.05)
+
+
+def test_the_score_counts_standard_deviations():
+    guard = a_guard()
+    at_home = np.array([guard.location], np.float32)
+    away = at_home + np.float32([[0, 0.3, 0]])
+    assert distance(at_home, guard)[0] == pytest.approx(0, abs=1e-6)
+    assert distance(away, guard)[0] == pytest.approx(3 / np.sqrt(3), rel=1e-5)
+
+
+def test_features_that_are_no_numbers_are_infinitely_far():
+    features = np.array([[1, -2, 0.5], [np.nan, 0, 0], [np.inf, 0, 0]], np.float32)
+    assert np.isfinite(distance(features, a_guard())).tolist() == [True, False, False]
+
+
+@pytest.mark.parametrize("changes", [{"scale": (1.0, 1.0)}, {"scale": (1.0, 0.0, 1.0)}, {"location": ()}])
+def test_statistics_that_do_not_fit_together_are_refused(changes):
+    with pytest.raises(ValidationError):
+        a_guard(**changes)
