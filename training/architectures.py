@@ -1,7 +1,8 @@
 """The networks. Adding one is adding one function, and its name to the table.
 
-Each takes (200, 200, 3) in 0..1 and gives the probability of PNEUMONIA. ``build`` puts the input normalisation in
-front of it, so a model takes the pixels of the image contract and nobody divides by 255 twice, or never.
+Each takes an image in 0..1 and gives the probability of PNEUMONIA: the specified ones (200, 200, 3), grey thrice;
+``compact`` (200, 200, 1). ``build`` puts the input normalisation in front of it, so a model takes the pixels of the
+image contract and nobody divides by 255 twice, or never.
 """
 
 from collections.abc import Callable
@@ -11,21 +12,20 @@ import keras
 from keras import layers
 
 from contract.image import SIDE
+from training.compact import compact
+from training.names import HIDDEN, MAPS, PROBABILITY
 
 Tensor = Any  # a symbolic Keras tensor; Keras ships no types for it
-
-# The layers of ``_head`` that training.heatmap looks for.
-MAPS, HIDDEN, PROBABILITY = "maps", "hidden", "probability"
 
 
 def baseline(image: Tensor) -> Tensor:
     """One convolution, one pooling."""
-    return _head(_pool(_conv(image, 32)))
+    return _head(_pool(_conv(_colour(image), 32)))
 
 
 def deep(image: Tensor) -> Tensor:
     """Five convolutions, each followed by pooling."""
-    maps = image
+    maps = _colour(image)
     for filters in (32, 64, 128, 256, 128):
         maps = _pool(_conv(maps, filters))
     return _head(maps)
@@ -33,7 +33,7 @@ def deep(image: Tensor) -> Tensor:
 
 def deep_stacked(image: Tensor) -> Tensor:
     """The other reading of ``deep``'s source: four convolutions between the first pooling and one last."""
-    maps = _pool(_conv(image, 32))
+    maps = _pool(_conv(_colour(image), 32))
     for filters in (64, 128, 256, 128):
         maps = _conv(maps, filters)
     return _head(_pool(maps))
@@ -43,6 +43,7 @@ ARCHITECTURES: dict[str, Callable[[Tensor], Tensor]] = {
     "baseline": baseline,
     "deep": deep,
     "deep-stacked": deep_stacked,
+    "compact": compact,
 }
 
 
@@ -75,8 +76,12 @@ def build(architecture: str, normalisation: str) -> keras.Model:
     """
     image = keras.Input((SIDE, SIDE, 1), dtype="uint8", name="image")
     grey = NORMALISATIONS[normalisation](image)
-    colour = layers.Concatenate(name="three_channels")([grey, grey, grey])
-    return keras.Model(image, ARCHITECTURES[architecture](colour), name=architecture.replace("-", "_"))
+    return keras.Model(image, ARCHITECTURES[architecture](grey), name=architecture.replace("-", "_"))
+
+
+def _colour(grey: Tensor) -> Tensor:
+    """The repetition of the grey channel that the specified networks were specified with."""
+    return layers.Concatenate(name="three_channels")([grey, grey, grey])
 
 
 def _conv(maps: Tensor, filters: int) -> Tensor:

@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 
 from contract.bundle import HEATMAP, INPUT, PROBABILITY
 from contract.image import SIDE
-from training.architectures import HIDDEN
 from training.errors import ExportError
 from training.heatmap import contributions, heatmap, nearest_switch
+from training.names import HIDDEN
 
 # The newest operator set that ONNX Runtime's execution providers have had for years.
 OPSET = 17

@@ -17,7 +17,8 @@ The map is not stretched to each image's own maximum: an image without evidence 
 import keras
 from keras import ops
 
-from training.architectures import HIDDEN, MAPS, PROBABILITY, Tensor
+from training.architectures import Tensor
+from training.names import HIDDEN, MAPS, PROBABILITY
 
 # Evidence is shown per area: a place that adds one unit of log-odds per this share of the picture shows 1 - 1/e = 0.63.
 REFERENCE_AREA = 1 / 36

@@ -11,12 +11,13 @@ from contract.bundle import CARD, GRAPH, read_bundle
 from contract.image import squash
 from tests.drawings import chest
 from tests.trained import CONFIG, Trained
-from training.architectures import HIDDEN, MAPS, PROBABILITY, build
+from training.architectures import build
 from training.bundle import export_run
 from training.config import TrainingConfig
 from training.errors import ExportError
 from training.export import OPSET, TOLERANCE, export_graph, prove
 from training.heatmap import nearest_switch
+from training.names import HIDDEN, MAPS, PROBABILITY
 from training.run import Run
 
 

@@ -9,8 +9,9 @@ from PIL import Image
 from contract.image import squash
 from tests.drawings import chest
 from tests.trained import Trained
-from training.architectures import HIDDEN, PROBABILITY, build
+from training.architectures import build
 from training.heatmap import contributions, heatmap
+from training.names import HIDDEN, PROBABILITY
 
 
 def pixels(opacity: float, mirrored: bool = False, count: int = 8) -> np.ndarray:
