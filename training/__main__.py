@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from training.config import TrainingConfig
+from training.config import RECIPES, TrainingConfig
 from training.errors import TrainingError, WrongUse
 
 DONE, FAILED, WRONG_USE = 0, 1, 2
@@ -65,6 +65,12 @@ def _add_train(parser: argparse.ArgumentParser) -> None:
     target.add_argument("--resume", type=Path, metavar="RUN", help="folder of the run to go on with")
     _add_common(parser)
     options = parser.add_argument_group("configuration, saved with the run")
+    options.add_argument(
+        "--recipe",
+        choices=RECIPES,
+        help="Settings to begin from; what is given beside it holds before it. "
+        "specification: the defaults below. robust: compact, trained to hold on images taken elsewhere.",
+    )
     for name, field in TrainingConfig.model_fields.items():
         options.add_argument(
             f"--{name.replace('_', '-')}",

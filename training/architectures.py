@@ -48,7 +48,7 @@ ARCHITECTURES: dict[str, Callable[[Tensor], Tensor]] = {
 
 
 def _rescale(image: Tensor) -> Tensor:
-    return layers.Rescaling(1 / 255)(image)
+    return layers.Rescaling(1 / 255, dtype="float32")(image)
 
 
 def _l2(image: Tensor) -> Tensor:

@@ -14,7 +14,7 @@ from training.architectures import ARCHITECTURES, NORMALISATIONS
 from training.assess import assess, assess_bundle, keras_predict
 from training.bundle import check_target, export_run
 from training.card import NO_ABOUT, interval
-from training.config import TrainingConfig
+from training.config import RECIPES, SPECIFICATION, TrainingConfig
 from training.curves import draw_curves
 from training.dataset import Dataset, load_dataset
 from training.errors import TrainingError, WrongUse
@@ -101,14 +101,14 @@ def _begun(arguments: argparse.Namespace) -> tuple[Run, Dataset]:
 
 def _config(arguments: argparse.Namespace) -> TrainingConfig:
     try:
-        return TrainingConfig.model_validate(_given(arguments))
+        return TrainingConfig.model_validate({**RECIPES[arguments.recipe or SPECIFICATION], **_given(arguments)})
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         raise WrongUse(f"--{str(first['loc'][0]).replace('_', '-')}: {first['msg']}") from None
 
 
 def _resumed(arguments: argparse.Namespace) -> tuple[Run, Dataset]:
-    if given := _given(arguments):
+    if given := _given(arguments) or ({"recipe": ""} if arguments.recipe else {}):
         raise WrongUse(f"--{next(iter(given))}: a resumed run keeps the configuration it began with")
     return _run_and_data(arguments.resume, arguments)
 

@@ -47,15 +47,12 @@ class StandardisedConv(layers.Layer):
         filters: channels out.
         size: side of the kernel.
         strides: step.
-        dilation: distance of the kernel's taps.
         gain: each filter's learnt gain begins here.
     """
 
-    def __init__(
-        self, filters: int, size: int, strides: int = 1, dilation: int = 1, gain: float = 1.0, **kwargs: Any
-    ) -> None:
+    def __init__(self, filters: int, size: int, strides: int = 1, gain: float = 1.0, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.filters, self.size, self.strides, self.dilation, self.initial_gain = filters, size, strides, dilation, gain
+        self.filters, self.size, self.strides, self.initial_gain = filters, size, strides, gain
 
     def build(self, shape: tuple[int, ...]) -> None:
         """Make the weights for (n, h, w, channels)."""
@@ -79,9 +76,7 @@ class StandardisedConv(layers.Layer):
     def call(self, maps: Tensor) -> Tensor:
         """Float (n, h, w, channels) to (n, h / strides, w / strides, filters)."""
         kernel = ops.cast(self.standardised(), maps.dtype)
-        convolved = ops.conv(
-            maps, kernel, strides=self.strides, padding="same", dilation_rate=self.dilation, data_format="channels_last"
-        )
+        convolved = ops.conv(maps, kernel, strides=self.strides, padding="same", data_format="channels_last")
         return convolved + ops.cast(self.bias, maps.dtype)
 
     def get_config(self) -> dict[str, Any]:
@@ -90,7 +85,6 @@ class StandardisedConv(layers.Layer):
             "filters": self.filters,
             "size": self.size,
             "strides": self.strides,
-            "dilation": self.dilation,
             "gain": self.initial_gain,
         }
         return {**super().get_config(), **own}
@@ -100,14 +94,21 @@ def compact(image: Tensor) -> Tensor:
     """The network: (n, 200, 200, 1) in 0..1 to the probability of PNEUMONIA, through maps of 25 x 25."""
     maps = layers.AveragePooling2D(2, dtype="float32")(image)
     maps = PhotometricNormalisation(dtype="float32")(maps)
-    maps = layers.Identity(name=TAPS[0])(StandardisedConv(24, 5, strides=2)(maps))
-    maps = layers.Identity(name=TAPS[1])(_basic(maps, 64, strides=2))
-    maps = layers.Identity(name=TAPS[2])(_basic(maps, 96))
-    for dilation in (1, 2, 2):
-        maps = _bottleneck(maps, 128, dilation)
-    maps = layers.ReLU(name=MAPS)(maps)
+    stem = layers.Identity(name=TAPS[0])(StandardisedConv(24, 5, strides=2)(maps))
+    shallow = layers.Identity(name=TAPS[1])(_basic(stem, 64, strides=2))
+    fine = _bottleneck(shallow, 96)
+    coarse = _bottleneck(_bottleneck(_basic(fine, 160, strides=2), 160), 160)
+    coarse = layers.Identity(name=TAPS[2])(coarse)
+    maps = layers.ReLU(name=MAPS)(_bottleneck(_merged(fine, coarse, 128), 128))
     evidence = layers.Dropout(_DROPOUT)(layers.GlobalAveragePooling2D()(maps))
     return layers.Dense(1, activation="sigmoid", name=PROBABILITY, dtype="float32")(evidence)
+
+
+def _merged(fine: Tensor, coarse: Tensor, filters: int) -> Tensor:
+    """What is seen from afar, 13 x 13, laid over what is seen from near, 25 x 25 (Lin et al., arXiv:1612.03144)."""
+    context = layers.UpSampling2D(2)(StandardisedConv(filters, 1)(layers.ReLU()(coarse)))
+    context = layers.Cropping2D(((0, 1), (0, 1)))(context)
+    return layers.Add()([context, StandardisedConv(filters, 1)(layers.ReLU()(fine))])
 
 
 def _basic(maps: Tensor, filters: int, strides: int = 1) -> Tensor:
@@ -118,11 +119,11 @@ def _basic(maps: Tensor, filters: int, strides: int = 1) -> Tensor:
     return layers.Add()([_shortcut(maps, before, filters, strides), branch])
 
 
-def _bottleneck(maps: Tensor, filters: int, dilation: int) -> Tensor:
-    """A 3 x 3 convolution between two of 1 x 1, on half the channels; dilation lets it see a lung from afar."""
+def _bottleneck(maps: Tensor, filters: int) -> Tensor:
+    """A 3 x 3 convolution between two of 1 x 1, on half the channels."""
     before = layers.ReLU()(maps)
     branch = StandardisedConv(filters // 2, 1)(before)
-    branch = StandardisedConv(filters // 2, 3, dilation=dilation)(layers.ReLU()(branch))
+    branch = StandardisedConv(filters // 2, 3)(layers.ReLU()(branch))
     branch = StandardisedConv(filters, 1, gain=_BRANCH)(layers.ReLU()(branch))
     return layers.Add()([_shortcut(maps, before, filters), branch])
 

@@ -1,6 +1,6 @@
 """What defines a training run. Saved with it, and with every bundle that comes of it."""
 
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -19,8 +19,44 @@ class TrainingConfig(BaseModel):
     normalisation: str = Field(default="rescale", description="Input normalisation; only rescale is served.")
     epochs: int = Field(default=25, ge=1, description="Passes over the training images.")
     batch: int = Field(default=32, ge=1, description="Images a step.")
-    learning_rate: float = Field(default=0.001, gt=0, description="Of SGD.")
-    momentum: float = Field(default=0.9, ge=0, lt=1, description="Of SGD.")
+    optimizer: Literal["sgd", "adamw"] = Field(default="sgd", description="sgd, or adamw.")
+    learning_rate: float = Field(default=0.001, gt=0, description="The greatest of the run.")
+    schedule: Literal["constant", "cosine"] = Field(
+        default="constant", description="constant, or cosine: up over the first epoch, then down to a hundredth."
+    )
+    momentum: float = Field(default=0.9, ge=0, lt=1, description="Of sgd.")
+    weight_decay: float = Field(default=0.0, ge=0, description="Of adamw, on kernels.")
+    augmentation: Literal["none", "acquisition"] = Field(
+        default="none", description="acquisition: every image as if taken elsewhere, anew each time."
+    )
+    class_balance: bool = Field(default=False, description="Both classes weigh the same in the loss.")
+    label_smoothing: float = Field(default=0.0, ge=0, lt=1, description="Labels are drawn towards 1/2 by this share.")
+    average_epochs: int = Field(
+        default=0, ge=0, description="The last so many epochs' weights are averaged; 0 keeps the best epoch instead."
+    )
+    precision: Literal["float32", "mixed_bfloat16"] = Field(
+        default="float32", description="Of training's arithmetic; what is exported is float32."
+    )
     split: Strategy = Field(default="patient", description="patient, or random (flatters; repeats a known protocol).")
     folds: int = Field(default=10, ge=3, description="One fold validates, one tests: 10 holds out 10 % and 10 %.")
     seed: int = Field(default=1, ge=0, description="Of the split, the weights and the order of images.")
+
+
+SPECIFICATION = "specification"
+# Named settings for ``train --recipe``; what is given beside it holds before it.
+RECIPES: dict[str, dict[str, Any]] = {
+    SPECIFICATION: {},
+    "robust": {
+        "architecture": "compact",
+        "epochs": 50,
+        "optimizer": "adamw",
+        "learning_rate": 2e-3,
+        "schedule": "cosine",
+        "weight_decay": 0.05,
+        "augmentation": "acquisition",
+        "class_balance": True,
+        "label_smoothing": 0.05,
+        "average_epochs": 5,
+        "precision": "mixed_bfloat16",
+    },
+}

@@ -1,4 +1,4 @@
-"""Training: the specification's protocol, a checkpoint each epoch, and the way back into an interrupted run.
+"""Training: a configuration's protocol, a checkpoint each epoch, and the way back into an interrupted run.
 
 The loop is written out, over ``train_on_batch``, for two reasons. It is the same on every Keras backend; and
 ``Model.fit`` on TensorFlow puts a tf.data pipeline in front of the arrays, whose autotuner has been seen to wait for
@@ -9,16 +9,15 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
 
-import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from training.architectures import build
+from training.augment import Augment, acquisition, unchanged
+from training.batches import Batch, batches_in_order, shuffled_batches
 from training.config import TrainingConfig
 from training.dataset import Dataset
+from training.network import compiled
 from training.run import Epoch, Run
-
-Batch = tuple[NDArray[np.uint8], NDArray[np.uint8]]
 
 
 def _nothing(*_: object) -> None:
@@ -43,14 +42,16 @@ def fit(
         all finished epochs.
     """
     config, done = run.config, run.history
-    model = run.last_model() if done else compiled(config)
     train, validation = data.rows(run.split.train), data.rows(run.split.validation)
     steps = -(-len(train.labels) // config.batch)
+    model = run.last_model() if done else compiled(config, steps)
+    augment, weights = _augmentation(config, train), _class_weights(config, train)
     while len(done) < config.epochs:
         began = time.monotonic()
-        shuffled = shuffled_batches(train, config.batch, (config.seed, len(done)))
-        trained = _over(_told(shuffled, on_step, len(done) * steps, config.epochs * steps), model.train_on_batch)
-        validated = _over(_batches(validation, np.arange(len(validation.labels)), config.batch), model.test_on_batch)
+        shuffled = shuffled_batches(train, config.batch, (config.seed, len(done)), augment)
+        told = _told(shuffled, on_step, len(done) * steps, config.epochs * steps)
+        trained = _over(told, model.train_on_batch, weights)
+        validated = _over(batches_in_order(validation, config.batch), model.test_on_batch, weights)
         figures = {**trained, **{f"val_{name}": value for name, value in validated.items()}}
         done.append(Epoch(epoch=len(done) + 1, seconds=round(time.monotonic() - began, 1), **figures))
         run.save_epoch(model, done)
@@ -58,35 +59,15 @@ def fit(
     return done
 
 
-def compiled(config: TrainingConfig) -> keras.Model:
-    """A fresh network of this configuration with its optimizer, its weights drawn from the seed."""
-    keras.utils.set_random_seed(config.seed)
-    model = build(config.architecture, config.normalisation)
-    model.compile(
-        optimizer=keras.optimizers.SGD(config.learning_rate, config.momentum),
-        loss="binary_crossentropy",
-        metrics=["accuracy"],
-        jit_compile=False,  # measured on two CPU cores, deep: 67 s an epoch without XLA, 269 s with
-    )
-    return model
+def _augmentation(config: TrainingConfig, train: Dataset) -> Augment:
+    return acquisition(train.pixels, train.labels) if config.augmentation == "acquisition" else unchanged
 
 
-def shuffled_batches(data: Dataset, batch: int, seed: tuple[int, int]) -> Iterator[Batch]:
-    """All images of a dataset, in an order that depends on the seed alone, uint8 until the network's first layer.
-
-    Args:
-        data: the images.
-        batch: images a batch; the last may be smaller.
-        seed: of the run, and the number of the epoch, so that a resumed run sees what it would have seen.
-    """
-    order = np.random.default_rng(seed).permutation(len(data.labels))
-    yield from _batches(data, order, batch)
-
-
-def _batches(data: Dataset, order: NDArray[np.intp], batch: int) -> Iterator[Batch]:
-    for start in range(0, len(order), batch):
-        rows = order[start : start + batch]
-        yield data.pixels[rows], data.labels[rows]
+def _class_weights(config: TrainingConfig, train: Dataset) -> NDArray[np.float32]:
+    """What an image of NORMAL and one of PNEUMONIA weigh in the loss, float32 (2,); 1 on average over the images."""
+    if not config.class_balance:
+        return np.ones(2, np.float32)
+    return (len(train.labels) / (2 * np.bincount(train.labels, minlength=2))).astype(np.float32)
 
 
 def _told(batches: Iterable[Batch], on_step: Callable[[int, int], object], before: int, total: int) -> Iterator[Batch]:
@@ -96,15 +77,17 @@ def _told(batches: Iterable[Batch], on_step: Callable[[int, int], object], befor
         on_step(step, total)
 
 
-def _over(batches: Iterable[Batch], work: Callable[..., dict[str, object]]) -> dict[str, float]:
-    """Work on all batches, and give the mean of each figure over all their images.
+def _over(
+    batches: Iterable[Batch], work: Callable[..., dict[str, object]], weights: NDArray[np.float32]
+) -> dict[str, float]:
+    """Work on all batches, each class weighing as said, and give the mean of each figure over all their images.
 
     Keras' ``train_on_batch`` and ``test_on_batch`` tell of the one batch alone, so the mean is taken here.
     """
     totals: defaultdict[str, float] = defaultdict(float)
     images = 0
     for pixels, labels in batches:
-        for name, value in work(pixels, labels, return_dict=True).items():
+        for name, value in work(pixels, labels, weights[labels], return_dict=True).items():
             totals[name] += float(np.asarray(value)) * len(labels)
         images += len(labels)
     return {name: total / images for name, total in totals.items()}

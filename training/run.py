@@ -5,8 +5,8 @@ split.json        which image trained, chose and tested, by name
 data.json         where the data was, its fingerprint, image sizes, and the files that were skipped
 environment.json  the code's revision and the packages' versions
 history.json      one record a finished epoch
-epoch-012.keras   the last epoch: weights and optimizer
-best.keras        the epoch with the lowest validation loss
+epoch-012.keras   the last epoch, or as many as are averaged: weights and optimizer
+best.keras        in float32: the epoch with the lowest validation loss, or the mean of the last epochs' weights
 curves.png        loss and accuracy over the epochs
 """
 
@@ -22,6 +22,7 @@ from training.config import TrainingConfig
 from training.dataset import Dataset
 from training.environment import Environment
 from training.errors import TrainingError
+from training.network import averaged
 from training.split import Split
 
 Record = TypeVar("Record", bound=BaseModel)
@@ -113,7 +114,7 @@ class Run:
         return keras.models.load_model(self._checkpoint(len(self.history)))
 
     def best_model(self) -> keras.Model:
-        """The network at the epoch with the lowest validation loss.
+        """The network that the run is for, in float32: of the epoch with the lowest validation loss, or averaged.
 
         Raises:
             TrainingError: no epoch has been finished.
@@ -124,15 +125,21 @@ class Run:
 
     def save_epoch(self, model: keras.Model, finished: list[Epoch]) -> None:
         """Save the checkpoint of the last of these epochs. A run stopped amid this resumes from a whole one."""
-        last = self._checkpoint(len(finished))
-        model.save(last)
-        if _is_best(finished):
-            self._replace("best.keras", last.read_bytes())
+        config, last = self.config, len(finished)
+        model.save(self._checkpoint(last))
+        kept = [self._checkpoint(epoch) for epoch in range(max(1, last + 1 - max(1, config.average_epochs)), last + 1)]
+        if config.average_epochs or _is_best(finished):
+            self._save_best(averaged(kept, config))
         records = [epoch.model_dump() for epoch in finished]
         self._replace("history.json", (json.dumps(records, indent=2) + "\n").encode())
         for old in self.folder.glob("epoch-*.keras"):
-            if old != last:
+            if old not in kept:
                 old.unlink()
+
+    def _save_best(self, model: keras.Model) -> None:
+        partial = self.folder / ".best.partial.keras"  # Keras goes by the suffix
+        model.save(partial)
+        partial.replace(self.folder / "best.keras")
 
     def _checkpoint(self, epoch: int) -> Path:
         return self.folder / f"epoch-{epoch:03}.keras"

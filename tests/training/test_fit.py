@@ -6,11 +6,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from training.batches import shuffled_batches
 from training.config import TrainingConfig
 from training.curves import draw_curves
 from training.dataset import Dataset
 from training.errors import TrainingError
-from training.fit import fit, shuffled_batches
+from training.fit import fit
+from training.network import compiled
 from training.run import DataRecord, Epoch, Run, best_epoch
 from training.split import split_dataset
 
@@ -99,11 +101,7 @@ def test_the_best_epoch_is_that_of_lowest_validation_loss(losses: tuple[float, .
 def test_a_history_may_hold_what_is_not_a_number(data: Dataset, tmp_path: Path) -> None:
     run = begun(tmp_path / "run", data)
 
-    class Model:
-        def save(self, path: Path) -> None:
-            path.write_bytes(b"")
-
-    run.save_epoch(Model(), epochs(float("nan"), 1.0))
+    run.save_epoch(compiled(CONFIG, 1), epochs(float("nan"), 1.0))
     assert np.isnan(run.history[0].val_loss)
 
 
