@@ -12,6 +12,7 @@ from service.backend import Backend
 from service.batcher import Batcher
 from service.cpus import usable_cpus
 from service.door import Door, Phase
+from service.points import default_point
 from service.reader import Reader
 from service.settings import Settings
 from service.telemetry import Metrics
@@ -29,10 +30,14 @@ class Service:
         settings: the effective settings.
         bundle: the model, checked.
         backend: the same model, loaded.
+
+    Raises:
+        SettingsError: the bundle cannot do what the settings ask for.
     """
 
     def __init__(self, settings: Settings, bundle: Bundle, backend: Backend) -> None:
         self.settings, self.bundle, self.backend = settings, bundle, backend
+        self.default_point = default_point(bundle.manifest, settings.operating_point)
         self.door = Door(settings.capacity, settings.max_held_bytes)
         self.metrics = Metrics()
         self._max_batch = min(settings.max_batch, settings.capacity)

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 from service.core import Service
 from service.errors import problem
+from service.points import Point
 from service.reader import Reader, Reading
 from service.telemetry import RequestRecord
 from service.uploads import Upload
@@ -24,16 +25,18 @@ async def read_all(reader: Reader, uploads: Sequence[Upload]) -> list[Outcome]:
 
 
 def response(
-    service: Service, filenames: Sequence[str | None], outcomes: Sequence[Outcome], request_id: str
+    service: Service, point: Point, filenames: Sequence[str | None], outcomes: Sequence[Outcome], request_id: str
 ) -> PredictResponse:
-    """The answer that tells the outcomes of these images; one that failed has its problem in its entry."""
+    """The answer that tells the outcomes of these images at an operating point; one that failed has its problem in its
+    entry.
+    """
     return PredictResponse(
         model=model_name(service),
         request_id=request_id,
         provider=service.backend.provider,
+        operating_point=point.name,
         predictions=[
-            _entry(service, filename, outcome, request_id)
-            for filename, outcome in zip(filenames, outcomes, strict=True)
+            _entry(point, filename, outcome, request_id) for filename, outcome in zip(filenames, outcomes, strict=True)
         ],
     )
 
@@ -55,15 +58,14 @@ def model_name(service: Service) -> ModelName:
     return ModelName(name=service.bundle.manifest.name, version=service.bundle.manifest.version)
 
 
-def _entry(service: Service, filename: str | None, outcome: Outcome, request_id: str) -> Prediction:
+def _entry(point: Point, filename: str | None, outcome: Outcome, request_id: str) -> Prediction:
     if isinstance(outcome, BaseException):
         told = problem(outcome, request_id)
         return Prediction(filename=filename, error=told)
-    threshold = service.bundle.manifest.threshold
     return Prediction(
         filename=filename,
-        label="PNEUMONIA" if outcome.probability >= threshold else "NORMAL",
+        label="PNEUMONIA" if outcome.probability >= point.threshold else "NORMAL",
         probability=outcome.probability,
-        threshold=threshold,
+        threshold=point.threshold,
         warnings=[_TURNED] if outcome.turned else [],
     )

@@ -14,12 +14,19 @@ _PILLOW_WARNS_AT = 89_000_000
 _BUNDLED_MODEL = Path(__file__).parent.parent / "models" / "pneumonia" / "1"
 
 
+class SettingsError(Exception):
+    """A setting that this bundle, or this machine, cannot do; the message is one line that names it."""
+
+
 class Settings(BaseSettings):
     """The effective settings of one process. Read once, at start, never changed."""
 
     model_config = SettingsConfigDict(env_prefix="XRAY_", frozen=True, extra="forbid")
 
     model: Path = Field(default=_BUNDLED_MODEL, description="Folder of the model bundle.")
+    operating_point: str | None = Field(
+        default=None, description="Operating point where a request names none. Unset: the bundle's own choice."
+    )
     host: str = Field(default="127.0.0.1", description="Address to listen on.")
     port: int = Field(default=8000, ge=0, le=65535, description="TCP port to listen on; 0 takes a free one.")
     device: Literal["auto", "cpu", "cuda"] = Field(

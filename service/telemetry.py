@@ -38,7 +38,9 @@ class Metrics:
         self._request_s = Histogram(
             "xray_request_seconds", "First byte to answer.", ["route"], buckets=_SECONDS, registry=registry
         )
-        self._predictions = Counter("xray_predictions", "Images answered with a label.", ["label"], registry=registry)
+        self._predictions = Counter(
+            "xray_predictions", "Images answered with a label.", ["label", "operating_point"], registry=registry
+        )
         self._failed = Counter(
             "xray_images_failed", "Images among several that got no label.", ["problem"], registry=registry
         )
@@ -95,7 +97,7 @@ class Metrics:
             if prediction.error:
                 self._failed.labels(prediction.error.type).inc()
             else:
-                self._predictions.labels(prediction.label).inc()
+                self._predictions.labels(prediction.label, answer.operating_point).inc()
 
     def text(self) -> bytes:
         """All of them in Prometheus' text format."""

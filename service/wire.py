@@ -54,6 +54,7 @@ class PredictResponse(_Wire):
     model: ModelName
     request_id: str = Field(examples=["8c5f0a2e9d4b4c1f"])
     provider: str = Field(description="The execution provider that ran it.", examples=["CPUExecutionProvider"])
+    operating_point: str = Field(description="Whose threshold made the labels.", examples=["balanced"])
     predictions: list[Prediction]
 
 

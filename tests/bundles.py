@@ -44,17 +44,24 @@ def brightness_graph(input_type: int = TensorProto.UINT8, batch: str | int = "N"
     return bytes(model.SerializeToString())
 
 
+def a_point(threshold: float) -> OperatingPoint:
+    """An operating point that nobody measured."""
+    figure = Measured(value=0.5, low=0.4, high=0.6)
+    return OperatingPoint(threshold=threshold, sensitivity=figure, specificity=figure, chosen_on="nothing: drawn")
+
+
+POINTS = {"balanced": a_point(THRESHOLD), "rule-out": a_point(0.2), "rule-in": a_point(0.8)}
+
+
 def manifest(contents: dict[str, bytes], **changes: Any) -> Manifest:
     """A manifest for these files."""
-    figure = Measured(value=0.5, low=0.4, high=0.6)
-    point = OperatingPoint(threshold=THRESHOLD, sensitivity=figure, specificity=figure, chosen_on="nothing: drawn")
     fields: dict[str, Any] = {
         "name": "brightness",
         "version": "1",
         "image_contract": IMAGE_CONTRACT,
         "files": {name: sha256(data) for name, data in contents.items()},
         "default_operating_point": "balanced",
-        "operating_points": {"balanced": point},
+        "operating_points": {"balanced": a_point(THRESHOLD)},
         "calibration": Calibration(),
         "heatmap_method": "the picture itself",
         "results": {},

@@ -15,7 +15,7 @@ from service.app import create_app
 from service.backend import Backend, OnnxBackend
 from service.core import Service
 from service.settings import Settings
-from tests.bundles import write_brightness_bundle
+from tests.bundles import POINTS, write_brightness_bundle
 
 if TYPE_CHECKING:
     from tests.trained import Trained
@@ -52,6 +52,12 @@ def bundle_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def choosy_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same with three operating points."""
+    return write_brightness_bundle(tmp_path_factory.mktemp("models") / "choosy" / "1", operating_points=POINTS)
+
+
+@pytest.fixture(scope="session")
 def real_data() -> Path:
     """The folder of real radiographs, where there is one."""
     folder = Path(os.environ.get("XRAY_DATA") or ROOT.parent / "shared" / "data")
@@ -66,10 +72,11 @@ Connect = Callable[[Service], AbstractAsyncContextManager[httpx.AsyncClient]]
 
 @pytest.fixture
 def make_service(bundle_folder: Path) -> MakeService:
-    """Gives services of the brightness bundle, with these settings, and another backend if one is named."""
+    """Gives services of the brightness bundle, with these settings, and another bundle or backend if one is named."""
 
     def make(backend: Backend | None = None, **changes: object) -> Service:
-        settings = Settings(model=bundle_folder, device="cpu", threads=1, decode_threads=2, **changes)  # type: ignore[arg-type]
+        fixed = {"model": bundle_folder, "device": "cpu", "threads": 1, "decode_threads": 2}
+        settings = Settings(**fixed | changes)  # type: ignore[arg-type]
         bundle = read_bundle(settings.model)
         return Service(settings, bundle, backend or OnnxBackend(bundle.graph, settings.device, settings.threads))
 
