@@ -10,12 +10,13 @@ from rich.table import Column, Table
 
 from contract.bundle import read_bundle
 from service import server
-from service.backend import DeviceError, OnnxBackend
+from service.backend import OnnxBackend
 from service.core import Service
 from service.cpus import usable_cpus
 from service.files import predict_files
 from service.logs import configure_logging
 from service.points import default_point
+from service.session import DeviceError
 from service.settings import Settings
 from service.wire import PredictResponse
 
@@ -55,8 +56,8 @@ def build_service(settings: Settings) -> Service:
     """
     bundle = read_bundle(settings.model)
     default_point(bundle.manifest, settings.operating_point)  # refused before the model is loaded, not after
-    backend = OnnxBackend(bundle.graph, settings.device, settings.threads or usable_cpus())
-    return Service(settings, bundle, backend)
+    threads = settings.threads or usable_cpus()
+    return Service(settings, bundle, OnnxBackend(bundle, settings.device, settings.precision, threads))
 
 
 def _print_table(response: PredictResponse) -> None:

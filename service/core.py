@@ -47,8 +47,13 @@ class Service:
         decoders = ThreadPoolExecutor(settings.decode_threads or usable_cpus(), thread_name_prefix="decode")
         self.reader = Reader(self.batcher, decoders, self.metrics, settings.max_pixels)
         self._task: asyncio.Task[None] | None = None
-        manifest = bundle.manifest
-        self.metrics.serves(manifest.name, manifest.version, backend.provider, settings.device)
+        self.metrics.serves(
+            name=bundle.manifest.name,
+            version=bundle.manifest.version,
+            graph=backend.graph,
+            provider=backend.provider,
+            device_requested=settings.device,
+        )
         self.metrics.follow(
             lambda: self.batcher.depth, lambda: self.door.seated, lambda: float(self.status == Phase.READY.value)
         )
@@ -89,4 +94,12 @@ class Service:
             log.exception("the warm-up failed: the service will not get ready")
             return
         self.door.open()
-        log.info("ready", extra={"provider": self.backend.provider, "model_version": self.bundle.manifest.version})
+        log.info(
+            "ready",
+            extra={
+                "model_version": self.bundle.manifest.version,
+                "provider": self.backend.provider,
+                "graph": self.backend.graph,
+                "operating_point": self.default_point.name,
+            },
+        )

@@ -7,6 +7,7 @@ from fastapi import APIRouter, Depends, Query, Request, Response
 from fastapi.responses import PlainTextResponse, RedirectResponse
 from prometheus_client import CONTENT_TYPE_LATEST
 
+from contract.bundle import INT8_GRAPH
 from service import errors, predictions
 from service.core import Service
 from service.points import Point, find_point
@@ -98,13 +99,15 @@ async def root() -> RedirectResponse:
     responses={503: {"model": Health, "description": _UNREADY}},
 )
 async def health(response: Response, service: Alive) -> Health:
-    """How the service is, which model it has, and the execution provider that really runs it."""
+    """How the service is, which model it has, and which graph of it really runs where."""
     response.status_code = 200 if service.status == "ok" else 503
     return Health(
         status=service.status,
         model=predictions.model_name(service),
         provider=service.backend.provider,
         device_requested=service.settings.device,
+        graph=service.backend.graph,
+        precision="int8" if service.backend.graph == INT8_GRAPH else "float32",
     )
 
 
@@ -129,10 +132,13 @@ async def ready(response: Response, service: Alive) -> Probe:
     return Probe(status=service.status)
 
 
-@router.get("/model", tags=["Model"], summary="What the manifest says")
+@router.get("/model", tags=["Model"], summary="What the manifest says, and what is in use")
 async def model(service: Alive) -> dict[str, Any]:
-    """What the model's manifest says of it: operating points, results, digests."""
-    return service.bundle.manifest.model_dump(mode="json", exclude={"provenance"})
+    """What the model's manifest says of it: operating points, results, digests; and what of it is in use here: `graph`,
+    and `operating_point` where a request names none.
+    """
+    in_use = {"graph": service.backend.graph, "operating_point": service.default_point.name}
+    return service.bundle.manifest.model_dump(mode="json", exclude={"provenance"}) | in_use
 
 
 @router.get("/model/card", tags=["Model"], summary="The model card", response_class=Markdown)

@@ -68,12 +68,10 @@ class Metrics:
         ):
             Gauge(name, text, registry=self._registry).set_function(value)
 
-    def serves(self, name: str, version: str, provider: str, requested: str) -> None:
+    def serves(self, **labels: str) -> None:
         """Say which model runs, and where it really does."""
-        labels = {"name": name, "version": version, "provider": provider, "device_requested": requested}
-        Gauge("xray_model_info", "The model, and its live execution provider.", labels, registry=self._registry).labels(
-            **labels
-        ).set(1)
+        text = "The model, its graph and its live execution provider."
+        Gauge("xray_model_info", text, labels, registry=self._registry).labels(**labels).set(1)
 
     def request_answered(self, route: str, status: int, seconds: float) -> None:
         """Count a request."""

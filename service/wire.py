@@ -65,6 +65,8 @@ class Health(_Wire):
     model: ModelName
     provider: str = Field(description="The execution provider of the live session.", examples=["CPUExecutionProvider"])
     device_requested: Literal["auto", "cpu", "cuda"]
+    graph: str = Field(description="The file in the bundle that is run.", examples=["model.onnx"])
+    precision: Literal["float32", "int8"] = Field(description="Of that graph.")
 
 
 class Probe(_Wire):

@@ -9,6 +9,8 @@ from onnx import TensorProto, helper
 from contract.bundle import (
     CARD,
     GRAPH,
+    INT8_GRAPH,
+    Bundle,
     Calibration,
     Manifest,
     Measured,
@@ -22,12 +24,12 @@ from contract.image import IMAGE_CONTRACT, SIDE
 THRESHOLD = 0.4
 
 
-def brightness_graph(input_type: int = TensorProto.UINT8, batch: str | int = "N") -> bytes:
-    """The ONNX graph of mean brightness."""
+def brightness_graph(input_type: int = TensorProto.UINT8, batch: str | int = "N", full: float = 255.0) -> bytes:
+    """The ONNX graph of mean brightness; ``full`` is the grey level that counts as 1."""
     image = helper.make_tensor_value_info("image", input_type, [batch, SIDE, SIDE, 1])
     probability = helper.make_tensor_value_info("probability", TensorProto.FLOAT, [batch])
     heatmap = helper.make_tensor_value_info("heatmap", TensorProto.FLOAT, [batch, 8, 8])
-    full = helper.make_tensor("full", TensorProto.FLOAT, [], [255.0])
+    full = helper.make_tensor("full", TensorProto.FLOAT, [], [full])
     channel = helper.make_tensor("channel", TensorProto.INT64, [1], [1])
     last = helper.make_tensor("last", TensorProto.INT64, [1], [3])
     nodes = [
@@ -73,8 +75,30 @@ def manifest(contents: dict[str, bytes], **changes: Any) -> Manifest:
     return Manifest(**fields | changes)
 
 
-def write_brightness_bundle(folder: Path, graph: bytes | None = None, **changes: Any) -> Path:
+# Stands in for an 8-bit graph: nearly the other one, and not quite, so that an answer tells which of them gave it.
+INT8_FULL = 258.0
+
+
+def brightness_bundle(graph: bytes | None = None, int8_graph: bytes | None = None, **changes: Any) -> Bundle:
+    """The bundle, as it is after reading."""
+    contents = _contents(graph, int8_graph)
+    return Bundle(
+        manifest=manifest(contents, **changes),
+        graph=contents[GRAPH],
+        int8_graph=int8_graph,
+        card=contents[CARD].decode(),
+    )
+
+
+def write_brightness_bundle(
+    folder: Path, graph: bytes | None = None, int8_graph: bytes | None = None, **changes: Any
+) -> Path:
     """Write the bundle and return its folder."""
-    contents = {GRAPH: graph or brightness_graph(), CARD: b"# brightness\n\nMeasures brightness.\n"}
+    contents = _contents(graph, int8_graph)
     write_bundle(folder, manifest(contents, **changes), contents)
     return folder
+
+
+def _contents(graph: bytes | None, int8_graph: bytes | None) -> dict[str, bytes]:
+    contents = {GRAPH: graph or brightness_graph(), CARD: b"# brightness\n\nMeasures brightness.\n"}
+    return contents if int8_graph is None else {**contents, INT8_GRAPH: int8_graph}

@@ -15,7 +15,7 @@ from service.app import create_app
 from service.backend import Backend, OnnxBackend
 from service.core import Service
 from service.settings import Settings
-from tests.bundles import POINTS, write_brightness_bundle
+from tests.bundles import INT8_FULL, POINTS, brightness_graph, write_brightness_bundle
 
 if TYPE_CHECKING:
     from tests.trained import Trained
@@ -53,8 +53,9 @@ def bundle_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def choosy_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The same with three operating points."""
-    return write_brightness_bundle(tmp_path_factory.mktemp("models") / "choosy" / "1", operating_points=POINTS)
+    """The same with three operating points and a second graph, which a CPU runs only if told to."""
+    folder = tmp_path_factory.mktemp("models") / "choosy" / "1"
+    return write_brightness_bundle(folder, int8_graph=brightness_graph(full=INT8_FULL), operating_points=POINTS)
 
 
 @pytest.fixture(scope="session")
@@ -78,7 +79,7 @@ def make_service(bundle_folder: Path) -> MakeService:
         fixed = {"model": bundle_folder, "device": "cpu", "threads": 1, "decode_threads": 2}
         settings = Settings(**fixed | changes)  # type: ignore[arg-type]
         bundle = read_bundle(settings.model)
-        return Service(settings, bundle, backend or OnnxBackend(bundle.graph, settings.device, settings.threads))
+        return Service(settings, bundle, backend or OnnxBackend(bundle, settings.device, settings.precision, 1))
 
     return make
 

@@ -5,7 +5,8 @@ import threading
 import numpy as np
 from numpy.typing import NDArray
 
-from service.backend import CPU
+from contract.bundle import GRAPH
+from service.session import CPU
 
 
 class FakeBackend:
@@ -15,6 +16,7 @@ class FakeBackend:
     """
 
     provider = CPU
+    graph = GRAPH
 
     def __init__(self) -> None:
         self.sizes: list[int] = []
