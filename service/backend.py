@@ -1,14 +1,28 @@
 """The model: pixels in, probabilities out, by the graph of a live session."""
 
+from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from contract.bundle import HEATMAP, INPUT, PROBABILITY, Bundle, BundleError
+from contract.bundle import FEATURES, HEATMAP, INPUT, PROBABILITY, Bundle, BundleError, InputGuard
+from contract.guard import distance
 from contract.image import SIDE
 from service.session import LiveSession, open_session
 from service.settings import Device, Precision
+
+
+@dataclass(frozen=True, slots=True)
+class Outputs:
+    """What a model gives for a batch of n images: one row an image, in the order of the batch.
+
+    ``probability``: of PNEUMONIA, float32 (n,). ``guard_score``: how unlike the training data, float64 (n,), 0 or more
+    and perhaps infinite; None where no guard is in use.
+    """
+
+    probability: NDArray[np.float32]
+    guard_score: NDArray[np.float64] | None = None
 
 
 class Backend(Protocol):
@@ -22,8 +36,8 @@ class Backend(Protocol):
     def graph(self) -> str:
         """The file in the bundle that is run."""
 
-    def predict(self, batch: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """Probabilities of PNEUMONIA, float32 (n,), of a batch of pixels, uint8 (n, 200, 200, 1)."""
+    def predict(self, batch: NDArray[np.uint8]) -> Outputs:
+        """Score a batch of pixels, uint8 (n, 200, 200, 1)."""
 
 
 class OnnxBackend:
@@ -34,15 +48,21 @@ class OnnxBackend:
         device: where it should run.
         precision: of the graph that should run.
         threads: of one call, on the CPU.
+        guarded: whether images get a guard score, where the bundle has a guard; if not, none is computed.
 
     Raises:
         SettingsError, DeviceError: device and precision cannot be had.
         BundleError: the graph cannot be loaded, or has other inputs or outputs than the contract says.
     """
 
-    def __init__(self, bundle: Bundle, device: Device, precision: Precision, threads: int) -> None:
+    def __init__(
+        self, bundle: Bundle, *, device: Device, precision: Precision, threads: int, guarded: bool = True
+    ) -> None:
+        guard = bundle.manifest.input_guard
         self._live = open_session(bundle, device, precision, threads)
-        _check_signature(self._live)
+        _check_signature(self._live, guard)
+        self._guard = guard if guarded else None
+        self._names = [PROBABILITY, FEATURES] if self._guard else [PROBABILITY]
 
     @property
     def provider(self) -> str:
@@ -54,13 +74,18 @@ class OnnxBackend:
         """The file in the bundle that is run."""
         return self._live.graph
 
-    def predict(self, batch: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """Probabilities of PNEUMONIA, float32 (n,), of a batch of pixels, uint8 (n, 200, 200, 1)."""
-        probability: NDArray[np.float32] = self._live.session.run([PROBABILITY], {INPUT: batch})[0]
-        return probability
+    def predict(self, batch: NDArray[np.uint8]) -> Outputs:
+        """Score a batch of pixels, uint8 (n, 200, 200, 1)."""
+        found = dict(zip(self._names, self._live.session.run(self._names, {INPUT: batch}), strict=True))
+        score = distance(found[FEATURES], self._guard) if self._guard else None
+        return Outputs(found[PROBABILITY], score)
 
 
-def _check_signature(live: LiveSession) -> None:
+def _check_signature(live: LiveSession, guard: InputGuard | None) -> None:
+    """The graph keeps the contract, and gives the features that its guard was fitted to, also while that is off.
+
+    A width that is not stated is refused too: numpy would let features of width 1 pass for any other.
+    """
     inputs = {value.name: (value.type, value.shape) for value in live.session.get_inputs()}
     outputs = {value.name: (value.type, value.shape) for value in live.session.get_outputs()}
     kind, shape = inputs.get(INPUT, ("", []))
@@ -70,3 +95,6 @@ def _check_signature(live: LiveSession) -> None:
         kind, shape = outputs.get(name, ("", []))
         if kind != "tensor(float)" or len(shape) != dimensions:
             raise BundleError(f"{live.graph}: it must have an output {name}: float32 of {dimensions} dimension(s)")
+    kind, shape = outputs.get(FEATURES, ("", []))
+    if guard and (kind != "tensor(float)" or shape[1:] != [len(guard.location)]):
+        raise BundleError(f"{live.graph}: its guard needs an output {FEATURES}: float32 [N, {len(guard.location)}]")

@@ -14,6 +14,7 @@ from service.backend import OnnxBackend
 from service.core import Service
 from service.cpus import usable_cpus
 from service.files import predict_files
+from service.guard import choose_guard
 from service.logs import configure_logging
 from service.points import default_point
 from service.session import DeviceError
@@ -55,9 +56,17 @@ def build_service(settings: Settings) -> Service:
         BundleError, DeviceError, SettingsError.
     """
     bundle = read_bundle(settings.model)
-    default_point(bundle.manifest, settings.operating_point)  # refused before the model is loaded, not after
-    threads = settings.threads or usable_cpus()
-    return Service(settings, bundle, OnnxBackend(bundle, settings.device, settings.precision, threads))
+    # Before the model is loaded: what is refused is refused at once, in one line.
+    default_point(bundle.manifest, settings.operating_point)
+    guard = choose_guard(bundle.manifest, settings.guard)
+    backend = OnnxBackend(
+        bundle,
+        device=settings.device,
+        precision=settings.precision,
+        threads=settings.threads or usable_cpus(),
+        guarded=guard.mode != "off",
+    )
+    return Service(settings, bundle, backend)
 
 
 def _print_table(response: PredictResponse) -> None:

@@ -12,6 +12,7 @@ from service.backend import Backend
 from service.batcher import Batcher
 from service.cpus import usable_cpus
 from service.door import Door, Phase
+from service.guard import choose_guard
 from service.points import default_point
 from service.reader import Reader
 from service.settings import Settings
@@ -38,6 +39,7 @@ class Service:
     def __init__(self, settings: Settings, bundle: Bundle, backend: Backend) -> None:
         self.settings, self.bundle, self.backend = settings, bundle, backend
         self.default_point = default_point(bundle.manifest, settings.operating_point)
+        self.guard = choose_guard(bundle.manifest, settings.guard)
         self.door = Door(settings.capacity, settings.max_held_bytes)
         self.metrics = Metrics()
         self._max_batch = min(settings.max_batch, settings.capacity)
@@ -45,7 +47,7 @@ class Service:
             backend, max_batch=self._max_batch, capacity=settings.capacity, on_batch=self.metrics.batch_done
         )
         decoders = ThreadPoolExecutor(settings.decode_threads or usable_cpus(), thread_name_prefix="decode")
-        self.reader = Reader(self.batcher, decoders, self.metrics, settings.max_pixels)
+        self.reader = Reader(self.batcher, decoders, self.guard, self.metrics, settings.max_pixels)
         self._task: asyncio.Task[None] | None = None
         self.metrics.serves(
             name=bundle.manifest.name,
@@ -101,5 +103,6 @@ class Service:
                 "provider": self.backend.provider,
                 "graph": self.backend.graph,
                 "operating_point": self.default_point.name,
+                "guard": self.guard.mode,
             },
         )

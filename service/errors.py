@@ -73,6 +73,10 @@ class UnknownOperatingPoint(ServiceError):
     """An operating point that the model does not have."""
 
 
+class UnlikeTrainingData(ServiceError):
+    """An image unlike those the model was trained on, where the settings refuse such."""
+
+
 class UnreadableFile(ServiceError):
     """A file named on the command line that cannot be opened. Never raised by the server, which opens none."""
 
@@ -126,6 +130,7 @@ TABLE: dict[type[Exception], Kind] = {
     image.AnimatedImage: Kind(422, "animated-image", "The image is animated"),
     image.UnsupportedJpeg: Kind(422, "unsupported-jpeg", "A kind of JPEG that is not read"),
     image.TooMuchMetadata: Kind(422, "too-much-metadata", "The image has too much metadata"),
+    UnlikeTrainingData: Kind(422, "unlike-training-data", "Unlike the training data"),
     UnknownOperatingPoint: Kind(422, "unknown-operating-point", "No such operating point"),
     InvalidParameter: Kind(422, "invalid-request", "The request is not valid"),
     RequestValidationError: Kind(422, "invalid-request", "The request is not valid"),

@@ -135,9 +135,13 @@ async def ready(response: Response, service: Alive) -> Probe:
 @router.get("/model", tags=["Model"], summary="What the manifest says, and what is in use")
 async def model(service: Alive) -> dict[str, Any]:
     """What the model's manifest says of it: operating points, results, digests; and what of it is in use here: `graph`,
-    and `operating_point` where a request names none.
+    `operating_point` where a request names none, and `guard` (`off` also where the model has none).
     """
-    in_use = {"graph": service.backend.graph, "operating_point": service.default_point.name}
+    in_use = {
+        "graph": service.backend.graph,
+        "operating_point": service.default_point.name,
+        "guard": service.guard.mode,
+    }
     return service.bundle.manifest.model_dump(mode="json", exclude={"provenance"}) | in_use
 
 

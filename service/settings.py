@@ -13,6 +13,7 @@ from contract.image import MAX_PIXELS
 _PILLOW_WARNS_AT = 89_000_000
 Device = Literal["auto", "cpu", "cuda"]
 Precision = Literal["auto", "float32", "int8"]
+GuardMode = Literal["warn", "refuse", "off"]
 _BUNDLED_MODEL = Path(__file__).parent.parent / "models" / "pneumonia" / "1"
 
 
@@ -36,6 +37,9 @@ class Settings(BaseSettings):
     )
     precision: Precision = Field(
         default="auto", description="Which graph a CPU runs. auto: the bundle's choice. CUDA runs float32, always."
+    )
+    guard: GuardMode = Field(
+        default="warn", description="What happens to an image unlike the training data: a warning, a 422, or nothing."
     )
     threads: int = Field(default=0, ge=0, description="Threads of one model call. 0: the CPUs this process may use.")
     decode_threads: int = Field(

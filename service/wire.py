@@ -31,8 +31,10 @@ class ModelName(_Wire):
 class Caution(_Wire):
     """Something about an image that a reader of its answer should know."""
 
-    code: str
-    detail: str
+    code: str = Field(examples=["exif_orientation_applied", "unlike_training_data"])
+    detail: str = Field(
+        examples=["the picture was turned or mirrored as its EXIF orientation says: check which side is left"]
+    )
 
 
 class Prediction(_Wire):
@@ -44,6 +46,14 @@ class Prediction(_Wire):
     )
     probability: Probability | None = Field(default=None, description="Of PNEUMONIA.", examples=[0.9731])
     threshold: Probability | None = Field(default=None, description="Of the operating point.", examples=[0.5])
+    guard_score: float | None = Field(
+        default=None,
+        ge=0,
+        allow_inf_nan=False,
+        description="How unlike the training data: about 1 for an image like them, flagged over the threshold that "
+        "`GET /model` tells. null: no guard is in use, or the score is not a number (and then the image is flagged).",
+        examples=[0.97],
+    )
     warnings: list[Caution] = []
     error: Problem | None = None
 

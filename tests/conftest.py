@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING
 import httpx
 import pytest
 
-from contract.bundle import read_bundle
+from contract.bundle import INT8_GRAPH, read_bundle
 from service.app import create_app
-from service.backend import Backend, OnnxBackend
+from service.backend import Backend
+from service.commands import build_service
 from service.core import Service
 from service.settings import Settings
-from tests.bundles import INT8_FULL, POINTS, brightness_graph, write_brightness_bundle
+from tests.bundles import GUARD, INT8_FULL, POINTS, brightness_graph, write_brightness_bundle
 
 if TYPE_CHECKING:
     from tests.trained import Trained
@@ -59,6 +60,14 @@ def choosy_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def guarded_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """All that a bundle may have: a guard, three operating points and an int8 graph, which a CPU runs."""
+    folder = tmp_path_factory.mktemp("models") / "guarded" / "1"
+    graphs = [brightness_graph(features=2), brightness_graph(features=2, full=INT8_FULL)]
+    return write_brightness_bundle(folder, *graphs, operating_points=POINTS, input_guard=GUARD, cpu_graph=INT8_GRAPH)
+
+
+@pytest.fixture(scope="session")
 def real_data() -> Path:
     """The folder of real radiographs, where there is one."""
     folder = Path(os.environ.get("XRAY_DATA") or ROOT.parent / "shared" / "data")
@@ -78,8 +87,7 @@ def make_service(bundle_folder: Path) -> MakeService:
     def make(backend: Backend | None = None, **changes: object) -> Service:
         fixed = {"model": bundle_folder, "device": "cpu", "threads": 1, "decode_threads": 2}
         settings = Settings(**fixed | changes)  # type: ignore[arg-type]
-        bundle = read_bundle(settings.model)
-        return Service(settings, bundle, backend or OnnxBackend(bundle, settings.device, settings.precision, 1))
+        return Service(settings, read_bundle(settings.model), backend) if backend else build_service(settings)
 
     return make
 

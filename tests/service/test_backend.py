@@ -2,17 +2,63 @@
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from onnx import TensorProto
 
-from contract.bundle import INT8_GRAPH, BundleError
+from contract.bundle import INT8_GRAPH, Bundle, BundleError
 from service.backend import OnnxBackend
-from tests.bundles import brightness_bundle, brightness_graph
+from tests.bundles import GUARD, brightness_bundle, brightness_graph
+
+
+def loaded(bundle: Bundle, *, guarded: bool = True) -> OnnxBackend:
+    return OnnxBackend(bundle, device="cpu", precision="auto", threads=1, guarded=guarded)
+
+
+def flat(*levels: int) -> NDArray[np.uint8]:
+    return np.stack([np.full((200, 200, 1), level, np.uint8) for level in levels])
 
 
 def test_gives_one_probability_an_image() -> None:
-    batch = np.stack([np.full((200, 200, 1), value, np.uint8) for value in (0, 51, 204)])
-    backend = OnnxBackend(brightness_bundle(), "cpu", "auto", 1)
-    assert backend.predict(batch) == pytest.approx([0, 0.2, 0.8], abs=1e-4)
+    outputs = loaded(brightness_bundle()).predict(flat(0, 51, 204))
+    assert outputs.probability == pytest.approx([0, 0.2, 0.8], abs=1e-4)
+    assert outputs.guard_score is None
+
+
+def test_the_guard_scores_each_row_by_its_own_features() -> None:
+    backend = loaded(brightness_bundle(brightness_graph(features=2), input_guard=GUARD))
+    levels = (51, 0, 204, 255)
+    together = backend.predict(flat(*levels)).guard_score
+    assert together is not None
+    assert together.shape == (4,)
+    for score, level in zip(together, levels, strict=True):
+        alone = backend.predict(flat(level)).guard_score
+        assert alone is not None
+        by_hand = np.sqrt((((level / 255 - 0.4) / 0.1) ** 2 + ((1 - 0.5) / 0.1) ** 2) / 2) if level else np.inf
+        assert (score, score) == pytest.approx((alone[0], by_hand), abs=1e-3)
+
+
+def test_a_guard_that_is_off_has_nothing_computed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("service.backend.distance", lambda *_: pytest.fail("the distance was computed"))
+    backend = loaded(brightness_bundle(brightness_graph(features=2), input_guard=GUARD), guarded=False)
+    assert backend.predict(flat(51)).guard_score is None
+
+
+@pytest.mark.parametrize("guarded", [True, False])
+@pytest.mark.parametrize("features", [0, 1, 3])
+def test_a_graph_without_the_features_of_its_guard_is_refused(features: int, guarded: bool) -> None:
+    bundle = brightness_bundle(brightness_graph(features=features), input_guard=GUARD)
+    with pytest.raises(BundleError, match=r"^model\.onnx: its guard needs an output features: float32 \[N, 2\]$"):
+        loaded(bundle, guarded=guarded)
+
+
+def test_an_int8_graph_owes_the_features_too() -> None:
+    graphs = brightness_graph(features=2), brightness_graph()
+    with pytest.raises(BundleError, match=r"^model\.int8\.onnx: its guard needs"):
+        loaded(brightness_bundle(*graphs, input_guard=GUARD, cpu_graph=INT8_GRAPH))
+
+
+def test_features_that_no_guard_asks_for_are_let_be() -> None:
+    assert loaded(brightness_bundle(brightness_graph(features=3))).predict(flat(51)).guard_score is None
 
 
 BROKEN = {
@@ -26,11 +72,11 @@ BROKEN = {
 @pytest.mark.parametrize(("graph", "words"), BROKEN.values(), ids=BROKEN)
 def test_a_graph_that_breaks_the_contract_is_refused(graph: bytes, words: str) -> None:
     with pytest.raises(BundleError, match=rf"^model\.onnx: .*{words}"):
-        OnnxBackend(brightness_bundle(graph), "cpu", "auto", 1)
+        loaded(brightness_bundle(graph))
 
 
 @pytest.mark.parametrize(("graph", "words"), BROKEN.values(), ids=BROKEN)
 def test_so_is_an_int8_graph_by_its_own_name(graph: bytes, words: str) -> None:
     bundle = brightness_bundle(int8_graph=graph, cpu_graph=INT8_GRAPH)
     with pytest.raises(BundleError, match=rf"^model\.int8\.onnx: .*{words}"):
-        OnnxBackend(bundle, "cpu", "auto", 1)
+        loaded(bundle)
