@@ -16,7 +16,7 @@ class Guard:
 
     def flags(self, score: float) -> bool:
         """Whether an image of this score is unlike those of training."""
-        return not score <= self.threshold  # nor is a score that is no number like them
+        return not score <= self.threshold  # this way round, NaN is flagged too
 
     def words(self, score: float) -> str:
         """What an image of this score that was flagged means, for a physician."""
