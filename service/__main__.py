@@ -8,7 +8,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from contract.bundle import BundleError
-from service.settings import Settings, explain, settings_from
+from service.settings import Settings, SettingsError, explain, settings_from
 
 DONE, FAILED, WRONG_USE = 0, 1, 2
 _COMMANDS = ("serve", "predict")
@@ -37,6 +37,8 @@ def _run(arguments: argparse.Namespace, settings: Settings) -> int:
         if arguments.command == "predict":
             return DONE if commands.predict(settings, arguments.files, as_json=arguments.json) else FAILED
         return DONE if commands.serve(settings) else FAILED
+    except SettingsError as error:
+        return _complain(str(error), WRONG_USE)
     except (BundleError, commands.DeviceError) as error:
         return _complain(str(error), FAILED)
 
@@ -73,7 +75,7 @@ def _parser() -> argparse.ArgumentParser:
 def _add_settings(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("settings")
     for name, field in Settings.model_fields.items():
-        default = "" if name == "model" else f" Default: {field.default}."
+        default = "" if name in {"model", "operating_point"} else f" Default: {field.default}."
         group.add_argument(f"--{name.replace('_', '-')}", metavar="VALUE", help=f"{field.description}{default}")
 
 

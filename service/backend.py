@@ -1,108 +1,100 @@
-"""The model: an ONNX graph in an onnxruntime session, and where it really runs."""
+"""The model: pixels in, probabilities out, by the graph of a live session."""
 
-import logging
-from typing import Literal, Protocol
+from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
-import onnxruntime
 from numpy.typing import NDArray
 
-from contract.bundle import GRAPH, HEATMAP, INPUT, PROBABILITY, BundleError
+from contract.bundle import FEATURES, HEATMAP, INPUT, PROBABILITY, Bundle, BundleError, InputGuard
+from contract.guard import distance
 from contract.image import SIDE
+from service.session import LiveSession, open_session
+from service.settings import Device, Precision
 
-CUDA, CPU = "CUDAExecutionProvider", "CPUExecutionProvider"
-_ERRORS_ONLY = 3
 
-log = logging.getLogger(__name__)
+@dataclass(frozen=True, slots=True)
+class Outputs:
+    """What a model gives for a batch of n images: one row an image, in the order of the batch.
+
+    ``probability``: of PNEUMONIA, float32 (n,). ``guard_score``: how unlike the training data, float64 (n,), 0 or more
+    and perhaps infinite; None where no guard is in use.
+    """
+
+    probability: NDArray[np.float32]
+    guard_score: NDArray[np.float64] | None = None
 
 
 class Backend(Protocol):
-    """What the batcher needs of a model."""
+    """What the service needs of a model."""
 
     @property
     def provider(self) -> str:
         """The execution provider that runs it, in onnxruntime's words."""
 
-    def predict(self, batch: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """Probabilities of PNEUMONIA, float32 (n,), of a batch of pixels, uint8 (n, 200, 200, 1)."""
+    @property
+    def graph(self) -> str:
+        """The file in the bundle that is run."""
 
-
-class DeviceError(Exception):
-    """The device that was asked for cannot be used."""
+    def predict(self, batch: NDArray[np.uint8]) -> Outputs:
+        """Score a batch of pixels, uint8 (n, 200, 200, 1)."""
 
 
 class OnnxBackend:
-    """An onnxruntime session of a bundle's graph.
+    """A bundle's graph in onnxruntime.
 
     Args:
-        graph: the bytes of the graph.
-        device: ``auto`` tries CUDA and falls back to the CPU, saying so in the log; ``cuda`` does not fall back.
+        bundle: the bundle, checked.
+        device: where it should run.
+        precision: of the graph that should run.
         threads: of one call, on the CPU.
+        guarded: whether images get a guard score, where the bundle has a guard; if not, none is computed.
 
     Raises:
-        DeviceError: ``cuda`` was asked for and the session does not run there.
+        SettingsError, DeviceError: device and precision cannot be had.
         BundleError: the graph cannot be loaded, or has other inputs or outputs than the contract says.
     """
 
-    def __init__(self, graph: bytes, device: Literal["auto", "cpu", "cuda"], threads: int) -> None:
-        self._session = _open_session(graph, device, threads)
-        _check_signature(self._session)
+    def __init__(
+        self, bundle: Bundle, *, device: Device, precision: Precision, threads: int, guarded: bool = True
+    ) -> None:
+        guard = bundle.manifest.input_guard
+        self._live = open_session(bundle, device, precision, threads)
+        _check_signature(self._live, guard)
+        self._guard = guard if guarded else None
+        self._names = [PROBABILITY, FEATURES] if self._guard else [PROBABILITY]
 
     @property
     def provider(self) -> str:
         """The execution provider of the live session, not the one that was asked for."""
-        return str(self._session.get_providers()[0])
+        return self._live.provider
 
-    def predict(self, batch: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """Probabilities of PNEUMONIA, float32 (n,), of a batch of pixels, uint8 (n, 200, 200, 1)."""
-        probability: NDArray[np.float32] = self._session.run([PROBABILITY], {INPUT: batch})[0]
-        return probability
+    @property
+    def graph(self) -> str:
+        """The file in the bundle that is run."""
+        return self._live.graph
 
-
-def _open_session(graph: bytes, device: str, threads: int) -> onnxruntime.InferenceSession:
-    if device != "cpu" and (session := _cuda_session(graph, threads)):
-        return session
-    if device == "cuda":
-        raise DeviceError("XRAY_DEVICE=cuda, but the model does not run on CUDA here (the log says why)")
-    if device == "auto":
-        log.warning("CUDA cannot be used: the model runs on the CPU")
-    return _session(graph, [CPU], threads)
+    def predict(self, batch: NDArray[np.uint8]) -> Outputs:
+        """Score a batch of pixels, uint8 (n, 200, 200, 1)."""
+        found = dict(zip(self._names, self._live.session.run(self._names, {INPUT: batch}), strict=True))
+        score = distance(found[FEATURES], self._guard) if self._guard else None
+        return Outputs(found[PROBABILITY], score)
 
 
-def _cuda_session(graph: bytes, threads: int) -> onnxruntime.InferenceSession | None:
-    """A session that runs on CUDA, or None. onnxruntime itself falls back in silence, so the session is asked."""
-    if CUDA not in onnxruntime.get_available_providers():
-        log.warning("this onnxruntime has no CUDA execution provider")
-        return None
-    onnxruntime.preload_dlls()  # the CUDA and cuDNN wheels beside onnxruntime-gpu, if they are there
-    session = _session(graph, [CUDA, CPU], threads)
-    if session.get_providers()[0] != CUDA:
-        log.warning("onnxruntime has a CUDA execution provider but could not start it")
-        return None
-    return session
+def _check_signature(live: LiveSession, guard: InputGuard | None) -> None:
+    """The graph keeps the contract, and gives the features that its guard was fitted to, also while that is off.
 
-
-def _session(graph: bytes, providers: list[str], threads: int) -> onnxruntime.InferenceSession:
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.inter_op_num_threads = 1
-    options.log_severity_level = _ERRORS_ONLY
-    # Decoding threads share the CPUs with the model's: a model thread that has nothing to do should not spin.
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    try:
-        return onnxruntime.InferenceSession(graph, options, providers=providers)
-    except Exception as error:  # onnxruntime's own exception classes have no common base of their own
-        log.debug("onnxruntime refused the graph", exc_info=error)
-        raise BundleError(f"{GRAPH}: onnxruntime cannot load this graph") from error
-
-
-def _check_signature(session: onnxruntime.InferenceSession) -> None:
-    inputs = {value.name: (value.type, value.shape) for value in session.get_inputs()}
-    outputs = {value.name: (value.type, value.shape) for value in session.get_outputs()}
+    A width that is not stated is refused too: numpy would let features of width 1 pass for any other.
+    """
+    inputs = {value.name: (value.type, value.shape) for value in live.session.get_inputs()}
+    outputs = {value.name: (value.type, value.shape) for value in live.session.get_outputs()}
     kind, shape = inputs.get(INPUT, ("", []))
     if len(inputs) != 1 or kind != "tensor(uint8)" or shape[1:] != [SIDE, SIDE, 1] or isinstance(shape[0], int):
-        raise BundleError(f"{GRAPH}: its one input must be {INPUT}: uint8 [N, {SIDE}, {SIDE}, 1], N dynamic")
+        raise BundleError(f"{live.graph}: its one input must be {INPUT}: uint8 [N, {SIDE}, {SIDE}, 1], N dynamic")
     for name, dimensions in ((PROBABILITY, 1), (HEATMAP, 3)):
         kind, shape = outputs.get(name, ("", []))
         if kind != "tensor(float)" or len(shape) != dimensions:
-            raise BundleError(f"{GRAPH}: it must have an output {name}: float32 of {dimensions} dimension(s)")
+            raise BundleError(f"{live.graph}: it must have an output {name}: float32 of {dimensions} dimension(s)")
+    kind, shape = outputs.get(FEATURES, ("", []))
+    if guard and (kind != "tensor(float)" or shape[1:] != [len(guard.location)]):
+        raise BundleError(f"{live.graph}: its guard needs an output {FEATURES}: float32 [N, {len(guard.location)}]")

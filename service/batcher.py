@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from service.backend import Backend
+from service.backend import Backend, Outputs
 from service.errors import BackendFault, NotReady, Overloaded
 
 log = logging.getLogger(__name__)
@@ -22,12 +22,20 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Scored:
-    """The model's answer for one image, the size of the batch it was in, and how long it waited and was worked on."""
+    """The model's answer for one image, the size of the batch it was in, and how long it waited and was worked on.
+
+    ``guard_score`` is None where no guard is in use.
+    """
 
     probability: float
+    guard_score: float | None
     batch_size: int
     queue_s: float
     inference_s: float
+
+
+# Probability and guard score of one image.
+_Row = tuple[float, float | None]
 
 
 @dataclass(slots=True, eq=False)
@@ -118,10 +126,10 @@ class Batcher:
             if isinstance(outcome, BackendFault):
                 job.answer.set_exception(outcome)
             else:
-                job.answer.set_result(Scored(outcome, len(self._taken), began - job.arrived, took))
+                job.answer.set_result(Scored(*outcome, len(self._taken), began - job.arrived, took))
         self._taken = []
 
-    async def _score(self, images: Sequence[NDArray[np.uint8]]) -> list[float | BackendFault]:
+    async def _score(self, images: Sequence[NDArray[np.uint8]]) -> list[_Row | BackendFault]:
         """One outcome an image. A batch the model fails on is tried again one by one: only the culprits fail."""
         try:
             outcomes = _checked(await self._call_model(np.stack(images)), len(images))
@@ -134,7 +142,7 @@ class Batcher:
         self.faults = self.faults + 1 if failed else 0
         return outcomes
 
-    async def _call_model(self, batch: NDArray[np.uint8]) -> NDArray[np.float32]:
+    async def _call_model(self, batch: NDArray[np.uint8]) -> Outputs:
         return await asyncio.get_running_loop().run_in_executor(self._model, self._backend.predict, batch)
 
     def _refuse_the_rest(self) -> None:
@@ -145,8 +153,12 @@ class Batcher:
                 job.answer.set_exception(NotReady("the service is stopping"))
 
 
-def _checked(probabilities: NDArray[np.float32], images: int) -> list[float | BackendFault]:
+def _checked(outputs: Outputs, images: int) -> list[_Row | BackendFault]:
     """A probability is a number from 0 to 1, one an image; a row that has none is that image's fault alone."""
-    if probabilities.shape != (images,):
-        raise ValueError(f"the model gave shape {probabilities.shape} for {images} images")
-    return [float(p) if 0 <= p <= 1 else BackendFault() for p in probabilities]
+    probability, score = outputs.probability, outputs.guard_score
+    for column in (probability, score):
+        if column is not None and column.shape != (images,):
+            raise ValueError(f"the model gave shape {column.shape} for {images} images")
+    scores = [None] * images if score is None else score.tolist()
+    rows = zip(probability.tolist(), scores, strict=True)
+    return [(p, score) if 0 <= p <= 1 else BackendFault() for p, score in rows]

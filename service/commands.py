@@ -10,11 +10,14 @@ from rich.table import Column, Table
 
 from contract.bundle import read_bundle
 from service import server
-from service.backend import DeviceError, OnnxBackend
+from service.backend import OnnxBackend
 from service.core import Service
 from service.cpus import usable_cpus
 from service.files import predict_files
+from service.guard import choose_guard
 from service.logs import configure_logging
+from service.points import default_point
+from service.session import DeviceError
 from service.settings import Settings
 from service.wire import PredictResponse
 
@@ -25,7 +28,7 @@ def serve(settings: Settings) -> bool:
     """Serve until told to stop. Returns whether that went well.
 
     Raises:
-        BundleError, DeviceError: the service must not start like this.
+        BundleError, DeviceError, SettingsError: the service must not start like this.
     """
     configure_logging(settings.log_level)
     return server.serve(build_service(settings))
@@ -35,7 +38,7 @@ def predict(settings: Settings, files: Sequence[Path], *, as_json: bool) -> bool
     """Read files and print the answers. Returns whether each has one.
 
     Raises:
-        BundleError, DeviceError: there is no model to ask.
+        BundleError, DeviceError, SettingsError: there is no model to ask.
     """
     configure_logging("error")
     response = asyncio.run(predict_files(build_service(settings), files))
@@ -50,17 +53,26 @@ def build_service(settings: Settings) -> Service:
     """The service that these settings describe, its model loaded, not yet running.
 
     Raises:
-        BundleError, DeviceError.
+        BundleError, DeviceError, SettingsError.
     """
     bundle = read_bundle(settings.model)
-    backend = OnnxBackend(bundle.graph, settings.device, settings.threads or usable_cpus())
+    # Before the model is loaded: what is refused is refused at once, in one line.
+    default_point(bundle.manifest, settings.operating_point)
+    guard = choose_guard(bundle.manifest, settings.guard)
+    backend = OnnxBackend(
+        bundle,
+        device=settings.device,
+        precision=settings.precision,
+        threads=settings.threads or usable_cpus(),
+        guarded=guard.mode != "off",
+    )
     return Service(settings, bundle, backend)
 
 
 def _print_table(response: PredictResponse) -> None:
-    model = f"{response.model.name} {response.model.version}, {response.provider}"
+    title = f"{response.model.name} {response.model.version}, {response.provider}, {response.operating_point}"
     columns = (Column("file", overflow="fold"), Column("label", min_width=9), "probability", "threshold")
-    table = Table(*columns, title=model, caption="Not a medical device.")
+    table = Table(*columns, title=title, caption="Not a medical device.")
     for prediction in response.predictions:
         if prediction.error:
             cells = (prediction.error.title, "", "")

@@ -12,6 +12,8 @@ from service.backend import Backend
 from service.batcher import Batcher
 from service.cpus import usable_cpus
 from service.door import Door, Phase
+from service.guard import choose_guard
+from service.points import default_point
 from service.reader import Reader
 from service.settings import Settings
 from service.telemetry import Metrics
@@ -29,10 +31,15 @@ class Service:
         settings: the effective settings.
         bundle: the model, checked.
         backend: the same model, loaded.
+
+    Raises:
+        SettingsError: the bundle cannot do what the settings ask for.
     """
 
     def __init__(self, settings: Settings, bundle: Bundle, backend: Backend) -> None:
         self.settings, self.bundle, self.backend = settings, bundle, backend
+        self.default_point = default_point(bundle.manifest, settings.operating_point)
+        self.guard = choose_guard(bundle.manifest, settings.guard)
         self.door = Door(settings.capacity, settings.max_held_bytes)
         self.metrics = Metrics()
         self._max_batch = min(settings.max_batch, settings.capacity)
@@ -40,10 +47,15 @@ class Service:
             backend, max_batch=self._max_batch, capacity=settings.capacity, on_batch=self.metrics.batch_done
         )
         decoders = ThreadPoolExecutor(settings.decode_threads or usable_cpus(), thread_name_prefix="decode")
-        self.reader = Reader(self.batcher, decoders, self.metrics, settings.max_pixels)
+        self.reader = Reader(self.batcher, decoders, self.guard, self.metrics, settings.max_pixels)
         self._task: asyncio.Task[None] | None = None
-        manifest = bundle.manifest
-        self.metrics.serves(manifest.name, manifest.version, backend.provider, settings.device)
+        self.metrics.serves(
+            name=bundle.manifest.name,
+            version=bundle.manifest.version,
+            graph=backend.graph,
+            provider=backend.provider,
+            device_requested=settings.device,
+        )
         self.metrics.follow(
             lambda: self.batcher.depth, lambda: self.door.seated, lambda: float(self.status == Phase.READY.value)
         )
@@ -84,4 +96,13 @@ class Service:
             log.exception("the warm-up failed: the service will not get ready")
             return
         self.door.open()
-        log.info("ready", extra={"provider": self.backend.provider, "model_version": self.bundle.manifest.version})
+        log.info(
+            "ready",
+            extra={
+                "model_version": self.bundle.manifest.version,
+                "provider": self.backend.provider,
+                "graph": self.backend.graph,
+                "operating_point": self.default_point.name,
+                "guard": self.guard.mode,
+            },
+        )

@@ -65,6 +65,18 @@ class UriTooLong(ServiceError):
     """A path and query longer than any of this service's."""
 
 
+class InvalidParameter(ServiceError):
+    """A parameter in the address that the call does not take, or one that stands there twice."""
+
+
+class UnknownOperatingPoint(ServiceError):
+    """An operating point that the model does not have."""
+
+
+class UnlikeTrainingData(ServiceError):
+    """An image unlike those the model was trained on, where the settings refuse such."""
+
+
 class UnreadableFile(ServiceError):
     """A file named on the command line that cannot be opened. Never raised by the server, which opens none."""
 
@@ -118,6 +130,9 @@ TABLE: dict[type[Exception], Kind] = {
     image.AnimatedImage: Kind(422, "animated-image", "The image is animated"),
     image.UnsupportedJpeg: Kind(422, "unsupported-jpeg", "A kind of JPEG that is not read"),
     image.TooMuchMetadata: Kind(422, "too-much-metadata", "The image has too much metadata"),
+    UnlikeTrainingData: Kind(422, "unlike-training-data", "Unlike the training data"),
+    UnknownOperatingPoint: Kind(422, "unknown-operating-point", "No such operating point"),
+    InvalidParameter: Kind(422, "invalid-request", "The request is not valid"),
     RequestValidationError: Kind(422, "invalid-request", "The request is not valid"),
     BackendFault: Kind(500, "model-fault", "The model failed"),
     Overloaded: Kind(503, "overloaded", "The service is full"),

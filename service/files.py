@@ -20,7 +20,7 @@ async def predict_files(service: Service, files: Sequence[Path]) -> PredictRespo
             uploads = [data for data in opened if isinstance(data, Upload)]
             read = iter(await read_all(service.reader, uploads))
             outcomes += [next(read) if isinstance(data, Upload) else data for data in opened]
-    return response(service, [str(path) for path in files], outcomes, "command-line")
+    return response(service, service.default_point, [str(path) for path in files], outcomes, "command-line")
 
 
 def _open(path: Path) -> Upload | UnreadableFile:

@@ -1,10 +1,13 @@
 """From the images of one request to the entries of its answer."""
 
 import asyncio
+import math
 from collections.abc import Sequence
 
 from service.core import Service
-from service.errors import problem
+from service.errors import UnlikeTrainingData, problem
+from service.guard import Guard
+from service.points import Point
 from service.reader import Reader, Reading
 from service.telemetry import RequestRecord
 from service.uploads import Upload
@@ -24,26 +27,31 @@ async def read_all(reader: Reader, uploads: Sequence[Upload]) -> list[Outcome]:
 
 
 def response(
-    service: Service, filenames: Sequence[str | None], outcomes: Sequence[Outcome], request_id: str
+    service: Service, point: Point, filenames: Sequence[str | None], outcomes: Sequence[Outcome], request_id: str
 ) -> PredictResponse:
-    """The answer that tells the outcomes of these images; one that failed has its problem in its entry."""
+    """The answer that tells the outcomes of these images at an operating point; one that failed has its problem in its
+    entry.
+    """
     return PredictResponse(
         model=model_name(service),
         request_id=request_id,
         provider=service.backend.provider,
+        operating_point=point.name,
         predictions=[
-            _entry(service, filename, outcome, request_id)
+            _entry(service.guard, point, filename, outcome, request_id)
             for filename, outcome in zip(filenames, outcomes, strict=True)
         ],
     )
 
 
 def note(record: RequestRecord, outcomes: Sequence[Outcome]) -> None:
-    """Keep for the log how many images there were and where the time went: the slowest of each stage, since the images
-    of one request are worked on side by side.
+    """Keep for the log how many images there were, how many of them the guard flagged, and where the time went: the
+    slowest of each stage, since the images of one request are worked on side by side.
     """
     readings = [outcome for outcome in outcomes if isinstance(outcome, Reading)]
     record.images = len(outcomes)
+    refused = sum(isinstance(outcome, UnlikeTrainingData) for outcome in outcomes)
+    record.flagged = refused + sum(reading.flagged for reading in readings)
     record.batch_size = max((reading.batch_size for reading in readings), default=0)
     for stage in ("decode", "queue", "inference"):
         slowest = max((getattr(reading, f"{stage}_s") for reading in readings), default=0.0)
@@ -55,15 +63,27 @@ def model_name(service: Service) -> ModelName:
     return ModelName(name=service.bundle.manifest.name, version=service.bundle.manifest.version)
 
 
-def _entry(service: Service, filename: str | None, outcome: Outcome, request_id: str) -> Prediction:
+def _entry(guard: Guard, point: Point, filename: str | None, outcome: Outcome, request_id: str) -> Prediction:
     if isinstance(outcome, BaseException):
         told = problem(outcome, request_id)
         return Prediction(filename=filename, error=told)
-    threshold = service.bundle.manifest.threshold
     return Prediction(
         filename=filename,
-        label="PNEUMONIA" if outcome.probability >= threshold else "NORMAL",
+        label="PNEUMONIA" if outcome.probability >= point.threshold else "NORMAL",
         probability=outcome.probability,
-        threshold=threshold,
-        warnings=[_TURNED] if outcome.turned else [],
+        threshold=point.threshold,
+        guard_score=_sayable(outcome.guard_score),
+        warnings=_warnings(guard, outcome),
     )
+
+
+def _sayable(score: float | None) -> float | None:
+    """JSON knows no infinity."""
+    return score if score is not None and math.isfinite(score) else None
+
+
+def _warnings(guard: Guard, reading: Reading) -> list[Caution]:
+    found = [_TURNED] if reading.turned else []
+    if reading.flagged and reading.guard_score is not None:
+        found.append(Caution(code="unlike_training_data", detail=guard.words(reading.guard_score)))
+    return found

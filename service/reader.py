@@ -11,14 +11,21 @@ from PIL import Image
 
 from contract.image import SIDE, Decoded, decode
 from service.batcher import Batcher
+from service.errors import UnlikeTrainingData
+from service.guard import Guard
 from service.telemetry import Metrics
 
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """The probability of PNEUMONIA of one image, whether EXIF had it turned, and where its time went."""
+    """The probability of PNEUMONIA of one image, what its asker should know of it, and where its time went.
+
+    ``guard_score``: None where no guard is in use. ``flagged``: unlike the training data. ``turned``: by its EXIF.
+    """
 
     probability: float
+    guard_score: float | None
+    flagged: bool
     turned: bool
     batch_size: int
     decode_s: float
@@ -32,6 +39,7 @@ class Reader:
 
     batcher: Batcher
     decoders: Executor
+    guard: Guard
     metrics: Metrics
     max_pixels: int
 
@@ -43,6 +51,7 @@ class Reader:
 
         Raises:
             ImageRefused: it cannot be used.
+            UnlikeTrainingData: it is, and the guard refuses such.
             ServiceError: the service cannot answer for it now.
         """
         began = time.monotonic()
@@ -52,12 +61,24 @@ class Reader:
         self.metrics.image_read(decode_s, scored.queue_s, scored.inference_s)
         return Reading(
             probability=scored.probability,
+            guard_score=scored.guard_score,
+            flagged=self._judge(scored.guard_score),
             turned=decoded.turned,
             batch_size=scored.batch_size,
             decode_s=decode_s,
             queue_s=scored.queue_s,
             inference_s=scored.inference_s,
         )
+
+    def _judge(self, score: float | None) -> bool:
+        """Whether an image is flagged; counted, and refused if it is to be."""
+        if score is None:
+            return False
+        flagged = self.guard.flags(score)
+        self.metrics.image_judged(score, flagged)
+        if flagged and self.guard.mode == "refuse":
+            raise UnlikeTrainingData(self.guard.words(score))
+        return flagged
 
     async def warm_up(self, batch: int) -> None:
         """Decode a blank JPEG and PNG, and have the model score one, and then so many at once.

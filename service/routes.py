@@ -3,12 +3,14 @@
 import asyncio
 from typing import Annotated, Any, cast
 
-from fastapi import APIRouter, Depends, Request, Response
+from fastapi import APIRouter, Depends, Query, Request, Response
 from fastapi.responses import PlainTextResponse, RedirectResponse
 from prometheus_client import CONTENT_TYPE_LATEST
 
+from contract.bundle import INT8_GRAPH
 from service import errors, predictions
 from service.core import Service
+from service.points import Point, find_point
 from service.telemetry import RequestRecord
 from service.uploads import MULTIPART, PART, RAW_TYPES, read_uploads
 from service.wire import Health, PredictResponse, Probe
@@ -27,6 +29,19 @@ class Markdown(PlainTextResponse):
 
 
 Alive = Annotated[Service, Depends(_service)]
+Named = Annotated[
+    str | None, Query(description="Whose threshold makes the labels; `GET /model` lists them.", examples=["balanced"])
+]
+
+
+async def _point(request: Request, service: Alive, operating_point: Named = None) -> Point:
+    """The operating point of a request. A slip in the parameter's name must not pass for the default."""
+    if [name for name, _ in request.query_params.multi_items()] not in ([], ["operating_point"]):
+        raise errors.InvalidParameter("the one parameter here is operating_point, and it stands at most once")
+    if operating_point is None:
+        return service.default_point
+    return find_point(service.bundle.manifest, operating_point)
+
 
 _BINARY = {"schema": {"type": "string", "format": "binary"}}
 _FILES = {"type": "object", "required": [PART], "properties": {PART: {"type": "array", "items": _BINARY["schema"]}}}
@@ -46,7 +61,9 @@ _UNREADY = "Starting, draining or failing."
     openapi_extra=_IMAGE_BODY,
     responses=errors.responses(400, 408, 413, 414, 415, 422, 500, 503, 504),
 )
-async def predict(request: Request, http: Response, service: Alive) -> PredictResponse:
+async def predict(
+    request: Request, http: Response, service: Alive, point: Annotated[Point, Depends(_point)]
+) -> PredictResponse:
     """Send a JPEG or PNG as the body, or one or more as parts named `file` of multipart/form-data.
 
     A request whose only image fails answers with that problem; one of several answers 200 with an error in its place.
@@ -61,7 +78,7 @@ async def predict(request: Request, http: Response, service: Alive) -> PredictRe
     if len(outcomes) == 1 and isinstance(outcomes[0], BaseException):
         raise outcomes[0]
     filenames = [upload.filename for upload in uploads]
-    answer = predictions.response(service, filenames, outcomes, record.request_id)
+    answer = predictions.response(service, point, filenames, outcomes, record.request_id)
     service.metrics.images_answered(answer)
     http.headers["Server-Timing"] = (
         f"decode;dur={record.decode_ms}, queue;dur={record.queue_ms}, inference;dur={record.inference_ms}"
@@ -82,13 +99,15 @@ async def root() -> RedirectResponse:
     responses={503: {"model": Health, "description": _UNREADY}},
 )
 async def health(response: Response, service: Alive) -> Health:
-    """How the service is, which model it has, and the execution provider that really runs it."""
+    """How the service is, which model it has, and which graph of it really runs where."""
     response.status_code = 200 if service.status == "ok" else 503
     return Health(
         status=service.status,
         model=predictions.model_name(service),
         provider=service.backend.provider,
         device_requested=service.settings.device,
+        graph=service.backend.graph,
+        precision="int8" if service.backend.graph == INT8_GRAPH else "float32",
     )
 
 
@@ -113,10 +132,17 @@ async def ready(response: Response, service: Alive) -> Probe:
     return Probe(status=service.status)
 
 
-@router.get("/model", tags=["Model"], summary="What the manifest says")
+@router.get("/model", tags=["Model"], summary="What the manifest says, and what is in use")
 async def model(service: Alive) -> dict[str, Any]:
-    """What the model's manifest says of it: operating points, results, digests."""
-    return service.bundle.manifest.model_dump(mode="json", exclude={"provenance"})
+    """What the model's manifest says of it: operating points, results, digests; and what of it is in use here: `graph`,
+    `operating_point` where a request names none, and `guard` (`off` also where the model has none).
+    """
+    in_use = {
+        "graph": service.backend.graph,
+        "operating_point": service.default_point.name,
+        "guard": service.guard.mode,
+    }
+    return service.bundle.manifest.model_dump(mode="json", exclude={"provenance"}) | in_use
 
 
 @router.get("/model/card", tags=["Model"], summary="The model card", response_class=Markdown)

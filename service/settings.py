@@ -11,7 +11,14 @@ from contract.image import MAX_PIXELS
 
 # Above this Pillow warns of a decompression bomb by itself, in its own words.
 _PILLOW_WARNS_AT = 89_000_000
+Device = Literal["auto", "cpu", "cuda"]
+Precision = Literal["auto", "float32", "int8"]
+GuardMode = Literal["warn", "refuse", "off"]
 _BUNDLED_MODEL = Path(__file__).parent.parent / "models" / "pneumonia" / "1"
+
+
+class SettingsError(Exception):
+    """A setting that this bundle, or this machine, cannot do; the message is one line that names it."""
 
 
 class Settings(BaseSettings):
@@ -20,10 +27,19 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="XRAY_", frozen=True, extra="forbid")
 
     model: Path = Field(default=_BUNDLED_MODEL, description="Folder of the model bundle.")
+    operating_point: str | None = Field(
+        default=None, description="Operating point where a request names none. Unset: the bundle's own choice."
+    )
     host: str = Field(default="127.0.0.1", description="Address to listen on.")
     port: int = Field(default=8000, ge=0, le=65535, description="TCP port to listen on; 0 takes a free one.")
-    device: Literal["auto", "cpu", "cuda"] = Field(
+    device: Device = Field(
         default="auto", description="Where the model runs. auto: CUDA if it works, else CPU. cuda: CUDA or no start."
+    )
+    precision: Precision = Field(
+        default="auto", description="Which graph a CPU runs. auto: the bundle's choice. CUDA runs float32, always."
+    )
+    guard: GuardMode = Field(
+        default="warn", description="What happens to an image unlike the training data: a warning, a 422, or nothing."
     )
     threads: int = Field(default=0, ge=0, description="Threads of one model call. 0: the CPUs this process may use.")
     decode_threads: int = Field(
@@ -51,6 +67,12 @@ class Settings(BaseSettings):
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         default="info", description="Least severe log line."
     )
+
+    @model_validator(mode="after")
+    def _int8_is_for_the_cpu(self) -> Self:
+        if self.precision == "int8" and self.device == "cuda":
+            raise ValueError("XRAY_PRECISION=int8 is for the CPU: not with XRAY_DEVICE=cuda")
+        return self
 
     @model_validator(mode="after")
     def _one_request_fits(self) -> Self:

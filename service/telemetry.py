@@ -1,6 +1,7 @@
 """What an administrator sees: Prometheus metrics, one log line a request. Never a pixel, never a file name."""
 
 import logging
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -24,6 +25,8 @@ log = logging.getLogger("service.request")
 CLIENT_GONE = 499
 
 _SECONDS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10)
+# Images like those of training score about 1; a guard's threshold lies a little above.
+_SCORES = (0.5, 0.7, 0.8, 0.9, 1, 1.1, 1.2, 1.3, 1.5, 1.75, 2, 2.5, 3, 5, 10)
 _IMAGES = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 
 
@@ -38,9 +41,15 @@ class Metrics:
         self._request_s = Histogram(
             "xray_request_seconds", "First byte to answer.", ["route"], buckets=_SECONDS, registry=registry
         )
-        self._predictions = Counter("xray_predictions", "Images answered with a label.", ["label"], registry=registry)
+        self._predictions = Counter(
+            "xray_predictions", "Images answered with a label.", ["label", "operating_point"], registry=registry
+        )
         self._failed = Counter(
             "xray_images_failed", "Images among several that got no label.", ["problem"], registry=registry
+        )
+        self._flagged = Counter("xray_guard_flagged", "Images unlike the training data.", registry=registry)
+        self._guard_score = Histogram(
+            "xray_guard_score", "How unlike the training data an image is.", buckets=_SCORES, registry=registry
         )
         self._batches = Counter("xray_batches", "Model calls.", registry=registry)
         self._batch_size = Histogram("xray_batch_size", "Images a model call.", buckets=_IMAGES, registry=registry)
@@ -66,12 +75,10 @@ class Metrics:
         ):
             Gauge(name, text, registry=self._registry).set_function(value)
 
-    def serves(self, name: str, version: str, provider: str, requested: str) -> None:
+    def serves(self, **labels: str) -> None:
         """Say which model runs, and where it really does."""
-        labels = {"name": name, "version": version, "provider": provider, "device_requested": requested}
-        Gauge("xray_model_info", "The model, and its live execution provider.", labels, registry=self._registry).labels(
-            **labels
-        ).set(1)
+        text = "The model, its graph and its live execution provider."
+        Gauge("xray_model_info", text, labels, registry=self._registry).labels(**labels).set(1)
 
     def request_answered(self, route: str, status: int, seconds: float) -> None:
         """Count a request."""
@@ -89,13 +96,19 @@ class Metrics:
         for stage, seconds in (("decode", decode_s), ("queue", queue_s), ("inference", inference_s)):
             self._stage_s.labels(stage).observe(seconds)
 
+    def image_judged(self, score: float, flagged: bool) -> None:
+        """Count what the guard says of an image. An infinite score would make the scores' sum useless for good."""
+        self._flagged.inc(flagged)
+        if math.isfinite(score):
+            self._guard_score.observe(score)
+
     def images_answered(self, answer: PredictResponse) -> None:
         """Count the labels of an answer, and the problems of its images that have none."""
         for prediction in answer.predictions:
             if prediction.error:
                 self._failed.labels(prediction.error.type).inc()
             else:
-                self._predictions.labels(prediction.label).inc()
+                self._predictions.labels(prediction.label, answer.operating_point).inc()
 
     def text(self) -> bytes:
         """All of them in Prometheus' text format."""
@@ -112,6 +125,7 @@ class RequestRecord:
     status: int = CLIENT_GONE
     outcome: str = "ok"
     images: int = 0
+    flagged: int = 0
     batch_size: int = 0
     decode_ms: float = 0
     queue_ms: float = 0

@@ -31,8 +31,10 @@ class ModelName(_Wire):
 class Caution(_Wire):
     """Something about an image that a reader of its answer should know."""
 
-    code: str
-    detail: str
+    code: str = Field(examples=["exif_orientation_applied", "unlike_training_data"])
+    detail: str = Field(
+        examples=["the picture was turned or mirrored as its EXIF orientation says: check which side is left"]
+    )
 
 
 class Prediction(_Wire):
@@ -44,6 +46,14 @@ class Prediction(_Wire):
     )
     probability: Probability | None = Field(default=None, description="Of PNEUMONIA.", examples=[0.9731])
     threshold: Probability | None = Field(default=None, description="Of the operating point.", examples=[0.5])
+    guard_score: float | None = Field(
+        default=None,
+        ge=0,
+        allow_inf_nan=False,
+        description="How unlike the training data: about 1 for an image like them, flagged over the threshold that "
+        "`GET /model` tells. null: no guard is in use, or the score is not a number (and then the image is flagged).",
+        examples=[0.97],
+    )
     warnings: list[Caution] = []
     error: Problem | None = None
 
@@ -54,6 +64,7 @@ class PredictResponse(_Wire):
     model: ModelName
     request_id: str = Field(examples=["8c5f0a2e9d4b4c1f"])
     provider: str = Field(description="The execution provider that ran it.", examples=["CPUExecutionProvider"])
+    operating_point: str = Field(description="Whose threshold made the labels.", examples=["balanced"])
     predictions: list[Prediction]
 
 
@@ -64,6 +75,8 @@ class Health(_Wire):
     model: ModelName
     provider: str = Field(description="The execution provider of the live session.", examples=["CPUExecutionProvider"])
     device_requested: Literal["auto", "cpu", "cuda"]
+    graph: str = Field(description="The file in the bundle that is run.", examples=["model.onnx"])
+    precision: Literal["float32", "int8"] = Field(description="Of that graph.")
 
 
 class Probe(_Wire):

@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING
 import httpx
 import pytest
 
-from contract.bundle import read_bundle
+from contract.bundle import INT8_GRAPH, read_bundle
 from service.app import create_app
-from service.backend import Backend, OnnxBackend
+from service.backend import Backend
+from service.commands import build_service
 from service.core import Service
 from service.settings import Settings
-from tests.bundles import write_brightness_bundle
+from tests.bundles import GUARD, INT8_FULL, POINTS, brightness_graph, write_brightness_bundle
 
 if TYPE_CHECKING:
     from tests.trained import Trained
@@ -52,6 +53,21 @@ def bundle_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def choosy_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same with three operating points and a second graph, which a CPU runs only if told to."""
+    folder = tmp_path_factory.mktemp("models") / "choosy" / "1"
+    return write_brightness_bundle(folder, int8_graph=brightness_graph(full=INT8_FULL), operating_points=POINTS)
+
+
+@pytest.fixture(scope="session")
+def guarded_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """All that a bundle may have: a guard, three operating points and an int8 graph, which a CPU runs."""
+    folder = tmp_path_factory.mktemp("models") / "guarded" / "1"
+    graphs = [brightness_graph(features=2), brightness_graph(features=2, full=INT8_FULL)]
+    return write_brightness_bundle(folder, *graphs, operating_points=POINTS, input_guard=GUARD, cpu_graph=INT8_GRAPH)
+
+
+@pytest.fixture(scope="session")
 def real_data() -> Path:
     """The folder of real radiographs, where there is one."""
     folder = Path(os.environ.get("XRAY_DATA") or ROOT.parent / "shared" / "data")
@@ -66,12 +82,12 @@ Connect = Callable[[Service], AbstractAsyncContextManager[httpx.AsyncClient]]
 
 @pytest.fixture
 def make_service(bundle_folder: Path) -> MakeService:
-    """Gives services of the brightness bundle, with these settings, and another backend if one is named."""
+    """Gives services of the brightness bundle, with these settings, and another bundle or backend if one is named."""
 
     def make(backend: Backend | None = None, **changes: object) -> Service:
-        settings = Settings(model=bundle_folder, device="cpu", threads=1, decode_threads=2, **changes)  # type: ignore[arg-type]
-        bundle = read_bundle(settings.model)
-        return Service(settings, bundle, backend or OnnxBackend(bundle.graph, settings.device, settings.threads))
+        fixed = {"model": bundle_folder, "device": "cpu", "threads": 1, "decode_threads": 2}
+        settings = Settings(**fixed | changes)  # type: ignore[arg-type]
+        return Service(settings, read_bundle(settings.model), backend) if backend else build_service(settings)
 
     return make
 

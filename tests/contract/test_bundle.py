@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from contract.bundle import CARD, GRAPH, MANIFEST, BundleError, read_bundle, write_bundle
+from contract.bundle import CARD, GRAPH, INT8_GRAPH, MANIFEST, BundleError, read_bundle, write_bundle
 from contract.image import IMAGE_CONTRACT
 from tests.bundles import THRESHOLD, brightness_graph, manifest, write_brightness_bundle
 from tests.conftest import BUNDLED_MODEL
@@ -38,6 +38,13 @@ def test_reads_what_was_written(folder: Path) -> None:
     assert bundle.manifest.threshold == THRESHOLD
 
 
+def test_a_second_graph_is_read_and_its_digest_checked(tmp_path: Path) -> None:
+    folder = write_brightness_bundle(tmp_path / "1", int8_graph=b"smaller", cpu_graph=INT8_GRAPH)
+    assert read_bundle(folder).int8_graph == b"smaller"
+    (folder / INT8_GRAPH).write_bytes(b"changed")
+    assert f"{INT8_GRAPH}: its SHA-256 is not the one" in refusal(folder)
+
+
 @pytest.mark.parametrize("name", [GRAPH, CARD, MANIFEST])
 def test_a_missing_file_is_named(folder: Path, name: str) -> None:
     (folder / name).unlink()
@@ -62,6 +69,7 @@ def test_another_image_contract_is_refused(folder: Path) -> None:
         (lambda record: record.update(surprise=1), "surprise: Extra inputs"),
         (lambda record: record.update(default_operating_point="brave"), "no operating point 'brave'"),
         (lambda record: record["files"].pop(GRAPH), f"no digest of {GRAPH}"),
+        (lambda record: record.update(cpu_graph=INT8_GRAPH), f"no digest of {INT8_GRAPH}"),
         (lambda record: record["files"].update({"../../etc/passwd": "0" * 64}), "files"),
         (lambda record: record["operating_points"]["balanced"].update(threshold=1.5), "threshold"),
         (lambda record: record.update(labels=["PNEUMONIA", "NORMAL"]), "labels"),

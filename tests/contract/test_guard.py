@@ -20,26 +20,26 @@ def a_guard(**changes: object) -> InputGuard:
     return InputGuard.model_validate({**values, **changes})
 
 
-def test_images_like_those_of_training_score_about_one():
+def test_images_like_those_of_training_score_about_one() -> None:
     guard = a_guard()
     features = np.random.default_rng(1).normal(guard.location, guard.scale, (2000, 3)).astype(np.float32)
     assert np.sqrt((distance(features, guard) ** 2).mean()) == pytest.approx(1, abs=0.05)
 
 
-def test_the_score_counts_standard_deviations():
+def test_the_score_counts_standard_deviations() -> None:
     guard = a_guard()
     at_home = np.array([guard.location], np.float32)
-    away = at_home + np.float32([[0, 0.3, 0]])
+    away = at_home + np.array([[0, 0.3, 0]], np.float32)
     assert distance(at_home, guard)[0] == pytest.approx(0, abs=1e-6)
     assert distance(away, guard)[0] == pytest.approx(3 / np.sqrt(3), rel=1e-5)
 
 
-def test_features_that_are_no_numbers_are_infinitely_far():
+def test_features_that_are_no_numbers_are_infinitely_far() -> None:
     features = np.array([[1, -2, 0.5], [np.nan, 0, 0], [np.inf, 0, 0]], np.float32)
     assert np.isfinite(distance(features, a_guard())).tolist() == [True, False, False]
 
 
 @pytest.mark.parametrize("changes", [{"scale": (1.0, 1.0)}, {"scale": (1.0, 0.0, 1.0)}, {"location": ()}])
-def test_statistics_that_do_not_fit_together_are_refused(changes):
+def test_statistics_that_do_not_fit_together_are_refused(changes: dict[str, object]) -> None:
     with pytest.raises(ValidationError):
         a_guard(**changes)

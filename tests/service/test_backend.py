@@ -1,92 +1,82 @@
-"""The session says where it really runs, and takes only graphs that keep the contract."""
-
-import logging
+"""The model gives one row an image, and only graphs that keep the contract are taken."""
 
 import numpy as np
-import onnxruntime
 import pytest
+from numpy.typing import NDArray
 from onnx import TensorProto
 
-from contract.bundle import BundleError
-from service.backend import CPU, CUDA, DeviceError, OnnxBackend
-from tests.bundles import brightness_graph
+from contract.bundle import INT8_GRAPH, Bundle, BundleError
+from service.backend import OnnxBackend
+from tests.bundles import GUARD, brightness_bundle, brightness_graph
 
 
-class Session:
-    """onnxruntime's session, as it is when CUDA works, or when it silently does not."""
-
-    def __init__(self, providers: list[str]) -> None:
-        self._providers = providers
-        self._real = _REAL(brightness_graph(), providers=[CPU])
-
-    def get_providers(self) -> list[str]:
-        return self._providers
-
-    def __getattr__(self, name: str) -> object:
-        return getattr(self._real, name)
+def loaded(bundle: Bundle, *, guarded: bool = True) -> OnnxBackend:
+    return OnnxBackend(bundle, device="cpu", precision="auto", threads=1, guarded=guarded)
 
 
-_REAL = onnxruntime.InferenceSession
-
-
-@pytest.fixture
-def cuda_works(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: [CUDA, CPU])
-    monkeypatch.setattr(onnxruntime, "preload_dlls", lambda: None)
-    monkeypatch.setattr(onnxruntime, "InferenceSession", lambda graph, options, providers: Session(providers))
-
-
-@pytest.fixture
-def cuda_fails(cuda_works: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As with a missing cuDNN: the provider is listed, the session is made, and runs on the CPU."""
-    monkeypatch.setattr(onnxruntime, "InferenceSession", lambda graph, options, providers: Session([CPU]))
+def flat(*levels: int) -> NDArray[np.uint8]:
+    return np.stack([np.full((200, 200, 1), level, np.uint8) for level in levels])
 
 
 def test_gives_one_probability_an_image() -> None:
-    batch = np.stack([np.full((200, 200, 1), value, np.uint8) for value in (0, 51, 204)])
-    assert OnnxBackend(brightness_graph(), "cpu", 1).predict(batch) == pytest.approx([0, 0.2, 0.8], abs=1e-4)
+    outputs = loaded(brightness_bundle()).predict(flat(0, 51, 204))
+    assert outputs.probability == pytest.approx([0, 0.2, 0.8], abs=1e-4)
+    assert outputs.guard_score is None
 
 
-def test_auto_without_cuda_runs_on_the_cpu_and_says_so(caplog: pytest.LogCaptureFixture) -> None:
-    assert OnnxBackend(brightness_graph(), "auto", 1).provider == CPU
-    assert "CUDA cannot be used: the model runs on the CPU" in caplog.text
+def test_the_guard_scores_each_row_by_its_own_features() -> None:
+    backend = loaded(brightness_bundle(brightness_graph(features=2), input_guard=GUARD))
+    levels = (51, 0, 204, 255)
+    together = backend.predict(flat(*levels)).guard_score
+    assert together is not None
+    assert together.shape == (4,)
+    for score, level in zip(together, levels, strict=True):
+        alone = backend.predict(flat(level)).guard_score
+        assert alone is not None
+        by_hand = np.sqrt((((level / 255 - 0.4) / 0.1) ** 2 + ((1 - 0.5) / 0.1) ** 2) / 2) if level else np.inf
+        assert (score, score) == pytest.approx((alone[0], by_hand), abs=1e-3)
 
 
-def test_cpu_does_not_mention_cuda(caplog: pytest.LogCaptureFixture) -> None:
-    caplog.set_level(logging.DEBUG)
-    assert OnnxBackend(brightness_graph(), "cpu", 1).provider == CPU
-    assert not caplog.text
+def test_a_guard_that_is_off_has_nothing_computed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("service.backend.distance", lambda *_: pytest.fail("the distance was computed"))
+    backend = loaded(brightness_bundle(brightness_graph(features=2), input_guard=GUARD), guarded=False)
+    assert backend.predict(flat(51)).guard_score is None
 
 
-def test_cuda_without_cuda_refuses() -> None:
-    with pytest.raises(DeviceError):
-        OnnxBackend(brightness_graph(), "cuda", 1)
+@pytest.mark.parametrize("guarded", [True, False])
+@pytest.mark.parametrize("features", [0, 1, 3])
+def test_a_graph_without_the_features_of_its_guard_is_refused(features: int, guarded: bool) -> None:
+    bundle = brightness_bundle(brightness_graph(features=features), input_guard=GUARD)
+    with pytest.raises(BundleError, match=r"^model\.onnx: its guard needs an output features: float32 \[N, 2\]$"):
+        loaded(bundle, guarded=guarded)
 
 
-@pytest.mark.parametrize("device", ["auto", "cuda"])
-@pytest.mark.usefixtures("cuda_works")
-def test_cuda_is_used_where_it_works(device: str) -> None:
-    assert OnnxBackend(brightness_graph(), device, 1).provider == CUDA  # type: ignore[arg-type]
+def test_an_int8_graph_owes_the_features_too() -> None:
+    graphs = brightness_graph(features=2), brightness_graph()
+    with pytest.raises(BundleError, match=r"^model\.int8\.onnx: its guard needs"):
+        loaded(brightness_bundle(*graphs, input_guard=GUARD, cpu_graph=INT8_GRAPH))
 
 
-@pytest.mark.usefixtures("cuda_fails")
-def test_a_silent_fallback_is_not_believed(caplog: pytest.LogCaptureFixture) -> None:
-    with pytest.raises(DeviceError):
-        OnnxBackend(brightness_graph(), "cuda", 1)
-    assert OnnxBackend(brightness_graph(), "auto", 1).provider == CPU
-    assert "could not start it" in caplog.text
+def test_features_that_no_guard_asks_for_are_let_be() -> None:
+    assert loaded(brightness_bundle(brightness_graph(features=3))).predict(flat(51)).guard_score is None
 
 
-@pytest.mark.parametrize(
-    ("graph", "words"),
-    [
-        (b"not a graph", "cannot load"),
-        (brightness_graph()[:200], "cannot load"),
-        (brightness_graph(input_type=TensorProto.FLOAT), "uint8"),
-        (brightness_graph(batch=1), "N dynamic"),
-    ],
-    ids=["garbage", "cut", "float input", "fixed batch"],
-)
+BROKEN = {
+    "garbage": (b"not a graph", "cannot load"),
+    "cut": (brightness_graph()[:200], "cannot load"),
+    "float input": (brightness_graph(input_type=TensorProto.FLOAT), "uint8"),
+    "fixed batch": (brightness_graph(batch=1), "N dynamic"),
+}
+
+
+@pytest.mark.parametrize(("graph", "words"), BROKEN.values(), ids=BROKEN)
 def test_a_graph_that_breaks_the_contract_is_refused(graph: bytes, words: str) -> None:
-    with pytest.raises(BundleError, match=words):
-        OnnxBackend(graph, "cpu", 1)
+    with pytest.raises(BundleError, match=rf"^model\.onnx: .*{words}"):
+        loaded(brightness_bundle(graph))
+
+
+@pytest.mark.parametrize(("graph", "words"), BROKEN.values(), ids=BROKEN)
+def test_so_is_an_int8_graph_by_its_own_name(graph: bytes, words: str) -> None:
+    bundle = brightness_bundle(int8_graph=graph, cpu_graph=INT8_GRAPH)
+    with pytest.raises(BundleError, match=rf"^model\.int8\.onnx: .*{words}"):
+        loaded(bundle)

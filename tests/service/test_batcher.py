@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from service.backend import Outputs
 from service.batcher import Batcher, Scored
 from service.errors import BackendFault, NotReady, Overloaded
 from tests.fakes import FakeBackend
@@ -62,6 +63,7 @@ async def test_a_lone_image_does_not_wait_for_company() -> None:
     async with running(backend) as batcher:
         scored = await batcher.submit(pixels(51))
     assert scored.probability == pytest.approx(0.2)
+    assert scored.guard_score is None
     assert scored.batch_size == 1
     assert scored.queue_s < 0.5
 
@@ -93,13 +95,32 @@ async def test_a_row_without_a_probability_is_that_image_s_fault_alone() -> None
     assert [isinstance(outcome, BackendFault) for outcome in outcomes] == [False, False, True, False]
 
 
-async def test_a_wrong_number_of_probabilities_is_nobody_s_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    "outputs",
+    [
+        Outputs(np.zeros(7, np.float32)),
+        Outputs(np.zeros((3, 1), np.float32)),
+        Outputs(np.zeros(3, np.float32), np.zeros(7)),
+        Outputs(np.zeros(3, np.float32), np.zeros((3, 1))),
+    ],
+)
+async def test_a_wrong_number_of_rows_is_nobody_s_answer(monkeypatch: pytest.MonkeyPatch, outputs: Outputs) -> None:
     backend = FakeBackend()
-    monkeypatch.setattr(backend, "predict", lambda batch: np.zeros(7, np.float32))
+    monkeypatch.setattr(backend, "predict", lambda batch: outputs)
     async with running(backend) as batcher:
         outcomes = await asyncio.gather(*await asked(batcher, 3), return_exceptions=True)
         assert batcher.faults == 3
     assert all(isinstance(outcome, BackendFault) for outcome in outcomes)
+
+
+async def test_a_guard_score_that_is_no_number_is_no_fault(monkeypatch: pytest.MonkeyPatch) -> None:
+    backend = FakeBackend()
+    outputs = Outputs(np.array([0.1, 0.2], np.float32), np.array([np.inf, 1.0]))
+    monkeypatch.setattr(backend, "predict", lambda batch: outputs)
+    async with running(backend) as batcher:
+        scored = await asyncio.gather(*await asked(batcher, 2))
+        assert batcher.faults == 0
+    assert [one.guard_score for one in scored] == [np.inf, 1.0]
 
 
 async def test_more_than_capacity_are_refused_at_once() -> None:
@@ -156,7 +177,7 @@ def test_every_accepted_job_gets_exactly_one_outcome(
     askers: list[tuple[int, bool]], max_batch: int, culprits: set[int], stopped: bool
 ) -> None:
     """Arrivals, hang-ups, a model that fails on some images, a service that stops: nobody is lost or mixed up."""
-    backend = FakeBackend()
+    backend = FakeBackend(guarded=True)
     backend.fails = min(culprits, default=None)
     backend.silent = max(culprits, default=None)
     answered: list[int] = []
@@ -186,7 +207,7 @@ def test_every_accepted_job_gets_exactly_one_outcome(
     assert all(1 <= size <= max_batch for size in backend.sizes)
     for value, (outcome, (_, hangs_up)) in enumerate(zip(outcomes, askers, strict=True)):
         if isinstance(outcome, Scored):
-            assert outcome.probability == pytest.approx(value / 255)
+            assert (outcome.probability, outcome.guard_score) == pytest.approx((value / 255, 10 * value / 255))
         elif isinstance(outcome, BackendFault):
             assert value in {backend.fails, backend.silent}
         elif isinstance(outcome, NotReady):

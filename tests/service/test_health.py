@@ -1,14 +1,18 @@
 """What an orchestrator, an administrator and a programmer can ask, and when the answer is no."""
 
 import asyncio
+import logging
 import threading
+from pathlib import Path
 
+import numpy as np
 import pytest
 from openapi_spec_validator import validate
 from prometheus_client.parser import text_string_to_metric_families
 
+from tests.bundles import INT8_FULL
 from tests.conftest import Connect, MakeService
-from tests.drawings import jpeg
+from tests.drawings import encode, jpeg
 from tests.fakes import FakeBackend
 from tests.problems import assert_problem
 
@@ -26,8 +30,29 @@ async def test_health_names_model_and_provider(make_service: MakeService, connec
         "model": {"name": "brightness", "version": "1"},
         "provider": "CPUExecutionProvider",
         "device_requested": "cpu",
+        "graph": "model.onnx",
+        "precision": "float32",
     }
     assert probes == [200, 200]
+
+
+@pytest.mark.parametrize("precision", ["int8", "float32"])
+async def test_every_place_names_the_graph_that_is_run(
+    choosy_folder: Path, make_service: MakeService, connect: Connect, caplog: pytest.LogCaptureFixture, precision: str
+) -> None:
+    caplog.set_level(logging.INFO)
+    graph = {"int8": "model.int8.onnx", "float32": "model.onnx"}[precision]
+    async with connect(make_service(model=choosy_folder, precision=precision)) as client:
+        health = (await client.get("/health")).json()
+        model = (await client.get("/model")).json()
+        metrics = (await client.get("/metrics")).text
+        white = encode(np.full((200, 200), 255, np.uint8), "PNG")
+        answer = (await client.post("/predict", content=white, headers={"Content-Type": "image/png"})).json()
+    assert (health["graph"], health["precision"], model["graph"]) == (graph, precision, graph)
+    assert f'graph="{graph}"' in metrics
+    assert next(record for record in caplog.records if record.message == "ready").graph == graph  # type: ignore[attr-defined]
+    full = INT8_FULL if precision == "int8" else 255
+    assert answer["predictions"][0]["probability"] == pytest.approx(255 / full, abs=1e-4)
 
 
 async def test_it_is_not_ready_before_the_model_is_warm(make_service: MakeService, connect: Connect) -> None:
@@ -92,6 +117,7 @@ async def test_the_model_and_its_card_are_public(make_service: MakeService, conn
     assert manifest["name"] == "brightness"
     assert "balanced" in manifest["operating_points"]
     assert "provenance" not in manifest
+    assert (manifest["graph"], manifest["operating_point"]) == ("model.onnx", "balanced")
     assert card.headers["content-type"].startswith("text/markdown")
     assert card.text.startswith("# brightness")
 

@@ -28,6 +28,7 @@ def test_the_environment_is_read_and_an_option_goes_before_it(monkeypatch: pytes
     [
         ("PORT", "many", "XRAY_PORT: Input should be a valid integer"),
         ("DEVICE", "tpu", "XRAY_DEVICE: Input should be 'auto', 'cpu' or 'cuda'"),
+        ("PRECISION", "int4", "XRAY_PRECISION: Input should be 'auto', 'float32' or 'int8'"),
         ("MAX_BATCH", "0", "XRAY_MAX_BATCH: Input should be greater than or equal to 1"),
         ("DEADLINE_S", "-1", "XRAY_DEADLINE_S: Input should be greater than 0"),
         ("MAX_HELD_BYTES", "9", "XRAY_MAX_BODY_BYTES (67108864) is over XRAY_MAX_HELD_BYTES (9)"),
@@ -58,6 +59,18 @@ def test_a_wrong_bundle_stops_the_start_with_one_line(tmp_path: Path, capfd: pyt
 def test_cuda_that_is_not_there_stops_the_start(bundle_folder: Path, capfd: pytest.CaptureFixture[str]) -> None:
     assert main(["serve", "--model", str(bundle_folder), "--device", "cuda"]) == FAILED
     assert "XRAY_DEVICE=cuda, but the model does not run on CUDA here" in capfd.readouterr().err
+
+
+def test_int8_on_cuda_stops_the_start(bundle_folder: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    options = ["--model", str(bundle_folder), "--device", "cuda", "--precision", "int8"]
+    assert main(["serve", *options]) == WRONG_USE
+    assert capfd.readouterr().err == "xray-service: XRAY_PRECISION=int8 is for the CPU: not with XRAY_DEVICE=cuda\n"
+
+
+def test_int8_that_the_bundle_has_not_stops_the_start(bundle_folder: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    assert main(["serve", "--model", str(bundle_folder), "--precision", "int8"]) == WRONG_USE
+    told = capfd.readouterr().err
+    assert told == "xray-service: XRAY_PRECISION=int8, but this bundle has no model.int8.onnx\n"
 
 
 def test_an_unknown_command_or_option_is_wrong_use() -> None:

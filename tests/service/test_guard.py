@@ -1,0 +1,217 @@
+"""Images unlike the training data: warned of, refused or let be; each by its own score, and none harms another."""
+
+import logging
+import math
+from pathlib import Path
+
+import httpx
+import numpy as np
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from contract.bundle import GRAPH
+from service.__main__ import FAILED, WRONG_USE, main
+from service.guard import Guard, choose_guard
+from service.settings import GuardMode, SettingsError
+from tests.bundles import GUARD, brightness_graph, manifest, write_brightness_bundle
+from tests.conftest import Connect, MakeService
+from tests.drawings import encode, jpeg
+from tests.fakes import FakeBackend
+from tests.problems import assert_problem
+
+pytestmark = pytest.mark.anyio
+PNG = {"Content-Type": "image/png"}
+GREY, BLACK = (encode(np.full((200, 200), level, np.uint8), "PNG") for level in (200, 0))
+CHEST = jpeg()
+
+
+def files(*images: bytes) -> list[tuple[str, tuple[str, bytes, str]]]:
+    return [("file", (str(number), data, "image/jpeg")) for number, data in enumerate(images)]
+
+
+async def samples(client: httpx.AsyncClient) -> dict[str, float]:
+    """The guard's metrics that have no label."""
+    text = (await client.get("/metrics")).text
+    found = [sample for family in text_string_to_metric_families(text) for sample in family.samples]
+    return {sample.name: sample.value for sample in found if "guard" in sample.name and not sample.labels}
+
+
+def flagged(caplog: pytest.LogCaptureFixture) -> list[int]:
+    records = [record for record in caplog.records if record.name == "service.request"]
+    return [record.flagged for record in records if record.route == "/predict"]  # type: ignore[attr-defined]
+
+
+async def test_only_the_unlike_images_among_several_are_warned_of(
+    guarded_folder: Path, make_service: MakeService, connect: Connect, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    async with connect(make_service(model=guarded_folder)) as client:
+        answer = await client.post("/predict", files=files(CHEST, GREY, b"", jpeg(1), BLACK))
+        metrics = await samples(client)
+    assert answer.status_code == 200
+    entries = answer.json()["predictions"]
+    codes = [[warning["code"] for warning in entry["warnings"]] for entry in entries]
+    assert codes == [[], ["unlike_training_data"], [], [], ["unlike_training_data"]]
+    assert entries[0]["guard_score"] < entries[3]["guard_score"] + 1 < GUARD.threshold + 1
+    assert entries[1]["guard_score"] > GUARD.threshold
+    assert [entry["label"] is None for entry in entries] == [False, False, True, False, False]
+    assert flagged(caplog) == [2]
+    assert metrics["xray_guard_flagged_total"] == 2
+    assert metrics["xray_guard_score_count"] == 3  # an infinite score has no place in a histogram's sum
+    assert math.isfinite(metrics["xray_guard_score_sum"])
+
+
+async def test_the_warning_says_score_threshold_and_what_to_make_of_it(
+    guarded_folder: Path, make_service: MakeService, connect: Connect
+) -> None:
+    async with connect(make_service(model=guarded_folder)) as client:
+        entry = (await client.post("/predict", content=GREY, headers=PNG)).json()["predictions"][0]
+    detail = entry["warnings"][0]["detail"]
+    assert detail.startswith("the picture is unlike the radiographs this model was trained on (GET /model/card")
+    assert "do not rely on the probability" in detail
+    assert detail.endswith(f"guard score {entry['guard_score']:.3f}, flagged over 2.000")
+
+
+async def test_features_that_are_no_numbers_are_flagged_and_answered(
+    guarded_folder: Path, make_service: MakeService, connect: Connect
+) -> None:
+    async with connect(make_service(model=guarded_folder)) as client:
+        answer = await client.post("/predict", content=BLACK, headers=PNG)
+        assert (await client.get("/health")).json()["status"] == "ok"
+    assert answer.status_code == 200
+    entry = answer.json()["predictions"][0]
+    assert (entry["probability"], entry["guard_score"]) == (0, None)
+    assert "guard score not a number" in entry["warnings"][0]["detail"]
+
+
+async def test_a_row_scores_alone_as_in_company(
+    guarded_folder: Path, make_service: MakeService, connect: Connect
+) -> None:
+    images = [jpeg(seed) for seed in range(6)] + [GREY, encode(np.full((200, 200), 30, np.uint8), "PNG")]
+    async with connect(make_service(model=guarded_folder, max_batch=8)) as client:
+        alone = [(await client.post("/predict", files=files(image))).json()["predictions"][0] for image in images]
+        together = (await client.post("/predict", files=files(*images))).json()["predictions"]
+    for key in ("probability", "guard_score"):
+        assert [entry[key] for entry in together] == pytest.approx([entry[key] for entry in alone], abs=1e-5)
+    assert len({entry["guard_score"] for entry in together}) == len(images)
+
+
+async def test_refused_alone_it_is_the_answer(
+    guarded_folder: Path, make_service: MakeService, connect: Connect, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    async with connect(make_service(model=guarded_folder, guard="refuse")) as client:
+        for image, shown in ((GREY, "flagged over 2.000"), (BLACK, "not a number")):
+            told = assert_problem(
+                await client.post("/predict", content=image, headers=PNG), 422, "unlike-training-data"
+            )
+            assert shown in told["detail"]
+            assert "it is not read" in told["detail"]
+        assert (await client.post("/predict", content=CHEST, headers=PNG)).status_code == 200
+        assert (await samples(client))["xray_guard_flagged_total"] == 2
+
+
+async def test_refused_among_others_it_harms_none(
+    guarded_folder: Path, make_service: MakeService, connect: Connect, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    async with connect(make_service(model=guarded_folder, guard="refuse")) as client:
+        answer = await client.post("/predict", files=files(CHEST, GREY, jpeg(1)))
+        metrics = (await client.get("/metrics")).text
+    entries = answer.json()["predictions"]
+    assert answer.status_code == 200
+    assert [entry["error"] and entry["error"]["type"] for entry in entries] == [
+        None,
+        "/problems/unlike-training-data",
+        None,
+    ]
+    assert entries[1]["probability"] is entries[1]["label"] is entries[1]["guard_score"] is None
+    assert all(entries[row]["label"] and not entries[row]["warnings"] for row in (0, 2))
+    assert 'xray_images_failed_total{problem="/problems/unlike-training-data"} 1.0' in metrics
+    assert flagged(caplog) == [1]
+
+
+async def test_off_says_and_counts_nothing(guarded_folder: Path, make_service: MakeService, connect: Connect) -> None:
+    async with connect(make_service(model=guarded_folder, guard="off")) as client:
+        entry = (await client.post("/predict", content=GREY, headers=PNG)).json()["predictions"][0]
+        metrics, model = await samples(client), (await client.get("/model")).json()
+    assert (entry["warnings"], entry["guard_score"]) == ([], None)
+    assert metrics["xray_guard_flagged_total"] == metrics["xray_guard_score_count"] == 0
+    assert model["guard"] == "off"
+
+
+@pytest.mark.parametrize("mode", ["warn", "refuse"])
+async def test_the_model_tells_guard_and_threshold(
+    guarded_folder: Path, make_service: MakeService, connect: Connect, mode: str
+) -> None:
+    async with connect(make_service(model=guarded_folder, guard=mode)) as client:
+        model = (await client.get("/model")).json()
+        metrics = await samples(client)
+    assert (model["guard"], model["input_guard"]["threshold"]) == (mode, GUARD.threshold)
+    assert metrics["xray_guard_score_count"] == 0  # the warm-up's black picture is nobody's image
+
+
+async def test_a_bundle_without_a_guard_goes_on_as_before(make_service: MakeService, connect: Connect) -> None:
+    async with connect(make_service()) as client:
+        entry = (await client.post("/predict", content=GREY, headers=PNG)).json()["predictions"][0]
+        model = (await client.get("/model")).json()
+    assert (entry["warnings"], entry["guard_score"], model["guard"]) == ([], None, "off")
+
+
+@pytest.mark.parametrize(("asked", "mode"), [("warn", "warn"), ("refuse", "refuse"), ("off", "off")])
+def test_the_setting_chooses(asked: GuardMode, mode: str) -> None:
+    contents = {GRAPH: b"", "MODEL_CARD.md": b""}
+    guard = choose_guard(manifest(contents, input_guard=GUARD), asked)
+    assert (guard.mode, guard.threshold) == (mode, math.inf if asked == "off" else 2)
+
+
+def test_the_threshold_itself_is_not_over_it_and_no_number_is() -> None:
+    guard = Guard("warn", 2.0)
+    assert [guard.flags(score) for score in (0, 2.0, math.nextafter(2, 3), math.inf, math.nan)] == [
+        False,
+        False,
+        True,
+        True,
+        True,
+    ]
+
+
+async def test_the_score_of_a_batch_mate_is_not_borrowed(
+    guarded_folder: Path, make_service: MakeService, connect: Connect
+) -> None:
+    """With a stand-in whose score is ten times the brightness: flagged is what is brighter than 0.2, and only that."""
+    backend = FakeBackend(guarded=True)
+    levels = [10, 200, 40, 60, 50, 255, 0]
+    images = [encode(np.full((200, 200), level, np.uint8), "PNG") for level in levels]
+    async with connect(make_service(backend, model=guarded_folder, max_batch=8)) as client:
+        entries = (await client.post("/predict", files=files(*images))).json()["predictions"]
+    assert [bool(entry["warnings"]) for entry in entries] == [level > 51 for level in levels]
+    assert [entry["guard_score"] for entry in entries] == pytest.approx([level / 25.5 for level in levels])
+
+
+def test_refuse_without_a_guard_stops_the_start(
+    bundle_folder: Path, make_service: MakeService, capfd: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SettingsError):
+        make_service(FakeBackend(), guard="refuse")
+    assert main(["serve", "--model", str(bundle_folder), "--guard", "refuse"]) == WRONG_USE
+    assert capfd.readouterr().err == "xray-service: XRAY_GUARD=refuse, but this bundle has no input guard\n"
+
+
+def test_a_guard_without_its_features_stops_the_start(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    folder = write_brightness_bundle(tmp_path / "1", brightness_graph(features=3), input_guard=GUARD)
+    assert main(["serve", "--model", str(folder), "--device", "cpu"]) == FAILED
+    told = "xray-service: model.onnx: its guard needs an output features: float32 [N, 2]\n"
+    assert capfd.readouterr().err == told
+
+
+def test_the_command_line_shows_what_is_flagged(
+    guarded_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
+    (tmp_path / "x.png").write_bytes(GREY)
+    command = ["predict", str(tmp_path / "x.png"), "--model", str(guarded_folder)]
+    assert main(command) == 0
+    assert "unlike_training_data" in capsys.readouterr().out
+    assert main([*command, "--guard", "refuse"]) == FAILED
+    assert "Unlike the training data" in capsys.readouterr().out
