@@ -68,7 +68,7 @@ def specificity(scores: Scores, threshold: float) -> Measured:
 
 def accuracy(scores: Scores, threshold: float) -> Measured:
     """The share of images called what they are."""
-    return _measured_share(scores, (scores.probability >= threshold) == scores.label)
+    return share(scores, (scores.probability >= threshold) == scores.label)
 
 
 def auc(scores: Scores) -> Measured:
@@ -93,14 +93,26 @@ def brier(scores: Scores) -> float:
     return float(brier_score_loss(scores.label, scores.probability))
 
 
+@dataclass(frozen=True, slots=True)
+class Bin:
+    """The images whose probability lies in one range: how many, their mean probability, and their PNEUMONIA share."""
+
+    images: int
+    probability: float
+    pneumonia: float
+
+
+def reliability(scores: Scores) -> list[Bin]:
+    """The equal-width bins of probability that hold any image, in rising order."""
+    place = np.minimum((scores.probability * ECE_BINS).astype(int), ECE_BINS - 1)
+    rows = [place == number for number in np.unique(place)]
+    return [Bin(int(at.sum()), float(scores.probability[at].mean()), float(scores.label[at].mean())) for at in rows]
+
+
 def expected_calibration_error(scores: Scores) -> float:
     """Mean distance of probability and share of PNEUMONIA over equal-width bins (Guo et al., ICML 2017, eq. 3)."""
-    bins = np.minimum((scores.probability * ECE_BINS).astype(int), ECE_BINS - 1)
-    gaps = [
-        (bins == b).mean() * abs(scores.probability[bins == b].mean() - scores.label[bins == b].mean())
-        for b in np.unique(bins)
-    ]
-    return float(sum(gaps))
+    gaps = [found.images * abs(found.probability - found.pneumonia) for found in reliability(scores)]
+    return sum(gaps) / len(scores.label)
 
 
 def confusion(scores: Scores, threshold: float) -> dict[str, int]:
@@ -121,11 +133,11 @@ def _rate(scores: Scores, threshold: float, label: int) -> float:
 
 def _measured_rate(scores: Scores, threshold: float, label: int) -> Measured:
     of_class = scores.rows(np.flatnonzero(scores.label == label))
-    return _measured_share(of_class, (of_class.probability >= threshold) == label)
+    return share(of_class, (of_class.probability >= threshold) == label)
 
 
-def _measured_share(scores: Scores, right: NDArray[np.bool_]) -> Measured:
-    """A share with its interval.
+def share(scores: Scores, right: NDArray[np.bool_]) -> Measured:
+    """The share of rows that are right, shape (n,), with its interval.
 
     It is the bootstrap by patient; or, where that has no spread because all or none were right, the Wilson score
     interval (JASA 1927) with the number of patients, not of images, as its n.
@@ -138,14 +150,20 @@ def _measured_share(scores: Scores, right: NDArray[np.bool_]) -> Measured:
 
 
 def _bootstrapped(scores: Scores, figure: Callable[[Weights], NDArray[np.float64]]) -> Measured:
-    """Percentile interval over resamples of patients, with all images of each (Efron & Tibshirani 1993, ch. 13).
+    """Percentile interval of a figure over the resamples. One that lacks a class has no AUC and is left out."""
+    with np.errstate(invalid="ignore"):
+        low, high = np.nanpercentile(figure(resampled(scores)), (2.5, 97.5))
+    return Measured(value=float(figure(np.ones((1, len(scores.label))))[0]), low=float(low), high=float(high))
 
-    Images of one patient are alike, so resampling images would make the interval too narrow. A resample is told to the
-    figure as weights: how many times each image is in it. One without any image of a class has no AUC, and is left out.
+
+def resampled(scores: Scores) -> Weights:
+    """Resamples of patients, with all images of each (Efron & Tibshirani 1993, ch. 13).
+
+    Images of one patient are alike, so resampling images would make an interval too narrow. A resample is a row of
+    weights: how many times each image is in it.
     """
     _, patient = np.unique(scores.patient, return_inverse=True)
     patients = patient.max() + 1
     drawn = np.random.default_rng(0).multinomial(patients, np.full(patients, 1 / patients), RESAMPLES)
-    with np.errstate(invalid="ignore"):
-        low, high = np.nanpercentile(figure(drawn[:, patient].astype(np.float64)), (2.5, 97.5))
-    return Measured(value=float(figure(np.ones((1, len(patient))))[0]), low=float(low), high=float(high))
+    weights: Weights = drawn[:, patient].astype(np.float64)
+    return weights

@@ -4,7 +4,7 @@ How far the figures fall under these shifts tells how far they may fall elsewher
 measured. Nothing is fitted here, and the threshold stays where validation patients put it.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Literal
@@ -49,6 +49,7 @@ class Draw:
 
 
 Shift = Callable[[Pixels, Draw], Pixels]
+_NO_LOOK = np.empty((0, 256))
 
 
 class Shifted(BaseModel):
@@ -170,7 +171,7 @@ def stress(  # noqa: PLR0913  a model, what it is measured on, what the swapped 
     plain = _measured("as it is", "realistic", score(predict, held_out), threshold)
     rows = []
     for name, (kind, shift) in SUITE.items():
-        scores = score(predict, apply_shift(shift, held_out, looks, seed))
+        scores = score(predict, apply_shift(shift, held_out, seed, looks))
         rows.append(_measured(name, kind, scores, threshold))
         progress(len(rows), len(SUITE))
     return StressTable(
@@ -185,7 +186,7 @@ def stress(  # noqa: PLR0913  a model, what it is measured on, what the swapped 
     )
 
 
-def apply_shift(shift: Shift, data: Dataset, looks: list[Cdf], seed: int) -> Dataset:
+def apply_shift(shift: Shift, data: Dataset, seed: int, looks: Sequence[Cdf] = (_NO_LOOK, _NO_LOOK)) -> Dataset:
     """A dataset with every image shifted; ``looks`` are the cumulative histograms of NORMAL and of PNEUMONIA."""
     rows = enumerate(zip(data.pixels[..., 0], data.labels, strict=True))
     pixels = [shift(row, Draw(np.random.default_rng((seed, n)), int(y), looks[1 - y])) for n, (row, y) in rows]
