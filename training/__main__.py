@@ -44,7 +44,15 @@ def _parser() -> argparse.ArgumentParser:
     export.add_argument("run", type=Path, help="a run's folder")
     export.add_argument("bundle", type=Path, help="the bundle to write: models/NAME/VERSION")
     export.add_argument("--about", type=Path, help="Markdown for the model card: intended use, warnings, data")
-    for command in (evaluate, export):
+    report = commands.add_parser("report", help="write all that is known of a bundle", description=_REPORT)
+    report.add_argument("bundle", type=Path, help="a bundle's folder")
+    report.add_argument("--out", type=Path, required=True, metavar="FOLDER", help="for report.html and report.json")
+    report.add_argument(
+        "--no-gallery", action="store_true", help="leave out the examples, which are images of patients"
+    )
+    for command in (export, report):
+        _add_others(command)
+    for command in (evaluate, export, report):
         _add_common(command)
     return parser
 
@@ -56,6 +64,11 @@ _EVALUATE = (
 )
 _EXPORT = (
     "Export a run to ONNX, prove that the graph is the network, measure it on held-out patients, write the bundle."
+)
+_REPORT = (
+    "Measure a bundle on the patients its network was not trained on, under realistic shifts, and on whatever else is "
+    "given, and write one HTML and one JSON file. --data must be the images it was trained on. The HTML file shows "
+    "radiographs of patients, unless --no-gallery is given."
 )
 
 
@@ -77,6 +90,18 @@ def _add_train(parser: argparse.ArgumentParser) -> None:
             metavar="VALUE",
             help=f"{field.description} Default: {field.default}.".replace("%", "%%"),
         )
+
+
+def _add_others(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--originals", type=Path, metavar="DIR", help="full-size files of images of --data, under the same file names"
+    )
+    parser.add_argument(
+        "--elsewhere", type=Path, metavar="DIR", help="radiographs of other people: NORMAL/ and PNEUMONIA/"
+    )
+    parser.add_argument(
+        "--not-chest", type=Path, metavar="DIR", help="images that are no frontal chest radiographs, in folders by kind"
+    )
 
 
 def _add_common(parser: argparse.ArgumentParser) -> None:

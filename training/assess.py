@@ -41,7 +41,12 @@ def assess(predict: Predict, data: Dataset, split: Split) -> Assessment:
 def assess_bundle(bundle: Bundle, data: Dataset, folder: str) -> Results:
     """Measure a bundle at its own threshold on all images of a data folder."""
     scores = score(graph_predict(bundle.graph), data)
-    return measure(scores, bundle.manifest.threshold, f"patients: all images of the folder {folder}, trained on or not")
+    return measure(scores, bundle.manifest.threshold, everyone(folder))
+
+
+def everyone(folder: str) -> str:
+    """Says that all images of a folder of this name are measured."""
+    return f"patients: all images of the folder {folder}, trained on or not"
 
 
 def keras_predict(model: keras.Model) -> Predict:
@@ -55,10 +60,15 @@ def keras_predict(model: keras.Model) -> Predict:
 
 def graph_predict(graph: bytes) -> Predict:
     """The probabilities of an exported graph, from onnxruntime on the CPU."""
+    return graph_output(graph, PROBABILITY)
+
+
+def graph_output(graph: bytes, name: str) -> Predict:
+    """One output of an exported graph, float32 (n, ...), from onnxruntime on the CPU."""
     session = onnxruntime.InferenceSession(graph, providers=["CPUExecutionProvider"])
 
-    def predict(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
-        probability: NDArray[np.float32] = session.run([PROBABILITY], {INPUT: pixels})[0]
-        return probability
+    def run(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+        output: NDArray[np.float32] = session.run([name], {INPUT: pixels})[0]
+        return output
 
-    return predict
+    return run

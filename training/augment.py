@@ -55,6 +55,25 @@ def acquisition(pixels: NDArray[np.uint8], labels: NDArray[np.uint8]) -> Augment
     return augment
 
 
+def slight(image: Pixels, rng: np.random.Generator) -> Pixels:
+    """What differs between two good images of one department: position, size, exposure, sharpness, noise."""
+    image = affine(
+        image,
+        rotation=rng.uniform(-6, 6),
+        zoom_x=np.exp(rng.uniform(-0.12, 0.12)),
+        zoom_y=np.exp(rng.uniform(-0.12, 0.12)),
+        shift_x=rng.uniform(-0.05, 0.05),
+        shift_y=rng.uniform(-0.05, 0.05),
+    )
+    if _chance(rng, 0.5):
+        image = gamma(image, np.exp(rng.uniform(-0.4, 0.4)))
+    if _chance(rng, 0.3):
+        image = blur(image, rng.uniform(0, 1.5))
+    if _chance(rng, 0.3):
+        image = noise(image, rng.uniform(0, 8), rng)
+    return image
+
+
 def _balanced_histograms(pixels: NDArray[np.uint8], labels: NDArray[np.uint8]) -> list[Cdf]:
     each = min(_PER_CLASS, *(int((labels == label).sum()) for label in (0, 1)))
     rows = [row for label in (0, 1) for row in np.flatnonzero(labels == label)[:each]]

@@ -1,23 +1,19 @@
-"""MODEL_CARD.md, in the headings of Model Facts (Sendak et al. 2020, doi 10.1038/s41746-020-0253-3)."""
+"""MODEL_CARD.md, in the headings of Model Facts (Sendak et al. 2020, doi 10.1038/s41746-020-0253-3).
 
-from contract.bundle import Measured, Provenance
-from contract.image import IMAGE_CONTRACT
-from training.assess import Assessment
-from training.evaluate import Results
-from training.heatmap import METHOD
-from training.metrics import RESAMPLES
-from training.run import Run, best_epoch
+Every figure in it is one of the report's; the words on people, uses, warnings and data are the ``--about`` text.
+"""
+
+from training.record import Report
+from training.sections import NOT_A_DEVICE, sections
 
 _CARD = """\
 # {title}: PNEUMONIA or NORMAL on frontal chest radiographs
 
-**Not a medical device. Decision support and research only: a physician reads the radiograph and decides.**
-
+{not_a_device}
 ## Summary
 
 A convolutional network (`{architecture}`, {parameters:,} weights) that gives the probability of PNEUMONIA for one
-frontal chest radiograph. Trained from scratch for {epochs} epochs on {train} images; the epoch kept, {kept}, is the one
-of lowest validation loss. Its probabilities are not calibrated.
+frontal chest radiograph. Trained on {train} images{epochs}. {calibration}
 
 ## Mechanism
 
@@ -25,13 +21,11 @@ of lowest validation loss. Its probabilities are not calibrated.
 - Output: a probability, 0 to 1, and a coarse heatmap.
 - Heatmap: {heatmap}.
 - Decision: PNEUMONIA from {threshold:g} on, chosen on {chosen_on}.
+- Input guard: {guard}
 
 ## Validation and performance
 
-{tables}
-Intervals are 95 %: {resamples} resamples of patients, with all images of each. Where every image was called right, it
-is the Wilson interval on the number of patients.
-
+{performance}
 {about}
 ## Other information
 
@@ -41,7 +35,6 @@ is the Wilson interval on the number of patients.
   all files are in `manifest.json`.
 - The weights are under Apache-2.0; the terms of the data they were trained on apply besides.
 """
-
 _SPLIT = {
     "patient": "Split by patient (one picture under two names counts as one patient):",
     "random": "Split at random over images, so that a patient may be on both sides (flatters; for comparison only):",
@@ -52,51 +45,61 @@ NO_ABOUT = """\
 Not stated when the bundle was made: for whom the model is meant, on whom it was trained. Do not use it on patients
 before that is known, and before it has been measured on images like theirs.
 """
+# Where a card's own figures end and what was stated about the model begins, and where that ends.
+_ABOUT_BEGINS, _ABOUT_ENDS = "\n## Uses and directions\n", "\n## Other information\n"
 
 
-def write_card(title: str, run: Run, assessment: Assessment, provenance: Provenance, about: str) -> str:
-    """The model card of a run: every figure in it from the assessment, the words on people and data from ``about``."""
-    split, history = run.split, run.history
+def write_card(report: Report) -> str:
+    """The model card of a report."""
+    model, split = report.model, report.split
+    provenance, point = model.provenance, model.operating_points[model.default_operating_point]
     return _CARD.format(
-        title=title,
-        architecture=run.config.architecture,
+        title=f"{model.name} {model.version}",
+        not_a_device=NOT_A_DEVICE,
+        architecture=provenance.configuration.get("architecture", "not stated"),
         parameters=provenance.parameters,
-        epochs=len(history),
-        kept=best_epoch(history).epoch,
-        train=len(split.train),
-        contract=IMAGE_CONTRACT,
-        heatmap=METHOD,
-        threshold=assessment.operating_point.threshold,
-        chosen_on=assessment.operating_point.chosen_on,
-        tables="\n".join(_table(results) for results in (assessment.test, assessment.validation) if results),
-        resamples=RESAMPLES,
-        about=about,
-        split=f"{_SPLIT[split.strategy]} {len(split.train)} images to train, {len(split.validation)} to choose, "
-        f"{len(split.test)} to measure.",
+        train=split.train,
+        epochs=_epochs(report),
+        calibration=_calibration(report),
+        contract=model.image_contract,
+        heatmap=model.heatmap_method,
+        threshold=point.threshold,
+        chosen_on=point.chosen_on,
+        guard=_guard(report),
+        performance="\n".join(f"### {section.title}\n\n{section.text}" for section in sections(report)),
+        about=report.about,
+        split=f"{_SPLIT[split.strategy]} {split.train} images to train, {split.validation} to choose, {split.test} to "
+        "measure.",
         fingerprint=provenance.data_fingerprint,
         revision=provenance.git_revision,
         seed=provenance.seed,
     )
 
 
-def interval(measured: Measured) -> str:
-    """A figure with its interval, for people."""
-    return f"{measured.value:.3f} ({measured.low:.3f} to {measured.high:.3f})"
+def about_of(card: str) -> str:
+    """What a card states about its model: its part between the figures and the other information."""
+    _, begin, rest = card.partition(_ABOUT_BEGINS)
+    return (begin + rest).partition(_ABOUT_ENDS)[0].lstrip("\n") + "\n" if begin else NO_ABOUT
 
 
-def _table(results: Results) -> str:
-    counts = ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in results.confusion.items())
-    return f"""\
-On {results.images} images ({results.pneumonia_images} PNEUMONIA) of {results.patients} {results.measured_on}:
+def _epochs(report: Report) -> str:
+    if report.training is None:
+        return ""
+    return f" from scratch for {report.training.epochs} epochs; kept is {report.training.kept}"
 
-| figure | value (95 % interval) |
-| --- | --- |
-| AUC | {interval(results.auc)} |
-| accuracy | {interval(results.accuracy)} |
-| sensitivity | {interval(results.sensitivity)} |
-| specificity | {interval(results.specificity)} |
-| Brier score | {results.brier:.4f} |
-| expected calibration error | {results.expected_calibration_error:.4f} |
 
-Counts at the threshold: {counts}.
-"""
+def _calibration(report: Report) -> str:
+    calibration = report.model.calibration
+    if calibration.method == "none":
+        return "Its probabilities are not calibrated."
+    return f"Its probabilities are calibrated (sigmoid of {calibration.scale:.3g} x logit + {calibration.shift:.3g})."
+
+
+def _guard(report: Report) -> str:
+    guard = report.model.input_guard
+    if guard is None:
+        return "none. It answers for anything as surely as for a radiograph."
+    return (
+        f"an image whose features lie further than {guard.threshold:.3g} from those of training is answered with a "
+        f"warning. Threshold chosen on {guard.chosen_on}."
+    )

@@ -2,6 +2,7 @@
 
 import argparse
 import signal
+from collections.abc import Sequence
 from pathlib import Path
 
 from pydantic import BaseModel, ValidationError
@@ -13,16 +14,21 @@ from contract.bundle import MANIFEST, BundleError, read_bundle
 from training.architectures import ARCHITECTURES, NORMALISATIONS
 from training.assess import assess, assess_bundle, keras_predict
 from training.bundle import check_target, export_run
-from training.card import NO_ABOUT, interval
+from training.card import NO_ABOUT, about_of
 from training.config import RECIPES, SPECIFICATION, TrainingConfig
 from training.curves import draw_curves
-from training.dataset import Dataset, load_dataset
+from training.dataset import Dataset, Skipped, load_dataset
 from training.errors import TrainingError, WrongUse
 from training.evaluate import Results
 from training.fit import fit
+from training.gallery import gallery
+from training.outside import find_pictures
+from training.page import write_report
 from training.progress import bar
+from training.report import Others, measure_report, split_of
 from training.run import DataRecord, Run
 from training.split import split_dataset
+from training.tables import interval
 
 _SKIPPED_SHOWN = 20
 _progress = Console(stderr=True)
@@ -37,7 +43,7 @@ def run(arguments: argparse.Namespace) -> int:
     """
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # a stopped container ends as Ctrl-C does
     try:
-        {"train": train, "evaluate": evaluate, "export": export}[arguments.command](arguments)
+        _COMMANDS[arguments.command](arguments)
     except BundleError as error:
         raise TrainingError(str(error)) from None
     return 0
@@ -70,9 +76,38 @@ def export(arguments: argparse.Namespace) -> None:
     """Write the bundle of a run and print its manifest, or what was measured."""
     check_target(arguments.bundle)
     run, data = _run_and_data(arguments.run, arguments)
-    with _progress.status("exporting, proving and measuring the graph"):
-        manifest, assessment = export_run(run, data, arguments.bundle, _about(arguments.about))
+    others = _others(arguments)
+    with bar(_progress, "exporting, proving, measuring") as shifts:
+        manifest, assessment = export_run(run, data, arguments.bundle, _about(arguments.about), others, progress=shifts)
     _print(manifest, [assessment.test, assessment.validation], arguments.json)
+
+
+def report(arguments: argparse.Namespace) -> None:
+    """Measure all that a report tells of a bundle; write the page and the record; print the record, or a summary."""
+    bundle = read_bundle(arguments.bundle)
+    data = _load(_data_folder(arguments, None), arguments)
+    split, others = split_of(bundle.manifest, data), _others(arguments)
+    with bar(_progress, "measuring") as shifts:
+        record = measure_report(
+            bundle.manifest, bundle.graph, data, split, others, about=about_of(bundle.card), progress=shifts
+        )
+    walls = None
+    if not arguments.no_gallery:
+        walls = gallery(bundle.graph, data.rows(split.test or split.validation), bundle.manifest.threshold)
+    write_report(arguments.out, record, walls)
+    _print(record, [record.held_out, record.elsewhere], arguments.json)
+
+
+def _others(arguments: argparse.Namespace) -> Others:
+    """What there is to measure on besides the data folder."""
+    originals, elsewhere, foreign = arguments.originals, arguments.elsewhere, arguments.not_chest
+    pictures = find_pictures(foreign, arguments.cache) if foreign else []
+    _tell_skipped([skipped for kind in pictures for skipped in kind.skipped])
+    return Others(
+        originals=_load(originals, arguments) if originals else None,
+        elsewhere=(elsewhere.resolve().name, _load(elsewhere, arguments)) if elsewhere else None,
+        foreign=pictures,
+    )
 
 
 def _about(path: Path | None) -> str:
@@ -137,11 +172,15 @@ def _load(folder: Path, arguments: argparse.Namespace) -> Dataset:
         data = load_dataset(folder, arguments.cache, files)
     sizes = f"all {next(iter(data.sizes))}" if len(data.sizes) == 1 else f"{len(data.sizes)} different sizes"
     _progress.print(f"{len(data.radiographs)} images read ({sizes}), {len(data.skipped)} skipped", highlight=False)
-    for skipped in data.skipped[:_SKIPPED_SHOWN]:
-        _progress.print(f"  skipped {skipped.name}: {skipped.reason}", highlight=False, markup=False)
-    if len(data.skipped) > _SKIPPED_SHOWN:
-        _progress.print(f"  and {len(data.skipped) - _SKIPPED_SHOWN} more; a run names them all in data.json")
+    _tell_skipped(data.skipped)
     return data
+
+
+def _tell_skipped(skipped: Sequence[Skipped]) -> None:
+    for file in skipped[:_SKIPPED_SHOWN]:
+        _progress.print(f"  skipped {file.name}: {file.reason}", highlight=False, markup=False)
+    if len(skipped) > _SKIPPED_SHOWN:
+        _progress.print(f"  and {len(skipped) - _SKIPPED_SHOWN} more; a run names them all in data.json")
 
 
 def _print(record: BaseModel, results: list[Results | None], as_json: bool) -> None:
@@ -156,3 +195,6 @@ def _print(record: BaseModel, results: list[Results | None], as_json: bool) -> N
     for figure in ("auc", "accuracy", "sensitivity", "specificity"):
         table.add_row(figure, *(interval(getattr(part, figure)) for part in measured))
     Console().print(table)
+
+
+_COMMANDS = {"train": train, "evaluate": evaluate, "export": export, "report": report}

@@ -14,7 +14,7 @@ from typing import Any
 import keras
 from keras import layers, ops
 
-from training.names import MAPS, PROBABILITY, TAPS
+from training.names import LAYOUT, MAPS, PROBABILITY
 
 Tensor = Any  # a symbolic Keras tensor; Keras ships no types for it
 
@@ -94,11 +94,10 @@ def compact(image: Tensor) -> Tensor:
     """The network: (n, 200, 200, 1) in 0..1 to the probability of PNEUMONIA, through maps of 25 x 25."""
     maps = layers.AveragePooling2D(2, dtype="float32")(image)
     maps = PhotometricNormalisation(dtype="float32")(maps)
-    stem = layers.Identity(name=TAPS[0])(StandardisedConv(24, 5, strides=2)(maps))
-    shallow = layers.Identity(name=TAPS[1])(_basic(stem, 64, strides=2))
+    shallow = _basic(StandardisedConv(24, 5, strides=2)(maps), 64, strides=2)
     fine = _bottleneck(shallow, 96)
     coarse = _bottleneck(_bottleneck(_basic(fine, 160, strides=2), 160), 160)
-    coarse = layers.Identity(name=TAPS[2])(coarse)
+    coarse = layers.Identity(name=LAYOUT)(coarse)
     maps = layers.ReLU(name=MAPS)(_bottleneck(_merged(fine, coarse, 128), 128))
     evidence = layers.Dropout(_DROPOUT)(layers.GlobalAveragePooling2D()(maps))
     return layers.Dense(1, activation="sigmoid", name=PROBABILITY, dtype="float32")(evidence)

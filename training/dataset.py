@@ -88,7 +88,7 @@ def load_dataset(root: Path, cache: Path, progress: Callable[[int, int], object]
     skipped: list[Skipped] = []
     sizes: Counter[tuple[int, int]] = Counter()
     for done, radiograph in enumerate(files, start=1):
-        read = _read(radiograph, cache)
+        read = _read(radiograph.name, radiograph.path, cache)
         if isinstance(read, Skipped):
             skipped.append(read)
         else:
@@ -108,17 +108,26 @@ def _refuse_an_empty_class(root: Path, kept: list[Radiograph]) -> None:
             raise DataError(f"{root}: no image of class {title} can be read")
 
 
-def _read(radiograph: Radiograph, cache: Path) -> tuple[NDArray[np.uint8], tuple[int, int]] | Skipped:
+def read_pictures(folder: Path, cache: Path) -> tuple[NDArray[np.uint8], list[str], list[Skipped]]:
+    """The images right in a folder, of whatever: uint8 (n, 200, 200, 1); their file names; and the unreadable."""
+    paths = sorted(path for path in folder.iterdir() if path.is_file()) if folder.is_dir() else []
+    read = {path.name: _read(path.name, path, cache) for path in paths}
+    pixels = {name: found[0] for name, found in read.items() if not isinstance(found, Skipped)}
+    skipped = [found for found in read.values() if isinstance(found, Skipped)]
+    return np.array(list(pixels.values()), np.uint8).reshape(-1, SIDE, SIDE, 1), list(pixels), skipped
+
+
+def _read(name: str, path: Path, cache: Path) -> tuple[NDArray[np.uint8], tuple[int, int]] | Skipped:
     """The pixels and the (width, height) of one file, or why it has none."""
     try:
-        data = radiograph.path.read_bytes()
+        data = path.read_bytes()
     except OSError as error:
-        return Skipped(radiograph.name, error.strerror or "cannot be read")
+        return Skipped(name, error.strerror or "cannot be read")
     try:
         header = read_header(data)
         return _cached_pixels(data, cache), (header.width, header.height)
     except ImageRefused as refused:
-        return Skipped(radiograph.name, str(refused))
+        return Skipped(name, str(refused))
     except OSError as error:
         raise DataError(f"{cache}: cannot hold the decoded images ({error.strerror}); name another --cache") from None
 

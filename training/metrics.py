@@ -47,13 +47,24 @@ class Scores:
 def balanced_threshold(scores: Scores) -> float:
     """The threshold of greatest Youden's J (sensitivity + specificity - 1); of several, the one nearest to 0.5.
 
-    Candidates lie halfway between neighbouring probabilities, rounded to 4 digits so that a reader sees what is used.
     """
-    values = np.unique(scores.probability)
-    candidates = np.unique(np.round((values[1:] + values[:-1]) / 2, 4)) if len(values) > 1 else np.array([0.5])
+    candidates = _candidates(scores)
     gains = [_rate(scores, t, 1) + _rate(scores, t, 0) for t in candidates]
     best = candidates[np.isclose(gains, max(gains))]
     return float(best[np.abs(best - 0.5).argmin()])
+
+
+def threshold_for(scores: Scores, label: int, kept: float) -> float:
+    """The threshold that calls this share of a class what it is, and as much of the other class as then can be.
+
+    Args:
+        scores: of both classes.
+        label: the class: 1 for PNEUMONIA (the greatest threshold that will do), 0 for NORMAL (the least).
+        kept: 0..1.
+    """
+    candidates = np.concatenate([[0.0], _candidates(scores), [1.0]])
+    enough = [t for t in candidates if _rate(scores, t, label) >= kept]
+    return float(max(enough) if label else min(enough, default=1.0))
 
 
 def sensitivity(scores: Scores, threshold: float) -> Measured:
@@ -68,7 +79,7 @@ def specificity(scores: Scores, threshold: float) -> Measured:
 
 def accuracy(scores: Scores, threshold: float) -> Measured:
     """The share of images called what they are."""
-    return _measured_share(scores, (scores.probability >= threshold) == scores.label)
+    return share(scores, (scores.probability >= threshold) == scores.label)
 
 
 def auc(scores: Scores) -> Measured:
@@ -93,14 +104,26 @@ def brier(scores: Scores) -> float:
     return float(brier_score_loss(scores.label, scores.probability))
 
 
+@dataclass(frozen=True, slots=True)
+class Bin:
+    """The images whose probability lies in one range: how many, their mean probability, and their PNEUMONIA share."""
+
+    images: int
+    probability: float
+    pneumonia: float
+
+
+def reliability(scores: Scores) -> list[Bin]:
+    """The equal-width bins of probability that hold any image, in rising order."""
+    place = np.minimum((scores.probability * ECE_BINS).astype(int), ECE_BINS - 1)
+    rows = [place == number for number in np.unique(place)]
+    return [Bin(int(at.sum()), float(scores.probability[at].mean()), float(scores.label[at].mean())) for at in rows]
+
+
 def expected_calibration_error(scores: Scores) -> float:
     """Mean distance of probability and share of PNEUMONIA over equal-width bins (Guo et al., ICML 2017, eq. 3)."""
-    bins = np.minimum((scores.probability * ECE_BINS).astype(int), ECE_BINS - 1)
-    gaps = [
-        (bins == b).mean() * abs(scores.probability[bins == b].mean() - scores.label[bins == b].mean())
-        for b in np.unique(bins)
-    ]
-    return float(sum(gaps))
+    gaps = [found.images * abs(found.probability - found.pneumonia) for found in reliability(scores)]
+    return sum(gaps) / len(scores.label)
 
 
 def confusion(scores: Scores, threshold: float) -> dict[str, int]:
@@ -114,6 +137,12 @@ def confusion(scores: Scores, threshold: float) -> dict[str, int]:
     }
 
 
+def _candidates(scores: Scores) -> NDArray[np.float64]:
+    """Halfway between neighbouring probabilities, rounded to 4 digits so that a reader sees what is used."""
+    values = np.unique(scores.probability)
+    return np.unique(np.round((values[1:] + values[:-1]) / 2, 4)) if len(values) > 1 else np.array([0.5])
+
+
 def _rate(scores: Scores, threshold: float, label: int) -> float:
     of_class = scores.probability[scores.label == label]
     return float(((of_class >= threshold) == label).mean())
@@ -121,11 +150,11 @@ def _rate(scores: Scores, threshold: float, label: int) -> float:
 
 def _measured_rate(scores: Scores, threshold: float, label: int) -> Measured:
     of_class = scores.rows(np.flatnonzero(scores.label == label))
-    return _measured_share(of_class, (of_class.probability >= threshold) == label)
+    return share(of_class, (of_class.probability >= threshold) == label)
 
 
-def _measured_share(scores: Scores, right: NDArray[np.bool_]) -> Measured:
-    """A share with its interval.
+def share(scores: Scores, right: NDArray[np.bool_]) -> Measured:
+    """The share of rows that are right, shape (n,), with its interval.
 
     It is the bootstrap by patient; or, where that has no spread because all or none were right, the Wilson score
     interval (JASA 1927) with the number of patients, not of images, as its n.
@@ -138,14 +167,20 @@ def _measured_share(scores: Scores, right: NDArray[np.bool_]) -> Measured:
 
 
 def _bootstrapped(scores: Scores, figure: Callable[[Weights], NDArray[np.float64]]) -> Measured:
-    """Percentile interval over resamples of patients, with all images of each (Efron & Tibshirani 1993, ch. 13).
+    """Percentile interval of a figure over the resamples. One that lacks a class has no AUC and is left out."""
+    with np.errstate(invalid="ignore"):
+        low, high = np.nanpercentile(figure(resampled(scores)), (2.5, 97.5))
+    return Measured(value=float(figure(np.ones((1, len(scores.label))))[0]), low=float(low), high=float(high))
 
-    Images of one patient are alike, so resampling images would make the interval too narrow. A resample is told to the
-    figure as weights: how many times each image is in it. One without any image of a class has no AUC, and is left out.
+
+def resampled(scores: Scores) -> Weights:
+    """Resamples of patients, with all images of each (Efron & Tibshirani 1993, ch. 13).
+
+    Images of one patient are alike, so resampling images would make an interval too narrow. A resample is a row of
+    weights: how many times each image is in it.
     """
     _, patient = np.unique(scores.patient, return_inverse=True)
     patients = patient.max() + 1
     drawn = np.random.default_rng(0).multinomial(patients, np.full(patients, 1 / patients), RESAMPLES)
-    with np.errstate(invalid="ignore"):
-        low, high = np.nanpercentile(figure(drawn[:, patient].astype(np.float64)), (2.5, 97.5))
-    return Measured(value=float(figure(np.ones((1, len(patient))))[0]), low=float(low), high=float(high))
+    weights: Weights = drawn[:, patient].astype(np.float64)
+    return weights

@@ -1,0 +1,60 @@
+"""What the input guard goes by: what kind of thing a network sees, and roughly where.
+
+The coarse maps of ``compact`` (training.compact), averaged over 4 x 4 windows: texture alone does not tell a lateral
+view from a frontal one, layout does. They are projected on their principal components over training images and so are
+uncorrelated there; ``contract.guard.distance`` over them is a Mahalanobis distance (Lee et al., NeurIPS 2018, use it
+on such features to find inputs from elsewhere).
+"""
+
+from dataclasses import dataclass
+
+import keras
+import numpy as np
+from keras import ops
+from numpy.typing import NDArray
+
+from training.architectures import Tensor
+from training.names import LAYOUT
+
+# Windows of 4 every 3 places: 4 x 4 of them on the 13 x 13 maps, one place shared by neighbours.
+_WINDOW, _STEP = 4, 3
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Projection:
+    """From a layout to features: ``layout @ components``.
+
+    Attributes:
+        components: float32 (d, k).
+    """
+
+    components: NDArray[np.float32]
+
+    def __call__(self, layout: Tensor) -> Tensor:
+        """Layouts (n, d) to features (n, k)."""
+        return ops.matmul(layout, self.components)
+
+
+def has_layout(model: keras.Model) -> bool:
+    """Whether a network has the maps that features are made of."""
+    return any(layer.name == LAYOUT for layer in model.layers)
+
+
+def layout(maps: Tensor) -> Tensor:
+    """Coarse maps (n, 13, 13, channels) to float (n, 16 * channels)."""
+    windows = ops.average_pool(maps, _WINDOW, strides=_STEP, padding="valid", data_format="channels_last")
+    return ops.reshape(windows, (-1, int(np.prod(windows.shape[1:]))))
+
+
+def fit_projection(layouts: NDArray[np.float32], components: int) -> Projection:
+    """The strongest principal components of the standardised layouts.
+
+    Args:
+        layouts: float (n, d), of training images.
+        components: how many at most.
+    """
+    deviation = layouts.std(0, dtype=np.float64) + 1e-6
+    standardised = (layouts - layouts.mean(0, dtype=np.float64)) / deviation
+    _, directions = np.linalg.eigh(standardised.T @ standardised)  # weakest first
+    strongest = directions[:, ::-1][:, : min(components, len(layouts) - 1)]
+    return Projection((strongest / deviation[:, np.newaxis]).astype(np.float32))

@@ -1,0 +1,136 @@
+"""``report.html``: one file that needs nothing else, on a screen or on paper."""
+
+import base64
+from collections.abc import Sequence
+from html import escape
+from pathlib import Path
+
+from markdown_it import MarkdownIt
+
+from training.errors import TrainingError
+from training.figures import curves_figure, guard_figure, guard_histogram, reliability_figure, stress_figure
+from training.gallery import Example, Wall
+from training.record import Report
+from training.sections import NOT_A_DEVICE, Part, sections
+
+_STYLE = """
+:root { color-scheme: light; }
+body { font: 16px/1.55 system-ui, sans-serif; color: #222; background: #fff; max-width: 62rem; margin: 2rem auto;
+  padding: 0 1.2rem; }
+h1 { font-size: 1.7rem; line-height: 1.25; margin-bottom: .3rem; }
+h2 { font-size: 1.25rem; margin-top: 2.4rem; padding-top: .8rem; border-top: 1px solid #ddd; }
+h3 { font-size: 1.05rem; }
+table { border-collapse: collapse; font-size: .88rem; margin: 1rem 0; font-variant-numeric: tabular-nums; }
+th, td { text-align: left; vertical-align: top; padding: .25rem .9rem .25rem 0; border-bottom: 1px solid #e4e4e4; }
+th { border-bottom-color: #999; }
+img { max-width: 100%; }
+.notice { background: #fdf3e1; border-left: 4px solid #d55e00; padding: .7rem 1rem; margin: 1rem 0; }
+.notice p { margin: 0; }
+.quiet { color: #555; font-size: .9rem; }
+.wall { display: grid; grid-template-columns: repeat(auto-fill, minmax(18rem, 1fr)); gap: 1rem; }
+figure { margin: 1rem 0; }
+.wall figure { margin: 0; break-inside: avoid; }
+figcaption { font-size: .8rem; color: #444; overflow-wrap: anywhere; }
+@media print { body { font-size: 11px; max-width: none; margin: 0; } table, figure { break-inside: avoid; }
+  h2, h3 { break-after: avoid; } }
+"""
+PATIENTS_SHOWN = (
+    "This file shows radiographs of patients. Keep it where they may be kept; a report without them is made with "
+    "--no-gallery."
+)
+_GALLERY = """\
+On the left the image as the network sees it, on the right with the evidence laid over it (dark blue: little, yellow:
+much, none where there is none). It shows where the network found evidence; it does not outline the disease.
+"""
+# After which part of the report the examples stand.
+_BEFORE_EXAMPLES: Part = "calibration"
+
+
+def write_report(folder: Path, report: Report, walls: Sequence[Wall] | None) -> None:
+    """Write ``report.html`` and ``report.json``.
+
+    Raises:
+        TrainingError: they cannot be written there.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "report.html").write_text(write_page(report, walls))
+        (folder / "report.json").write_text(report.model_dump_json(indent=2) + "\n")
+    except OSError as error:
+        raise TrainingError(f"{folder}: the report cannot be written here ({error.strerror})") from None
+
+
+def write_page(report: Report, walls: Sequence[Wall] | None) -> str:
+    """The page of a report; with walls of examples, or None for a page without any image of a patient."""
+    title = f"{report.model.name} {report.model.version}: report"
+    notices = [_notice(NOT_A_DEVICE), *([_notice(PATIENTS_SHOWN)] if walls is not None else [])]
+    parts = []
+    for section in sections(report):
+        parts.append(_section(section.title, *_figures(section.part, report), _markdown(section.text)))
+        if section.part == _BEFORE_EXAMPLES and walls is not None:
+            parts.append(_section("Examples", _markdown(_GALLERY), *map(_wall, walls)))
+    body = "\n".join([f"<h1>{escape(title)}</h1>", _made(report), *notices, _markdown(report.about), *parts])
+    return (
+        f'<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+        f'<meta name="viewport" content="width=device-width">\n<title>{escape(title)}</title>\n'
+        f"<style>{_STYLE}</style>\n</head>\n<body>\n{body}\n</body>\n</html>\n"
+    )
+
+
+def _figures(part: Part, report: Report) -> list[str]:
+    if part == "results":
+        return [_figure(curves_figure(report), "ROC and precision-recall curves with 95 % bands")]
+    if part == "calibration":
+        return [_figure(reliability_figure(report), "Share of PNEUMONIA over stated probability")]
+    if part == "stress":
+        return [_figure(stress_figure(report.stress), "AUC under each shift")]
+    if part == "groups" and report.model.input_guard:
+        drawn = (draw(report.groups, report.model.input_guard.threshold) for draw in (guard_histogram, guard_figure))
+        return [_figure(svg, "Scores of the input guard") for svg in drawn]
+    return []
+
+
+def _made(report: Report) -> str:
+    split, provenance = report.split, report.model.provenance
+    text = (
+        f"Measured {report.measured_at:%Y-%m-%d} by code revision {report.environment.git_revision}. Trained by "
+        f"{provenance.git_revision} on {split.train} images; {split.validation} chose, {split.test} were held out "
+        f"({split.strategy} split, seed {provenance.seed}, data {provenance.data_fingerprint[:12]})."
+    )
+    return f'<p class="quiet">{escape(text)}</p>'
+
+
+def _wall(wall: Wall) -> str:
+    shown = f"{len(wall.examples)} of {wall.of}" if wall.of else "none"
+    figures = "".join(map(_example, wall.examples))
+    return f'<h3>{escape(wall.title)} ({shown})</h3>\n<div class="wall">{figures}</div>'
+
+
+def _example(example: Example) -> str:
+    picture = base64.b64encode(example.picture).decode()
+    caption = f"{example.probability:.4f} &nbsp; {escape(example.name)}"
+    return (
+        f'<figure><img alt="radiograph, and with its heatmap" src="data:image/jpeg;base64,{picture}">'
+        f"<figcaption>{caption}</figcaption></figure>\n"
+    )
+
+
+def _section(title: str, *parts: str) -> str:
+    return "\n".join([f"<section>\n<h2>{escape(title)}</h2>", *parts, "</section>"])
+
+
+def _notice(text: str) -> str:
+    return f'<div class="notice">{_markdown(text)}</div>'
+
+
+def _figure(svg: str, what: str) -> str:
+    """An SVG as a data address: the addresses that its format is named by do not stand in the page."""
+    data = base64.b64encode(svg.encode()).decode()
+    return f'<figure><img alt="{escape(what)}" src="data:image/svg+xml;base64,{data}"></figure>'
+
+
+def _markdown(*parts: str) -> str:
+    """HTML of Markdown. HTML in it is shown as text, and links are not followed: the page leads nowhere."""
+    reader = MarkdownIt("commonmark", {"html": False}).enable("table").disable(["link", "autolink", "image"])
+    rendered: str = reader.render("\n".join(parts))
+    return rendered

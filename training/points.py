@@ -1,0 +1,47 @@
+"""The operating points: named thresholds, each chosen by a rule on validation patients.
+
+They are chosen on the patients' images as they are and under every realistic shift of the stress suite, all counted
+alike: a threshold that is best for one detector's grey levels alone does not stay best at the next.
+"""
+
+import numpy as np
+
+from contract.bundle import OperatingPoint
+from training.dataset import Dataset
+from training.evaluate import Predict, score
+from training.metrics import Scores, balanced_threshold, sensitivity, specificity, threshold_for
+from training.stress import REALISTIC, apply_shift
+
+DEFAULT = "balanced"
+# What rule-out keeps of the sick, and rule-in of the healthy.
+KEPT = 0.98
+
+
+def choose_points(scores: Scores, chosen_on: str) -> dict[str, OperatingPoint]:
+    """``balanced``, ``rule-out`` and ``rule-in``, with what they do on the scores they are chosen on.
+
+    Args:
+        scores: of ``shifted_scores``, calibrated.
+        chosen_on: says what they are of.
+    """
+    rules = {
+        DEFAULT: (balanced_threshold(scores), "greatest sensitivity + specificity"),
+        "rule-out": (threshold_for(scores, 1, KEPT), f"greatest specificity with a sensitivity of at least {KEPT}"),
+        "rule-in": (threshold_for(scores, 0, KEPT), f"greatest sensitivity with a specificity of at least {KEPT}"),
+    }
+    return {
+        name: OperatingPoint(
+            threshold=threshold,
+            sensitivity=sensitivity(scores, threshold),
+            specificity=specificity(scores, threshold),
+            chosen_on=f"{chosen_on}, as they are and under {len(REALISTIC)} realistic shifts: {rule}",
+        )
+        for name, (threshold, rule) in rules.items()
+    }
+
+
+def shifted_scores(predict: Predict, data: Dataset, seed: int) -> Scores:
+    """The scores of a dataset as it is and under each realistic shift, one after the other."""
+    parts = [score(predict, data)]
+    parts += [score(predict, apply_shift(shift, data, seed)) for shift in REALISTIC.values()]
+    return Scores(*(np.concatenate([getattr(part, field) for part in parts]) for field in Scores.__slots__))

@@ -1,0 +1,68 @@
+"""Probes: what a model still "knows" of an image in which no lung can be read.
+
+The images are held-out ones, spoiled; nothing is trained. A model that reads lungs should fall towards an AUC of 0.5;
+one that stays above goes by something else. Compare with the controls of the same name: what the data offers.
+"""
+
+import numpy as np
+
+from contract.image import SIDE
+from training import shifts
+from training.controls import Control
+from training.dataset import Dataset
+from training.evaluate import Predict, score
+from training.metrics import auc
+from training.shifts import Pixels
+from training.stress import Draw, Shift, apply_shift
+
+_PATCH = 25
+_BLUR = 12
+
+
+def border_only(pixels: Pixels, _: Draw) -> Pixels:
+    """The outer 10 % on each side; the rest is the image's mean grey."""
+    return shifts.erase(pixels, 0.1, 0.1, 0.8, 0.8, value=_mean(pixels))
+
+
+def centre_only(pixels: Pixels, _: Draw) -> Pixels:
+    """The middle half each way; the rest is the image's mean grey."""
+    return shifts.collimate(pixels, 0.25, 0.25, 0.25, 0.25, value=_mean(pixels))
+
+
+def blurred_only(pixels: Pixels, _: Draw) -> Pixels:
+    """A blur of 12 pixels' deviation: no vessel, no rib, no edge is left."""
+    return shifts.blur(pixels, _BLUR)
+
+
+def shuffled_patches(pixels: Pixels, draw: Draw) -> Pixels:
+    """The 64 squares of 25 pixels, in another order for each image."""
+    count = SIDE // _PATCH
+    tiles = pixels.reshape(count, _PATCH, count, _PATCH).swapaxes(1, 2).reshape(-1, _PATCH, _PATCH)
+    mixed = tiles[draw.rng.permutation(len(tiles))].reshape(count, count, _PATCH, _PATCH)
+    return np.ascontiguousarray(mixed.swapaxes(1, 2).reshape(SIDE, SIDE))
+
+
+def even_grey(pixels: Pixels, _: Draw) -> Pixels:
+    """The image's mean grey everywhere."""
+    return np.full_like(pixels, _mean(pixels))
+
+
+PROBES: dict[str, Shift] = {
+    "mean intensity": even_grey,
+    "border, the outer 10 %": border_only,
+    "centre, half of each side": centre_only,
+    "blurred, 12 pixels": blurred_only,
+    "shuffled patches, 8 x 8": shuffled_patches,
+}
+
+
+def probe(predict: Predict, held_out: Dataset, measured_on: str, seed: int = 0) -> list[Control]:
+    """The model's AUC on held-out images spoiled in each way; the same seed spoils them the same way again."""
+    return [
+        Control(sees=name, auc=auc(score(predict, apply_shift(spoil, held_out, seed))), measured_on=measured_on)
+        for name, spoil in PROBES.items()
+    ]
+
+
+def _mean(pixels: Pixels) -> int:
+    return round(float(pixels.mean()))

@@ -1,0 +1,73 @@
+"""What is served of a network: calibrated probability, heatmap, and the features of the input guard."""
+
+import keras
+import numpy as np
+from keras import ops
+from numpy.typing import NDArray
+
+from contract.bundle import FEATURES, HEATMAP, PROBABILITY, Calibration
+from contract.image import SIDE
+from training.architectures import Tensor
+from training.features import Projection, has_layout, layout
+from training.heatmap import contributions, has_switches, heatmap, nearest_switch
+from training.names import LAYOUT, MAPS
+
+_UNCALIBRATED = Calibration()
+
+
+class Readout:
+    """A float32 network with everything behind it that the graph of a bundle holds.
+
+    Args:
+        model: of ``training.architectures.build``.
+        calibration: of its log-odds.
+        projection: makes the features; without it there are none.
+    """
+
+    def __init__(
+        self, model: keras.Model, calibration: Calibration = _UNCALIBRATED, projection: Projection | None = None
+    ) -> None:
+        self.model, self._calibration, self._projection = model, calibration, projection
+        names = [MAPS, LAYOUT] if has_layout(model) else [MAPS]
+        self._layers = keras.Model(model.inputs[0], [model.get_layer(name).output for name in names])
+        self._nothing = 0.0 if has_switches(model) else self._places_of_a_flat_image()
+
+    def __call__(self, image: Tensor, kernel: Tensor = None) -> dict[str, Tensor]:
+        """The outputs of the bundle's graph by their names (contract.bundle).
+
+        Args:
+            image: uint8 or float (n, 200, 200, 1), 0..255.
+            kernel: see ``training.heatmap.contributions``.
+        """
+        maps, *coarse = self._maps(image)
+        logit, places = contributions(self.model, maps, kernel)
+        scale, shift = self._calibration.scale, self._calibration.shift
+        outputs = {
+            PROBABILITY: ops.sigmoid(logit * scale + shift),
+            HEATMAP: heatmap((places - self._nothing) * scale),
+        }
+        if self._projection:
+            outputs[FEATURES] = self._projection(layout(*coarse))
+        return outputs
+
+    def layouts(self, image: Tensor) -> NDArray[np.float32]:
+        """What features are made of, float32 (n, d), of images uint8 (n, 200, 200, 1)."""
+        return np.asarray(layout(self._maps(image)[1]))
+
+    def features(self, image: Tensor) -> NDArray[np.float32]:
+        """The features alone, float32 (n, k), of images uint8 (n, 200, 200, 1); for a readout with a projection."""
+        return np.asarray(self(image)[FEATURES])
+
+    def steady(self, image: Tensor, margin: float) -> NDArray[np.bool_]:
+        """On which of these images no hidden unit is so near its switch that rounding moves the heatmap, bool (n,)."""
+        if not has_switches(self.model):
+            return np.ones(len(image), bool)
+        return np.asarray(nearest_switch(self.model, self._maps(image)[0])) > margin
+
+    def _places_of_a_flat_image(self) -> NDArray[np.float32]:
+        maps = self._maps(np.zeros((1, SIDE, SIDE, 1), np.uint8))[0]
+        return np.asarray(contributions(self.model, maps)[1])
+
+    def _maps(self, image: Tensor) -> list[Tensor]:
+        outputs = self._layers(image)
+        return outputs if isinstance(outputs, list) else [outputs]

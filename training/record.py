@@ -1,0 +1,108 @@
+"""``report.json``: everything that is known of one model. The page and the model card are both written from it."""
+
+from datetime import datetime
+from typing import Self
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from contract.bundle import Calibration, CalibrationError, InputGuard, Manifest, Measured, OperatingPoint, Provenance
+from training.agreement import Agreement
+from training.bands import Curve
+from training.config import Strategy
+from training.controls import Control
+from training.environment import Environment
+from training.evaluate import Results
+from training.metrics import Bin
+from training.outside import Group
+from training.stress import StressTable
+
+# At which a PNEUMONIA or NORMAL answer is worth how much; the share in the data measured on comes besides.
+PREVALENCES = (0.01, 0.05, 0.1, 0.2, 0.5)
+
+
+class _Record(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class ModelFacts(_Record):
+    """What a manifest says of the model itself."""
+
+    name: str
+    version: str
+    image_contract: int
+    default_operating_point: str
+    operating_points: dict[str, OperatingPoint]
+    calibration: Calibration
+    input_guard: InputGuard | None
+    heatmap_method: str
+    provenance: Provenance
+
+    @classmethod
+    def of(cls, manifest: Manifest) -> Self:
+        """The facts of a manifest; digests and dates are left out."""
+        return cls.model_validate(manifest.model_dump(include=set(cls.model_fields)))
+
+
+class TrainingFacts(_Record):
+    """How long the network was trained, and which weights were kept; known where the run is at hand."""
+
+    epochs: int
+    kept: str = Field(description="In words, after: kept is ...")
+
+
+class SplitFacts(_Record):
+    """How many images trained, chose and are measured on."""
+
+    strategy: Strategy
+    train: int
+    validation: int
+    test: int
+
+
+class PredictiveValues(_Record):
+    """What an answer is worth where this share of the images shows PNEUMONIA. The interval is a cautious one."""
+
+    prevalence: float
+    positive: Measured = Field(description="Share of PNEUMONIA among those called so.")
+    negative: Measured = Field(description="Share of NORMAL among those called so.")
+
+
+class PointFigures(_Record):
+    """One operating point on the held-out images."""
+
+    threshold: float
+    sensitivity: Measured
+    specificity: Measured
+    confusion: dict[str, int]
+    predictive_values: tuple[PredictiveValues, ...]
+
+
+class Reliability(_Record):
+    """How far stated probabilities are from what was seen."""
+
+    error: CalibrationError
+    bins: tuple[Bin, ...]
+
+
+class Report(_Record):
+    """All that was measured of one model. What needs data that were not given is null or empty."""
+
+    model: ModelFacts
+    about: str = Field(description="Markdown: for whom the model is meant, its limits, what it was trained on.")
+    training: TrainingFacts | None
+    split: SplitFacts
+    held_out: Results
+    validation: Results
+    points: dict[str, PointFigures]
+    roc: Curve
+    precision_recall: Curve
+    calibrated: Reliability
+    uncalibrated: Reliability | None = Field(description="null where the model is not calibrated.")
+    stress: StressTable
+    controls: tuple[Control, ...]
+    probes: tuple[Control, ...]
+    agreement: Agreement | None
+    elsewhere: Results | None
+    groups: tuple[Group, ...] = Field(description="Of held-out, other and foreign images: called, flagged.")
+    environment: Environment
+    measured_at: datetime

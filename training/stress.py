@@ -1,0 +1,210 @@
+"""The stress suite: held-out patients as another hospital's machines, operators and files would show them.
+
+How far the figures fall under these shifts tells how far they may fall elsewhere, before anyone elsewhere has been
+measured. Nothing is fitted here, and the threshold stays where validation patients put it.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Literal
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict
+
+from contract.bundle import Measured
+from training import shifts
+from training.dataset import Dataset
+from training.evaluate import Predict, score
+from training.metrics import Scores, auc, sensitivity, specificity
+from training.shifts import Cdf, Pixels
+
+# realistic: what another place does. swapped: each image gets the other class's look, so whoever goes by the look is
+# wrong. guard: for the input guard to notice; no network is expected to read it.
+Kind = Literal["realistic", "swapped", "guard"]
+
+
+@dataclass(frozen=True, slots=True)
+class Draw:
+    """What a shift may use besides the pixels.
+
+    Attributes:
+        rng: of this image alone.
+        label: 1 for PNEUMONIA; only the swapped looks use it.
+        others: cumulative histograms of training images of the other class, shape (n, 256).
+    """
+
+    rng: np.random.Generator
+    label: int
+    others: Cdf
+
+    def side(self, size: float) -> float:
+        """The size, to one side or the other."""
+        return float(self.rng.choice([-size, size]))
+
+    def look(self) -> Cdf:
+        """The histogram of one training image of the other class, shape (256,)."""
+        look: Cdf = self.others[self.rng.integers(len(self.others))]
+        return look
+
+
+Shift = Callable[[Pixels, Draw], Pixels]
+_NO_LOOK = np.empty((0, 256))
+
+
+class Shifted(BaseModel):
+    """What was measured under one shift."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    shift: str
+    kind: Kind
+    auc: Measured
+    sensitivity: Measured
+    specificity: Measured
+
+    @property
+    def balanced_accuracy(self) -> float:
+        """The mean of sensitivity and specificity."""
+        return (self.sensitivity.value + self.specificity.value) / 2
+
+
+class StressTable(BaseModel):
+    """The suite, measured. The summary is of the realistic shifts alone."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    measured_on: str
+    images: int
+    patients: int
+    threshold: float
+    seed: int
+    unshifted: Shifted
+    shifts: tuple[Shifted, ...]
+    worst_auc: float
+    worst_shift: str
+    mean_auc: float
+    worst_balanced_accuracy: float
+    mean_balanced_accuracy: float
+
+
+def _plain(shift: Callable[[Pixels], Pixels]) -> Shift:
+    return lambda pixels, _: shift(pixels)
+
+
+def _levels(name: str, shift: Callable[..., Pixels], option: str, *values: float) -> dict[str, Shift]:
+    return {f"{name} {value:g}": _plain(partial(shift, **{option: value})) for value in values}
+
+
+def _markers(pixels: Pixels, _: Draw) -> Pixels:
+    return shifts.marker(shifts.marker(pixels, "L", 0.05, 0.05, 24), "PORTABLE", 0.6, 0.9, 12)
+
+
+def _swapped_look(pixels: Pixels, draw: Draw) -> Pixels:
+    """In this data NORMAL is crisp and finely coded, PNEUMONIA soft and coarsely coded: give each the other's."""
+    matched = shifts.match_histogram(pixels, draw.look())
+    return shifts.sharpen(matched, 0.8) if draw.label else shifts.jpeg(shifts.blur(matched, 1), 35)
+
+
+def _swapped_aspect(pixels: Pixels, draw: Draw) -> Pixels:
+    """In this data PNEUMONIA was wider before squashing: widen it, narrow NORMAL."""
+    return shifts.affine(pixels, zoom_x=1.15 if draw.label else 0.9)
+
+
+REALISTIC: dict[str, Shift] = {
+    **_levels("gamma", shifts.gamma, "exponent", 0.5, 0.7, 1.4, 2),
+    **_levels("contrast", shifts.contrast, "factor", 0.5, 1.4),
+    "darker": _plain(partial(shifts.contrast, factor=0.9, offset=-45)),
+    "brighter": _plain(partial(shifts.contrast, factor=0.9, offset=45)),
+    "equalised histogram": _plain(shifts.equalise),
+    "collimation 6 to 8 %": _plain(partial(shifts.collimate, left=0.08, top=0.06, right=0.08, bottom=0.06)),
+    "crop 8 %": _plain(partial(shifts.crop, left=0.08, top=0.08, right=0.08, bottom=0.08)),
+    "zoom out 15 %": _plain(partial(shifts.affine, zoom_x=0.85, zoom_y=0.85)),
+    "position 8 %": lambda pixels, draw: shifts.affine(pixels, shift_x=draw.side(0.08), shift_y=draw.side(0.08)),
+    "rotation 10 degrees": lambda pixels, draw: shifts.affine(pixels, rotation=draw.side(10)),
+    "wider 20 %": _plain(partial(shifts.affine, zoom_x=1.2)),
+    "taller 20 %": _plain(partial(shifts.affine, zoom_y=1.2)),
+    **_levels("blur", shifts.blur, "sigma", 1, 2),
+    "sharpened": _plain(partial(shifts.sharpen, amount=1.2)),
+    "noise 8": lambda pixels, draw: shifts.noise(pixels, 8, draw.rng),
+    "noise 16": lambda pixels, draw: shifts.noise(pixels, 16, draw.rng),
+    "coarse noise 8": lambda pixels, draw: shifts.noise(pixels, 8, draw.rng, coarse=True),
+    **_levels("JPEG quality", shifts.jpeg, "quality", 15, 40),
+    **_levels("resolution", shifts.resolution, "side", 64, 100),
+    "text markers": _markers,
+}
+SWAPPED: dict[str, Shift] = {
+    "other class's histogram": lambda pixels, draw: shifts.match_histogram(pixels, draw.look()),
+    "other class's histogram and sharpness": _swapped_look,
+    "other class's aspect ratio": _swapped_aspect,
+}
+GUARD: dict[str, Shift] = {"inverted": _plain(shifts.invert)}
+SUITE: dict[str, tuple[Kind, Shift]] = {
+    **{name: ("realistic", shift) for name, shift in REALISTIC.items()},
+    **{name: ("swapped", shift) for name, shift in SWAPPED.items()},
+    **{name: ("guard", shift) for name, shift in GUARD.items()},
+}
+
+
+def stress(  # noqa: PLR0913  a model, what it is measured on, what the swapped looks are taken from
+    predict: Predict,
+    held_out: Dataset,
+    train: Dataset,
+    threshold: float,
+    measured_on: str,
+    *,
+    seed: int = 0,
+    progress: Callable[[int, int], object] = lambda *_: None,
+) -> StressTable:
+    """Measure a model under every shift of the suite.
+
+    Args:
+        predict: the model.
+        held_out: images of patients it was not trained on.
+        train: images it was trained on; the looks of the classes are taken from them.
+        threshold: PNEUMONIA from here on, 0..1.
+        measured_on: says what ``held_out`` is.
+        seed: the same seed shifts each image the same way again, whatever other images there are.
+        progress: called with the shifts done, and all.
+    """
+    looks = [np.array([shifts.cdf(row) for row in train.pixels[train.labels == label]]) for label in (0, 1)]
+    plain = _measured("as it is", "realistic", score(predict, held_out), threshold)
+    rows = []
+    for name, (kind, shift) in SUITE.items():
+        scores = score(predict, apply_shift(shift, held_out, seed, looks))
+        rows.append(_measured(name, kind, scores, threshold))
+        progress(len(rows), len(SUITE))
+    return StressTable(
+        measured_on=measured_on,
+        images=len(held_out.labels),
+        patients=len({radiograph.patient for radiograph in held_out.radiographs}),
+        threshold=threshold,
+        seed=seed,
+        unshifted=plain,
+        shifts=tuple(rows),
+        **_summary([row for row in rows if row.kind == "realistic"]),
+    )
+
+
+def apply_shift(shift: Shift, data: Dataset, seed: int, looks: Sequence[Cdf] = (_NO_LOOK, _NO_LOOK)) -> Dataset:
+    """A dataset with every image shifted; ``looks`` are the cumulative histograms of NORMAL and of PNEUMONIA."""
+    rows = enumerate(zip(data.pixels[..., 0], data.labels, strict=True))
+    pixels = [shift(row, Draw(np.random.default_rng((seed, n)), int(y), looks[1 - y])) for n, (row, y) in rows]
+    return replace(data, pixels=np.stack(pixels)[..., np.newaxis])
+
+
+def _measured(name: str, kind: Kind, scores: Scores, threshold: float) -> Shifted:
+    rates = {"sensitivity": sensitivity(scores, threshold), "specificity": specificity(scores, threshold)}
+    return Shifted(shift=name, kind=kind, auc=auc(scores), **rates)
+
+
+def _summary(rows: Iterable[Shifted]) -> dict[str, float | str]:
+    rows = sorted(rows, key=lambda row: row.auc.value)
+    balanced = [row.balanced_accuracy for row in rows]
+    return {
+        "worst_auc": rows[0].auc.value,
+        "worst_shift": rows[0].shift,
+        "mean_auc": float(np.mean([row.auc.value for row in rows])),
+        "worst_balanced_accuracy": min(balanced),
+        "mean_balanced_accuracy": float(np.mean(balanced)),
+    }

@@ -1,0 +1,146 @@
+"""The parts of a report as Markdown: the model card holds them as they are, the page turns them into HTML."""
+
+from collections.abc import Iterable, Sequence
+
+from contract.bundle import Measured
+from training.agreement import Agreement
+from training.controls import Control
+from training.evaluate import Results
+from training.outside import Group
+from training.record import PointFigures, PredictiveValues, Report
+from training.stress import Shifted, StressTable
+
+
+def interval(measured: Measured) -> str:
+    """A figure with its interval, for people."""
+    return f"{measured.value:.3f} ({measured.low:.3f} to {measured.high:.3f})"
+
+
+def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A Markdown table."""
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines) + "\n"
+
+
+def results_table(results: Results) -> str:
+    """All figures of one set of images."""
+    images = f"{results.images} images ({results.pneumonia_images} PNEUMONIA)"
+    figures = [(name, interval(getattr(results, name))) for name in ("accuracy", "sensitivity", "specificity")]
+    rows = [
+        ("AUC", interval(results.auc)),
+        *figures,
+        ("Brier score", f"{results.brier:.4f}"),
+        ("expected calibration error", f"{results.expected_calibration_error:.4f}"),
+    ]
+    counted = f"Counts at the threshold {results.threshold:g}: {_counts(results.confusion)}."
+    head = f"On {images} of {results.patients} {results.measured_on}:"
+    return "\n".join((head, "", table(("figure", "value (95 % interval)"), rows), counted, ""))
+
+
+def points_table(report: Report) -> str:
+    """Every operating point on the held-out images."""
+    rows = [
+        (
+            f"`{name}`{' (default)' if name == report.model.default_operating_point else ''}",
+            f"{point.threshold:g}",
+            interval(point.sensitivity),
+            interval(point.specificity),
+            _counts(point.confusion),
+        )
+        for name, point in report.points.items()
+    ]
+    return table(("operating point", "threshold", "sensitivity", "specificity", "counts"), rows)
+
+
+def predictive_table(points: dict[str, PointFigures]) -> str:
+    """What an answer is worth at several shares of PNEUMONIA."""
+
+    def row(name: str, values: PredictiveValues) -> tuple[str, ...]:
+        return f"`{name}`", f"{values.prevalence:.0%}", interval(values.positive), interval(values.negative)
+
+    rows = [row(name, values) for name, point in points.items() for values in point.predictive_values]
+    return table(("operating point", "share of PNEUMONIA", "PPV", "NPV"), rows)
+
+
+def calibration_table(report: Report) -> str:
+    """Expected calibration error and Brier score, before and after calibration."""
+    stages = {"before calibration": report.uncalibrated, "after calibration": report.calibrated}
+    if report.uncalibrated is None:
+        stages = {"not calibrated": report.calibrated}
+    rows = [
+        (name, f"{stage.error.expected_calibration_error:.4f}", f"{stage.error.brier:.4f}")
+        for name, stage in stages.items()
+        if stage
+    ]
+    return table(("probabilities", "expected calibration error", "Brier score"), rows)
+
+
+def stress_summary(stress: StressTable) -> str:
+    """The stress suite in a paragraph."""
+    return (
+        f"Over {sum(row.kind == 'realistic' for row in stress.shifts)} realistic acquisition shifts the AUC is "
+        f"{stress.mean_auc:.3f} in the mean and {stress.worst_auc:.3f} at worst ({stress.worst_shift}); the balanced "
+        f"accuracy at the threshold {stress.threshold:g} is {stress.mean_balanced_accuracy:.3f} in the mean and "
+        f"{stress.worst_balanced_accuracy:.3f} at worst. Measured on {stress.images} images of {stress.patients} "
+        f"{stress.measured_on}.\n"
+    )
+
+
+def stress_table(stress: StressTable) -> str:
+    """Every shift, in the order of the suite."""
+
+    def row(shifted: Shifted) -> tuple[str, ...]:
+        figures = (shifted.auc, shifted.sensitivity, shifted.specificity)
+        return shifted.shift, _KINDS[shifted.kind], *(interval(figure) for figure in figures)
+
+    rows = [row(shifted) for shifted in (stress.unshifted, *stress.shifts)]
+    return table(("shift", "kind", "AUC", "sensitivity", "specificity"), rows)
+
+
+def controls_table(controls: Iterable[Control]) -> str:
+    """What each control, or the model on spoiled images, tells apart."""
+    rows = [(control.sees, interval(control.auc), control.measured_on) for control in controls]
+    return table(("what is seen", "AUC", "measured on"), rows)
+
+
+def groups_table(groups: Iterable[Group]) -> str:
+    """What is said to images of each kind."""
+    rows = [
+        (
+            group.kind,
+            str(group.images),
+            interval(group.called_pneumonia),
+            interval(group.flagged) if group.flagged else "no input guard",
+        )
+        for group in groups
+    ]
+    return table(("images", "number", "called PNEUMONIA", "flagged by the input guard"), rows)
+
+
+def agreement_sentence(found: Agreement) -> str:
+    """Originals against copies in a sentence."""
+    return (
+        f"On {found.measured_on}, the probabilities differ by {found.mean_difference:.4f} in the mean and "
+        f"{found.largest_difference:.3f} at most; {found.decisions_changed} decisions change "
+        f"({found.share_changed:.1%}).\n"
+    )
+
+
+def elsewhere_sentence(results: Results) -> str:
+    """What results elsewhere mean, said plainly."""
+    if results.auc.low > 0.5 and results.auc.value >= 0.9:
+        meaning = "It tells the classes apart there too, on this sample; elsewhere again it has to be measured again."
+    elif results.auc.low > 0.5:
+        meaning = "It is much less use there. Do not use it on such people."
+    elif results.auc.high < 0.5:
+        meaning = "That is worse than tossing a coin. It must not be used on such people."
+    else:
+        meaning = "That cannot be told from tossing a coin. It must not be used on such people."
+    return f"AUC {interval(results.auc)} on {results.images} images of {results.measured_on}. {meaning}\n"
+
+
+_KINDS = {"realistic": "realistic", "swapped": "look swapped with the other class", "guard": "for the input guard"}
+
+
+def _counts(confusion: dict[str, int]) -> str:
+    return ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in confusion.items())
