@@ -30,6 +30,7 @@ NAME_PATTERN = r"^[a-z0-9][a-z0-9_-]{0,63}$"
 VERSION_PATTERN = r"^[1-9][0-9]{0,8}$"
 LABELS: tuple[Literal["NORMAL"], Literal["PNEUMONIA"]] = ("NORMAL", "PNEUMONIA")
 
+CpuGraph = Literal["model.onnx", "model.int8.onnx"]
 Fraction = Annotated[float, Field(ge=0, le=1)]
 FileName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
@@ -122,7 +123,7 @@ class Manifest(_Record):
     operating_points: dict[str, OperatingPoint]
     calibration: Calibration
     input_guard: InputGuard | None = Field(default=None, description="null: this model has none.")
-    cpu_graph: Literal["model.onnx", "model.int8.onnx"] = Field(
+    cpu_graph: CpuGraph = Field(
         default=GRAPH, description="Which graph a CPU runs unless told otherwise; chosen by measurement."
     )
     heatmap_method: str

@@ -5,7 +5,9 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import get_args
 
+from contract.bundle import GRAPH, CpuGraph
 from training.config import RECIPES, TrainingConfig
 from training.errors import TrainingError, WrongUse
 
@@ -44,6 +46,9 @@ def _parser() -> argparse.ArgumentParser:
     export.add_argument("run", type=Path, help="a run's folder")
     export.add_argument("bundle", type=Path, help="the bundle to write: models/NAME/VERSION")
     export.add_argument("--about", type=Path, help="Markdown for the model card: intended use, warnings, data")
+    export.add_argument(
+        "--cpu-graph", choices=get_args(CpuGraph), default=GRAPH, help="what a CPU serves. Default: %(default)s."
+    )
     report = commands.add_parser("report", help="write all that is known of a bundle", description=_REPORT)
     report.add_argument("bundle", type=Path, help="a bundle's folder")
     report.add_argument("--out", type=Path, required=True, metavar="FOLDER", help="for report.html and report.json")

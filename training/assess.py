@@ -1,5 +1,8 @@
 """Measuring a model as a whole: a run on the patients it held out, a bundle on any data folder."""
 
+from dataclasses import dataclass
+from typing import Self
+
 import keras
 import numpy as np
 import onnxruntime
@@ -26,15 +29,46 @@ class Assessment(BaseModel):
     test: Results | None
 
 
-def assess(predict: Predict, data: Dataset, split: Split) -> Assessment:
-    """Choose the threshold on the validation part, measure both parts with it."""
-    chosen_on = VALIDATION_PATIENTS if split.strategy == "patient" else RANDOM_IMAGES
-    validation = score(predict, data.rows(split.validation))
-    point = choose_operating_point(validation, chosen_on)
+@dataclass(frozen=True, slots=True, eq=False)
+class Parts:
+    """The images of a split, and in words what may be said of figures from them.
+
+    Attributes:
+        train: what the network was trained on.
+        validation: what everything else is chosen on.
+        held_out: what is only measured on; the validation part again where nothing was held out from it.
+        chosen_on: what the validation part is.
+        measured_on: what the held-out part is.
+    """
+
+    train: Dataset
+    validation: Dataset
+    held_out: Dataset
+    chosen_on: str
+    measured_on: str
+
+    @classmethod
+    def of(cls, data: Dataset, split: Split) -> Self:
+        """The parts of a dataset that was split so."""
+        by_patient = split.strategy == "patient"
+        return cls(
+            train=data.rows(split.train),
+            validation=data.rows(split.validation),
+            held_out=data.rows(split.test or split.validation),
+            chosen_on=VALIDATION_PATIENTS if by_patient else RANDOM_IMAGES,
+            measured_on=TEST_PATIENTS if split.test else RANDOM_IMAGES,
+        )
+
+
+def assess(predict: Predict, data: Dataset, split: Split, point: OperatingPoint | None = None) -> Assessment:
+    """Measure the validation and the test part with one threshold: this one, or one chosen on the former."""
+    parts = Parts.of(data, split)
+    validation = score(predict, parts.validation)
+    point = point or choose_operating_point(validation, parts.chosen_on)
     return Assessment(
         operating_point=point,
-        validation=measure(validation, point.threshold, chosen_on),
-        test=measure(score(predict, data.rows(split.test)), point.threshold, TEST_PATIENTS) if split.test else None,
+        validation=measure(validation, point.threshold, parts.chosen_on),
+        test=measure(score(predict, parts.held_out), point.threshold, parts.measured_on) if split.test else None,
     )
 
 

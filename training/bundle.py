@@ -8,9 +8,10 @@ from pathlib import Path
 from contract.bundle import (
     CARD,
     GRAPH,
+    INT8_GRAPH,
     NAME_PATTERN,
     VERSION_PATTERN,
-    Calibration,
+    CpuGraph,
     Manifest,
     Provenance,
     refuse_occupied,
@@ -23,7 +24,8 @@ from training.assess import Assessment, assess, graph_predict
 from training.card import write_card
 from training.dataset import Dataset
 from training.errors import ExportError
-from training.export import PROVED_BATCHES, export_graph, prove
+from training.finish import Finished, finish
+from training.points import DEFAULT
 from training.record import TrainingFacts
 from training.report import NO_OTHERS, Others, measure_report
 from training.run import Run, best_epoch
@@ -36,6 +38,7 @@ def export_run(  # noqa: PLR0913  the last two are for those who have more to me
     about: str,
     others: Others = NO_OTHERS,
     *,
+    cpu_graph: CpuGraph = GRAPH,
     progress: Callable[[int, int], object] = lambda *_: None,
 ) -> tuple[Manifest, Assessment]:
     """Write the bundle of a run's best epoch. Returns its manifest and what was measured of the graph.
@@ -46,37 +49,30 @@ def export_run(  # noqa: PLR0913  the last two are for those who have more to me
         folder: models/NAME/VERSION; name and version are read off it.
         about: for the card, Markdown: for whom the model is meant, and what it was trained on.
         others: what else the card tells of.
+        cpu_graph: what a CPU serves by default; measure before choosing (benchmarks/).
         progress: called with the shifts of the stress suite done, and all.
 
     Raises:
-        ExportError: the network is not one that is served, or the graph is not the network.
+        ExportError: the network is not one that is served, the graph is not the network, or the int8 graph is asked
+            for as the default and changes too much.
     """
     if run.config.normalisation != "rescale":
         raise ExportError(
             f"{run.folder}: normalisation {run.config.normalisation} is for experiments; only rescale is served"
         )
-    model = run.best_model()
-    graph = export_graph(model)
-    difference = prove(graph, model, data.rows(run.split.validation).pixels[: max(PROVED_BATCHES)])
-    assessment = assess(graph_predict(graph), data, run.split)
-    draft = Manifest(
-        name=folder.parent.name,
-        version=folder.name,
-        image_contract=IMAGE_CONTRACT,
-        files={GRAPH: sha256(graph), CARD: sha256(b"")},  # the card is written from the report, and that from this
-        default_operating_point="balanced",
-        operating_points={"balanced": assessment.operating_point},
-        calibration=Calibration(),
-        heatmap_method=heatmap.METHOD,
-        results={**assessment.model_dump(exclude={"operating_point"}), "keras_onnx_difference": difference},
-        provenance=_provenance(run, model.count_params()),
-        created_at=datetime.now(UTC).replace(microsecond=0),
-    )
+    made = finish(run, data)
+    if cpu_graph == INT8_GRAPH and made.int8_graph is None:
+        raise ExportError(f"{run.folder}: the int8 graph cannot be the default: {_why_no_int8(made)}")
+    assessment = assess(graph_predict(made.graph), data, run.split, made.points[DEFAULT])
+    graphs: dict[str, bytes] = {GRAPH: made.graph}
+    if made.int8_graph:
+        graphs[INT8_GRAPH] = made.int8_graph
+    draft = _draft(run, made, assessment, folder, graphs).model_copy(update={"cpu_graph": cpu_graph})
     report = measure_report(
-        draft, graph, data, run.split, others, about=about, training=_training(run), progress=progress
+        draft, made.graph, data, run.split, others, about=about, training=_training(run), progress=progress
     )
-    contents = {GRAPH: graph, CARD: write_card(report).encode()}
-    manifest = draft.model_copy(update={"files": {name: sha256(content) for name, content in contents.items()}})
+    contents = {**graphs, CARD: write_card(report).encode()}
+    manifest = draft.model_copy(update={"files": _digests(contents)})
     write_bundle(folder, manifest, contents)
     return manifest, assessment
 
@@ -93,8 +89,43 @@ def check_target(folder: Path) -> None:
     refuse_occupied(folder)
 
 
+def _draft(run: Run, made: Finished, assessment: Assessment, folder: Path, graphs: dict[str, bytes]) -> Manifest:
+    """The manifest but for the card's digest: the card is written from the report, and the report from this."""
+    results = assessment.model_dump(exclude={"operating_point"})
+    return Manifest(
+        name=folder.parent.name,
+        version=folder.name,
+        image_contract=IMAGE_CONTRACT,
+        files=_digests({**graphs, CARD: b""}),
+        default_operating_point=DEFAULT,
+        operating_points=made.points,
+        calibration=made.calibration,
+        input_guard=made.guard,
+        heatmap_method=heatmap.method(made.readout.model),
+        results={**results, "keras_onnx_difference": made.difference, "int8": made.int8 and made.int8.model_dump()},
+        provenance=_provenance(run, made.readout.model.count_params()),
+        created_at=datetime.now(UTC).replace(microsecond=0),
+    )
+
+
+def _digests(contents: dict[str, bytes]) -> dict[str, str]:
+    return {name: sha256(content) for name, content in contents.items()}
+
+
+def _why_no_int8(made: Finished) -> str:
+    if made.int8 is None:
+        return "this network is not quantised"
+    return (
+        f"on held-out images the AUC goes from {made.int8.auc_float32:.4f} to {made.int8.auc_int8:.4f}, and "
+        f"{made.int8.decisions_changed:.1%} of decisions change"
+    )
+
+
 def _training(run: Run) -> TrainingFacts:
+    averaged = min(run.config.average_epochs, len(run.history))
     kept = f"epoch {best_epoch(run.history).epoch}, the one of lowest validation loss"
+    if averaged:
+        kept = f"the mean of the weights of the last {averaged} epochs"
     return TrainingFacts(epochs=len(run.history), kept=kept)
 
 

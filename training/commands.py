@@ -78,7 +78,9 @@ def export(arguments: argparse.Namespace) -> None:
     run, data = _run_and_data(arguments.run, arguments)
     others = _others(arguments)
     with bar(_progress, "exporting, proving, measuring") as shifts:
-        manifest, assessment = export_run(run, data, arguments.bundle, _about(arguments.about), others, progress=shifts)
+        manifest, assessment = export_run(
+            run, data, arguments.bundle, _about(arguments.about), others, cpu_graph=arguments.cpu_graph, progress=shifts
+        )
     _print(manifest, [assessment.test, assessment.validation], arguments.json)
 
 

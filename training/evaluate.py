@@ -50,11 +50,15 @@ def score(predict: Predict, data: Dataset, batch: int = 32) -> Scores:
     Raises:
         TrainingError: they are not numbers.
     """
-    starts = range(0, len(data.pixels), batch)
-    probability = np.concatenate([predict(data.pixels[start : start + batch]) for start in starts])
+    probability = in_batches(predict, data.pixels, batch)
     if not np.isfinite(probability).all():
         raise TrainingError("the network gives no numbers: its training has diverged (the epochs are in history.json)")
     return Scores.of(data, probability)
+
+
+def in_batches(work: Predict, pixels: NDArray[np.uint8], batch: int = 32) -> NDArray[np.float32]:
+    """What some work gives for these pixels, (n, ...), done so many rows at a time."""
+    return np.concatenate([work(pixels[start : start + batch]) for start in range(0, len(pixels), batch)])
 
 
 def choose_operating_point(scores: Scores, chosen_on: str) -> OperatingPoint:

@@ -7,7 +7,7 @@ from contract.bundle import InputGuard, Measured
 from contract.guard import distance
 from training.augment import slight
 from training.dataset import Dataset
-from training.evaluate import Predict
+from training.evaluate import in_batches
 from training.features import Projection, fit_projection
 from training.metrics import Scores, share
 from training.readout import Readout
@@ -16,13 +16,12 @@ from training.readout import Readout
 COMPONENTS = 300
 # How many held-out radiographs may be flagged: under the 2 % that are asked for, for its interval is wide.
 FALSE_ALARMS = 0.015
-_BATCH = 64
 _REFERENCE = np.linspace(0, 1, 21)
 
 
 def fit_features(readout: Readout, train: Dataset, seed: int) -> Projection:
     """The projection, from training images as they are and once more slightly shifted: shifts are no other kind."""
-    return fit_projection(_over(readout.layouts, _with_shifted(train, seed)), COMPONENTS)
+    return fit_projection(in_batches(readout.layouts, _with_shifted(train, seed)), COMPONENTS)
 
 
 def fit_guard(readout: Readout, train: Dataset, validation: Dataset, seed: int) -> InputGuard:
@@ -34,7 +33,7 @@ def fit_guard(readout: Readout, train: Dataset, validation: Dataset, seed: int) 
         validation: images of other patients. The false alarms stated are theirs; a report has those of the test part.
         seed: of the slight shifts.
     """
-    features = _over(readout.features, _with_shifted(train, seed))
+    features = in_batches(readout.features, _with_shifted(train, seed))
     fitted = InputGuard(
         location=tuple(features.mean(0, dtype=np.float64).tolist()),
         scale=tuple(features.std(0, dtype=np.float64).clip(1e-6).tolist()),
@@ -43,7 +42,7 @@ def fit_guard(readout: Readout, train: Dataset, validation: Dataset, seed: int) 
         chosen_on="",
         reference=(),
     )
-    scores = distance(_over(readout.features, validation.pixels), fitted)
+    scores = distance(in_batches(readout.features, validation.pixels), fitted)
     threshold = round(float(np.quantile(scores, 1 - FALSE_ALARMS)), 4)
     return fitted.model_copy(
         update={
@@ -59,7 +58,3 @@ def _with_shifted(train: Dataset, seed: int) -> NDArray[np.uint8]:
     rng = np.random.default_rng(seed)
     shifted = np.stack([slight(row, rng) for row in train.pixels[..., 0]])[..., np.newaxis]
     return np.concatenate([train.pixels, shifted])
-
-
-def _over(work: Predict, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
-    return np.concatenate([work(pixels[start : start + _BATCH]) for start in range(0, len(pixels), _BATCH)])

@@ -45,9 +45,7 @@ class Scores:
 
 
 def balanced_threshold(scores: Scores) -> float:
-    """The threshold of greatest Youden's J (sensitivity + specificity - 1); of several, the one nearest to 0.5.
-
-    """
+    """The threshold of greatest Youden's J (sensitivity + specificity - 1); of several, the one nearest to 0.5."""
     candidates = _candidates(scores)
     gains = [_rate(scores, t, 1) + _rate(scores, t, 0) for t in candidates]
     best = candidates[np.isclose(gains, max(gains))]

@@ -12,6 +12,7 @@ from contract.guard import distance
 from training.assess import graph_output, graph_predict
 from training.dataset import Skipped, read_pictures
 from training.errors import DataError
+from training.evaluate import in_batches
 from training.metrics import Scores, share
 
 
@@ -60,7 +61,7 @@ def find_pictures(folder: Path, cache: Path) -> list[Pictures]:
     return found
 
 
-def ask(graph: bytes, pictures: Pictures, threshold: float, guard: InputGuard | None, batch: int = 32) -> Group:
+def ask(graph: bytes, pictures: Pictures, threshold: float, guard: InputGuard | None) -> Group:
     """What a graph says to images of one kind.
 
     Args:
@@ -68,14 +69,11 @@ def ask(graph: bytes, pictures: Pictures, threshold: float, guard: InputGuard | 
         pictures: the images.
         threshold: PNEUMONIA from here on, 0..1.
         guard: the bundle's, if it has one.
-        batch: images at a time.
     """
-    starts = range(0, len(pictures.pixels), batch)
-    batches = [pictures.pixels[start : start + batch] for start in starts]
-    probability = np.concatenate([*map(graph_predict(graph), batches)])
+    probability = in_batches(graph_predict(graph), pictures.pixels)
     scores = np.empty(0)
     if guard:
-        scores = distance(np.concatenate([*map(graph_output(graph, FEATURES), batches)]), guard)
+        scores = distance(in_batches(graph_output(graph, FEATURES), pictures.pixels), guard)
     people = Scores(probability.astype(np.float64), np.zeros(len(probability), np.uint8), pictures.patient)
     return Group(
         kind=pictures.kind,

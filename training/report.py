@@ -6,10 +6,11 @@ from datetime import UTC, datetime
 
 import numpy as np
 
-from contract.bundle import Calibration, CalibrationError, Manifest, Measured
+from contract.bundle import Calibration, Manifest, Measured
 from training.agreement import Agreement, agreement
 from training.assess import RANDOM_IMAGES, TEST_PATIENTS, VALIDATION_PATIENTS, everyone, graph_predict
 from training.bands import precision_recall, roc
+from training.calibrate import calibration_error, uncalibrated
 from training.controls import Control, run_controls, run_file_controls
 from training.dataset import Dataset
 from training.environment import Environment
@@ -17,9 +18,7 @@ from training.errors import TrainingError
 from training.evaluate import Predict, Results, measure, score
 from training.metrics import (
     Scores,
-    brier,
     confusion,
-    expected_calibration_error,
     reliability,
     sensitivity,
     specificity,
@@ -139,13 +138,6 @@ def predictive_values(sensitivity: Measured, specificity: Measured, prevalence: 
     return PredictiveValues(prevalence=prevalence, positive=Measured(**positive), negative=Measured(**negative))
 
 
-def uncalibrated(scores: Scores, calibration: Calibration) -> Scores:
-    """The scores as the network gave them, before ``sigmoid(scale * logit + shift)``."""
-    limited = np.clip(scores.probability, 1e-7, 1 - 1e-7)  # a float32 probability of 1 has no logit
-    logit = (np.log(limited / (1 - limited)) - calibration.shift) / calibration.scale
-    return Scores(1 / (1 + np.exp(-logit)), scores.label, scores.patient)
-
-
 def _of(part: float, other: float) -> float:
     """The part's share of both. Where nothing is called so, no call is wrong."""
     return part / (part + other) if part + other else 1.0
@@ -164,8 +156,7 @@ def _point(scores: Scores, threshold: float) -> PointFigures:
 
 
 def _reliability(scores: Scores) -> Reliability:
-    error = CalibrationError(expected_calibration_error=expected_calibration_error(scores), brier=brier(scores))
-    return Reliability(error=error, bins=tuple(reliability(scores)))
+    return Reliability(error=calibration_error(scores), bins=tuple(reliability(scores)))
 
 
 def _uncalibrated(scores: Scores, calibration: Calibration) -> Reliability | None:

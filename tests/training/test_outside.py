@@ -58,7 +58,7 @@ def test_a_folder_without_images_is_refused(tmp_path: Path) -> None:
 
 
 def test_what_is_called_and_flagged_is_counted() -> None:
-    group = ask(guarded_graph(), even("even greys", 0, 102, 110, 255), 0.41, GUARD, batch=3)
+    group = ask(guarded_graph(), even("even greys", 0, 102, 110, 255), 0.41, GUARD)
     assert group.images == 4
     assert group.called_pneumonia.value == 0.5  # 110 and 255 of 255
     assert group.flagged is not None

@@ -1,0 +1,77 @@
+"""From trained weights to what is served: calibration, guard, graph, proof, operating points and the int8 twin.
+
+Everything is fitted on training images or chosen on validation patients; the test part is only measured on.
+"""
+
+from dataclasses import dataclass
+
+from contract.bundle import Calibration, InputGuard, OperatingPoint
+from training.assess import Parts, graph_predict, keras_predict
+from training.calibrate import calibration_error, fit_calibration, uncalibrated
+from training.dataset import Dataset
+from training.evaluate import score
+from training.export import PROVED_BATCHES, export_graph, prove
+from training.features import has_layout
+from training.guard import fit_features, fit_guard
+from training.metrics import Scores
+from training.points import DEFAULT, choose_points, shifted_scores
+from training.quantise import CALIBRATION_IMAGES, Int8Check, compare, quantise
+from training.readout import Readout
+from training.run import Run
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Finished:
+    """All that a bundle is made of, besides its card.
+
+    Attributes:
+        readout: the Keras network with everything behind it.
+        graph: the same in ONNX, float32.
+        int8_graph: the same in 8 bits; None where that changes too much (``int8`` says how much).
+        calibration: already in the graphs.
+        points: the operating points by name.
+        guard: None for a network without layout maps.
+        difference: the greatest between Keras and onnxruntime.
+        int8: what 8 bits change; None for a network that is not quantised.
+    """
+
+    readout: Readout
+    graph: bytes
+    int8_graph: bytes | None
+    calibration: Calibration
+    points: dict[str, OperatingPoint]
+    guard: InputGuard | None
+    difference: float
+    int8: Int8Check | None
+
+
+def finish(run: Run, data: Dataset) -> Finished:
+    """Make all of it.
+
+    Raises:
+        ExportError: the graph is not the network.
+    """
+    model, seed, parts = run.best_model(), run.config.seed, Parts.of(data, run.split)
+    calibration = fit_calibration(score(keras_predict(model), parts.validation), parts.chosen_on)
+    projection = fit_features(Readout(model), parts.train, seed) if has_layout(model) else None
+    readout = Readout(model, calibration, projection)
+    graph = export_graph(readout)
+    difference = prove(graph, readout, parts.validation.pixels[: max(PROVED_BATCHES)])
+    points = choose_points(shifted_scores(graph_predict(graph), parts.validation, seed), parts.chosen_on)
+    guard = fit_guard(readout, parts.train, parts.validation, seed) if projection else None
+    int8_graph, int8 = _int8(graph, parts, points[DEFAULT].threshold, guard) if projection else (None, None)
+    calibration = _with_errors(calibration, score(graph_predict(graph), parts.held_out))
+    return Finished(readout, graph, int8_graph, calibration, points, guard, difference, int8)
+
+
+def _int8(graph: bytes, parts: Parts, threshold: float, guard: InputGuard | None) -> tuple[bytes | None, Int8Check]:
+    """The int8 graph, if it changes little enough, and what it changes."""
+    made = quantise(graph, parts.train.pixels[:: max(1, len(parts.train.pixels) // CALIBRATION_IMAGES)])
+    check = compare(graph, made, parts.held_out, parts.measured_on, threshold, guard)
+    return made if check.acceptable else None, check
+
+
+def _with_errors(calibration: Calibration, scores: Scores) -> Calibration:
+    """The calibration with what it does to held-out images."""
+    before, after = calibration_error(uncalibrated(scores, calibration)), calibration_error(scores)
+    return calibration.model_copy(update={"before": before, "after": after})

@@ -1,0 +1,134 @@
+"""int8: the same graph with 8-bit weights and activations, calibrated on training images.
+
+Static, QDQ, so that any execution provider reads it. Only the convolutions between the first and the last are
+quantised: the first reads one channel of normalised pixels, whose range a few bright markers would set, and behind the
+last feature maps stand the few products that make probability, heatmap and features.
+"""
+
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+from onnxruntime.quantization import (
+    CalibrationDataReader,
+    CalibrationMethod,
+    QuantFormat,
+    QuantType,
+    quantize_static,
+)
+from onnxruntime.quantization.shape_inference import quant_pre_process
+from pydantic import BaseModel, ConfigDict
+
+from contract.bundle import FEATURES, INPUT, InputGuard, Measured
+from contract.guard import distance
+from training.assess import graph_output, graph_predict
+from training.dataset import Dataset
+from training.evaluate import in_batches, score
+from training.metrics import auc, share
+
+# As many images as the ranges of activations are read off; more did not change them (docs/experiments.md).
+CALIBRATION_IMAGES = 256
+_BATCH = 32
+# What the int8 graph may cost, on held-out images: of the AUC, and as a share of decisions.
+MAX_AUC_LOSS, MAX_CHANGED = 0.002, 0.005
+
+
+class Int8Check(BaseModel):
+    """The int8 graph against the float32 one, on the same images, at the default threshold."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    measured_on: str
+    images: int
+    auc_float32: float
+    auc_int8: float
+    decisions_changed: float
+    mean_difference: float
+    largest_difference: float
+    flagged_by_guard: Measured | None
+
+    @property
+    def acceptable(self) -> bool:
+        """Whether the int8 graph may be served in place of the other."""
+        return self.auc_float32 - self.auc_int8 <= MAX_AUC_LOSS and self.decisions_changed <= MAX_CHANGED
+
+
+def compare(  # noqa: PLR0913, PLR0917  two graphs, and what they are compared on
+    graph: bytes, int8_graph: bytes, data: Dataset, measured_on: str, threshold: float, guard: InputGuard | None
+) -> Int8Check:
+    """What 8 bits change.
+
+    Args:
+        graph: float32.
+        int8_graph: of ``quantise``.
+        data: images that neither was trained, calibrated or chosen on.
+        measured_on: says what they are.
+        threshold: PNEUMONIA from here on, 0..1.
+        guard: the bundle's, fitted on the float32 graph.
+    """
+    plain, rounded = score(graph_predict(graph), data), score(graph_predict(int8_graph), data)
+    difference = np.abs(plain.probability - rounded.probability)
+    flagged = None
+    if guard:
+        far = distance(in_batches(graph_output(int8_graph, FEATURES), data.pixels), guard) > guard.threshold
+        flagged = share(rounded, far)
+    return Int8Check(
+        measured_on=measured_on,
+        images=len(difference),
+        auc_float32=auc(plain).value,
+        auc_int8=auc(rounded).value,
+        decisions_changed=float(np.mean((plain.probability >= threshold) != (rounded.probability >= threshold))),
+        mean_difference=float(difference.mean()),
+        largest_difference=float(difference.max()),
+        flagged_by_guard=flagged,
+    )
+
+
+def quantise(graph: bytes, pixels: NDArray[np.uint8]) -> bytes:
+    """The int8 twin of a float32 graph, with the same input and outputs.
+
+    Args:
+        graph: of ``training.export.export_graph``.
+        pixels: uint8 (n, 200, 200, 1), training images; at most ``CALIBRATION_IMAGES`` of them are used.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        source, prepared, result = (Path(folder, name) for name in ("float32.onnx", "prepared.onnx", "int8.onnx"))
+        source.write_bytes(graph)
+        quant_pre_process(source, prepared, skip_symbolic_shape=True)
+        quantize_static(
+            prepared,
+            result,
+            _Images(pixels[:CALIBRATION_IMAGES]),
+            quant_format=QuantFormat.QDQ,
+            per_channel=True,
+            activation_type=QuantType.QUInt8,
+            weight_type=QuantType.QInt8,
+            calibrate_method=CalibrationMethod.MinMax,
+            op_types_to_quantize=["Conv", "Relu", "Add"],
+            nodes_to_exclude=_kept_in_float(onnx.load(prepared)),
+        )
+        return result.read_bytes()
+
+
+class _Images(CalibrationDataReader):
+    """Hands the images to onnxruntime, batch by batch."""
+
+    def __init__(self, pixels: NDArray[np.uint8]) -> None:
+        self._batches: Iterator[NDArray[np.uint8]] = iter(
+            [pixels[start : start + _BATCH] for start in range(0, len(pixels), _BATCH)]
+        )
+
+    def get_next(self) -> dict[str, NDArray[np.uint8]] | None:
+        """The next batch by the name of the input; None after the last."""
+        batch = next(self._batches, None)
+        return None if batch is None else {INPUT: batch}
+
+
+def _kept_in_float(model: onnx.ModelProto) -> list[str]:
+    """The names of the nodes before and of the first convolution, and of those behind the last."""
+    nodes = list(model.graph.node)
+    convolutions = [place for place, node in enumerate(nodes) if node.op_type == "Conv"]
+    return [node.name for place, node in enumerate(nodes) if not convolutions[0] < place <= convolutions[-1]]
