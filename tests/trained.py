@@ -3,11 +3,15 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
+from contract.bundle import read_bundle
 from tests.datasets import write_data_folder
 from training.bundle import export_run
 from training.config import TrainingConfig
 from training.dataset import Dataset, load_dataset
 from training.fit import fit
+from training.readout import Readout
 from training.run import DataRecord, Run
 from training.split import split_dataset
 
@@ -22,6 +26,11 @@ class Trained:
     run: Run
     data: Dataset
     bundle: Path
+
+    def probability(self, pixels: np.ndarray) -> np.ndarray:
+        """What Keras gives, calibrated as the bundle is, (n,), for pixels (n, 200, 200, 1)."""
+        readout = Readout(self.run.best_model(), read_bundle(self.bundle).manifest.calibration)
+        return np.asarray(readout(pixels)["probability"])
 
 
 def train_in(folder: Path) -> Trained:

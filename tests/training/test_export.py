@@ -7,7 +7,7 @@ import onnxruntime
 import pytest
 from PIL import Image
 
-from contract.bundle import CARD, GRAPH, read_bundle
+from contract.bundle import CARD, GRAPH, Calibration, read_bundle
 from contract.image import squash
 from tests.drawings import chest
 from tests.trained import CONFIG, Trained
@@ -16,8 +16,9 @@ from training.bundle import export_run
 from training.config import TrainingConfig
 from training.errors import ExportError
 from training.export import OPSET, TOLERANCE, export_graph, prove
-from training.heatmap import nearest_switch
+from training.features import fit_projection
 from training.names import HIDDEN, MAPS, PROBABILITY
+from training.readout import Readout
 from training.run import Run
 
 
@@ -25,11 +26,23 @@ def pixels(count: int = 32) -> np.ndarray:
     return np.stack([squash(Image.fromarray(chest(seed, opacity=seed / count))) for seed in range(count)])
 
 
-@pytest.mark.parametrize("architecture", ["deep", "deep-stacked"])
+@pytest.mark.parametrize("architecture", ["deep", "deep-stacked", "compact"])
 def test_keras_and_onnxruntime_agree(architecture: str) -> None:
-    model = build(architecture, "rescale")
-    batch = pixels() if architecture == "deep" else pixels(2)
-    assert prove(export_graph(model), model, batch) <= TOLERANCE
+    readout = Readout(build(architecture, "rescale"), Calibration(method="platt", scale=1.5, shift=-0.5))
+    batch = pixels(2) if architecture == "deep-stacked" else pixels()
+    assert prove(export_graph(readout), readout, batch) <= TOLERANCE
+
+
+def test_features_are_in_the_graph_too() -> None:
+    raw, batch = Readout(build("compact", "rescale")), pixels()
+    readout = Readout(raw.model, projection=fit_projection(raw.layouts(batch), 8))
+    graph = export_graph(readout)
+    prove(graph, readout, batch)
+    features = onnxruntime.InferenceSession(graph).run(["features"], {"image": batch})[0]
+    assert features.shape == (32, 8)
+    assert features == pytest.approx(readout.features(batch), abs=1e-3)
+    off = readout.features(batch[::-1])
+    assert np.abs(features - off).max() > 0.1  # they do depend on the image
 
 
 def test_a_unit_at_its_switch_does_not_spoil_the_proof() -> None:
@@ -40,22 +53,23 @@ def test_a_unit_at_its_switch_does_not_spoil_the_proof() -> None:
     bias = np.asarray(hidden.bias).copy()
     bias[7] = -(flat @ np.asarray(hidden.kernel))[3, 7]
     hidden.bias.assign(bias)
-    near = np.asarray(nearest_switch(model, batch))
-    assert near[3] < 1e-5
-    assert prove(export_graph(model), model, batch) <= TOLERANCE
+    readout = Readout(model)
+    assert not readout.steady(batch, 1e-5)[3]
+    assert readout.steady(batch, 1e-4).sum() > 16
+    assert prove(export_graph(readout), readout, batch) <= TOLERANCE
 
 
 def test_a_network_that_gives_no_numbers_is_found_out() -> None:
-    model = build("deep", "rescale")
-    model.get_layer(PROBABILITY).bias.assign([np.nan])
+    readout = Readout(build("deep", "rescale"))
+    readout.model.get_layer(PROBABILITY).bias.assign([np.nan])
     with pytest.raises(ExportError, match="differ by nan"):
-        prove(export_graph(model), model, pixels(2))
+        prove(export_graph(readout), readout, pixels(2))
 
 
 def test_a_graph_of_another_network_is_found_out() -> None:
-    graph = export_graph(build("deep", "rescale"))
+    graph = export_graph(Readout(build("deep", "rescale")))
     with pytest.raises(ExportError, match="differ by"):
-        prove(graph, build("deep", "rescale"), pixels(2))
+        prove(graph, Readout(build("deep", "rescale")), pixels(2))
 
 
 def test_the_graph_is_as_the_contract_says(trained: Trained) -> None:
@@ -80,7 +94,7 @@ def test_the_division_by_255_is_inside_the_graph(trained: Trained) -> None:
     """Pixels go in as they are; the trained Keras network, given the same, agrees."""
     session = onnxruntime.InferenceSession((trained.bundle / GRAPH).read_bytes())
     probability, shown = session.run(["probability", "heatmap"], {"image": trained.data.pixels[:40]})
-    assert probability == pytest.approx(np.asarray(trained.run.best_model()(trained.data.pixels[:40]))[:, 0], abs=1e-5)
+    assert probability == pytest.approx(trained.probability(trained.data.pixels[:40]), abs=1e-5)
     assert 0 <= shown.min() <= shown.max() <= 1
 
 

@@ -11,12 +11,17 @@ from tests.drawings import chest
 from tests.trained import Trained
 from training.architectures import build
 from training.heatmap import contributions, heatmap
-from training.names import HIDDEN, PROBABILITY
+from training.names import HIDDEN, MAPS, PROBABILITY
+from training.readout import Readout
 
 
 def pixels(opacity: float, mirrored: bool = False, count: int = 8) -> np.ndarray:
     drawn = [chest(9000 + seed, 224, 224, opacity) for seed in range(count)]
     return np.stack([squash(Image.fromarray(np.ascontiguousarray(d[:, ::-1]) if mirrored else d)) for d in drawn])
+
+
+def maps_of(model: keras.Model, batch: np.ndarray) -> np.ndarray:
+    return np.asarray(keras.Model(model.inputs[0], model.get_layer(MAPS).output)(batch))
 
 
 @pytest.mark.parametrize("architecture", ["deep", "deep-stacked"])
@@ -27,13 +32,32 @@ def test_contributions_add_up_to_the_log_odds(architecture: str) -> None:
     hidden.bias.assign(np.random.default_rng(0).normal(0, 0.1, hidden.bias.shape))
     last.bias.assign([0.3])
     batch = pixels(0.5, count=3)
-    probability, places = contributions(model, batch)
-    maps, probe = keras.Model(model.inputs[0], [hidden.output, last.output])(batch)
-    switched = np.where(np.asarray(maps) > 0, np.asarray(last.kernel)[:, 0], 0)
+    logit, places = contributions(model, maps_of(model, batch))
+    active, probability = keras.Model(model.inputs[0], [hidden.output, last.output])(batch)
+    switched = np.where(np.asarray(active) > 0, np.asarray(last.kernel)[:, 0], 0)
     bias = switched @ np.asarray(hidden.bias) + np.asarray(last.bias)
-    logit = np.log(np.asarray(probability) / (1 - np.asarray(probability)))
-    assert np.asarray(probe)[:, 0] == pytest.approx(np.asarray(probability), abs=1e-6)
-    assert np.asarray(ops.sum(places, axis=(1, 2))) + bias == pytest.approx(logit, abs=1e-3)
+    assert np.asarray(probability)[:, 0] == pytest.approx(np.asarray(ops.sigmoid(logit)), abs=1e-6)
+    assert np.asarray(ops.sum(places, axis=(1, 2))) + bias == pytest.approx(np.asarray(logit), abs=1e-3)
+
+
+def test_contributions_of_compact_add_up_to_the_log_odds() -> None:
+    model, batch = build("compact", "rescale"), pixels(0.5, count=3)
+    model.get_layer(PROBABILITY).bias.assign([0.3])
+    logit, places = contributions(model, maps_of(model, batch))
+    assert places.shape == (3, 25, 25)
+    assert np.asarray(ops.sum(places, axis=(1, 2))) + 0.3 == pytest.approx(np.asarray(logit), abs=1e-4)
+    assert np.asarray(model(batch))[:, 0] == pytest.approx(np.asarray(ops.sigmoid(logit)), abs=1e-6)
+
+
+@pytest.mark.parametrize("grey", [0, 90, 255])
+def test_the_map_of_compact_is_flat_where_the_image_is(grey: int) -> None:
+    model = build("compact", "rescale")
+    for layer in model.layers:
+        if hasattr(layer, "bias") and layer.bias is not None:  # fresh biases are 0, which would be too easy
+            layer.bias.assign(np.random.default_rng(1).normal(0, 0.5, layer.bias.shape))
+    shown = np.asarray(Readout(model)(np.full((1, 200, 200, 1), grey, np.uint8))["heatmap"])
+    assert np.ptp(shown) == pytest.approx(0, abs=1e-6)
+    assert np.ptp(np.asarray(Readout(model)(pixels(1.0, count=1))["heatmap"])) > 1e-3
 
 
 def test_no_evidence_is_dark_and_much_evidence_is_bright() -> None:
@@ -45,7 +69,7 @@ def test_no_evidence_is_dark_and_much_evidence_is_bright() -> None:
 
 def test_a_trained_network_finds_the_patch_where_it_was_drawn(trained: Trained) -> None:
     model = trained.run.best_model()
-    sick, healthy = (contributions(model, pixels(opacity)) for opacity in (1.0, 0.0))
+    sick, healthy = (contributions(model, maps_of(model, pixels(opacity))) for opacity in (1.0, 0.0))
     assert np.asarray(sick[0]).min() > np.asarray(healthy[0]).max()  # it has learned something at all
     shown = np.asarray(heatmap(sick[1])).mean(0)
     row, column = np.unravel_index(shown.argmax(), shown.shape)
@@ -57,9 +81,9 @@ def test_a_trained_network_finds_the_patch_where_it_was_drawn(trained: Trained) 
 
 def test_the_map_goes_where_the_evidence_goes(trained: Trained) -> None:
     model = trained.run.best_model()
-    places = np.asarray(contributions(model, pixels(1.0))[1]).mean(0)
+    places = np.asarray(contributions(model, maps_of(model, pixels(1.0)))[1]).mean(0)
     covered = pixels(1.0)
     covered[:, 90:150, 30:90] = pixels(0.0)[:, 90:150, 30:90]
-    without = np.asarray(contributions(model, covered)[1]).mean(0)
+    without = np.asarray(contributions(model, maps_of(model, covered))[1]).mean(0)
     lost = places - without
     assert lost[2:5, 0:3].sum() > 0.6 * lost.sum() > 0
