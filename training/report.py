@@ -73,7 +73,10 @@ def split_of(manifest: Manifest, data: Dataset) -> Split:
     known = manifest.provenance.configuration
     if not {"split", "folds", "seed"} <= known.keys():
         raise TrainingError(f"{title}: its manifest does not say how the images were split")
-    return split_dataset(data, known["split"], folds=known["folds"], seed=known["seed"])
+    split = split_dataset(data, known["split"], folds=known["folds"], seed=known["seed"])
+    if manifest.results.get("validation", {}).get("images", len(split.validation)) != len(split.validation):
+        raise TrainingError(f"{title}: its split cannot be drawn again by this version of the libraries")
+    return split
 
 
 def measure_report(  # noqa: PLR0913  a bundle by its parts, for a bundle that is being made has no folder yet
@@ -141,7 +144,7 @@ def predictive_values(sensitivity: Measured, specificity: Measured, prevalence: 
 
 def uncalibrated(scores: Scores, calibration: Calibration) -> Scores:
     """The scores as the network gave them, before ``sigmoid(scale * logit + shift)``."""
-    limited = np.clip(scores.probability, 1e-7, 1 - 1e-7)  # a float32 probability of 1 has no logit
+    limited = np.clip(scores.probability, 1e-30, 1 - 2**-25)  # a float32 of 0 or 1 has no logit
     logit = (np.log(limited / (1 - limited)) - calibration.shift) / calibration.scale
     return Scores(1 / (1 + np.exp(-logit)), scores.label, scores.patient)
 
