@@ -30,8 +30,8 @@ specificity, which is cautious.
 """
 _CONTROLS = """\
 Classifiers that are shown too little to read a lung, trained on the same training images. An AUC well over 0.5 is a
-shortcut that lies in the data, and that a network may take. (In a histogram, in patches or in an 8 x 8 image a white
-lung may still show; in borders, coding and files it cannot.)
+shortcut that lies in the data, and that a network may take. (In a histogram, in noise, in patches or in 8 x 8 pixels a
+white lung may still show; in borders hardly, in files not at all.)
 """
 _PROBES = """\
 The model itself on held-out images spoiled so that lungs cannot be read, or only their inner parts: what
