@@ -9,6 +9,8 @@ import pytest
 from service import errors
 from service.settings import Settings
 from tests.conftest import ROOT, Connect, MakeService
+from training.__main__ import main as training_command
+from training.stress import REALISTIC
 
 DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
 
@@ -60,6 +62,19 @@ def test_every_make_target_of_the_readme_exists_and_help_lists_them() -> None:
     assert {"run", "test", "lint", "check", "format", "lock", "clean", "help"} == targets
     shown = subprocess.run(["make", "help"], cwd=ROOT, check=True, capture_output=True, text=True).stdout
     assert all(re.search(rf"^{target}\b", shown, re.M) for target in targets)
+
+
+def test_every_training_command_is_documented_and_no_other(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        training_command(["--help"])
+    there = re.search(r"\{([a-z,]+)\}", capsys.readouterr().out)
+    assert there
+    assert re.findall(r"^\| `([a-z]+)` \|", text("docs/training.md"), re.M) == there[1].split(",")
+
+
+@pytest.mark.parametrize("name", ["docs/training.md", "CHANGELOG.md"])
+def test_the_number_of_shifts_is_told_as_it_is(name: str) -> None:
+    assert re.findall(r"(\d+) realistic shifts", text(name)) == [str(len(REALISTIC))]
 
 
 def test_the_figures_of_the_readme_are_the_model_card_s() -> None:

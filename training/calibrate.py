@@ -15,8 +15,8 @@ from contract.bundle import Calibration, CalibrationError
 from training.errors import TrainingError
 from training.metrics import Scores, brier, expected_calibration_error
 
-# Probabilities are float32: nearer to 0 or 1 than this their logit is rounding.
-_EDGE = 1e-7
+# A float32 probability of 0 or 1 has no logit; these are the last that do.
+_LEAST, _GREATEST = 1e-30, 1 - 2**-25
 _MAX_SCALE = 10.0
 
 
@@ -62,7 +62,7 @@ def calibration_error(scores: Scores) -> CalibrationError:
 
 
 def _logits(probability: NDArray[np.float64]) -> NDArray[np.float64]:
-    values: NDArray[np.float64] = logit(np.clip(probability, _EDGE, 1 - _EDGE))
+    values: NDArray[np.float64] = logit(np.clip(probability, _LEAST, _GREATEST))
     return values
 
 

@@ -28,6 +28,7 @@ from training.progress import bar
 from training.report import Others, measure_report, split_of
 from training.run import DataRecord, Run
 from training.split import split_dataset
+from training.table import EXPERIMENTS, Experiment, begin, write_table
 from training.tables import interval
 
 _SKIPPED_SHOWN = 20
@@ -100,6 +101,28 @@ def report(arguments: argparse.Namespace) -> None:
     _print(record, [record.held_out, record.elsewhere], arguments.json)
 
 
+def table(arguments: argparse.Namespace) -> None:
+    """Train what is missing of the experiment table; write and print it."""
+    experiments = _experiments(arguments.only)
+    folder = _data_folder(arguments, None)
+    data = _load(folder, arguments)
+    record = DataRecord.of(folder, data)
+    for experiment in experiments:
+        run = begin(arguments.out, experiment, arguments.epochs, data, record, resume=arguments.resume)
+        try:
+            with bar(_progress, experiment.name) as steps:
+                fit(run, data, steps, steps.epoch)
+        finally:  # what an interrupted run has is in the table too
+            found = write_table(arguments.out)
+    print(found.model_dump_json(indent=2) if arguments.json else found.markdown())
+
+
+def _experiments(only: list[str] | None) -> list[Experiment]:
+    if unknown := sorted(set(only or []) - {experiment.name for experiment in EXPERIMENTS}):
+        raise WrongUse(f"--only {unknown[0]}: known are {', '.join(experiment.name for experiment in EXPERIMENTS)}")
+    return [experiment for experiment in EXPERIMENTS if not only or experiment.name in only]
+
+
 def _others(arguments: argparse.Namespace) -> Others:
     """What there is to measure on besides the data folder."""
     originals, elsewhere, foreign = arguments.originals, arguments.elsewhere, arguments.not_chest
@@ -157,8 +180,7 @@ def _given(arguments: argparse.Namespace) -> dict[str, str]:
 def _run_and_data(folder: Path, arguments: argparse.Namespace) -> tuple[Run, Dataset]:
     run = Run(folder)
     data = _load(_data_folder(arguments, run.data.folder), arguments)
-    if data.fingerprint != run.data.fingerprint:
-        raise TrainingError(f"{folder}: the data folder does not hold the images this run began with")
+    run.check(data)
     return run, data
 
 
@@ -199,4 +221,4 @@ def _print(record: BaseModel, results: list[Results | None], as_json: bool) -> N
     Console().print(table)
 
 
-_COMMANDS = {"train": train, "evaluate": evaluate, "export": export, "report": report}
+_COMMANDS = {"train": train, "evaluate": evaluate, "export": export, "report": report, "table": table}

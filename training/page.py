@@ -21,7 +21,8 @@ h1 { font-size: 1.7rem; line-height: 1.25; margin-bottom: .3rem; }
 h2 { font-size: 1.25rem; margin-top: 2.4rem; padding-top: .8rem; border-top: 1px solid #ddd; }
 h3 { font-size: 1.05rem; }
 table { border-collapse: collapse; font-size: .88rem; margin: 1rem 0; font-variant-numeric: tabular-nums; }
-th, td { text-align: left; vertical-align: top; padding: .25rem .9rem .25rem 0; border-bottom: 1px solid #e4e4e4; }
+th, td { text-align: left; vertical-align: top; padding: .25rem .9rem .25rem 0; white-space: nowrap;
+  border-bottom: 1px solid #e4e4e4; }
 th { border-bottom-color: #999; }
 img { max-width: 100%; }
 .notice { background: #fdf3e1; border-left: 4px solid #d55e00; padding: .7rem 1rem; margin: 1rem 0; }
@@ -42,7 +43,8 @@ _GALLERY = """\
 On the left the image as the network sees it, on the right with the evidence laid over it (dark blue: little, yellow:
 much, none where there is none). It shows where the network found evidence; it does not outline the disease.
 """
-# After which part of the report the examples stand.
+# After which parts stand what was stated of the model (as on the card, below its figures) and the examples.
+_BEFORE_STATED: Part = "points"
 _BEFORE_EXAMPLES: Part = "calibration"
 
 
@@ -67,9 +69,11 @@ def write_page(report: Report, walls: Sequence[Wall] | None) -> str:
     parts = []
     for section in sections(report):
         parts.append(_section(section.title, *_figures(section.part, report), _markdown(section.text)))
+        if section.part == _BEFORE_STATED:
+            parts.append(_markdown(report.about))
         if section.part == _BEFORE_EXAMPLES and walls is not None:
             parts.append(_section("Examples", _markdown(_GALLERY), *map(_wall, walls)))
-    body = "\n".join([f"<h1>{escape(title)}</h1>", _made(report), *notices, _markdown(report.about), *parts])
+    body = "\n".join([f"<h1>{escape(title)}</h1>", _made(report), *notices, *parts])
     return (
         f'<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         f'<meta name="viewport" content="width=device-width">\n<title>{escape(title)}</title>\n'
@@ -94,8 +98,9 @@ def _made(report: Report) -> str:
     split, provenance = report.split, report.model.provenance
     text = (
         f"Measured {report.measured_at:%Y-%m-%d} by code revision {report.environment.git_revision}. Trained by "
-        f"{provenance.git_revision} on {split.train} images; {split.validation} chose, {split.test} were held out "
-        f"({split.strategy} split, seed {provenance.seed}, data {provenance.data_fingerprint[:12]})."
+        f"{provenance.git_revision} on {split.train} images; {split.validation} images chose the threshold, "
+        f"{split.test} were held out ({split.strategy} split, seed {provenance.seed}, "
+        f"data {provenance.data_fingerprint[:12]})."
     )
     return f'<p class="quiet">{escape(text)}</p>'
 
@@ -108,7 +113,7 @@ def _wall(wall: Wall) -> str:
 
 def _example(example: Example) -> str:
     picture = base64.b64encode(example.picture).decode()
-    caption = f"{example.probability:.4f} &nbsp; {escape(example.name)}"
+    caption = f"<b>{example.probability:.4f}</b><br>{escape(example.name)}"
     return (
         f'<figure><img alt="radiograph, and with its heatmap" src="data:image/jpeg;base64,{picture}">'
         f"<figcaption>{caption}</figcaption></figure>\n"

@@ -72,7 +72,10 @@ def split_of(manifest: Manifest, data: Dataset) -> Split:
     known = manifest.provenance.configuration
     if not {"split", "folds", "seed"} <= known.keys():
         raise TrainingError(f"{title}: its manifest does not say how the images were split")
-    return split_dataset(data, known["split"], folds=known["folds"], seed=known["seed"])
+    split = split_dataset(data, known["split"], folds=known["folds"], seed=known["seed"])
+    if manifest.results.get("validation", {}).get("images", len(split.validation)) != len(split.validation):
+        raise TrainingError(f"{title}: its split cannot be drawn again by this version of the libraries")
+    return split
 
 
 def measure_report(  # noqa: PLR0913  a bundle by its parts, for a bundle that is being made has no folder yet

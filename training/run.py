@@ -109,6 +109,15 @@ class Run:
         path = self.folder / "history.json"
         return [Epoch(**record) for record in json.loads(path.read_text())] if path.exists() else []
 
+    def check(self, data: Dataset) -> None:
+        """See that these are the images the run began with.
+
+        Raises:
+            TrainingError: they are not.
+        """
+        if data.fingerprint != self.data.fingerprint:
+            raise TrainingError(f"{self.folder}: the data folder does not hold the images this run began with")
+
     def last_model(self) -> keras.Model:
         """The network, and its optimizer, as the last finished epoch left them."""
         return keras.models.load_model(self._checkpoint(len(self.history)))

@@ -29,12 +29,13 @@ none, it is the Wilson interval on the number of patients. Those of PPV and NPV 
 specificity, which is cautious.
 """
 _CONTROLS = """\
-Classifiers that cannot read a lung, trained on the same training images: an AUC well over 0.5 is a shortcut that lies
-in the data, and that a network may take.
+Classifiers that are shown too little to read a lung, trained on the same training images. An AUC well over 0.5 is a
+shortcut that lies in the data, and that a network may take. (In a histogram, in noise, in patches or in 8 x 8 pixels a
+white lung may still show; in borders hardly, in files not at all.)
 """
 _PROBES = """\
-The model itself on held-out images in which lungs cannot be read: what it still tells apart, it does not tell by the
-lungs.
+The model itself on held-out images spoiled so that lungs cannot be read, or only their inner parts: what
+it still tells apart, it does not tell by their texture.
 """
 
 

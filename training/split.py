@@ -78,8 +78,13 @@ def _folds(labels: np.ndarray, groups: np.ndarray, folds: int, seed: int) -> np.
 
 
 def _at_random(data: Dataset, folds: int, seed: int) -> Split:
+    return split_at_random(data, -(-len(data.radiographs) // folds), seed)
+
+
+def split_at_random(data: Dataset, validation_images: int, seed: int) -> Split:
+    """The ``random`` split with so many validation images."""
     rows = np.arange(len(data.radiographs))
-    validation = np.isin(rows, train_test_split(rows, test_size=1 / folds, random_state=seed)[1])
+    validation = np.isin(rows, train_test_split(rows, test_size=validation_images, random_state=seed)[1])
     return _named(data, "random", seed, np.where(validation, "validation", "train"))
 
 

@@ -1,6 +1,7 @@
 """The parts of a report as Markdown: the model card holds them as they are, the page turns them into HTML."""
 
 from collections.abc import Iterable, Sequence
+from itertools import groupby
 
 from contract.bundle import Measured
 from training.agreement import Agreement
@@ -45,18 +46,18 @@ def points_table(report: Report) -> str:
             f"{point.threshold:g}",
             interval(point.sensitivity),
             interval(point.specificity),
-            _counts(point.confusion),
+            *(str(point.confusion[count]) for count in _COUNTS),
         )
         for name, point in report.points.items()
     ]
-    return table(("operating point", "threshold", "sensitivity", "specificity", "counts"), rows)
+    return table(("operating point", "threshold", "sensitivity", "specificity", *_COUNTS.values()), rows)
 
 
 def predictive_table(points: dict[str, PointFigures]) -> str:
     """What an answer is worth at several shares of PNEUMONIA."""
 
     def row(name: str, values: PredictiveValues) -> tuple[str, ...]:
-        return f"`{name}`", f"{values.prevalence:.0%}", interval(values.positive), interval(values.negative)
+        return f"`{name}`", f"{values.prevalence * 100:.0f} %", interval(values.positive), interval(values.negative)
 
     rows = [row(name, values) for name, point in points.items() for values in point.predictive_values]
     return table(("operating point", "share of PNEUMONIA", "PPV", "NPV"), rows)
@@ -89,18 +90,21 @@ def stress_summary(stress: StressTable) -> str:
 def stress_table(stress: StressTable) -> str:
     """Every shift, in the order of the suite."""
 
-    def row(shifted: Shifted) -> tuple[str, ...]:
+    def row(shifted: Shifted, kind: str) -> tuple[str, ...]:
         figures = (shifted.auc, shifted.sensitivity, shifted.specificity)
-        return shifted.shift, _KINDS[shifted.kind], *(interval(figure) for figure in figures)
+        return shifted.shift, kind, *(interval(figure) for figure in figures)
 
-    rows = [row(shifted) for shifted in (stress.unshifted, *stress.shifts)]
+    rows = [row(stress.unshifted, ""), *(row(shifted, _KINDS[shifted.kind]) for shifted in stress.shifts)]
     return table(("shift", "kind", "AUC", "sensitivity", "specificity"), rows)
 
 
 def controls_table(controls: Iterable[Control]) -> str:
-    """What each control, or the model on spoiled images, tells apart."""
-    rows = [(control.sees, interval(control.auc), control.measured_on) for control in controls]
-    return table(("what is seen", "AUC", "measured on"), rows)
+    """What each control, or the model on spoiled images, tells apart: a table for each set of images."""
+    parts = []
+    for measured_on, alike in groupby(controls, lambda control: control.measured_on):
+        rows = [(control.sees, interval(control.auc)) for control in alike]
+        parts.append(f"On {measured_on}:\n\n{table(('what is seen', 'AUC'), rows)}")
+    return "\n".join(parts)
 
 
 def groups_table(groups: Iterable[Group]) -> str:
@@ -122,7 +126,7 @@ def agreement_sentence(found: Agreement) -> str:
     return (
         f"On {found.measured_on}, the probabilities differ by {found.mean_difference:.4f} in the mean and "
         f"{found.largest_difference:.3f} at most; {found.decisions_changed} decisions change "
-        f"({found.share_changed:.1%}).\n"
+        f"({found.share_changed * 100:.1f} %).\n"
     )
 
 
@@ -139,7 +143,8 @@ def elsewhere_sentence(results: Results) -> str:
     return f"AUC {interval(results.auc)} on {results.images} images of {results.measured_on}. {meaning}\n"
 
 
-_KINDS = {"realistic": "realistic", "swapped": "look swapped with the other class", "guard": "for the input guard"}
+_KINDS = {"realistic": "realistic", "swapped": "swapped look", "guard": "for the guard"}
+_COUNTS = {"true_positive": "TP", "false_negative": "FN", "true_negative": "TN", "false_positive": "FP"}
 
 
 def _counts(confusion: dict[str, int]) -> str:

@@ -7,9 +7,11 @@ from pathlib import Path
 import pytest
 
 from contract.bundle import read_bundle
-from tests.drawings import jpeg
+from tests.drawings import jpeg, png
 from tests.trained import Trained
 from training.__main__ import DONE, FAILED, WRONG_USE, main
+from training.card import about_of
+from training.page import PATIENTS_SHOWN
 
 
 def test_a_folder_of_radiographs_becomes_a_bundle(
@@ -59,6 +61,29 @@ def test_real_radiographs_go_the_same_way(
     assert "Not stated when the bundle was made" in read_bundle(Path("models/real/1")).card
 
 
+def test_a_bundle_and_all_else_at_hand_become_a_report(
+    trained: Trained, folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data, strange = str(trained.run.data.folder), tmp_path / "strange" / "hands"
+    strange.mkdir(parents=True)
+    (strange / "hand.png").write_bytes(png())
+    (strange / "notes.txt").write_text("none of ours")
+    others = ["--originals", data, "--elsewhere", str(folder), "--not-chest", str(strange.parent)]
+    report = ["report", str(trained.bundle), "--data", data, *others, "--cache", str(tmp_path / "cache"), "--json"]
+    assert main([*report, "--out", str(tmp_path / "out"), "--no-gallery"]) == DONE
+    told = capsys.readouterr()
+    assert "skipped notes.txt" in told.err
+    written = json.loads((tmp_path / "out" / "report.json").read_text())
+    assert json.loads(told.out) == written
+    assert written["agreement"]["decisions_changed"] == 0
+    assert written["elsewhere"]["images"] == 48
+    assert [group["kind"] for group in written["groups"]][2:] == ["hands"]
+    page = (tmp_path / "out" / "report.html").read_text()
+    assert "hands" in page
+    assert PATIENTS_SHOWN not in page
+    assert about_of(read_bundle(trained.bundle).card) == written["about"]
+
+
 def test_a_random_split_is_called_flattering(
     folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -80,7 +105,11 @@ def test_a_random_split_is_called_flattering(
         (["train", "--out", "r"], "give --data"),
         (["train", "--data", "d"], "--out"),
         (["train", "--resume", "r", "--seed", "2"], "keeps the configuration"),
-        (["report"], "invalid choice"),
+        (["explain"], "invalid choice"),
+        (["report", "b"], "--out"),
+        (["report", "b", "--out", "o", "--data", "d", "--not-chest"], "expected one argument"),
+        (["table", "--out", "t", "--data", "d", "--only", "deep/log"], "--only deep/log: known are baseline/rescale"),
+        (["table", "--out", "t", "--data", "d", "--epochs", "0"], "--epochs"),
         ([], "required"),
     ],
 )
@@ -107,6 +136,8 @@ def test_failures_are_told_in_a_line_and_exit_with_1(
         (["evaluate", str(empty)], "is not the folder of a run"),
         (["evaluate", str(trained.run.folder), "--data", str(other)], "does not hold the images this run began with"),
         (["export", str(trained.run.folder), str(trained.bundle)], "give a new version"),
+        (["report", str(trained.bundle), "--data", str(other), "--out", "r"], "does not hold the images drawn 1 was"),
+        (["report", str(empty), "--data", str(other), "--out", "r"], "manifest.json"),
         (["export", str(trained.run.folder), "models/Lung/first"], "must be named NAME/VERSION"),
     ):
         assert main(arguments) == FAILED
@@ -116,7 +147,7 @@ def test_failures_are_told_in_a_line_and_exit_with_1(
 
 
 def test_help_is_complete(capsys: pytest.CaptureFixture[str]) -> None:
-    for command in ("train", "evaluate", "export"):
+    for command in ("train", "evaluate", "export", "report", "table"):
         with pytest.raises(SystemExit) as caught:
             main([command, "--help"])
         assert caught.value.code == 0

@@ -1,7 +1,6 @@
 """The report of a bundle: its figures, its page, its card."""
 
 import base64
-import json
 import re
 from pathlib import Path
 
@@ -20,9 +19,10 @@ from training.errors import TrainingError
 from training.gallery import gallery, overlay
 from training.metrics import Scores
 from training.outside import ask
-from training.page import PATIENTS_SHOWN, write_page
+from training.page import PATIENTS_SHOWN, write_page, write_report
 from training.record import Report, TrainingFacts
 from training.report import NO_OTHERS, Others, measure_report, predictive_values, split_of
+from training.tables import elsewhere_sentence
 
 shares = st.floats(0.01, 0.99)
 
@@ -92,7 +92,7 @@ def test_predictive_values_are_bayes_rule(found: float, cleared: float, prevalen
         assert value.low <= value.value <= value.high
 
 
-@given(st.floats(0.2, 4), st.floats(-2, 2), st.floats(0.01, 0.99))
+@given(st.floats(0.2, 4), st.floats(-2, 2), st.floats(0.01, 0.95))
 def test_calibration_is_undone(scale: float, shift: float, before: float) -> None:
     after = 1 / (1 + np.exp(-(scale * np.log(before / (1 - before)) + shift)))
     scores = Scores(np.array([after]), np.array([1], np.uint8), np.array(["a"]))
@@ -201,6 +201,32 @@ def test_what_was_stated_is_found_in_a_card_again(report: Report) -> None:
     assert "Not stated" in about_of("# a card of another make\n")
 
 
-def test_the_report_is_written_as_json_too(report: Report, tmp_path: Path) -> None:
-    record = json.loads(report.model_dump_json())
-    assert {"held_out", "stress", "controls", "probes", "roc", "about"} <= record.keys()
+def test_the_report_is_written_as_a_page_and_as_json(report: Report, tmp_path: Path) -> None:
+    write_report(tmp_path / "deep" / "out", report, None)
+    written = tmp_path / "deep" / "out"
+    assert Report.model_validate_json((written / "report.json").read_bytes()) == report
+    assert (written / "report.html").read_text() == write_page(report, None)
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(TrainingError, match="cannot be written"):
+        write_report(tmp_path / "file", report, None)
+
+
+def test_a_split_that_comes_out_otherwise_is_refused(trained: Trained, bundle: Bundle) -> None:
+    results = {"validation": {"images": 7}}
+    with pytest.raises(TrainingError, match="cannot be drawn again"):
+        split_of(bundle.manifest.model_copy(update={"results": results}), trained.data)
+
+
+@pytest.mark.parametrize(
+    ("area", "words"),
+    [
+        ((0.95, 0.92, 0.98), "tells the classes apart there too"),
+        ((0.7, 0.6, 0.8), "much less use"),
+        ((0.5, 0.4, 0.6), "cannot be told from tossing a coin"),
+        ((0.3, 0.2, 0.4), "worse than tossing a coin"),
+    ],
+)
+def test_results_elsewhere_are_said_plainly(report: Report, area: tuple[float, float, float], words: str) -> None:
+    value, low, high = area
+    changed = report.held_out.model_copy(update={"auc": Measured(value=value, low=low, high=high)})
+    assert words in elsewhere_sentence(changed)

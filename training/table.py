@@ -1,0 +1,152 @@
+"""The specification's experiments: each network with each input normalisation, beside the figures of its author."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict
+
+from training.config import TrainingConfig
+from training.dataset import Dataset
+from training.errors import TrainingError
+from training.run import DataRecord, Run, best_epoch
+from training.split import split_at_random
+from training.tables import table
+
+# The author validated on 522 images drawn at random from all.
+VALIDATION_IMAGES = 522
+# As reported, by network and by normalisation; there are no figures for the pairs.
+NETWORKS = {"baseline": "> 75 %", "deep": "> 95 %", "deep-stacked": "> 95 %"}
+NORMALISED = {"rescale": "> 90 %", "l2": "> 90 %", "none": "42 %"}
+
+
+@dataclass(frozen=True, slots=True)
+class Experiment:
+    """A network with an input normalisation."""
+
+    architecture: str
+    normalisation: str
+
+    @property
+    def name(self) -> str:
+        """As ``--only`` takes it."""
+        return f"{self.architecture}/{self.normalisation}"
+
+    def folder(self, out: Path) -> Path:
+        """Of its run."""
+        return out / f"{self.architecture}-{self.normalisation}"
+
+    def config(self, epochs: int) -> TrainingConfig:
+        """The author's settings."""
+        return TrainingConfig(
+            architecture=self.architecture, normalisation=self.normalisation, split="random", epochs=epochs
+        )
+
+
+EXPERIMENTS = [Experiment(network, normalisation) for network in NETWORKS for normalisation in NORMALISED]
+
+
+class Row(BaseModel):
+    """What came of one experiment. Accuracies are of validation images at 0.5; null before the first epoch is done."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    architecture: str
+    normalisation: str
+    epochs_done: int
+    epochs_planned: int
+    train_images: int
+    validation_images: int
+    last_accuracy: float | None
+    kept_epoch: int | None
+    kept_accuracy: float | None
+    author_of_network: str
+    author_of_normalisation: str
+
+
+class ExperimentTable(BaseModel):
+    """``table.json``."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    rows: tuple[Row, ...]
+
+    def markdown(self) -> str:
+        """``table.md``."""
+        return f"{_HEAD}\n{table(_COLUMNS, map(_cells, self.rows))}"
+
+
+def begin(  # noqa: PLR0913  an experiment, where it goes, and on what
+    out: Path, experiment: Experiment, epochs: int, data: Dataset, record: DataRecord, *, resume: bool
+) -> Run:
+    """The run of an experiment: a new one, or the one that is there.
+
+    Raises:
+        TrainingError: one is there and is not to be resumed, or was begun with other images or settings.
+    """
+    folder, config = experiment.folder(out), experiment.config(epochs)
+    if not (resume and (folder / "config.json").exists()):
+        images = min(VALIDATION_IMAGES, -(-len(data.labels) // config.folds))  # fewer than the author's: one in ten
+        return Run.create(folder, config, split_at_random(data, images, config.seed), record)
+    run = Run(folder)
+    run.check(data)
+    if run.config != config:
+        raise TrainingError(f"{folder}: was begun with other settings ({run.config.epochs} epochs); give the same ones")
+    return run
+
+
+def read_table(out: Path) -> ExperimentTable:
+    """The experiments that have a run in this folder, in the order of the specification."""
+    there = [experiment for experiment in EXPERIMENTS if (experiment.folder(out) / "config.json").exists()]
+    return ExperimentTable(rows=tuple(_row(experiment, Run(experiment.folder(out))) for experiment in there))
+
+
+def write_table(out: Path) -> ExperimentTable:
+    """Write ``table.md`` and ``table.json`` of the runs in this folder."""
+    found = read_table(out)
+    (out / "table.md").write_text(found.markdown())
+    (out / "table.json").write_text(found.model_dump_json(indent=2) + "\n")
+    return found
+
+
+_HEAD = f"""\
+Accuracy on validation images, at 0.5, after the last epoch done and at the epoch of lowest validation loss. Author's
+settings: {VALIDATION_IMAGES} images drawn at random from all validate (one in ten of a smaller folder), so that other
+images of the same patients were trained on: flattering. The author reports a figure by network and one by
+normalisation, not by pair.
+"""
+_COLUMNS = (
+    "network",
+    "normalisation",
+    "epochs done",
+    "validation images",
+    "accuracy, last epoch",
+    "accuracy, kept epoch",
+    "author, of the network",
+    "author, of the normalisation",
+)
+
+
+def _row(experiment: Experiment, run: Run) -> Row:
+    history, split = run.history, run.split
+    kept = best_epoch(history) if history else None
+    return Row(
+        architecture=experiment.architecture,
+        normalisation=experiment.normalisation,
+        epochs_done=len(history),
+        epochs_planned=run.config.epochs,
+        train_images=len(split.train),
+        validation_images=len(split.validation),
+        last_accuracy=history[-1].val_accuracy if history else None,
+        kept_epoch=kept.epoch if kept else None,
+        kept_accuracy=kept.val_accuracy if kept else None,
+        author_of_network=NETWORKS[experiment.architecture],
+        author_of_normalisation=NORMALISED[experiment.normalisation],
+    )
+
+
+def _cells(row: Row) -> tuple[str, ...]:
+    last = "" if row.last_accuracy is None else f"{row.last_accuracy:.3f}"
+    kept = "" if row.kept_accuracy is None else f"{row.kept_accuracy:.3f} (epoch {row.kept_epoch})"
+    epochs = f"{row.epochs_done} of {row.epochs_planned}"
+    images, author = str(row.validation_images), (row.author_of_network, row.author_of_normalisation)
+    return row.architecture, row.normalisation, epochs, images, last, kept, *author
