@@ -11,8 +11,8 @@ from training.calibrate import calibration_error, fit_calibration, uncalibrated
 from training.dataset import Dataset
 from training.evaluate import score
 from training.export import PROVED_BATCHES, export_graph, prove
-from training.features import has_layout
-from training.guard import fit_features, fit_guard
+from training.features import fit_projection, has_layout
+from training.guard import COMPONENTS, fit_guard, training_layouts
 from training.metrics import Scores
 from training.points import DEFAULT, choose_points, shifted_scores
 from training.quantise import CALIBRATION_IMAGES, Int8Check, compare, quantise
@@ -53,18 +53,21 @@ def finish(run: Run, data: Dataset) -> Finished:
     """
     model, seed, parts = run.best_model(), run.config.seed, Parts.of(data, run.split)
     calibration = fit_calibration(score(keras_predict(model), parts.validation), parts.chosen_on)
-    projection = fit_features(Readout(model), parts.train, seed) if has_layout(model) else None
+    layouts = training_layouts(Readout(model), parts.train, seed) if has_layout(model) else None
+    projection = None if layouts is None else fit_projection(layouts, COMPONENTS)
     readout = Readout(model, calibration, projection)
     graph = export_graph(readout)
     difference = prove(graph, readout, parts.validation.pixels[: max(PROVED_BATCHES)])
     points = choose_points(shifted_scores(graph_predict(graph), parts.validation, seed), parts.chosen_on)
-    guard = fit_guard(readout, parts.train, parts.validation, seed) if projection else None
-    int8_graph, int8 = _int8(graph, parts, points[DEFAULT].threshold, guard) if projection else (None, None)
     calibration = _with_errors(calibration, score(graph_predict(graph), parts.held_out))
+    if projection is None or layouts is None:
+        return Finished(readout, graph, None, calibration, points, None, difference, None)
+    guard = fit_guard(layouts @ projection.components, readout, parts.validation)
+    int8_graph, int8 = _int8(graph, parts, points[DEFAULT].threshold, guard)
     return Finished(readout, graph, int8_graph, calibration, points, guard, difference, int8)
 
 
-def _int8(graph: bytes, parts: Parts, threshold: float, guard: InputGuard | None) -> tuple[bytes | None, Int8Check]:
+def _int8(graph: bytes, parts: Parts, threshold: float, guard: InputGuard) -> tuple[bytes | None, Int8Check]:
     """The int8 graph, if it changes little enough, and what it changes."""
     made = quantise(graph, parts.train.pixels[:: max(1, len(parts.train.pixels) // CALIBRATION_IMAGES)])
     check = compare(graph, made, parts.held_out, parts.measured_on, threshold, guard)

@@ -8,7 +8,6 @@ from contract.guard import distance
 from training.augment import slight
 from training.dataset import Dataset
 from training.evaluate import in_batches
-from training.features import Projection, fit_projection
 from training.metrics import Scores, share
 from training.readout import Readout
 
@@ -19,21 +18,21 @@ FALSE_ALARMS = 0.015
 _REFERENCE = np.linspace(0, 1, 21)
 
 
-def fit_features(readout: Readout, train: Dataset, seed: int) -> Projection:
-    """The projection, from training images as they are and once more slightly shifted: shifts are no other kind."""
-    return fit_projection(in_batches(readout.layouts, _with_shifted(train, seed)), COMPONENTS)
+def training_layouts(readout: Readout, train: Dataset, seed: int) -> NDArray[np.float32]:
+    """Layouts (2n, d) of n training images as they are and once more slightly shifted: a shift is no other kind."""
+    rng = np.random.default_rng(seed)
+    shifted = np.stack([slight(row, rng) for row in train.pixels[..., 0]])[..., np.newaxis]
+    return np.concatenate([in_batches(readout.layouts, pixels) for pixels in (train.pixels, shifted)])
 
 
-def fit_guard(readout: Readout, train: Dataset, validation: Dataset, seed: int) -> InputGuard:
+def fit_guard(features: NDArray[np.float32], readout: Readout, validation: Dataset) -> InputGuard:
     """The guard's statistics from training images, its threshold from validation patients.
 
     Args:
-        readout: with its projection.
-        train: images the network was trained on.
+        features: float (n, k), of the training images.
+        readout: gives the features of others.
         validation: images of other patients. The false alarms stated are theirs; a report has those of the test part.
-        seed: of the slight shifts.
     """
-    features = in_batches(readout.features, _with_shifted(train, seed))
     fitted = InputGuard(
         location=tuple(features.mean(0, dtype=np.float64).tolist()),
         scale=tuple(features.std(0, dtype=np.float64).clip(1e-6).tolist()),
@@ -52,9 +51,3 @@ def fit_guard(readout: Readout, train: Dataset, validation: Dataset, seed: int) 
             "reference": tuple(np.quantile(scores, _REFERENCE).round(4).tolist()),
         }
     )
-
-
-def _with_shifted(train: Dataset, seed: int) -> NDArray[np.uint8]:
-    rng = np.random.default_rng(seed)
-    shifted = np.stack([slight(row, rng) for row in train.pixels[..., 0]])[..., np.newaxis]
-    return np.concatenate([train.pixels, shifted])

@@ -1,0 +1,93 @@
+"""The guard that is fitted: quiet on radiographs of other patients, loud on what is none. And the int8 twin."""
+
+import numpy as np
+import onnxruntime
+import pytest
+from PIL import Image
+
+from contract.guard import distance
+from contract.image import squash
+from tests.drawings import chest
+from training.architectures import build
+from training.assess import Parts
+from training.dataset import Dataset
+from training.evaluate import in_batches
+from training.export import export_graph
+from training.features import fit_projection
+from training.guard import COMPONENTS, FALSE_ALARMS, fit_guard, training_layouts
+from training.quantise import compare, quantise
+from training.readout import Readout
+from training.split import split_dataset
+
+
+@pytest.fixture
+def parts(data: Dataset) -> Parts:
+    return Parts.of(data, split_dataset(data, "patient", folds=4, seed=1))
+
+
+@pytest.fixture
+def readout(parts: Parts) -> Readout:
+    raw = Readout(build("compact", "rescale"))
+    return Readout(raw.model, projection=fit_projection(training_layouts(raw, parts.train, 0), COMPONENTS))
+
+
+def foreign() -> np.ndarray:
+    """Noise, stripes, a page of text lines, and a chest upside down."""
+    rng = np.random.default_rng(2)
+    page = np.full((200, 200), 255, np.uint8)
+    page[::9, 20:180] = 0
+    stripes = np.broadcast_to((np.arange(200) % 20 < 10) * 200, (200, 200)).astype(np.uint8)
+    upside_down = squash(Image.fromarray(chest(1)))[::-1, :, 0]
+    return np.stack([rng.integers(0, 256, (200, 200), np.uint8), stripes, page, upside_down])[..., np.newaxis]
+
+
+def test_a_fitted_guard_tells_radiographs_from_the_rest(parts: Parts, readout: Readout) -> None:
+    guard = fit_guard(in_batches(readout.features, parts.train.pixels), readout, parts.validation)
+    known = distance(readout.features(parts.held_out.pixels), guard)
+    strange = distance(readout.features(foreign()), guard)
+    assert strange.min() > guard.threshold
+    assert strange.min() > 1.5 * np.median(known)
+    in_training = distance(in_batches(readout.features, parts.train.pixels), guard)
+    assert np.sqrt((in_training**2).mean()) == pytest.approx(1, abs=0.25)
+    assert len(guard.reference) == 21
+    assert guard.reference[0] <= guard.reference[10] <= guard.threshold <= guard.reference[-1] + 1e-4
+    assert guard.false_alarms.value <= max(FALSE_ALARMS, 1 / len(parts.validation.labels))
+    assert "validation patients" in guard.chosen_on
+
+
+def test_features_are_uncorrelated_in_training(parts: Parts) -> None:
+    raw = Readout(build("compact", "rescale"))
+    layouts = in_batches(raw.layouts, parts.train.pixels)
+    projection = fit_projection(layouts, 6)
+    correlation = np.corrcoef((layouts @ projection.components).T)
+    assert projection.components.shape == (16 * 160, 6)
+    assert np.abs(correlation - np.eye(6)).max() < 0.02
+
+
+def test_the_int8_graph_is_smaller_and_says_nearly_the_same(parts: Parts, readout: Readout) -> None:
+    graph = export_graph(readout)
+    guard = fit_guard(in_batches(readout.features, parts.train.pixels), readout, parts.validation)
+    int8 = quantise(graph, parts.train.pixels)
+    assert len(int8) < 0.75 * len(graph)
+    check = compare(graph, int8, parts.held_out, "drawn patients", 0.5, guard)
+    assert check.images == len(parts.held_out.labels)
+    assert 0 < check.largest_difference < 0.1
+    assert check.flagged_by_guard is not None
+    one, other = (onnxruntime.InferenceSession(made) for made in (graph, int8))
+    assert [(value.name, value.shape[1:]) for value in one.get_outputs()] == [
+        (value.name, value.shape[1:]) for value in other.get_outputs()
+    ]
+    assert "QuantizeLinear" not in str(graph)
+    assert int8.count(b"QuantizeLinear") > 20
+
+
+def test_an_int8_graph_that_changes_too_much_is_not_acceptable(parts: Parts, readout: Readout) -> None:
+    graph, other = export_graph(readout), export_graph(Readout(build("compact", "rescale")))
+    same = compare(graph, graph, parts.held_out, "", 0.5, None)
+    middle = float(
+        np.median(in_batches(lambda batch: np.asarray(readout(batch)["probability"]), parts.held_out.pixels))
+    )
+    changed = compare(graph, other, parts.held_out, "", middle, None)
+    assert same.acceptable
+    assert same.largest_difference == 0
+    assert not changed.acceptable
