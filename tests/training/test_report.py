@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from contract.bundle import Bundle, Calibration, Measured, read_bundle
@@ -22,7 +22,7 @@ from training.outside import ask
 from training.page import PATIENTS_SHOWN, write_page, write_report
 from training.record import Report, TrainingFacts
 from training.report import NO_OTHERS, Others, measure_report, predictive_values, split_of
-from training.tables import elsewhere_sentence
+from training.tables import calibration_table, elsewhere_sentence
 
 shares = st.floats(0.01, 0.99)
 
@@ -65,13 +65,20 @@ def test_the_report_measures_what_the_manifest_says(bundle: Bundle, report: Repo
     assert report.points["balanced"].confusion == report.held_out.confusion
     assert report.calibrated.error.brier == report.held_out.brier
     assert sum(found.images for found in report.calibrated.bins) == report.held_out.images
-    assert report.uncalibrated is None
+    assert report.uncalibrated is not None
+    assert report.uncalibrated.error == bundle.manifest.calibration.before
+    assert report.calibrated.error == bundle.manifest.calibration.after
     assert report.stress.unshifted.auc == report.held_out.auc
     assert report.agreement is not None
     assert report.agreement.largest_difference == 0
     assert report.elsewhere is not None
     assert "folder adults" in report.elsewhere.measured_on
     assert [group.images for group in report.groups] == [report.held_out.images, 96, 2]
+
+
+def test_what_is_not_calibrated_is_said_to_be(report: Report) -> None:
+    assert "| not calibrated |" in calibration_table(report.model_copy(update={"uncalibrated": None}))
+    assert "| before calibration |" in calibration_table(report)
 
 
 def test_the_record_can_be_read_back(report: Report) -> None:
@@ -95,6 +102,7 @@ def test_predictive_values_are_bayes_rule(found: float, cleared: float, prevalen
 @given(st.floats(0.2, 4), st.floats(-2, 2), st.floats(0.01, 0.95))
 def test_calibration_is_undone(scale: float, shift: float, before: float) -> None:
     after = 1 / (1 + np.exp(-(scale * np.log(before / (1 - before)) + shift)))
+    assume(1e-6 < after < 1 - 1e-6)  # nearer to the ends, a float32 probability has lost its logit
     scores = Scores(np.array([after]), np.array([1], np.uint8), np.array(["a"]))
     calibration = Calibration(method="platt", scale=scale, shift=shift, fitted_on="drawn")
     assert uncalibrated(scores, calibration).probability[0] == pytest.approx(before, abs=1e-4)
