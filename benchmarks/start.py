@@ -8,20 +8,18 @@ drawn radiograph, then 20 requests of 32. Prints the median and the range, with 
 
 import argparse
 import json
-import os
-import platform
 import socket
 import statistics
 import subprocess
 import sys
 import time
-from datetime import UTC, datetime
 from pathlib import Path
 
 import httpx
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
+from benchmarks.machine import machine
 from tests.drawings import jpeg
 from tests.e2e.server import resident_mib
 
@@ -83,9 +81,7 @@ def main() -> None:
         }
         for name in runs[0]
     }
-    cpu = next(line for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name"))
-    machine = f"{len(os.sched_getaffinity(0))} CPUs ({cpu.split(': ')[1]}), Python {platform.python_version()}"
-    print(json.dumps({"machine": machine, "date": datetime.now(UTC).date().isoformat(), **figures}, indent=2))
+    print(json.dumps({**machine(), **figures}, indent=2))
 
 
 if __name__ == "__main__":

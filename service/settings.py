@@ -14,7 +14,7 @@ _PILLOW_WARNS_AT = 89_000_000
 Device = Literal["auto", "cpu", "cuda"]
 Precision = Literal["auto", "float32", "int8"]
 GuardMode = Literal["warn", "refuse", "off"]
-_BUNDLED_MODEL = Path(__file__).parent.parent / "models" / "pneumonia" / "1"
+_BUNDLED_MODEL = Path(__file__).parent.parent / "models" / "pneumonia" / "2"
 
 
 class SettingsError(Exception):

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from tests.trained import Trained
 
 ROOT = Path(__file__).parent.parent
-BUNDLED_MODEL = ROOT / "models" / "pneumonia" / "1"
+BUNDLED_MODEL = ROOT / "models" / "pneumonia" / "2"
 
 
 @pytest.fixture(scope="session")

@@ -78,7 +78,7 @@ def test_the_number_of_shifts_is_told_as_it_is(name: str) -> None:
 
 
 def test_the_figures_of_the_readme_are_the_model_card_s() -> None:
-    auc = re.search(r"AUC \| ([\d.]+) \(([\d.]+) to ([\d.]+)\)", text("models/pneumonia/1/MODEL_CARD.md"))
+    auc = re.search(r"AUC \| ([\d.]+) \(([\d.]+) to ([\d.]+)\)", text("models/pneumonia/2/MODEL_CARD.md"))
     assert auc
     assert f"{auc[1]} (95 % interval {auc[2]} to {auc[3]})" in text("README.md")
 

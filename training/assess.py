@@ -87,7 +87,8 @@ def keras_predict(model: keras.Model) -> Predict:
     """The probabilities of a Keras model."""
 
     def predict(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
-        return np.asarray(model(pixels, training=False))[:, 0]
+        probability: NDArray[np.float32] = keras.ops.convert_to_numpy(model(pixels, training=False))[:, 0]
+        return probability
 
     return predict
 

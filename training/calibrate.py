@@ -12,7 +12,6 @@ from scipy.optimize import minimize
 from scipy.special import expit, logit
 
 from contract.bundle import Calibration, CalibrationError
-from training.errors import TrainingError
 from training.metrics import Scores, brier, expected_calibration_error
 
 # A float32 probability of 0 or 1 has no logit; these are the last that do.
@@ -21,14 +20,12 @@ _MAX_SCALE = 10.0
 
 
 def fit_calibration(scores: Scores, fitted_on: str) -> Calibration:
-    """The calibration of greatest likelihood.
+    """The calibration of greatest likelihood; none for a network that is right less than by chance: no map that keeps
+    the order makes such probabilities mean anything.
 
     Args:
         scores: uncalibrated, of both classes.
         fitted_on: says what they are of.
-
-    Raises:
-        TrainingError: the probabilities run against the labels.
     """
     logits = _logits(scores.probability)
     labels = _targets(scores.label)
@@ -40,7 +37,7 @@ def fit_calibration(scores: Scores, fitted_on: str) -> Calibration:
     found = minimize(loss, (1.0, 0.0), bounds=((None, _MAX_SCALE), (None, None)), method="L-BFGS-B")
     scale, shift = (float(value) for value in found.x)
     if scale <= 0:
-        raise TrainingError("the network cannot be calibrated: on validation patients it is right less than by chance")
+        return Calibration()
     return Calibration(method="platt", scale=scale, shift=shift, fitted_on=fitted_on)
 
 

@@ -13,7 +13,6 @@ from rich.table import Table
 from contract.bundle import MANIFEST, BundleError, read_bundle
 from training.architectures import ARCHITECTURES, NORMALISATIONS
 from training.assess import assess, assess_bundle, keras_predict
-from training.bundle import check_target, export_run
 from training.card import NO_ABOUT, about_of
 from training.config import RECIPES, SPECIFICATION, TrainingConfig
 from training.curves import draw_curves
@@ -75,6 +74,8 @@ def evaluate(arguments: argparse.Namespace) -> None:
 
 def export(arguments: argparse.Namespace) -> None:
     """Write the bundle of a run and print its manifest, or what was measured."""
+    from training.bundle import check_target, export_run  # TensorFlow, which no other command needs on another backend
+
     check_target(arguments.bundle)
     run, data = _run_and_data(arguments.run, arguments)
     others = _others(arguments)

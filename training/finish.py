@@ -5,14 +5,17 @@ Everything is fitted on training images or chosen on validation patients; the te
 
 from dataclasses import dataclass
 
+import numpy as np
+
 from contract.bundle import Calibration, InputGuard, OperatingPoint
 from training.assess import Parts, graph_predict, keras_predict
 from training.calibrate import calibration_error, fit_calibration, uncalibrated
 from training.dataset import Dataset
-from training.evaluate import score
+from training.evaluate import in_batches, score
 from training.export import PROVED_BATCHES, export_graph, prove
 from training.features import fit_projection, has_layout
 from training.guard import COMPONENTS, fit_guard, training_layouts
+from training.heatmap import QUIET_SHARE, has_switches
 from training.metrics import Scores
 from training.points import DEFAULT, choose_points, shifted_scores
 from training.quantise import CALIBRATION_IMAGES, Int8Check, compare, quantise
@@ -53,9 +56,10 @@ def finish(run: Run, data: Dataset) -> Finished:
     """
     model, seed, parts = run.best_model(), run.config.seed, Parts.of(data, run.split)
     calibration = fit_calibration(score(keras_predict(model), parts.validation), parts.chosen_on)
-    layouts = training_layouts(Readout(model), parts.train, seed) if has_layout(model) else None
+    raw = Readout(model)
+    layouts = training_layouts(raw, parts.train, seed) if has_layout(model) else None
     projection = None if layouts is None else fit_projection(layouts, COMPONENTS)
-    readout = Readout(model, calibration, projection)
+    readout = Readout(model, calibration, projection, 0.0 if has_switches(model) else _quiet(raw, parts.train))
     graph = export_graph(readout)
     difference = prove(graph, readout, parts.validation.pixels[: max(PROVED_BATCHES)])
     points = choose_points(shifted_scores(graph_predict(graph), parts.validation, seed), parts.chosen_on)
@@ -72,6 +76,11 @@ def _int8(graph: bytes, parts: Parts, threshold: float, guard: InputGuard) -> tu
     made = quantise(graph, parts.train.pixels[:: max(1, len(parts.train.pixels) // CALIBRATION_IMAGES)])
     check = compare(graph, made, parts.held_out, parts.measured_on, threshold, guard)
     return made if check.acceptable else None, check
+
+
+def _quiet(raw: Readout, train: Dataset) -> float:
+    """What a place adds at most in nearly all places of the NORMAL training images."""
+    return float(np.quantile(in_batches(raw.places, train.pixels[train.labels == 0]), QUIET_SHARE))
 
 
 def _with_errors(calibration: Calibration, scores: Scores) -> Calibration:

@@ -3,8 +3,8 @@
 Every network here is, behind its last feature maps A, such that the log-odds z come apart into what each place adds:
 
 ``compact`` ends in an average and one dense unit w, so a place adds ``A @ w / places``: the class activation map (Zhou
-et al., CVPR 2016). ``training.readout`` takes the same of a flat image off it: what is left is how the picture differs
-from one that shows nothing, also at the edges, where padding alone draws a frame.
+et al., CVPR 2016). ``training.readout`` takes two things off it: the frame that padding draws around any picture, and
+what nearly every place of a NORMAL training image adds too, so that a healthy chest is dark.
 
 The specified networks end in Flatten, Dense (ReLU), Dense 1, so behind A they are piecewise linear: with g the gradient
 of z with respect to A, which is ``(W2 where the ReLU is on) @ W1'``, a place adds the sum over its channels of g * A:
@@ -24,16 +24,20 @@ from training.names import HIDDEN, PROBABILITY
 
 # Evidence is shown per area: a place that adds one unit of log-odds per this share of the picture shows 1 - 1/e = 0.63.
 REFERENCE_AREA = 1 / 36
+# The share of places of NORMAL training images that stays dark, where a network's maps can tell.
+QUIET_SHARE = 0.95
 _SHOWN = (
-    "1 - exp(-e), where e >= 0 is what a place adds to the log-odds of PNEUMONIA, per 1/36 of the picture; not scaled "
-    "to the image, so a map may stay dark"
+    "1 - exp(-e), where e >= 0 is what a place adds to the log-odds of PNEUMONIA{beyond}, per 1/36 of the picture; not "
+    "scaled to the image, so a map may stay dark"
 )
 
 
 def method(model: keras.Model) -> str:
     """What the heatmaps of a network are, for its bundle."""
-    name = "HiResCAM" if has_switches(model) else "class activation map less that of a flat image"
-    return f"{name}: {_SHOWN}"
+    if has_switches(model):
+        return f"HiResCAM: {_SHOWN.format(beyond='')}"
+    beyond = f", beyond what {QUIET_SHARE:.0%} of the places of NORMAL training images add"
+    return f"class activation map: {_SHOWN.format(beyond=beyond)}"
 
 
 def has_switches(model: keras.Model) -> bool:

@@ -22,15 +22,20 @@ class Readout:
         model: of ``training.architectures.build``.
         calibration: of its log-odds.
         projection: makes the features; without it there are none.
+        quiet: what a place may add to the log-odds, before calibration, and stay dark in the heatmap.
     """
 
     def __init__(
-        self, model: keras.Model, calibration: Calibration = _UNCALIBRATED, projection: Projection | None = None
+        self,
+        model: keras.Model,
+        calibration: Calibration = _UNCALIBRATED,
+        projection: Projection | None = None,
+        quiet: float = 0.0,
     ) -> None:
-        self.model, self._calibration, self._projection = model, calibration, projection
+        self.model, self._calibration, self._projection, self._quiet = model, calibration, projection, quiet
         names = [MAPS, LAYOUT] if has_layout(model) else [MAPS]
         self._layers = keras.Model(model.inputs[0], [model.get_layer(name).output for name in names])
-        self._nothing = 0.0 if has_switches(model) else self._places_of_a_flat_image()
+        self._frame = 0.0 if has_switches(model) else self._frame_of_a_flat_image()
 
     def __call__(self, image: Tensor, kernel: Tensor = None) -> dict[str, Tensor]:
         """The outputs of the bundle's graph by their names (contract.bundle).
@@ -44,11 +49,15 @@ class Readout:
         scale, shift = self._calibration.scale, self._calibration.shift
         outputs = {
             PROBABILITY: ops.sigmoid(logit * scale + shift),
-            HEATMAP: heatmap((places - self._nothing) * scale),
+            HEATMAP: heatmap((places - self._frame - self._quiet) * scale),
         }
         if self._projection:
             outputs[FEATURES] = self._projection(layout(*coarse))
         return outputs
+
+    def places(self, image: Tensor) -> NDArray[np.float32]:
+        """What each place adds to the log-odds, before calibration, float32 (n, h, w), but for the frame of padding."""
+        return np.asarray(contributions(self.model, self._maps(image)[0])[1] - self._frame)
 
     def layouts(self, image: Tensor) -> NDArray[np.float32]:
         """What features are made of, float32 (n, d), of images uint8 (n, 200, 200, 1)."""
@@ -64,9 +73,11 @@ class Readout:
             return np.ones(len(image), bool)
         return np.asarray(nearest_switch(self.model, self._maps(image)[0])) > margin
 
-    def _places_of_a_flat_image(self) -> NDArray[np.float32]:
+    def _frame_of_a_flat_image(self) -> NDArray[np.float32]:
+        """Padding alone draws a frame, which a flat image shows: how each place of it differs from their mean."""
         maps = self._maps(np.zeros((1, SIDE, SIDE, 1), np.uint8))[0]
-        return np.asarray(contributions(self.model, maps)[1])
+        flat = np.asarray(contributions(self.model, maps)[1])
+        return flat - flat.mean()
 
     def _maps(self, image: Tensor) -> list[Tensor]:
         outputs = self._layers(image)

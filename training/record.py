@@ -5,7 +5,16 @@ from typing import Self
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from contract.bundle import Calibration, CalibrationError, InputGuard, Manifest, Measured, OperatingPoint, Provenance
+from contract.bundle import (
+    Calibration,
+    CalibrationError,
+    CpuGraph,
+    InputGuard,
+    Manifest,
+    Measured,
+    OperatingPoint,
+    Provenance,
+)
 from training.agreement import Agreement
 from training.bands import Curve
 from training.config import Strategy
@@ -14,6 +23,7 @@ from training.environment import Environment
 from training.evaluate import Results
 from training.metrics import Bin
 from training.outside import Group
+from training.quantise import Int8Check
 from training.stress import StressTable
 
 # At which a PNEUMONIA or NORMAL answer is worth how much; the share in the data measured on comes besides.
@@ -35,12 +45,15 @@ class ModelFacts(_Record):
     calibration: Calibration
     input_guard: InputGuard | None
     heatmap_method: str
+    cpu_graph: CpuGraph
+    int8: Int8Check | None = Field(description="null: there is no int8 graph.")
     provenance: Provenance
 
     @classmethod
     def of(cls, manifest: Manifest) -> Self:
         """The facts of a manifest; digests and dates are left out."""
-        return cls.model_validate(manifest.model_dump(include=set(cls.model_fields)))
+        facts = manifest.model_dump(include=set(cls.model_fields))
+        return cls.model_validate({**facts, "int8": manifest.results.get("int8")})
 
 
 class TrainingFacts(_Record):

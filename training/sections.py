@@ -11,6 +11,7 @@ from training.tables import (
     controls_table,
     elsewhere_sentence,
     groups_table,
+    int8_sentence,
     points_table,
     predictive_table,
     results_table,
@@ -18,7 +19,7 @@ from training.tables import (
     stress_table,
 )
 
-Part = Literal["results", "points", "calibration", "stress", "shortcuts", "agreement", "elsewhere", "groups"]
+Part = Literal["results", "points", "calibration", "stress", "shortcuts", "int8", "agreement", "elsewhere", "groups"]
 
 NOT_A_DEVICE = (
     "**Not a medical device. Decision support and research only: a physician reads the radiograph and decides.**\n"
@@ -57,6 +58,8 @@ def sections(report: Report) -> list[Section]:
         _section("stress", "Under other conditions", stress_summary(report.stress), stress_table(report.stress)),
         _section("shortcuts", "Shortcuts in the data, and in the model", *_shortcuts(report)),
     ]
+    if report.model.int8:
+        found.append(_section("int8", "float32 and int8", int8_sentence(report.model.int8, report.model.cpu_graph)))
     if report.agreement:
         found.append(_section("agreement", "Originals against copies", agreement_sentence(report.agreement)))
     if report.elsewhere:

@@ -8,6 +8,7 @@ from training.agreement import Agreement
 from training.controls import Control
 from training.evaluate import Results
 from training.outside import Group
+from training.quantise import Int8Check
 from training.record import PointFigures, PredictiveValues, Report
 from training.stress import Shifted, StressTable
 
@@ -119,6 +120,18 @@ def groups_table(groups: Iterable[Group]) -> str:
         for group in groups
     ]
     return table(("images", "number", "called PNEUMONIA", "flagged by the input guard"), rows)
+
+
+def int8_sentence(found: Int8Check, cpu_graph: str) -> str:
+    """What the int8 graph changes, and which graph answers where."""
+    flagged = f" The guard flags {interval(found.flagged_by_guard)} of them on int8." if found.flagged_by_guard else ""
+    return (
+        f"All figures but these are of the float32 graph. On {found.images} images of {found.measured_on} the AUC is "
+        f"{found.auc_float32:.4f} in float32 and {found.auc_int8:.4f} in int8; probabilities differ by "
+        f"{found.mean_difference:.4f} in the mean and {found.largest_difference:.3f} at most; "
+        f"{found.decisions_changed:.1%} of decisions change.{flagged} A CPU serves `{cpu_graph}` unless told otherwise "
+        "(`XRAY_PRECISION`), CUDA always float32.\n"
+    )
 
 
 def agreement_sentence(found: Agreement) -> str:

@@ -99,5 +99,5 @@ def test_digests_are_checked_before_anything_is_written(tmp_path: Path) -> None:
 
 def test_the_bundled_model_agrees_with_itself() -> None:
     bundle = read_bundle(BUNDLED_MODEL)
-    assert (bundle.manifest.name, bundle.manifest.version) == ("pneumonia", "1")
+    assert (bundle.manifest.name, bundle.manifest.version) == ("pneumonia", "2")
     assert "Not a medical device" in bundle.card

@@ -35,7 +35,7 @@ def test_curl_s_two_ways_give_the_same_probability(bundled_server: Server, tmp_p
 
 def test_it_is_the_bundled_model_on_the_cpu(bundled_server: Server) -> None:
     health = httpx.get(f"{bundled_server.url}/health").json()
-    assert health["model"] == {"name": "pneumonia", "version": "1"}
+    assert health["model"] == {"name": "pneumonia", "version": "2"}
     assert health["provider"] == "CPUExecutionProvider"
     assert "Not a medical device" in httpx.get(f"{bundled_server.url}/model/card").text
 

@@ -8,7 +8,6 @@ from scipy.special import expit, logit
 
 from contract.bundle import Calibration
 from training.calibrate import calibrated, calibration_error, fit_calibration, uncalibrated
-from training.errors import TrainingError
 from training.metrics import Scores
 
 
@@ -49,10 +48,12 @@ def test_classes_told_apart_perfectly_still_have_a_calibration() -> None:
     assert 0.9 < sure[-1] < 1
 
 
-def test_a_network_that_has_it_backwards_is_refused() -> None:
+def test_a_network_that_has_it_backwards_is_left_as_it_is() -> None:
     told = scores(1, 0)
-    with pytest.raises(TrainingError, match="less than by chance"):
-        fit_calibration(Scores(1 - told.probability, told.label, told.patient), "a drawing")
+    backwards = Scores(1 - told.probability, told.label, told.patient)
+    found = fit_calibration(backwards, "a drawing")
+    assert found == Calibration(method="none")
+    assert calibrated(backwards, found).probability == pytest.approx(backwards.probability)
 
 
 def test_certainty_does_not_become_infinity() -> None:

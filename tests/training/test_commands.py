@@ -18,6 +18,7 @@ def test_a_folder_of_radiographs_becomes_a_bundle(
     folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("XRAY_DATA", raising=False)  # else it holds before the folder a run remembers
     (folder / "NORMAL" / "cut.jpeg").write_bytes(jpeg()[:500])
     about = tmp_path / "about.md"
     about.write_text("## Uses and directions\n\nFor tests.\n")
@@ -48,6 +49,7 @@ def test_real_radiographs_go_the_same_way(
     real_data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("XRAY_DATA", raising=False)  # else it holds before the folder a run remembers
     for label in ("NORMAL", "PNEUMONIA"):
         (tmp_path / "data" / label).mkdir(parents=True)
         for path in sorted((real_data / "chest_xray" / "train" / label).iterdir())[:30]:
@@ -88,6 +90,7 @@ def test_a_random_split_is_called_flattering(
     folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("XRAY_DATA", raising=False)  # else it holds before the folder a run remembers
     train = ["train", "--epochs", "1", "--split", "random", "--normalisation", "none", "--data", str(folder)]
     assert main([*train, "--out", "run", "--json"]) == DONE
     result = json.loads(capsys.readouterr().out)
@@ -127,6 +130,7 @@ def test_failures_are_told_in_a_line_and_exit_with_1(
     trained: Trained, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("XRAY_DATA", raising=False)  # else it holds before the folder a run remembers
     empty, other = tmp_path / "empty", tmp_path / "other"
     empty.mkdir()
     shutil.copytree(trained.run.data.folder, other)

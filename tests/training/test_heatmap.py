@@ -56,7 +56,7 @@ def test_the_map_of_compact_is_flat_where_the_image_is(grey: int) -> None:
         if hasattr(layer, "bias") and layer.bias is not None:  # fresh biases are 0, which would be too easy
             layer.bias.assign(np.random.default_rng(1).normal(0, 0.5, layer.bias.shape))
     shown = np.asarray(Readout(model)(np.full((1, 200, 200, 1), grey, np.uint8))["heatmap"])
-    assert np.ptp(shown) == pytest.approx(0, abs=1e-6)
+    assert np.ptp(shown) == pytest.approx(0, abs=1e-4)
     assert np.ptp(np.asarray(Readout(model)(pixels(1.0, count=1))["heatmap"])) > 1e-3
 
 

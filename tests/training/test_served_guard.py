@@ -1,0 +1,57 @@
+"""The input guard of the bundle in the repository, on either graph: what is no frontal chest radiograph is noticed."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from contract.bundle import FEATURES, Bundle, read_bundle
+from contract.guard import distance
+from contract.image import to_pixels
+from tests.training.test_guard_fit import foreign
+from training.assess import graph_output
+from training.evaluate import in_batches
+
+SERVED = Path(__file__).parents[2] / "models" / "pneumonia" / "2"
+
+
+@pytest.fixture(scope="module")
+def bundle() -> Bundle:
+    return read_bundle(SERVED)
+
+
+@pytest.fixture(params=["float32", "int8"])
+def graph(request: pytest.FixtureRequest, bundle: Bundle) -> bytes:
+    graph = bundle.graph if request.param == "float32" else bundle.int8_graph
+    assert graph is not None
+    return graph
+
+
+def flagged(bundle: Bundle, graph: bytes, pixels: NDArray[np.uint8]) -> NDArray[np.bool_]:
+    assert bundle.manifest.input_guard
+    scores = distance(in_batches(graph_output(graph, FEATURES), pixels), bundle.manifest.input_guard)
+    return scores > bundle.manifest.input_guard.threshold
+
+
+def pixels_of(*folders: Path) -> NDArray[np.uint8]:
+    files = [file for folder in folders for file in sorted(folder.rglob("*")) if file.is_file()]
+    return np.stack([to_pixels(file.read_bytes()) for file in files])
+
+
+def test_drawn_images_are_flagged(bundle: Bundle, graph: bytes) -> None:
+    greys = np.stack([np.full((200, 200, 1), grey, np.uint8) for grey in (0, 128, 255)])
+    assert flagged(bundle, graph, np.concatenate([foreign(), greys])).all()
+
+
+def test_real_images_of_other_things_are_flagged(bundle: Bundle, graph: bytes, real_data: Path) -> None:
+    assert flagged(bundle, graph, pixels_of(real_data / "not_chest")).mean() >= 0.95
+
+
+def test_radiographs_of_the_training_population_are_not(bundle: Bundle, graph: bytes, real_data: Path) -> None:
+    """Full-size originals, trained on or not; the share of held-out patients is on the card."""
+    assert flagged(bundle, graph, pixels_of(real_data / "originals")).mean() <= 0.02
+
+
+def test_inverted_radiographs_are_flagged(bundle: Bundle, graph: bytes, real_data: Path) -> None:
+    assert flagged(bundle, graph, 255 - pixels_of(real_data / "originals" / "NORMAL")).mean() >= 0.95
