@@ -62,8 +62,9 @@ def finish(run: Run, data: Dataset) -> Finished:
     readout = Readout(model, calibration, projection, 0.0 if has_switches(model) else _quiet(raw, parts.train))
     graph = export_graph(readout)
     difference = prove(graph, readout, parts.validation.pixels[: max(PROVED_BATCHES)])
-    points = choose_points(shifted_scores(graph_predict(graph), parts.validation, seed), parts.chosen_on)
-    calibration = _with_errors(calibration, score(graph_predict(graph), parts.held_out))
+    predict = graph_predict(graph)
+    points = choose_points(shifted_scores(predict, parts.validation, seed), parts.chosen_on)
+    calibration = _with_errors(calibration, score(predict, parts.held_out))
     if projection is None or layouts is None:
         return Finished(readout, graph, None, calibration, points, None, difference, None)
     guard = fit_guard(layouts @ projection.components, readout, parts.validation)

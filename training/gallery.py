@@ -13,6 +13,7 @@ from contract.bundle import HEATMAP
 from contract.image import SIDE
 from training.assess import graph_output, graph_predict
 from training.dataset import Dataset
+from training.evaluate import in_batches
 
 SHOWN = 8
 # Cividis (Nuñez et al., PLoS ONE 2018): read alike with and without colour vision deficiency.
@@ -40,9 +41,7 @@ class Wall:
 
 def gallery(graph: bytes, held_out: Dataset, threshold: float, batch: int = 32) -> list[Wall]:
     """The clearest misses and false alarms, and hits from the surest to the least sure."""
-    starts = range(0, len(held_out.pixels), batch)
-    predict = graph_predict(graph)
-    probability = np.concatenate([predict(held_out.pixels[start : start + batch]) for start in starts])
+    probability = in_batches(graph_predict(graph), held_out.pixels, batch)
     sick, called = held_out.labels == 1, probability >= threshold
     rising = np.argsort(probability, kind="stable")
     kinds: dict[str, NDArray[np.intp]] = {

@@ -29,7 +29,7 @@ from training.dataset import Dataset
 from training.evaluate import in_batches, score
 from training.metrics import auc, share
 
-# As many images as the ranges of activations are read off; more did not change them (docs/experiments.md).
+# As many images as the ranges of activations are read off.
 CALIBRATION_IMAGES = 256
 _BATCH = 32
 # What the int8 graph may cost, on held-out images: of the AUC, and as a share of decisions.
