@@ -73,16 +73,27 @@ def to_pixels(data: bytes, *, max_pixels: int = MAX_PIXELS) -> NDArray[np.uint8]
 
 def decode(data: bytes, *, max_pixels: int = MAX_PIXELS) -> Decoded:
     """``to_pixels``, and what was done to the picture on the way that its reader should know."""
-    header = read_header(data)
-    _check_size(header, max_pixels)
-    try:
-        stored, orientation = _decode(data, header)
-        grey = _upright(stored, orientation)
-    except (ImageRefused, MemoryError):
-        raise
-    except Exception as error:  # a decoder raises nearly anything over hostile bytes; all of it means "does not decode"
-        raise TruncatedImage(CUT_SHORT) from error
+    grey, orientation = _read(data, 2 * SIDE, max_pixels)
     return Decoded(squash(grey), turned=orientation in _UPRIGHT)
+
+
+def picture(data: bytes, longest: int, *, max_pixels: int = MAX_PIXELS) -> Image.Image:
+    """The same picture for people: grey and upright by the same rules, but whole.
+
+    Args:
+        data: the whole file.
+        longest: most pixels a side; a larger picture is shrunk, with its aspect ratio kept.
+        max_pixels: most pixels (width x height) that are decoded.
+
+    Returns:
+        a picture of mode "L".
+
+    Raises:
+        ImageRefused: as ``to_pixels``.
+    """
+    grey, _ = _read(data, longest, max_pixels)
+    grey.thumbnail((longest, longest))
+    return grey
 
 
 def squash(grey: Image.Image) -> NDArray[np.uint8]:
@@ -97,6 +108,19 @@ def squash(grey: Image.Image) -> NDArray[np.uint8]:
     return np.asarray(grey.resize((SIDE, SIDE), FILTER))[..., np.newaxis]
 
 
+def _read(data: bytes, least: int, max_pixels: int) -> tuple[Image.Image, int]:
+    """The upright grey picture and its EXIF orientation; a JPEG perhaps at a smaller scale, no side below ``least``."""
+    header = read_header(data)
+    _check_size(header, max_pixels)
+    try:
+        stored, orientation = _decode(data, header, least)
+        return _upright(stored, orientation), orientation
+    except (ImageRefused, MemoryError):
+        raise
+    except Exception as error:  # a decoder raises nearly anything over hostile bytes; all of it means "does not decode"
+        raise TruncatedImage(CUT_SHORT) from error
+
+
 def _check_size(header: Header, max_pixels: int) -> None:
     short, long = sorted((header.width, header.height))
     if short * long > max_pixels:
@@ -109,7 +133,7 @@ def _check_size(header: Header, max_pixels: int) -> None:
         )
 
 
-def _decode(data: bytes, header: Header) -> tuple[Image.Image, int]:
+def _decode(data: bytes, header: Header, least: int) -> tuple[Image.Image, int]:
     """The grey picture as stored, and its EXIF orientation."""
     with Image.open(io.BytesIO(data), formats=(header.format,)) as image:
         if image.format != header.format:  # Pillow's JPEG reader also takes MPO
@@ -117,7 +141,7 @@ def _decode(data: bytes, header: Header) -> tuple[Image.Image, int]:
         if image.size != (header.width, header.height):
             raise TruncatedImage("the file states two different sizes")
         orientation = _orientation(image)
-        image.draft("L", (2 * SIDE, 2 * SIDE))
+        image.draft("L", (least, least))
         return _grey(image), orientation
 
 

@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 from fastapi import FastAPI
 from fastapi_offline import FastAPIOffline
 
-from service import errors
+from service import errors, explain, page_files
 from service.context import RequestContext
 from service.core import Service
 from service.routes import router
@@ -39,7 +39,8 @@ def create_app(service: Service) -> FastAPI:
         redirect_slashes=False,
     )
     app.state.service = service
-    app.include_router(router)
+    for part in (router, explain.router, page_files.page_router()):
+        app.include_router(part)
     app.add_middleware(RequestContext, metrics=service.metrics)
     errors.install(app)
     return app

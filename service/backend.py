@@ -18,11 +18,13 @@ class Outputs:
     """What a model gives for a batch of n images: one row an image, in the order of the batch.
 
     ``probability``: of PNEUMONIA, float32 (n,). ``guard_score``: how unlike the training data, float64 (n,), 0 or more
-    and perhaps infinite; None where no guard is in use.
+    and perhaps infinite; None where no guard is in use. ``heatmap``: evidence for PNEUMONIA by place, float32
+    (n, h, w), 0..1, row 0 at the top of the upright picture; None where nobody asked for it.
     """
 
     probability: NDArray[np.float32]
     guard_score: NDArray[np.float64] | None = None
+    heatmap: NDArray[np.float32] | None = None
 
 
 class Backend(Protocol):
@@ -36,8 +38,8 @@ class Backend(Protocol):
     def graph(self) -> str:
         """The file in the bundle that is run."""
 
-    def predict(self, batch: NDArray[np.uint8]) -> Outputs:
-        """Score a batch of pixels, uint8 (n, 200, 200, 1)."""
+    def predict(self, batch: NDArray[np.uint8], *, explain: bool = False) -> Outputs:
+        """Score a batch of pixels, uint8 (n, 200, 200, 1); with heatmaps, of the same run, if it is to be explained."""
 
 
 class OnnxBackend:
@@ -74,11 +76,12 @@ class OnnxBackend:
         """The file in the bundle that is run."""
         return self._live.graph
 
-    def predict(self, batch: NDArray[np.uint8]) -> Outputs:
-        """Score a batch of pixels, uint8 (n, 200, 200, 1)."""
-        found = dict(zip(self._names, self._live.session.run(self._names, {INPUT: batch}), strict=True))
+    def predict(self, batch: NDArray[np.uint8], *, explain: bool = False) -> Outputs:
+        """Score a batch of pixels, uint8 (n, 200, 200, 1). Only the outputs that are named are computed."""
+        names = [*self._names, HEATMAP] if explain else self._names
+        found = dict(zip(names, self._live.session.run(names, {INPUT: batch}), strict=True))
         score = distance(found[FEATURES], self._guard) if self._guard else None
-        return Outputs(found[PROBABILITY], score)
+        return Outputs(found[PROBABILITY], score, found.get(HEATMAP))
 
 
 def _check_signature(live: LiveSession, guard: InputGuard | None) -> None:

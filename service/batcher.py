@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,23 +25,25 @@ log = logging.getLogger(__name__)
 class Scored:
     """The model's answer for one image, the size of the batch it was in, and how long it waited and was worked on.
 
-    ``guard_score`` is None where no guard is in use.
+    ``guard_score`` is None where no guard is in use, ``heatmap`` (float32 (h, w), 0..1) where it was not asked for.
     """
 
     probability: float
     guard_score: float | None
+    heatmap: NDArray[np.float32] | None
     batch_size: int
     queue_s: float
     inference_s: float
 
 
-# Probability and guard score of one image.
-_Row = tuple[float, float | None]
+# Probability, guard score and heatmap of one image.
+_Row = tuple[float, float | None, NDArray[np.float32] | None]
 
 
 @dataclass(slots=True, eq=False)
 class _Job:
     pixels: NDArray[np.uint8]
+    explain: bool
     answer: asyncio.Future[Scored]
     arrived: float = field(default_factory=time.monotonic)
 
@@ -70,11 +73,12 @@ class Batcher:
         """Images that wait for the model."""
         return self._queue.qsize()
 
-    async def submit(self, pixels: NDArray[np.uint8]) -> Scored:
+    async def submit(self, pixels: NDArray[np.uint8], *, explain: bool = False) -> Scored:
         """Have one image scored.
 
         Args:
             pixels: uint8 (200, 200, 1).
+            explain: whether the heatmap is wanted.
 
         Raises:
             Overloaded: too many wait already.
@@ -83,7 +87,7 @@ class Batcher:
         """
         if not self._open:
             raise NotReady("the service is stopping")
-        job = _Job(pixels, asyncio.get_running_loop().create_future())
+        job = _Job(pixels, explain, asyncio.get_running_loop().create_future())
         try:
             self._queue.put_nowait(job)
         except asyncio.QueueFull:
@@ -117,7 +121,7 @@ class Batcher:
 
     async def _answer(self) -> None:
         began = time.monotonic()
-        outcomes = await self._score([job.pixels for job in self._taken])
+        outcomes = await self._score(self._taken)
         took = time.monotonic() - began
         self._on_batch(len(self._taken), took)
         for job, outcome in zip(self._taken, outcomes, strict=True):
@@ -129,21 +133,24 @@ class Batcher:
                 job.answer.set_result(Scored(*outcome, len(self._taken), began - job.arrived, took))
         self._taken = []
 
-    async def _score(self, images: Sequence[NDArray[np.uint8]]) -> list[_Row | BackendFault]:
-        """One outcome an image. A batch the model fails on is tried again one by one: only the culprits fail."""
+    async def _score(self, jobs: Sequence[_Job]) -> list[_Row | BackendFault]:
+        """One outcome a job. A batch the model fails on is tried again one by one: only the culprits fail."""
         try:
-            outcomes = _checked(await self._call_model(np.stack(images)), len(images))
+            outcomes = _checked(await self._call_model(jobs), jobs)
         except Exception:
-            log.exception("the model failed on a batch", extra={"batch_size": len(images)})
-            if len(images) > 1:
-                return [(await self._score([image]))[0] for image in images]
+            log.exception("the model failed on a batch", extra={"batch_size": len(jobs)})
+            if len(jobs) > 1:
+                return [(await self._score([job]))[0] for job in jobs]
             outcomes = [BackendFault()]
         failed = any(isinstance(outcome, BackendFault) for outcome in outcomes)
         self.faults = self.faults + 1 if failed else 0
         return outcomes
 
-    async def _call_model(self, batch: NDArray[np.uint8]) -> Outputs:
-        return await asyncio.get_running_loop().run_in_executor(self._model, self._backend.predict, batch)
+    async def _call_model(self, jobs: Sequence[_Job]) -> Outputs:
+        """Heatmaps are computed for the whole batch if one of its jobs wants its own, else not at all."""
+        batch = np.stack([job.pixels for job in jobs])
+        call = partial(self._backend.predict, batch, explain=any(job.explain for job in jobs))
+        return await asyncio.get_running_loop().run_in_executor(self._model, call)
 
     def _refuse_the_rest(self) -> None:
         while not self._queue.empty():
@@ -153,12 +160,22 @@ class Batcher:
                 job.answer.set_exception(NotReady("the service is stopping"))
 
 
-def _checked(outputs: Outputs, images: int) -> list[_Row | BackendFault]:
-    """A probability is a number from 0 to 1, one an image; a row that has none is that image's fault alone."""
-    probability, score = outputs.probability, outputs.guard_score
-    for column in (probability, score):
-        if column is not None and column.shape != (images,):
-            raise ValueError(f"the model gave shape {column.shape} for {images} images")
-    scores = [None] * images if score is None else score.tolist()
-    rows = zip(probability.tolist(), scores, strict=True)
-    return [(p, score) if 0 <= p <= 1 else BackendFault() for p, score in rows]
+def _checked(outputs: Outputs, jobs: Sequence[_Job]) -> list[_Row | BackendFault]:
+    """A probability is a number from 0 to 1, one an image, and so is a heatmap where it is wanted, all over; a row that
+    has none is that image's fault alone.
+    """
+    probability, score, heatmap = outputs.probability, outputs.guard_score, outputs.heatmap
+    for column, axes in ((probability, 1), (score, 1), (heatmap, 3)):
+        if column is not None and (column.ndim != axes or len(column) != len(jobs)):
+            raise ValueError(f"the model gave shape {column.shape} for {len(jobs)} images")
+    scores = [None] * len(jobs) if score is None else score.tolist()
+    maps = [heatmap[row] if job.explain and heatmap is not None else None for row, job in enumerate(jobs)]
+    rows = zip(probability.tolist(), scores, maps, strict=True)
+    return [row if _sound(row, job) else BackendFault() for row, job in zip(rows, jobs, strict=True)]
+
+
+def _sound(row: _Row, job: _Job) -> bool:
+    probability, _, heatmap = row
+    if job.explain and (heatmap is None or not ((heatmap >= 0) & (heatmap <= 1)).all()):
+        return False
+    return 0 <= probability <= 1

@@ -21,9 +21,10 @@ _TURNED = Caution(
 )
 
 
-async def read_all(reader: Reader, uploads: Sequence[Upload]) -> list[Outcome]:
+async def read_all(reader: Reader, uploads: Sequence[Upload], *, explain: bool = False) -> list[Outcome]:
     """Read all images of a request side by side: one outcome each, in the order sent."""
-    return await asyncio.gather(*(reader.read(upload.data) for upload in uploads), return_exceptions=True)
+    reads = (reader.read(upload.data, explain=explain) for upload in uploads)
+    return await asyncio.gather(*reads, return_exceptions=True)
 
 
 def response(

@@ -7,6 +7,8 @@ from concurrent.futures import Executor
 from dataclasses import dataclass
 from functools import partial
 
+import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
 from contract.image import SIDE, Decoded, decode
@@ -20,11 +22,13 @@ from service.telemetry import Metrics
 class Reading:
     """The probability of PNEUMONIA of one image, what its asker should know of it, and where its time went.
 
-    ``guard_score``: None where no guard is in use. ``flagged``: unlike the training data. ``turned``: by its EXIF.
+    ``guard_score``: None where no guard is in use. ``heatmap``: float32 (h, w), 0..1; None where it was not asked for.
+    ``flagged``: unlike the training data. ``turned``: by its EXIF.
     """
 
     probability: float
     guard_score: float | None
+    heatmap: NDArray[np.float32] | None
     flagged: bool
     turned: bool
     batch_size: int
@@ -43,11 +47,12 @@ class Reader:
     metrics: Metrics
     max_pixels: int
 
-    async def read(self, data: bytes) -> Reading:
+    async def read(self, data: bytes, *, explain: bool = False) -> Reading:
         """Read one image.
 
         Args:
             data: the bytes of the file.
+            explain: whether the heatmap is wanted.
 
         Raises:
             ImageRefused: it cannot be used.
@@ -57,12 +62,13 @@ class Reader:
         began = time.monotonic()
         decoded = await self._decode(data)
         decode_s = time.monotonic() - began
-        scored = await self.batcher.submit(decoded.pixels)
+        scored = await self.batcher.submit(decoded.pixels, explain=explain)
         self.metrics.image_read(decode_s, scored.queue_s, scored.inference_s)
         return Reading(
             probability=scored.probability,
             guard_score=scored.guard_score,
-            flagged=self._judge(scored.guard_score),
+            heatmap=scored.heatmap,
+            flagged=self._judge(scored.guard_score, counted=not explain),
             turned=decoded.turned,
             batch_size=scored.batch_size,
             decode_s=decode_s,
@@ -70,12 +76,15 @@ class Reader:
             inference_s=scored.inference_s,
         )
 
-    def _judge(self, score: float | None) -> bool:
-        """Whether an image is flagged; counted, and refused if it is to be."""
+    def _judge(self, score: float | None, *, counted: bool) -> bool:
+        """Whether an image is flagged; counted, and refused if it is to be. One that is explained is not counted: what
+        people look at again is what stands out, and must not pass for a drift of what comes in.
+        """
         if score is None:
             return False
         flagged = self.guard.flags(score)
-        self.metrics.image_judged(score, flagged)
+        if counted:
+            self.metrics.image_judged(score, flagged)
         if flagged and self.guard.mode == "refuse":
             raise UnlikeTrainingData(self.guard.words(score))
         return flagged

@@ -4,7 +4,7 @@ import asyncio
 from typing import Annotated, Any, cast
 
 from fastapi import APIRouter, Depends, Query, Request, Response
-from fastapi.responses import PlainTextResponse, RedirectResponse
+from fastapi.responses import PlainTextResponse
 from prometheus_client import CONTENT_TYPE_LATEST
 
 from contract.bundle import INT8_GRAPH
@@ -34,23 +34,33 @@ Named = Annotated[
 ]
 
 
-async def _point(request: Request, service: Alive, operating_point: Named = None) -> Point:
-    """The operating point of a request. A slip in the parameter's name must not pass for the default."""
-    if [name for name, _ in request.query_params.multi_items()] not in ([], ["operating_point"]):
-        raise errors.InvalidParameter("the one parameter here is operating_point, and it stands at most once")
+def take_only(request: Request, *names: str) -> None:
+    """Refuse parameters of other names, and one that stands twice: a slip must not pass for the default."""
+    asked = [name for name, _ in request.query_params.multi_items()]
+    if len(asked) > len(set(asked) & set(names)):
+        raise errors.InvalidParameter(f"the parameters of this call: {', '.join(names)}; each stands at most once")
+
+
+async def point(service: Alive, operating_point: Named = None) -> Point:
+    """The operating point of a request."""
     if operating_point is None:
         return service.default_point
     return find_point(service.bundle.manifest, operating_point)
 
 
+async def _one_parameter(request: Request) -> None:
+    take_only(request, "operating_point")
+
+
 _BINARY = {"schema": {"type": "string", "format": "binary"}}
 _FILES = {"type": "object", "required": [PART], "properties": {PART: {"type": "array", "items": _BINARY["schema"]}}}
-_IMAGE_BODY = {
+IMAGE_BODY = {
     "requestBody": {
         "required": True,
         "content": {**dict.fromkeys(RAW_TYPES, _BINARY), MULTIPART: {"schema": _FILES}},
     }
 }
+IMAGE_PROBLEMS = (400, 408, 413, 414, 415, 422, 500, 503, 504)
 _UNREADY = "Starting, draining or failing."
 
 
@@ -58,11 +68,12 @@ _UNREADY = "Starting, draining or failing."
     "/predict",
     tags=["Reading"],
     summary="Read one or more chest radiographs",
-    openapi_extra=_IMAGE_BODY,
-    responses=errors.responses(400, 408, 413, 414, 415, 422, 500, 503, 504),
+    openapi_extra=IMAGE_BODY,
+    responses=errors.responses(*IMAGE_PROBLEMS),
+    dependencies=[Depends(_one_parameter)],
 )
 async def predict(
-    request: Request, http: Response, service: Alive, point: Annotated[Point, Depends(_point)]
+    request: Request, http: Response, service: Alive, point: Annotated[Point, Depends(point)]
 ) -> PredictResponse:
     """Send a JPEG or PNG as the body, or one or more as parts named `file` of multipart/form-data.
 
@@ -70,7 +81,7 @@ async def predict(
     """
     record: RequestRecord = request.state.record
     with service.door.admit() as party:
-        uploads = await read_uploads(request, service.settings, party)
+        uploads = await read_uploads(request, service.settings, party, service.settings.max_images)
         party.grow(len(uploads) - 1)
         async with asyncio.timeout(service.settings.deadline_s):
             outcomes = await predictions.read_all(service.reader, uploads)
@@ -80,16 +91,8 @@ async def predict(
     filenames = [upload.filename for upload in uploads]
     answer = predictions.response(service, point, filenames, outcomes, record.request_id)
     service.metrics.images_answered(answer)
-    http.headers["Server-Timing"] = (
-        f"decode;dur={record.decode_ms}, queue;dur={record.queue_ms}, inference;dur={record.inference_ms}"
-    )
+    http.headers["Server-Timing"] = record.server_timing
     return answer
-
-
-@router.get("/", include_in_schema=False)
-async def root() -> RedirectResponse:
-    """To the documentation, which can also be tried out."""
-    return RedirectResponse("/docs")
 
 
 @router.get(

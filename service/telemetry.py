@@ -131,6 +131,11 @@ class RequestRecord:
     queue_ms: float = 0
     inference_ms: float = 0
 
+    @property
+    def server_timing(self) -> str:
+        """Where the time went, for the header of that name."""
+        return f"decode;dur={self.decode_ms}, queue;dur={self.queue_ms}, inference;dur={self.inference_ms}"
+
     def emit(self, metrics: Metrics) -> None:
         """Count and log the request."""
         seconds = time.monotonic() - self.began

@@ -43,8 +43,8 @@ class Upload:
     data: bytes
 
 
-async def read_uploads(request: Request, settings: Settings, party: Party) -> list[Upload]:
-    """The images of a request, one or more, in the order sent.
+async def read_uploads(request: Request, settings: Settings, party: Party, most: int) -> list[Upload]:
+    """The images of a request, one or up to so many, in the order sent.
 
     Raises:
         MissingBody, MalformedRequest, TooManyFiles, DigestMismatch, UploadTimeout, BodyTooLarge, UnsupportedBody,
@@ -55,15 +55,15 @@ async def read_uploads(request: Request, settings: Settings, party: Party) -> li
         raise UnsupportedEncoding("send the body without a Content-Encoding")
     try:
         async with asyncio.timeout(settings.upload_s):
-            return await _read(request, settings, _counted(request, settings.max_body_bytes, party))
+            return await _read(request, _counted(request, settings.max_body_bytes, party), most)
     except TimeoutError:
         raise UploadTimeout(f"the body did not arrive within {settings.upload_s:g} s") from None
 
 
-async def _read(request: Request, settings: Settings, stream: AsyncGenerator[bytes, None]) -> list[Upload]:
+async def _read(request: Request, stream: AsyncGenerator[bytes, None], most: int) -> list[Upload]:
     media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if media_type == MULTIPART:
-        return await _read_multipart(request, settings, stream)
+        return await _read_multipart(request, stream, most)
     if media_type and media_type not in RAW_TYPES:
         raise UnsupportedBody(f"send {', '.join(RAW_TYPES)} or {MULTIPART}")
     body = b"".join([chunk async for chunk in stream])
@@ -97,12 +97,12 @@ def _stated_digest(request: Request) -> str | None:
     return stated[1] if stated else None
 
 
-async def _read_multipart(request: Request, settings: Settings, stream: AsyncGenerator[bytes, None]) -> list[Upload]:
+async def _read_multipart(request: Request, stream: AsyncGenerator[bytes, None], most: int) -> list[Upload]:
     # One file more than allowed is let through, so that it is refused below by its own name.
     parser = _InMemoryParser(
         request.headers,
         stream,
-        max_files=settings.max_images + 1,
+        max_files=most + 1,
         max_fields=_MAX_FIELDS,
         max_part_size=_MAX_FIELD_BYTES,
     )
@@ -113,17 +113,17 @@ async def _read_multipart(request: Request, settings: Settings, stream: AsyncGen
     try:
         if not parser.ended:
             raise MalformedRequest("the multipart body ends before its last boundary")
-        return await _files(form, settings.max_images)
+        return await _files(form, most)
     finally:
         await form.close()
 
 
-async def _files(form: FormData, max_images: int) -> list[Upload]:
+async def _files(form: FormData, most: int) -> list[Upload]:
     files = [value for name, value in form.multi_items() if name == PART and isinstance(value, UploadFile)]
     if not files:
         raise MissingFile(f"send each image as a part named {PART} that has a filename")
-    if len(files) > max_images:
-        raise TooManyFiles(f"a request may hold {max_images} images")
+    if len(files) > most:
+        raise TooManyFiles(f"a request may hold {most} image{'s' * (most > 1)}")
     return [Upload(file.filename, await file.read()) for file in files]
 
 

@@ -13,7 +13,8 @@ from service.session import CPU
 class FakeBackend:
     """Gives each image its mean brightness, 0..1; guarded, ten times that as its guard score. Remembers its batches.
 
-    Set ``hold`` to keep the model busy until it is released, ``fails`` to make it fail on batches of such an image.
+    Set ``hold`` to keep the model busy until it is released, ``fails`` to make it fail on batches of such an image,
+    ``heatmap`` to what each image that is explained gets, float32 (h, w).
     """
 
     provider = CPU
@@ -22,13 +23,16 @@ class FakeBackend:
     def __init__(self, *, guarded: bool = False) -> None:
         self.guarded = guarded
         self.sizes: list[int] = []
+        self.explained: list[bool] = []
         self.hold: threading.Event | None = None
         self.fails: int | None = None
         self.silent: int | None = None
+        self.heatmap: NDArray[np.float32] = np.zeros((5, 5), np.float32)
 
-    def predict(self, batch: NDArray[np.uint8]) -> Outputs:
+    def predict(self, batch: NDArray[np.uint8], *, explain: bool = False) -> Outputs:
         """Score a batch."""
         self.sizes.append(len(batch))
+        self.explained.append(explain)
         if self.hold is not None:
             self.hold.wait(10)
         if self.fails is not None and (batch == self.fails).all((1, 2, 3)).any():
@@ -37,4 +41,5 @@ class FakeBackend:
         scores = brightness.astype(np.float32)
         if self.silent is not None:
             scores[(batch == self.silent).all((1, 2, 3))] = np.nan
-        return Outputs(scores, 10 * brightness if self.guarded else None)
+        heatmaps = np.stack([self.heatmap] * len(batch)) if explain else None
+        return Outputs(scores, 10 * brightness if self.guarded else None, heatmaps)

@@ -24,6 +24,17 @@ def test_gives_one_probability_an_image() -> None:
     assert outputs.guard_score is None
 
 
+def test_the_heatmap_is_computed_only_if_asked_for() -> None:
+    backend = loaded(brightness_bundle())
+    image = flat(51)
+    image[0, :100, 100:] = 255
+    assert backend.predict(image).heatmap is None
+    heatmap = backend.predict(image, explain=True).heatmap
+    assert heatmap is not None
+    assert heatmap.shape == (1, 8, 8)
+    assert heatmap[0] == pytest.approx(np.kron([[0.2, 1], [0.2, 0.2]], np.ones((4, 4))), abs=1e-5)
+
+
 def test_the_guard_scores_each_row_by_its_own_features() -> None:
     backend = loaded(brightness_bundle(brightness_graph(features=2), input_guard=GUARD))
     levels = (51, 0, 204, 255)

@@ -106,7 +106,7 @@ async def test_a_row_without_a_probability_is_that_image_s_fault_alone() -> None
 )
 async def test_a_wrong_number_of_rows_is_nobody_s_answer(monkeypatch: pytest.MonkeyPatch, outputs: Outputs) -> None:
     backend = FakeBackend()
-    monkeypatch.setattr(backend, "predict", lambda batch: outputs)
+    monkeypatch.setattr(backend, "predict", lambda batch, explain: outputs)
     async with running(backend) as batcher:
         outcomes = await asyncio.gather(*await asked(batcher, 3), return_exceptions=True)
         assert batcher.faults == 3
@@ -116,7 +116,7 @@ async def test_a_wrong_number_of_rows_is_nobody_s_answer(monkeypatch: pytest.Mon
 async def test_a_guard_score_that_is_no_number_is_no_fault(monkeypatch: pytest.MonkeyPatch) -> None:
     backend = FakeBackend()
     outputs = Outputs(np.array([0.1, 0.2], np.float32), np.array([np.inf, 1.0]))
-    monkeypatch.setattr(backend, "predict", lambda batch: outputs)
+    monkeypatch.setattr(backend, "predict", lambda batch, explain: outputs)
     async with running(backend) as batcher:
         scored = await asyncio.gather(*await asked(batcher, 2))
         assert batcher.faults == 0
@@ -215,3 +215,34 @@ def test_every_accepted_job_gets_exactly_one_outcome(
         else:
             assert isinstance(outcome, asyncio.CancelledError)
             assert hangs_up or stopped
+
+
+async def test_heatmaps_go_to_those_who_asked_and_are_computed_for_no_others() -> None:
+    async with busy() as (backend, batcher, free):
+        backend.heatmap = np.full((3, 4), 0.5, np.float32)
+        plain, explained = (asyncio.create_task(batcher.submit(pixels(7), explain=wish)) for wish in (False, True))
+        await asyncio.sleep(0)
+        free.set()
+        assert (await plain).heatmap is None
+        heatmap = (await explained).heatmap
+        assert heatmap is not None
+        assert heatmap.shape == (3, 4)
+        assert (backend.sizes, backend.explained) == ([1, 2], [False, True])
+        await batcher.submit(pixels(7))
+        assert backend.explained[-1] is False
+
+
+async def test_a_batch_that_fails_is_tried_again_with_each_ones_own_wish() -> None:
+    async with busy() as (backend, batcher, free):
+        backend.fails = 3
+        plain, explained, culprit = (
+            asyncio.create_task(batcher.submit(pixels(value), explain=wish))
+            for value, wish in ((1, False), (2, True), (3, True))
+        )
+        await asyncio.sleep(0)
+        free.set()
+        assert (await plain).heatmap is None
+        assert (await explained).heatmap is not None
+        with pytest.raises(BackendFault):
+            await culprit
+        assert backend.explained == [False, True, False, True, True]

@@ -1,0 +1,100 @@
+"""``POST /explain``: the picture of one image that is read, by the same door, queue and rules as ``/predict``."""
+
+import asyncio
+from functools import partial
+from typing import Annotated, get_args
+from urllib.parse import quote
+
+from fastapi import APIRouter, Depends, Query, Request, Response
+
+from service import errors, predictions
+from service.core import Service
+from service.drawing import Style, draw
+from service.points import Point
+from service.reader import Reading
+from service.routes import IMAGE_BODY, IMAGE_PROBLEMS, Alive, point, take_only
+from service.telemetry import RequestRecord
+from service.uploads import read_uploads
+from service.wire import PredictResponse
+
+router = APIRouter()
+_STYLES: tuple[Style, ...] = get_args(Style)
+_TAKEN = ("format", "operating_point")
+
+
+class Png(Response):
+    """A response whose type OpenAPI is told, too."""
+
+    media_type = "image/png"
+
+
+_Format = Annotated[
+    str,
+    Query(
+        alias="format",
+        json_schema_extra={"enum": list(_STYLES)},
+        description="`overlay`: the radiograph with the heatmap over it; `side-by-side`: and without it beside; "
+        "`heatmap`: that alone, one transparent pixel a place, to be laid over the radiograph.",
+    ),
+]
+
+
+async def _style(request: Request, wanted: _Format = "overlay") -> Style:
+    """The format of a request, refused before its body is read."""
+    take_only(request, *_TAKEN)
+    if wanted not in _STYLES:
+        raise errors.InvalidParameter(f"format is one of {', '.join(_STYLES)}")
+    return wanted
+
+
+@router.post(
+    "/explain",
+    tags=["Reading"],
+    summary="See where the evidence lies",
+    response_class=Png,
+    openapi_extra=IMAGE_BODY,
+    responses=errors.responses(*IMAGE_PROBLEMS),
+)
+async def explain(
+    request: Request,
+    service: Alive,
+    style: Annotated[Style, Depends(_style)],
+    point: Annotated[Point, Depends(point)],
+) -> Png:
+    """Send one image as to `/predict`: as the body, or as the part named `file` of multipart/form-data.
+
+    The answer's label, probability and so on come of the same model call as the heatmap; they stand below the picture
+    and in headers.
+    """
+    record: RequestRecord = request.state.record
+    with service.door.admit() as party:
+        uploads = await read_uploads(request, service.settings, party, most=1)
+        async with asyncio.timeout(service.settings.deadline_s):
+            outcomes = await predictions.read_all(service.reader, uploads, explain=True)
+            predictions.note(record, outcomes)
+            if isinstance(outcomes[0], BaseException):
+                raise outcomes[0]
+            answer = predictions.response(service, point, [None], outcomes, record.request_id)
+            png = await _drawn(service, style, uploads[0].data, outcomes[0], answer)
+    return Png(png, headers=_facts(answer) | {"Server-Timing": record.server_timing})
+
+
+async def _drawn(service: Service, style: Style, data: bytes, reading: Reading, answer: PredictResponse) -> bytes:
+    """Draw where images are decoded: in a thread of a bounded pool."""
+    if reading.heatmap is None:
+        raise errors.BackendFault
+    call = partial(draw, style, data, reading.heatmap, answer, max_pixels=service.settings.max_pixels)
+    return await asyncio.get_running_loop().run_in_executor(service.reader.decoders, call)
+
+
+def _facts(answer: PredictResponse) -> dict[str, str]:
+    """What programs may want of the answer besides the picture."""
+    entry = answer.predictions[0]
+    return {
+        "X-Model": f"{answer.model.name}/{answer.model.version}",
+        "X-Operating-Point": quote(answer.operating_point),
+        "X-Label": str(entry.label),
+        "X-Probability": str(entry.probability),
+        "X-Threshold": str(entry.threshold),
+        "X-Warnings": ", ".join(warning.code for warning in entry.warnings),
+    }

@@ -1,0 +1,45 @@
+// Which files are meant: by drop or by choice, single ones or all of a folder.
+
+const READABLE = /\.(jpe?g|png)$/i;
+
+/** The files of a drop, each {file, name}; and how many of a folder are no JPEG or PNG by their name. */
+export async function fromDrop(transfer) {
+  // Entries have to be asked for at once: after the first wait the drop is over.
+  const entries = [...transfer.items].filter((item) => item.kind === "file")
+    .map((item) => item.webkitGetAsEntry?.() ?? item.getAsFile());
+  const found = { chosen: [], skipped: 0 };
+  for (const entry of entries) {
+    if (entry instanceof File) found.chosen.push({ file: entry, name: entry.name });
+    else if (entry) await walk(entry, found, false);
+  }
+  return found;
+}
+
+/** The files of an <input>. */
+export function fromInput(input) {
+  const all = [...input.files].map((file) => ({ file, name: file.webkitRelativePath || file.name }));
+  const chosen = input.webkitdirectory ? all.filter(({ name }) => READABLE.test(name)) : all;
+  return { chosen, skipped: all.length - chosen.length };
+}
+
+async function walk(entry, found, inFolder) {
+  if (entry.isDirectory) {
+    for (const child of await children(entry)) await walk(child, found, true);
+  } else if (inFolder && !READABLE.test(entry.name)) {
+    found.skipped += 1;
+  } else {
+    const file = await new Promise((resolve, reject) => entry.file(resolve, reject)).catch(() => null);
+    if (file) found.chosen.push({ file, name: entry.fullPath.slice(1) });
+    else found.skipped += 1;
+  }
+}
+
+async function children(folder) {
+  const reader = folder.createReader();
+  const all = [];
+  for (;;) { // a reader gives at most some hundred at a time
+    const some = await new Promise((resolve, reject) => reader.readEntries(resolve, reject));
+    if (some.length === 0) return all.sort((a, b) => a.name.localeCompare(b.name, undefined, { numeric: true }));
+    all.push(...some);
+  }
+}

@@ -1,0 +1,50 @@
+// The images on the page, and what is known of each.
+
+/** An image that was chosen: its file stays in the browser and is read from there whenever it is needed. */
+export function makeItem(id, file, name) {
+  return { id, file, name, state: "waiting", answer: null, problem: null, verdict: null, heatmap: null };
+}
+
+/** Label against a threshold. The page's operating point may have changed since the image was read: the probability is
+ * the same, so that only the comparison has to be made again, with the thresholds of the same model. */
+export function judge(item, model, pointName) {
+  const entry = item.answer?.predictions[0];
+  if (!entry) return;
+  const same = item.answer.model.name === model.name && item.answer.model.version === model.version;
+  const point = same ? pointName : item.answer.operating_point;
+  const threshold = same ? model.operating_points[point].threshold : entry.threshold;
+  item.verdict = {
+    label: entry.probability >= threshold ? "PNEUMONIA" : "NORMAL",
+    probability: entry.probability,
+    threshold,
+    point,
+    warnings: entry.warnings,
+    unreliable: entry.warnings.some((warning) => warning.code === "unlike_training_data"),
+    guardScore: entry.guard_score,
+    model: item.answer.model,
+    requestId: item.answer.request_id,
+  };
+}
+
+/** How many are in which state. */
+export function count(items) {
+  const verdicts = items.filter((item) => item.verdict).map((item) => item.verdict);
+  return {
+    total: items.length,
+    done: verdicts.length,
+    failed: items.filter((item) => item.state === "failed").length,
+    positive: verdicts.filter((verdict) => verdict.label === "PNEUMONIA").length,
+    negative: verdicts.filter((verdict) => verdict.label === "NORMAL").length,
+    warned: verdicts.filter((verdict) => verdict.warnings.length > 0).length,
+  };
+}
+
+/** For whom a model is meant and for whom not, as its card says under "Uses and directions"; null where it says not. */
+export function usesOf(card) {
+  const section = card.split(/^## /m).find((part) => part.startsWith("Uses and directions")) ?? "";
+  const bullet = (name) => {
+    const found = section.split(/\n- /).find((part) => part.startsWith(`${name}: `));
+    return found ? found.slice(name.length + 2).replace(/\s+/g, " ").replaceAll("`", "").trim() : null;
+  };
+  return { meantFor: bullet("For"), notMeantFor: bullet("Not for") };
+}

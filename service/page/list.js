@@ -1,0 +1,127 @@
+// The list of images: one row each, in the order they were chosen.
+
+import { byId, el, shown } from "./dom.js";
+import { problemText, say, shortWarning } from "./texts.js";
+
+const THUMB = 56;
+
+/** The class of a label: what must not be relied on does not look as if it could be. */
+export const labelClass = ({ label, unreliable }) => `label ${label} ${unreliable ? "unreliable" : ""}`;
+
+/** Probability against the threshold, on a scale from 0 to 1. */
+export function scale(verdict) {
+  const { probability, threshold } = verdict;
+  const values = { probability: shown(probability), threshold: threshold.toFixed(4) };
+  const bar = el("div", { className: labelClass(verdict).replace("label", "scale"), role: "img", "aria-label": say("scale", values) });
+  for (const [name, value] of [["fill", probability], ["tick", threshold], ["dot", probability]]) {
+    const mark = el("span", { className: name });
+    mark.style[name === "fill" ? "width" : "left"] = `${100 * value}%`;
+    bar.append(mark);
+  }
+  return bar;
+}
+
+export class List {
+  #rows = new Map();
+  #thumbs = Promise.resolve();
+
+  constructor({ open, retry }) {
+    this.element = byId("list");
+    this.open = open;
+    this.retry = retry;
+    this.element.addEventListener("keydown", (event) => this.#key(event));
+    this.seen = new IntersectionObserver((entries) => this.#drawThumbs(entries), { rootMargin: "200px" });
+  }
+
+  add(item) {
+    const thumb = el("canvas", { className: "thumb", width: 2 * THUMB, height: 2 * THUMB, "aria-hidden": "true" });
+    const body = el("span", { className: "body" });
+    const button = el("button", { type: "button", className: "row", tabIndex: this.#rows.size ? -1 : 0 }, thumb, body);
+    button.addEventListener("click", () => this.open(item));
+    button.addEventListener("focus", () => this.#makeCurrent(button));
+    const row = el("li", {}, button);
+    thumb.item = item;
+    this.#rows.set(item, { row, button, body });
+    this.element.append(row);
+    this.seen.observe(thumb);
+    this.update(item);
+  }
+
+  update(item) {
+    const { row, button, body } = this.#rows.get(item);
+    button.className = `row ${item.state}`;
+    body.replaceChildren(el("span", { className: "name", title: item.name }, item.name), ...summary(item));
+    row.querySelector(".retry")?.remove();
+    if (item.state === "failed") {
+      const again = el("button", { type: "button", className: "retry" }, say("retry"));
+      again.setAttribute("aria-label", `${say("retry")}: ${item.name}`);
+      again.addEventListener("click", () => this.retry(item));
+      row.append(again);
+    }
+  }
+
+  clear() {
+    this.#rows.clear();
+    this.seen.disconnect();
+    this.element.replaceChildren();
+  }
+
+  /** Mark the open one, and bring it into sight. */
+  mark(item) {
+    for (const { button } of this.#rows.values()) button.removeAttribute("aria-current");
+    const found = this.#rows.get(item);
+    if (!found) return;
+    found.button.setAttribute("aria-current", "true");
+    this.#makeCurrent(found.button);
+    found.row.scrollIntoView({ block: "nearest" });
+  }
+
+  focus(item) {
+    this.#rows.get(item)?.button.focus();
+  }
+
+  /** Tab reaches one row; the arrow keys the others. */
+  #makeCurrent(button) {
+    for (const other of this.#rows.values()) other.button.tabIndex = other.button === button ? 0 : -1;
+  }
+
+  #key(event) {
+    const buttons = [...this.#rows.values()].map(({ button }) => button);
+    const at = buttons.indexOf(document.activeElement);
+    const to = { ArrowDown: at + 1, ArrowUp: at - 1, Home: 0, End: buttons.length - 1 }[event.key];
+    if (at < 0 || to === undefined) return;
+    event.preventDefault();
+    buttons[Math.min(Math.max(to, 0), buttons.length - 1)].focus();
+  }
+
+  /** One after the other: many large files decoded at once would be much memory. */
+  #drawThumbs(entries) {
+    for (const { target, isIntersecting } of entries) {
+      if (!isIntersecting) continue;
+      this.seen.unobserve(target);
+      this.#thumbs = this.#thumbs.then(() => drawThumb(target)).catch(() => {}); // no picture, no thumb
+    }
+  }
+}
+
+async function drawThumb(canvas) {
+  if (!canvas.isConnected) return;
+  const side = canvas.width;
+  const bitmap = await createImageBitmap(canvas.item.file, { resizeWidth: side, resizeQuality: "medium" });
+  const height = Math.min((side * bitmap.height) / bitmap.width, side);
+  canvas.getContext("2d").drawImage(bitmap, 0, (side - height) / 2, side, height);
+  bitmap.close();
+}
+
+function summary(item) {
+  const { verdict, problem } = item;
+  if (problem) return [el("span", { className: "error" }, problemText(problem))];
+  if (!verdict) return [el("span", { className: "quiet" }, say(item.state === "reading" ? "reading" : "waiting"))];
+  return [
+    el("span", { className: "verdict" },
+      el("span", { className: labelClass(verdict) }, verdict.label),
+      el("span", { className: "number" }, shown(verdict.probability))),
+    scale(verdict),
+    ...verdict.warnings.map((warning) => el("span", { className: "warning" }, shortWarning(warning))),
+  ];
+}

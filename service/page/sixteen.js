@@ -1,0 +1,69 @@
+// PNG of 16-bit grey. A browser keeps the upper 8 bits only, so that a detector's 12 bits stored unshifted would be
+// black. Here they are scaled as the service scales them: by the full range, or by 12 bits if none is over 4095.
+
+const SIGNATURE = [0x89, 0x50, 0x4e, 0x47, 0x0d, 0x0a, 0x1a, 0x0a];
+const MOST_PIXELS = 50_000_000;
+
+/** A canvas with the picture, or null where the file is another kind of image, which a browser shows by itself. */
+export async function sixteenBitCanvas(file) {
+  const head = new DataView(await file.slice(0, 29).arrayBuffer());
+  if (head.byteLength < 29 || SIGNATURE.some((byte, at) => head.getUint8(at) !== byte)) return null;
+  const [width, height] = [head.getUint32(16), head.getUint32(20)];
+  const [depth, colour, interlaced] = [head.getUint8(24), head.getUint8(25), head.getUint8(28)];
+  if (depth !== 16 || colour !== 0 || interlaced || width * height > MOST_PIXELS) return null;
+  const rows = unfiltered(await inflated(new Uint8Array(await file.arrayBuffer())), width, height);
+  return drawn(rows, width, height);
+}
+
+async function inflated(bytes) {
+  const view = new DataView(bytes.buffer);
+  const parts = [];
+  for (let at = 8; at + 8 <= bytes.length;) {
+    const length = view.getUint32(at);
+    if (view.getUint32(at + 4) === 0x49444154) parts.push(bytes.subarray(at + 8, at + 8 + length)); // IDAT
+    at += 12 + length;
+  }
+  const stream = new Blob(parts).stream().pipeThrough(new DecompressionStream("deflate"));
+  return new Uint8Array(await new Response(stream).arrayBuffer());
+}
+
+/** Undo the filter of each row (PNG specification, section 9); two bytes a pixel. */
+function unfiltered(data, width, height) {
+  const line = 2 * width;
+  const rows = new Uint8Array(line * height);
+  for (let y = 0; y < height; y += 1) {
+    const kind = data[y * (line + 1)];
+    for (let x = 0; x < line; x += 1) {
+      const at = y * line + x;
+      const left = x >= 2 ? rows[at - 2] : 0;
+      const up = y ? rows[at - line] : 0;
+      const corner = x >= 2 && y ? rows[at - line - 2] : 0;
+      const guess = [0, left, up, (left + up) >> 1, paeth(left, up, corner)][kind];
+      rows[at] = data[y * (line + 1) + 1 + x] + guess;
+    }
+  }
+  return rows;
+}
+
+function paeth(left, up, corner) {
+  const guess = left + up - corner;
+  const [toLeft, toUp, toCorner] = [Math.abs(guess - left), Math.abs(guess - up), Math.abs(guess - corner)];
+  if (toLeft <= toUp && toLeft <= toCorner) return left;
+  return toUp <= toCorner ? up : corner;
+}
+
+function drawn(rows, width, height) {
+  const samples = new DataView(rows.buffer);
+  let most = 0;
+  for (let at = 0; at < rows.length; at += 2) most = Math.max(most, samples.getUint16(at));
+  const full = most <= 4095 ? 4095 : 65535;
+  const image = new ImageData(width, height);
+  for (let pixel = 0; pixel < width * height; pixel += 1) {
+    const grey = Math.floor((samples.getUint16(2 * pixel) * 255 + (full >> 1)) / full);
+    image.data.set([grey, grey, grey, 255], 4 * pixel);
+  }
+  const canvas = document.createElement("canvas");
+  [canvas.width, canvas.height] = [width, height];
+  canvas.getContext("2d").putImageData(image, 0, 0);
+  return canvas;
+}

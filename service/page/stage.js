@@ -1,0 +1,151 @@
+// The picture and the heatmap over it: zoom, position, window and level, by pointer and by key.
+
+import { byId } from "./dom.js";
+import { say } from "./texts.js";
+
+const WHOLE = { width: 255, level: 127.5 };
+const MOST_ZOOM = 16;
+const bounded = (value, least, most) => Math.min(Math.max(value, least), most);
+
+export class Stage {
+  #view = { zoom: 1, x: 0, y: 0 };
+  #window = { ...WHOLE };
+  #pointers = new Map();
+  #fitted = true;
+  tool = "window";
+
+  constructor() {
+    this.frame = byId("stage");
+    this.plane = byId("plane");
+    this.frame.addEventListener("pointerdown", (event) => this.#down(event));
+    this.frame.addEventListener("pointermove", (event) => this.#move(event));
+    for (const end of ["pointerup", "pointercancel"]) {
+      this.frame.addEventListener(end, (event) => this.#pointers.delete(event.pointerId));
+    }
+    this.frame.addEventListener("wheel", (event) => {
+      event.preventDefault();
+      this.zoom(Math.exp(-event.deltaY / 400), event.clientX, event.clientY);
+    }, { passive: false });
+    this.frame.addEventListener("contextmenu", (event) => event.preventDefault());
+    this.frame.addEventListener("dblclick", () => this.reset());
+    this.frame.addEventListener("keydown", (event) => this.#key(event));
+    new ResizeObserver(() => this.#fitted && this.#fit()).observe(this.frame);
+  }
+
+  /** Show a picture: an <img> that is loaded, or a <canvas>. */
+  show(picture) {
+    const [width, height] = [picture.naturalWidth ?? picture.width, picture.naturalHeight ?? picture.height];
+    this.plane.style.width = `${width}px`;
+    this.plane.style.height = `${height}px`;
+    this.size = { width, height };
+    picture.id = "picture";
+    byId("picture").replaceWith(picture);
+    this.reset();
+  }
+
+  /** Everything as it was when the picture was opened. */
+  reset() {
+    this.#window = { ...WHOLE };
+    this.#fit();
+  }
+
+  /** Zoom by a factor, about a point of the window or the middle. */
+  zoom(factor, clientX, clientY) {
+    if (!this.size) return;
+    const frame = this.frame.getBoundingClientRect();
+    const x = (clientX ?? frame.left + frame.width / 2) - frame.left;
+    const y = (clientY ?? frame.top + frame.height / 2) - frame.top;
+    const before = this.#view.zoom;
+    const zoom = bounded(before * factor, this.#least() / 2, MOST_ZOOM);
+    this.#view = {
+      zoom,
+      x: x - ((x - this.#view.x) * zoom) / before,
+      y: y - ((y - this.#view.y) * zoom) / before,
+    };
+    this.#fitted = false;
+    this.#draw();
+  }
+
+  #least() {
+    return Math.min(this.frame.clientWidth / this.size.width, this.frame.clientHeight / this.size.height);
+  }
+
+  #fit() {
+    if (!this.size || !this.frame.clientWidth) return;
+    const zoom = this.#least();
+    this.#view = {
+      zoom,
+      x: (this.frame.clientWidth - this.size.width * zoom) / 2,
+      y: (this.frame.clientHeight - this.size.height * zoom) / 2,
+    };
+    this.#fitted = true;
+    this.#draw();
+  }
+
+  #pan(dx, dy) {
+    if (!this.size) return;
+    const edge = 40; // pixels of the picture that cannot leave the frame
+    const [width, height] = [this.size.width * this.#view.zoom, this.size.height * this.#view.zoom];
+    this.#view.x = bounded(this.#view.x + dx, edge - width, this.frame.clientWidth - edge);
+    this.#view.y = bounded(this.#view.y + dy, edge - height, this.frame.clientHeight - edge);
+    this.#fitted = false;
+    this.#draw();
+  }
+
+  /** Sideways: a wider window, less contrast. Downwards: a higher level, darker. As radiology viewers do. */
+  #adjust(dx, dy) {
+    this.#window.width = bounded(this.#window.width + dx, 1, 510);
+    this.#window.level = bounded(this.#window.level + dy, 0, 255);
+    this.#draw();
+  }
+
+  #down(event) {
+    this.frame.focus({ preventScroll: true });
+    this.frame.setPointerCapture(event.pointerId);
+    const tool = event.button !== 0 || event.shiftKey ? "pan" : this.tool;
+    this.#pointers.set(event.pointerId, { x: event.clientX, y: event.clientY, tool });
+    event.preventDefault();
+  }
+
+  #move(event) {
+    const pointer = this.#pointers.get(event.pointerId);
+    if (!pointer) return;
+    const [dx, dy] = [event.clientX - pointer.x, event.clientY - pointer.y];
+    if (this.#pointers.size === 2) this.#pinch(event, pointer);
+    else if (pointer.tool === "pan") this.#pan(dx, dy);
+    else this.#adjust(dx, dy);
+    [pointer.x, pointer.y] = [event.clientX, event.clientY];
+  }
+
+  /** Two fingers: their distance zooms, their middle moves. */
+  #pinch(event, pointer) {
+    const other = [...this.#pointers.values()].find((one) => one !== pointer);
+    const before = Math.hypot(pointer.x - other.x, pointer.y - other.y);
+    const after = Math.hypot(event.clientX - other.x, event.clientY - other.y);
+    this.#pan((event.clientX - pointer.x) / 2, (event.clientY - pointer.y) / 2);
+    if (before > 10) this.zoom(after / before, (event.clientX + other.x) / 2, (event.clientY + other.y) / 2);
+  }
+
+  #key(event) {
+    const way = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] }[event.key];
+    if (!way || event.ctrlKey || event.altKey || event.metaKey) return;
+    if (event.shiftKey) this.#adjust(8 * way[0], 8 * way[1]);
+    else this.#pan(40 * way[0], 40 * way[1]);
+    event.preventDefault();
+    event.stopPropagation();
+  }
+
+  #draw() {
+    const { zoom, x, y } = this.#view;
+    const { width, level } = this.#window;
+    this.plane.style.transform = `translate(${x}px, ${y}px) scale(${zoom})`;
+    for (const channel of byId("ramp").children) {
+      channel.setAttribute("slope", 255 / width);
+      channel.setAttribute("intercept", 0.5 - level / width);
+    }
+    const whole = width === WHOLE.width && level === WHOLE.level;
+    byId("picture").style.filter = whole ? "" : "url(#windowing)";
+    const values = { width: Math.round(width), level: Math.round(level), zoom: Math.round(100 * zoom) };
+    byId("readout").textContent = say("readout", values);
+  }
+}
