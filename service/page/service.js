@@ -3,6 +3,7 @@
 // At once, so that one connection of the browser's six is always left for a heatmap.
 const AT_ONCE = 4;
 const ANSWER_MS = 60_000;
+const PROMPT_MS = 10_000; // for what is answered from memory
 // How long one image is offered to a service that is full or starting.
 const PATIENCE_MS = 180_000;
 
@@ -16,8 +17,8 @@ class Refused extends Error {
   }
 }
 
-export const model = async () => (await answered(await fetch("model", { cache: "no-store" }))).json();
-export const card = async () => (await answered(await fetch("model/card", { cache: "no-store" }))).text();
+export const model = async () => (await get("model")).json();
+export const card = async () => (await get("model/card")).text();
 
 /** The whole answer of /predict for one image. Throws what `problemOf` understands. */
 export async function predict(file, point, signal, onWait) {
@@ -58,6 +59,10 @@ export class Queue {
     while (this.#waiting.length) await this.work(this.#waiting.shift());
     this.#running -= 1;
   }
+}
+
+async function get(path) {
+  return answered(await fetch(path, { cache: "no-store", signal: AbortSignal.timeout(PROMPT_MS) }));
 }
 
 async function ask(path, file, signal, onWait) {

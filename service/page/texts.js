@@ -17,7 +17,6 @@ export const TEXTS = {
   dark: "Dark",
   help: "Help",
   close: "Close",
-  needsScript: "This page needs JavaScript.",
 
   dropHere: "Drop frontal chest radiographs here",
   dropWhat: "JPEG or PNG, one or many, or a folder. They are read by the service of this hospital, and stored nowhere.",

@@ -10,6 +10,7 @@ import { problemText, say, warningText } from "./texts.js";
 export class Viewer {
   #opened = new AbortController();
   #urls = [];
+  #heatAsked = false;
   item = null;
 
   constructor() {
@@ -26,16 +27,15 @@ export class Viewer {
     byId("reset").addEventListener("click", () => this.stage.reset());
   }
 
-  /** Show an image. Its heatmap is asked for now, and not before. */
-  async open(item) {
+  /** Show an image. Its heatmap is asked for now, and not before; once it is read, if it is not yet. */
+  open(item) {
     this.close();
     this.item = item;
-    const opened = this.#opened;
     document.body.classList.add("viewing");
     byId("viewer-empty").hidden = true;
     byId("viewer-open").hidden = false;
     this.update();
-    await Promise.all([this.#showPicture(item, opened), this.#showHeatmap(item, opened)]);
+    this.#showPicture(item, this.#opened);
   }
 
   /** Show none, and let go of what the last one held. */
@@ -44,6 +44,7 @@ export class Viewer {
     this.#opened = new AbortController();
     for (const url of this.#urls) URL.revokeObjectURL(url);
     this.#urls = [];
+    this.#heatAsked = false;
     this.item = null;
     byId("picture").replaceWith(el("img", { id: "picture", alt: "" }));
     byId("heat").removeAttribute("src");
@@ -59,7 +60,9 @@ export class Viewer {
     const { item } = this;
     byId("viewer-name").textContent = item.name;
     byId("facts").replaceChildren(...facts(item));
-    if (item.verdict && !byId("heat").src && !byId("heat-state").textContent) this.#showHeatmap(item, this.#opened);
+    if (!item.verdict || this.#heatAsked) return;
+    this.#heatAsked = true;
+    this.#showHeatmap(item, this.#opened);
   }
 
   toggleHeat() {
@@ -90,7 +93,6 @@ export class Viewer {
   }
 
   async #showHeatmap(item, opened) {
-    if (!item.verdict) return;
     const state = byId("heat-state");
     state.textContent = say("heatmapLoading");
     try {

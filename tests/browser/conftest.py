@@ -1,0 +1,59 @@
+"""A real browser, where there is one, and a real server."""
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, Page, sync_playwright
+
+from tests.e2e.server import Server, running
+
+# Chromium would else ask its maker for updates and lists; --no-sandbox because tests run as root in a container.
+_FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"]
+_FLAGS += ["--disable-sync", "--no-first-run"]
+_STORED = """async () => [
+    localStorage.length, sessionStorage.length, document.cookie, (await indexedDB.databases()).length,
+    (await caches.keys()).length, (await navigator.serviceWorker.getRegistrations()).length,
+]"""
+
+
+@pytest.fixture(scope="package")
+def browser() -> Iterator[Browser]:
+    """Debian's Chromium."""
+    chromium = shutil.which("chromium")
+    if chromium is None:
+        pytest.skip("no chromium: apt-get install chromium")
+    with sync_playwright() as playwright:
+        running_browser = playwright.chromium.launch(executable_path=chromium, args=_FLAGS)
+        yield running_browser
+        running_browser.close()
+
+
+@pytest.fixture(scope="package")
+def server(guarded_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A server whose probability is the brightness, with a guard and three operating points."""
+    with running(guarded_folder, tmp_path_factory.mktemp("page")) as started:
+        yield started
+
+
+@pytest.fixture
+def page(browser: Browser, server: Server) -> Iterator[Page]:
+    """The page, opened. Whatever it asks for, it asks this server; it never fails by itself and stores nothing."""
+    context = browser.new_context(viewport={"width": 1280, "height": 800})
+    opened = context.new_page()
+    asked: list[str] = []
+    errors: list[str] = []
+    opened.on("request", lambda request: asked.append(request.url))
+    opened.on("pageerror", lambda error: errors.append(str(error)))
+    opened.on("console", lambda message: errors.append(message.text) if "Refused to" in message.text else None)
+    opened.goto(server.url)
+    opened.locator("#point option").first.wait_for(state="attached")
+    yield opened
+    assert errors == []
+    assert asked
+    assert [url for url in asked if not url.startswith((f"{server.url}/", f"blob:{server.url}/"))] == []
+    stored = opened.evaluate(_STORED)
+    assert stored == [0, 0, "", 0, 0, 0]
+    assert context.cookies() == []
+    context.close()

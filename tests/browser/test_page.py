@@ -1,0 +1,403 @@
+"""The page in a real browser: what a physician does with it, and what must not happen meanwhile."""
+
+import csv
+import io
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+from playwright.sync_api import Locator, Page, expect
+
+from tests.browser.pictures import pixel
+from tests.drawings import chest, encode, jpeg
+from tests.e2e.server import Server
+
+CHEST = encode(chest(0), "PNG")
+
+
+def a_file(name: str, data: bytes) -> Any:
+    """A file as Playwright hands it to an <input>."""
+    return {"name": name, "mimeType": "", "buffer": data}
+
+
+def choose(page: Page, *files: tuple[str, bytes]) -> None:
+    page.set_input_files("#files", [a_file(name, data) for name, data in files])
+
+
+def finished(page: Page, total: int) -> None:
+    expect(page.locator("#progress")).to_contain_text(f"{total} of {total} read", timeout=30_000)
+
+
+def rows(page: Page) -> Locator:
+    return page.locator("#list > li")
+
+
+DROP = """([files, target]) => {
+  const transfer = new DataTransfer();
+  for (const [name, bytes] of files) transfer.items.add(new File([new Uint8Array(bytes)], name));
+  const event = new DragEvent("drop", { dataTransfer: transfer, bubbles: true, cancelable: true });
+  document.querySelector(target).dispatchEvent(event);
+}"""
+
+
+@pytest.mark.parametrize("target", ["#start", "header"])
+def test_a_radiograph_is_dropped_and_read(page: Page, target: str) -> None:
+    page.evaluate(DROP, [[["x.png", list(CHEST)]], target])
+    finished(page, 1)
+    row = rows(page).first
+    expect(row).to_contain_text("x.png")
+    brightness = chest(0).mean() / 258
+    assert float(row.locator(".number").inner_text()) == pytest.approx(brightness, abs=0.002)
+    expect(row.locator(".label")).to_have_text("PNEUMONIA" if brightness >= 0.4 else "NORMAL")
+
+
+def test_what_it_is_not_stands_there_before_any_result_and_stays(page: Page) -> None:
+    notice = page.locator("#notice")
+    expect(notice).to_be_in_viewport()
+    expect(notice).to_contain_text("Not a medical device; decision support only.")
+    expect(notice).to_contain_text("For whom this model is meant is not stated")
+    choose(page, ("x.png", CHEST))
+    finished(page, 1)
+    rows(page).first.get_by_role("button").click()
+    expect(notice.locator("strong")).to_be_in_viewport()
+    page.keyboard.press("t")
+    expect(notice.locator("strong")).to_be_in_viewport()
+
+
+def test_whom_the_model_is_for_comes_from_its_card(page: Page) -> None:
+    card = (
+        "# m\n\n## Uses and directions\n\n- For: children of\n  one to five `years`.\n- Not for: adults.\n\n## Data\n"
+    )
+    page.route("**/model/card", lambda route: route.fulfill(body=card, content_type="text/markdown"))
+    page.reload()
+    expect(page.locator("#meant-for")).to_have_text("Meant for: children of one to five years.")
+    expect(page.locator("#not-meant-for")).to_have_text("Not for: adults.")
+
+
+def test_a_bad_file_among_good_ones_harms_none(page: Page) -> None:
+    choose(page, ("a.png", CHEST), ("cut.jpeg", jpeg()[:2000]), ("letter.txt", b"Dear Doctor"), ("b.png", CHEST))
+    finished(page, 4)
+    expect(page.locator("#progress")).to_contain_text("2 not read")
+    expect(rows(page).nth(1)).to_contain_text("The image is cut short or damaged.")
+    expect(rows(page).nth(2)).to_contain_text("Not a JPEG or PNG image.")
+    for good in (0, 3):
+        expect(rows(page).nth(good).locator(".label")).to_be_visible()
+    rows(page).nth(1).locator(".row").click()
+    expect(page.locator("#facts")).to_contain_text("The image is cut short or damaged.")
+    expect(page.locator("#heat")).to_be_hidden()
+
+
+def test_the_heatmap_lies_over_the_picture_and_obeys(page: Page) -> None:
+    """The model's heatmap is the picture made small: a white corner is evidence, the black rest is none."""
+    picture = np.zeros((400, 400), np.uint8)
+    picture[:200, :200] = 255
+    choose(page, ("x.png", encode(picture, "PNG")))
+    finished(page, 1)
+    rows(page).first.locator(".row").click()
+    expect(page.locator("#heat")).to_be_visible()
+    frame = page.locator("#stage").bounding_box()
+    assert frame
+    side = min(frame["width"], frame["height"])
+    left, top = (frame["width"] - side) / 2, (frame["height"] - side) / 2
+    bright, dark = (left + side / 4, top + side / 4), (left + 3 * side / 4, top + 3 * side / 4)
+    page.locator("#opacity").fill("100")
+    red, _, blue = pixel(page, "#stage", bright)
+    assert red > blue + 100
+    assert pixel(page, "#stage", dark) == (0, 0, 0)
+    page.locator("#opacity").fill("40")
+    _, _, paler = pixel(page, "#stage", bright)
+    assert blue + 50 < paler < 255
+    page.keyboard.press("h")
+    expect(page.locator("#heat")).to_be_hidden()
+    assert pixel(page, "#stage", bright) == (255, 255, 255)
+
+
+def test_the_heatmap_is_asked_for_only_when_an_image_is_opened_and_once(page: Page) -> None:
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url.rpartition("/")[2].partition("?")[0]))
+    choose(page, ("a.png", CHEST), ("b.png", encode(chest(1), "PNG")))
+    finished(page, 2)
+    assert asked.count("explain") == 0
+    for row in (0, 1, 0):
+        rows(page).nth(row).locator(".row").click()
+        expect(page.locator("#heat")).to_be_visible()
+    assert (asked.count("predict"), asked.count("explain")) == (2, 2)
+
+
+def test_window_level_zoom_and_position_by_pointer(page: Page) -> None:
+    choose(page, ("x.png", encode(np.full((400, 400), 100, np.uint8), "PNG")))
+    finished(page, 1)
+    rows(page).first.locator(".row").click()
+    expect(page.locator("#heat")).to_be_visible()
+    page.keyboard.press("h")
+    box = page.locator("#stage").bounding_box()
+    assert box
+    middle = box["width"] / 2, box["height"] / 2
+    x, y = box["x"] + middle[0], box["y"] + middle[1]
+    readout = page.locator("#readout")
+    before = readout.inner_text()
+    page.mouse.move(x, y)
+    page.mouse.down()
+    page.mouse.move(x - 55, y - 28, steps=4)
+    page.mouse.up()
+    expect(readout).to_contain_text("W 200 L 100")
+    # A window of 200 about level 100: grey 100 is in its middle.
+    assert pixel(page, "#stage", middle)[0] == pytest.approx(128, abs=2)
+    zoom = int(before.split()[-2])
+    page.mouse.wheel(0, -200)
+    expect(readout).not_to_contain_text(f"{zoom} %")
+    page.keyboard.down("Shift")
+    page.mouse.down()
+    page.mouse.move(x - 55 + 4000, y, steps=2)
+    page.mouse.up()
+    page.keyboard.up("Shift")
+    assert pixel(page, "#stage", (5, 5)) == (0, 0, 0)
+    page.mouse.dblclick(x, y)
+    expect(readout).to_have_text(before)
+    assert pixel(page, "#stage", middle) == (100, 100, 100)
+
+
+def test_fifty_files(page: Page) -> None:
+    choose(page, *((f"{number:02}.jpeg", jpeg(number)) for number in range(50)))
+    finished(page, 50)
+    expect(page.locator("#live")).to_contain_text("50 of 50 read")
+    assert rows(page).locator(".number").count() == 50
+    shown = [text.split("\n")[0] for text in rows(page).all_inner_texts()]
+    assert shown == [f"{number:02}.jpeg" for number in range(50)]
+
+
+def test_a_full_service_is_waited_for(page: Page) -> None:
+    refusals = {"left": 3}
+
+    def answer(route: Any) -> None:
+        if refusals["left"]:
+            refusals["left"] -= 1
+            body = {"type": "/problems/overloaded", "title": "", "status": 503, "detail": "", "request_id": "x"}
+            route.fulfill(status=503, headers={"Retry-After": "1"}, body=json.dumps(body))
+        else:
+            route.continue_()
+
+    page.route("**/predict*", answer)
+    choose(page, *((f"{number}.png", CHEST) for number in range(6)))
+    finished(page, 6)
+    assert refusals["left"] == 0
+    assert rows(page).locator(".number").count() == 6
+
+
+def test_no_answer_at_all_is_said_and_can_be_tried_again(page: Page) -> None:
+    page.route("**/predict*", lambda route: route.abort())
+    choose(page, ("x.png", CHEST))
+    finished(page, 1)
+    expect(rows(page).first).to_contain_text("No answer: the service cannot be reached")
+    page.unroute("**/predict*")
+    rows(page).first.get_by_role("button", name="Try again").click()
+    expect(rows(page).first.locator(".label")).to_be_visible()
+
+
+def test_a_warning_is_said_and_the_label_is_not_to_be_relied_on(page: Page) -> None:
+    choose(page, ("grey.png", encode(np.full((300, 300), 200, np.uint8), "PNG")), ("x.png", CHEST))
+    finished(page, 2)
+    expect(rows(page).nth(0)).to_contain_text("Unlike the training images: do not rely on it")
+    expect(rows(page).nth(0).locator(".label")).to_have_class(re.compile("unreliable"))
+    expect(rows(page).nth(1).locator(".label")).not_to_have_class(re.compile("unreliable"))
+    rows(page).nth(0).locator(".row").click()
+    expect(page.locator("#facts .warnings")).to_contain_text("do not rely on the probability")
+    page.keyboard.press("t")
+    expect(page.locator("#rows td.label").first).to_have_class(re.compile("unreliable"))
+
+
+def test_the_operating_point_makes_the_labels_without_reading_again(page: Page) -> None:
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    choose(page, ("x.png", CHEST))
+    finished(page, 1)
+    label = rows(page).first.locator(".label")
+    page.locator("#point").select_option("rule-out")
+    expect(label).to_have_text("PNEUMONIA")
+    page.locator("#point").select_option("rule-in")
+    expect(label).to_have_text("NORMAL")
+    page.get_by_role("radio", name="Table").check()
+    expect(page.locator("#rows")).to_contain_text("0.8000")
+    assert sum("predict" in url for url in asked) == 1
+
+
+def test_the_table_sorts_and_is_downloaded_without_formulas(page: Page) -> None:
+    evil = '=HYPERLINK("x","y"), "1".png'
+    choose(page, ("b.png", CHEST), (evil, encode(chest(1), "PNG")), ("bad.png", b"no"), ("a10.png", CHEST))
+    finished(page, 4)
+    page.get_by_role("radio", name="Table").check()
+    names = page.locator("#rows th")
+    page.get_by_role("button", name="File", exact=True).click()
+    expect(page.locator("th[data-column=name]")).to_have_attribute("aria-sort", "ascending")
+    expect(names).to_have_text([evil, "a10.png", "b.png", "bad.png"])
+    page.get_by_role("button", name="Probability").click()
+    expect(names.last).to_have_text("bad.png")
+    with page.expect_download() as download:
+        page.get_by_role("button", name="Download CSV").click()
+    text = Path(download.value.path()).read_bytes().decode("utf-8-sig")
+    table = list(csv.DictReader(io.StringIO(text)))
+    assert list(table[0]) == [
+        "File", "Label", "Probability", "Threshold", "Operating point", "Warnings", "Error", "Model", "Request",
+    ]  # fmt: skip
+    assert {row["File"] for row in table} == {f"'{evil}", "a10.png", "b.png", "bad.png"}
+    assert table[-1]["Error"] == "unsupported-media-type"
+    read = [row for row in table if row["Label"]]
+    assert sorted((float(row["Probability"]) for row in read), reverse=True) == [
+        float(row["Probability"]) for row in read
+    ]
+    assert all(
+        row["Model"] == "brightness 1" and row["Operating point"] == "balanced" and row["Request"] for row in read
+    )
+
+
+@pytest.mark.parametrize("start", ["=", "+", "-", "@", "\t", "\r", " =", "\uff1d"])
+def test_no_cell_begins_a_formula(page: Page, start: str) -> None:
+    cell = page.evaluate("async (text) => (await import('/page/csv.js')).cell(text)", f'{start}1+"1"')
+    assert cell == f'"\'{start}1+""1"""'
+
+
+def test_the_keyboard_alone_is_enough(page: Page) -> None:
+    page.keyboard.press("Tab")
+    reached = []
+    while page.evaluate("document.activeElement.id") != "choose":
+        reached.append(page.evaluate("document.activeElement.id"))
+        page.keyboard.press("Tab")
+        assert len(reached) < 10
+    assert reached == ["point", "theme", "open-help", "open-card"]
+    outline = page.evaluate("getComputedStyle(document.activeElement).outlineStyle")
+    assert outline == "solid"
+    with page.expect_file_chooser() as chooser:
+        page.keyboard.press("Enter")
+    chooser.value.set_files([a_file(f"{number}.png", encode(chest(number), "PNG")) for number in range(3)])
+    finished(page, 3)
+    while not page.evaluate("document.activeElement.matches('.row')"):
+        page.keyboard.press("Tab")
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("Enter")
+    expect(page.locator("#viewer-name")).to_have_text("1.png")
+    expect(page.locator("#heat")).to_be_visible()
+    readout = page.locator("#readout")
+    before = readout.inner_text()
+    for key in ("+", "Shift+ArrowRight", "Shift+ArrowDown"):
+        shown = readout.inner_text()
+        page.keyboard.press(key)
+        expect(readout).not_to_have_text(shown)
+    transform = page.locator("#plane").get_attribute("style")
+    page.keyboard.press("ArrowLeft")
+    assert page.locator("#plane").get_attribute("style") != transform
+    page.keyboard.press("0")
+    expect(readout).to_have_text(before)
+    page.keyboard.press("]")
+    assert page.locator("#opacity").input_value() == "70"
+    page.keyboard.press("n")
+    expect(page.locator("#viewer-name")).to_have_text("2.png")
+    page.keyboard.press("p")
+    expect(page.locator("#viewer-name")).to_have_text("1.png")
+    page.keyboard.press("Escape")
+    expect(page.locator("#viewer-open")).to_be_hidden()
+    assert page.evaluate("document.activeElement.textContent").startswith("1.png")
+    page.keyboard.press("?")
+    expect(page.locator("#help")).to_be_visible()
+    page.locator("#single-keys").uncheck()
+    page.keyboard.press("Escape")
+    page.keyboard.press("t")
+    expect(page.locator("#table")).to_be_hidden()
+
+
+def test_the_width_of_a_phone(page: Page) -> None:
+    page.set_viewport_size({"width": 360, "height": 740})
+    choose(page, ("a_rather_long_name_of_a_file_from_somewhere.png", CHEST), ("bad.png", b"no"))
+    finished(page, 2)
+
+    def overflow() -> int:
+        return int(page.evaluate("document.documentElement.scrollWidth - innerWidth"))
+
+    assert overflow() <= 0
+    rows(page).first.locator(".row").click()
+    expect(page.locator("#heat")).to_be_visible()
+    expect(page.locator("#list")).to_be_hidden()
+    expect(page.locator("#notice strong")).to_be_in_viewport()
+    assert overflow() <= 0
+    page.locator("#back").click()
+    expect(page.locator("#list")).to_be_visible()
+
+
+def test_light_on_request_and_dark_again_after_a_reload(page: Page) -> None:
+    def ground() -> str:
+        return str(page.evaluate("getComputedStyle(document.body).backgroundColor"))
+
+    dark = ground()
+    page.get_by_role("button", name="Light").click()
+    assert ground() != dark
+    page.reload()
+    assert ground() == dark
+
+
+def test_the_name_of_a_file_stays_in_the_browser(page: Page, server: Server) -> None:
+    sent: list[str] = []
+    page.on(
+        "request", lambda request: sent.append(f"{request.url} {request.headers} {request.post_data_buffer or b''!r}")
+    )
+    choose(page, ("Jane_Doe_1970.png", CHEST))
+    finished(page, 1)
+    rows(page).first.locator(".row").click()
+    expect(page.locator("#heat")).to_be_visible()
+    assert len(sent) >= 2
+    assert "Jane" not in "".join(sent) + server.log
+
+
+def test_a_picture_is_upright_in_the_browser_too(page: Page) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    picture = np.zeros((200, 400), np.uint8)
+    picture[:, :100] = 250
+    choose(page, ("x.jpeg", encode(picture, "JPEG", exif=exif)))
+    finished(page, 1)
+    expect(rows(page).first).to_contain_text("check the sides")
+    rows(page).first.locator(".row").click()
+    expect(page.locator("#heat")).to_be_visible()
+    page.keyboard.press("h")
+    size = page.locator("#picture").evaluate("image => [image.naturalWidth, image.naturalHeight]")
+    assert size == [200, 400]
+    box = page.locator("#stage").bounding_box()
+    assert box
+    assert pixel(page, "#stage", (box["width"] / 2, box["height"] / 8))[0] > 240
+    assert pixel(page, "#stage", (box["width"] / 2, box["height"] * 7 / 8))[0] < 15
+
+
+@pytest.mark.parametrize("full", [4095, 65535])
+def test_sixteen_bits_are_shown_as_they_are_read(page: Page, full: int) -> None:
+    """A browser would show 12 bits stored unshifted as black."""
+    ramp = np.linspace(0, full, 400).astype(np.uint16)
+    data = encode(Image.fromarray(np.tile(ramp, (300, 1))), "PNG")
+    choose(page, ("x.png", data))
+    finished(page, 1)
+    rows(page).first.locator(".row").click()
+    expect(page.locator("canvas#picture")).to_be_attached()
+    shown = page.locator("#picture").evaluate(
+        "canvas => [...canvas.getContext('2d').getImageData(0, 100, 400, 1).data].filter((_, at) => at % 4 === 0)"
+    )
+    assert shown == pytest.approx([(int(sample) * 255 + full // 2) // full for sample in ramp], abs=0)
+
+
+def test_a_folder_is_walked_and_what_is_no_picture_is_left_out(page: Page, tmp_path: Path) -> None:
+    for name in ("b/2.png", "b/10.PNG", "1.jpg", "notes.txt", "DICOMDIR"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(CHEST)
+    page.set_input_files("#folder", tmp_path)
+    finished(page, 3)
+    expect(page.locator("#notes")).to_contain_text("2 files of the folder are not JPEG or PNG")
+
+
+def test_all_can_be_removed_also_while_they_are_read(page: Page) -> None:
+    choose(page, *((f"{number}.jpeg", jpeg(number)) for number in range(20)))
+    page.get_by_role("button", name="Remove all").click()
+    expect(page.locator("#start")).to_be_visible()
+    assert rows(page).count() == 0
+    choose(page, ("x.png", CHEST))
+    finished(page, 1)
+    assert rows(page).count() == 1
