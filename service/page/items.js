@@ -26,6 +26,9 @@ export function judge(item, model, pointName) {
   };
 }
 
+/** Whether the same file may be read at another time: the service's fault or the way's, not the file's. */
+export const isPassing = ({ status }) => status === 0 || status === 408 || status >= 500;
+
 /** How many are in which state. */
 export function count(items) {
   const verdicts = items.filter((item) => item.verdict).map((item) => item.verdict);

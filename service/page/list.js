@@ -1,6 +1,7 @@
 // The list of images: one row each, in the order they were chosen.
 
 import { byId, el, shown } from "./dom.js";
+import { isPassing } from "./items.js";
 import { problemText, say, shortWarning } from "./texts.js";
 
 const THUMB = 56;
@@ -49,15 +50,18 @@ export class List {
 
   update(item) {
     const { row, button, body } = this.#rows.get(item);
-    button.className = `row ${item.state}`;
+    const again = item.state === "failed" && isPassing(item.problem);
+    button.classList.toggle("passing", again);
     body.replaceChildren(el("span", { className: "name", title: item.name }, item.name), ...summary(item));
     row.querySelector(".retry")?.remove();
-    if (item.state === "failed") {
-      const again = el("button", { type: "button", className: "retry" }, say("retry"));
-      again.setAttribute("aria-label", `${say("retry")}: ${item.name}`);
-      again.addEventListener("click", () => this.retry(item));
-      row.append(again);
-    }
+    if (again) row.append(this.#retryButton(item));
+  }
+
+  #retryButton(item) {
+    const button = el("button", { type: "button", className: "retry" }, say("retry"));
+    button.setAttribute("aria-label", `${say("retry")}: ${item.name}`);
+    button.addEventListener("click", () => this.retry(item));
+    return button;
   }
 
   clear() {
