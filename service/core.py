@@ -48,6 +48,8 @@ class Service:
         )
         decoders = ThreadPoolExecutor(settings.decode_threads or usable_cpus(), thread_name_prefix="decode")
         self.reader = Reader(self.batcher, decoders, self.guard, self.metrics, settings.max_pixels)
+        # One at a time, apart from the decoders: pictures for people never hold up what is only to be read.
+        self.drawer = ThreadPoolExecutor(1, thread_name_prefix="draw")
         self._task: asyncio.Task[None] | None = None
         self.metrics.serves(
             name=bundle.manifest.name,
@@ -87,6 +89,7 @@ class Service:
                 task.cancel()
             await asyncio.wait(tasks)
             self.reader.decoders.shutdown(wait=False)
+            self.drawer.shutdown(wait=False)
 
     async def _warm_up(self) -> None:
         """Go the way of a request with a blank image, alone and as the largest batch: nobody pays for a first time."""

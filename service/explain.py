@@ -2,10 +2,12 @@
 
 import asyncio
 from functools import partial
-from typing import Annotated, get_args
+from typing import Annotated, cast, get_args
 from urllib.parse import quote
 
+import numpy as np
 from fastapi import APIRouter, Depends, Query, Request, Response
+from numpy.typing import NDArray
 
 from service import errors, predictions
 from service.core import Service
@@ -80,11 +82,9 @@ async def explain(
 
 
 async def _drawn(service: Service, style: Style, data: bytes, reading: Reading, answer: PredictResponse) -> bytes:
-    """Draw where images are decoded: in a thread of a bounded pool."""
-    if reading.heatmap is None:
-        raise errors.BackendFault
-    call = partial(draw, style, data, reading.heatmap, answer, max_pixels=service.settings.max_pixels)
-    return await asyncio.get_running_loop().run_in_executor(service.reader.decoders, call)
+    heatmap = cast(NDArray[np.float32], reading.heatmap)  # the batcher gives one to everybody who asks
+    call = partial(draw, style, data, heatmap, answer, max_pixels=service.settings.max_pixels)
+    return await asyncio.get_running_loop().run_in_executor(service.drawer, call)
 
 
 def _facts(answer: PredictResponse) -> dict[str, str]:

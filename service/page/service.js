@@ -69,18 +69,32 @@ async function ask(path, file, signal, onWait) {
   const began = performance.now();
   for (;;) {
     await sleep(pausedUntil - performance.now(), signal);
-    const response = await fetch(path, {
-      method: "POST",
-      body: file,
-      headers: { "Content-Type": "application/octet-stream" },
-      cache: "no-store",
-      signal: AbortSignal.any([signal, AbortSignal.timeout(ANSWER_MS)]),
-    });
+    const response = await post(path, file, signal);
     if (response.status !== 503 || performance.now() - began > PATIENCE_MS) return answered(response);
     const seconds = Number(response.headers.get("Retry-After")) || 1;
     // Spread a little, so that all who were refused together do not come back together.
     pausedUntil = Math.max(pausedUntil, performance.now() + 1000 * Math.min(seconds, 60) * (1 + Math.random() / 2));
     onWait();
+  }
+}
+
+async function post(path, file, signal) {
+  if (signal.aborted) throw signal.reason;
+  const limit = new AbortController(); // AbortSignal.any is too new for the browsers of some hospitals
+  const stop = () => limit.abort();
+  const timer = setTimeout(stop, ANSWER_MS);
+  signal.addEventListener("abort", stop);
+  try {
+    return await fetch(path, {
+      method: "POST",
+      body: file,
+      headers: { "Content-Type": "application/octet-stream" },
+      cache: "no-store",
+      signal: limit.signal,
+    });
+  } finally {
+    clearTimeout(timer);
+    signal.removeEventListener("abort", stop);
   }
 }
 
@@ -92,11 +106,13 @@ async function answered(response) {
 
 function sleep(ms, signal) {
   if (ms <= 0) return Promise.resolve();
-  return new Promise((resolve, reject) => {
-    const timer = setTimeout(resolve, ms);
-    signal.addEventListener("abort", () => {
+  return new Promise((resolve) => {
+    const stop = () => {
       clearTimeout(timer);
-      reject(signal.reason);
-    }, { once: true });
+      signal.removeEventListener("abort", stop);
+      resolve(); // what is asked next finds out that it has been given up
+    };
+    const timer = setTimeout(stop, ms);
+    signal.addEventListener("abort", stop);
   });
 }

@@ -38,16 +38,21 @@ function unfiltered(data, width, height) {
       const left = x >= 2 ? rows[at - 2] : 0;
       const up = y ? rows[at - line] : 0;
       const corner = x >= 2 && y ? rows[at - line - 2] : 0;
-      const guess = [0, left, up, (left + up) >> 1, paeth(left, up, corner)][kind];
-      rows[at] = data[y * (line + 1) + 1 + x] + guess;
+      rows[at] = data[y * (line + 1) + 1 + x] + guess(kind, left, up, corner);
     }
   }
   return rows;
 }
 
+function guess(kind, left, up, corner) {
+  if (kind === 1) return left;
+  if (kind === 2) return up;
+  if (kind === 3) return (left + up) >> 1;
+  return kind === 4 ? paeth(left, up, corner) : 0;
+}
+
 function paeth(left, up, corner) {
-  const guess = left + up - corner;
-  const [toLeft, toUp, toCorner] = [Math.abs(guess - left), Math.abs(guess - up), Math.abs(guess - corner)];
+  const [toLeft, toUp, toCorner] = [Math.abs(up - corner), Math.abs(left - corner), Math.abs(left + up - 2 * corner)];
   if (toLeft <= toUp && toLeft <= toCorner) return left;
   return toUp <= toCorner ? up : corner;
 }
@@ -60,7 +65,8 @@ function drawn(rows, width, height) {
   const image = new ImageData(width, height);
   for (let pixel = 0; pixel < width * height; pixel += 1) {
     const grey = Math.floor((samples.getUint16(2 * pixel) * 255 + (full >> 1)) / full);
-    image.data.set([grey, grey, grey, 255], 4 * pixel);
+    image.data.fill(grey, 4 * pixel, 4 * pixel + 3);
+    image.data[4 * pixel + 3] = 255;
   }
   const canvas = document.createElement("canvas");
   [canvas.width, canvas.height] = [width, height];

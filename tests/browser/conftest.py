@@ -46,7 +46,7 @@ def page(browser: Browser, server: Server) -> Iterator[Page]:
     errors: list[str] = []
     opened.on("request", lambda request: asked.append(request.url))
     opened.on("pageerror", lambda error: errors.append(str(error)))
-    opened.on("console", lambda message: errors.append(message.text) if "Refused to" in message.text else None)
+    opened.on("console", lambda message: errors.append(message.text) if "Content Security" in message.text else None)
     opened.goto(server.url)
     opened.locator("#point option").first.wait_for(state="attached")
     yield opened

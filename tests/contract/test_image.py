@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from contract import errors
-from contract.image import FILTER, MIN_SIDE, SIDE, to_pixels
+from contract.image import FILTER, MIN_SIDE, SIDE, picture, squash, to_pixels
 from tests.drawings import chest, encode, jpeg, png
 
 
@@ -40,6 +40,29 @@ def test_a_grey_png_is_squashed_and_nothing_else() -> None:
 def test_a_picture_of_the_right_size_is_left_as_it_is() -> None:
     drawn = chest(width=SIDE, height=SIDE)
     assert difference(to_pixels(encode(drawn, "PNG")), drawn[..., np.newaxis]) == 0
+
+
+@pytest.mark.parametrize("orientation", [1, 3, 6])
+@pytest.mark.parametrize("kind", ["JPEG", "PNG"])
+def test_people_see_the_picture_that_the_network_sees(kind: str, orientation: int) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    data = encode(chest(width=500, height=400), kind, exif=exif)
+    shown = picture(data, 1600)
+    assert shown.mode == "L"
+    assert shown.size == ((400, 500) if orientation == 6 else (500, 400))
+    assert difference(squash(shown), to_pixels(data)) == 0
+
+
+def test_a_large_picture_is_shrunk_for_people_and_keeps_its_shape() -> None:
+    assert picture(encode(chest(width=1200, height=600), "JPEG"), 300).size == (300, 150)
+
+
+def test_what_is_refused_is_refused_to_people_too() -> None:
+    with pytest.raises(errors.TooManyPixels):
+        picture(png(), 300, max_pixels=1000)
+    with pytest.raises(errors.TruncatedImage):
+        picture(jpeg()[:2000], 300)
 
 
 def test_the_same_bytes_give_the_same_pixels() -> None:
