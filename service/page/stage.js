@@ -1,6 +1,6 @@
 // The picture and the heatmap over it: zoom, position, window and level, by pointer and by key.
 
-import { byId } from "./dom.js";
+import { byId, el } from "./dom.js";
 import { say } from "./texts.js";
 
 const WHOLE = { width: 255, level: 127.5 };
@@ -41,6 +41,14 @@ export class Stage {
     picture.id = "picture";
     byId("picture").replaceWith(picture);
     this.reset();
+  }
+
+  /** Show nothing: no heatmap lies for a moment over the shape of the last picture. */
+  clear() {
+    this.size = null;
+    this.plane.style.width = 0;
+    byId("picture").replaceWith(el("img", { id: "picture", alt: "" }));
+    byId("readout").textContent = "";
   }
 
   /** Everything as it was when the picture was opened. */
@@ -94,6 +102,7 @@ export class Stage {
 
   /** Sideways: a wider window, less contrast. Downwards: a higher level, darker. As radiology viewers do. */
   #adjust(dx, dy) {
+    if (!this.size) return;
     this.#window.width = bounded(this.#window.width + dx, 1, 510);
     this.#window.level = bounded(this.#window.level + dy, 0, 255);
     this.#draw();

@@ -46,7 +46,7 @@ export class Viewer {
     this.#urls = [];
     this.#heatAsked = false;
     this.item = null;
-    byId("picture").replaceWith(el("img", { id: "picture", alt: "" }));
+    this.stage.clear();
     byId("heat").removeAttribute("src");
     byId("heat").hidden = true;
     byId("heat-state").textContent = "";

@@ -44,6 +44,7 @@ def page(browser: Browser, server: Server) -> Iterator[Page]:
     opened = context.new_page()
     asked: list[str] = []
     errors: list[str] = []
+    opened.on("requestfailed", lambda request: print("failed:", request.url, request.failure))
     opened.on("request", lambda request: asked.append(request.url))
     opened.on("pageerror", lambda error: errors.append(str(error)))
     opened.on("console", lambda message: errors.append(message.text) if "Content Security" in message.text else None)
