@@ -11,17 +11,19 @@ RUN python3 -m venv /opt/venv
 COPY --chmod=755 deploy/install.sh /usr/local/bin/install-locked
 
 FROM builder AS build-cpu
-RUN --mount=type=cache,target=/var/cache/pip --mount=type=bind,source=requirements,target=/requirements \
-    install-locked /requirements/cpu.txt
+RUN --mount=type=cache,target=/var/cache/pip --mount=type=bind,source=requirements/cpu.txt,target=/lock.txt \
+    install-locked /lock.txt
 
 FROM builder AS build-gpu
 ARG CUDA
-RUN --mount=type=cache,target=/var/cache/pip --mount=type=bind,source=requirements,target=/requirements \
+RUN --mount=type=cache,target=/var/cache/pip \
+    --mount=type=bind,source=requirements/gpu.txt,target=/requirements/gpu.txt \
+    --mount=type=bind,source=requirements/gpu-cuda12.txt,target=/requirements/gpu-cuda12.txt \
     install-locked "/requirements/gpu$([ "${CUDA}" = 13 ] || echo "-cuda${CUDA}").txt"
 
 FROM builder AS build-training
-RUN --mount=type=cache,target=/var/cache/pip --mount=type=bind,source=requirements,target=/requirements \
-    install-locked /requirements/training.txt
+RUN --mount=type=cache,target=/var/cache/pip --mount=type=bind,source=requirements/training.txt,target=/lock.txt \
+    install-locked /lock.txt
 
 FROM builder AS app
 WORKDIR /app
@@ -78,8 +80,8 @@ COPY --from=build-gpu /opt/venv /opt/venv
 COPY --from=app /app /app
 
 FROM builder AS sbom-tool
-RUN --mount=type=cache,target=/var/cache/pip --mount=type=bind,source=requirements,target=/requirements \
-    install-locked /requirements/sbom.txt
+RUN --mount=type=cache,target=/var/cache/pip --mount=type=bind,source=requirements/sbom.txt,target=/lock.txt \
+    install-locked /lock.txt
 COPY deploy/sbom.py /sbom.py
 ARG VERSION
 

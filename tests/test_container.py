@@ -179,7 +179,7 @@ def test_what_is_installed_is_what_a_lock_names(instructions: list[Instruction])
 @pytest.mark.parametrize(("cuda", "lock"), [("12", "gpu-cuda12"), ("13", "gpu")])
 def test_each_cuda_has_its_lock(instructions: list[Instruction], cuda: str, lock: str) -> None:
     command = next(value for word, value in stage(instructions, "build-gpu") if word == "RUN" and "gpu" in value)
-    expression = command[command.index("/requirements/") : command.rindex('"')]
+    expression = command[command.index('install-locked "') + len('install-locked "') : command.rindex('"')]
     done = subprocess.run(
         ["sh", "-c", f'echo "{expression}"'], env={"CUDA": cuda}, check=True, capture_output=True, text=True
     )

@@ -13,8 +13,11 @@ for cuda in ${CUDA_VERSIONS:-12 13}; do
     check "CUDA $cuda: predicts on CUDA" on_cuda
   else
     echo "skip  CUDA $cuda: predicts on CUDA (no NVIDIA runtime here)"
-    one_line() { docker run --rm -e XRAY_DEVICE=cuda -e XRAY_LOG_LEVEL=error "$gpu" >"$scratch/said" 2>&1; [ $? = 1 ] && cat "$scratch/said" && [ "$(wc -l <"$scratch/said")" = 1 ] && grep -q "does not run on CUDA" "$scratch/said"; }
-    check "CUDA $cuda: no GPU, and XRAY_DEVICE=cuda: one line, exit code 1" one_line
+    refuses() { # in its last line; onnxruntime says before it, in its own words, why there is no CUDA
+      docker run --rm -e XRAY_DEVICE=cuda "$gpu" >"$scratch/stdout" 2>"$scratch/said"
+      [ $? = 1 ] && tail -1 "$scratch/said" && [ ! -s "$scratch/stdout" ] && tail -1 "$scratch/said" | grep -q "does not run on CUDA"
+    }
+    check "CUDA $cuda: no GPU, and XRAY_DEVICE=cuda: does not start, and says so" refuses
     told
     check "CUDA $cuda: no GPU, and auto: runs, and says CPU" sh -c 'docker run --rm -i --entrypoint python3 "$0" -m service predict --json /dev/stdin <"$1" | grep -q CPUExecutionProvider' "$gpu" "$scratch/x.jpeg"
     check "CUDA $cuda: the libraries of CUDA and cuDNN load" docker run --rm --entrypoint python3 "$gpu" -c '
