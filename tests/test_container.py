@@ -108,7 +108,11 @@ def test_every_published_port_is_this_machine_s_unless_told_otherwise(each: Serv
 @pytest.mark.parametrize("each", LONG_RUNNING)
 def test_what_is_mounted_is_read_only_or_the_engine_s_own(each: Service) -> None:
     for mount in each.get("volumes", []):
-        assert mount["type"] == "volume" or (mount["read_only"] and mount["bind"]["create_host_path"] is False)
+        if isinstance(mount, str):
+            assert not mount.startswith(".") or mount.endswith(":ro,z")
+        else:
+            assert mount["read_only"]
+            assert mount["bind"]["create_host_path"] is False
 
 
 def test_compose_waits_longer_than_the_service_needs_to_end(service: Service) -> None:

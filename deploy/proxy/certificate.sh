@@ -1,9 +1,9 @@
 #!/bin/sh
-# A certificate for a trial, signed by itself: deploy/proxy/certificate.sh [NAME]. Browsers will warn of it; for work,
-# put the hospital's own tls.crt (with its chain) and tls.key into deploy/proxy/tls, readable for user 101.
+# A certificate for a trial, signed by itself: deploy/proxy/certificate.sh [NAME [FOLDER]]. Browsers will warn of it; for
+# work, put the hospital's own tls.crt (with its chain) and tls.key into deploy/proxy/tls, readable for user 101.
 set -eu
 name=${1:-localhost}
-tls=$(dirname "$0")/tls
+tls=${2:-$(dirname "$0")/tls}
 [ ! -e "$tls/tls.key" ] || { echo "certificate: $tls/tls.key is there already" >&2; exit 1; }
 openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 90 -subj "/CN=$name" \
   -addext "subjectAltName=DNS:$name,DNS:localhost,IP:127.0.0.1" -keyout "$tls/tls.key" -out "$tls/tls.crt" 2>/dev/null

@@ -3,7 +3,8 @@ files+=(-f compose.proxy.yaml)
 base=https://localhost:8443
 draw
 export TLS_FOLDER=$scratch/tls
-mkdir "$TLS_FOLDER" && cp deploy/proxy/certificate.sh "$scratch" && check "certificate for a trial" sh "$scratch/certificate.sh"
+mkdir "$TLS_FOLDER"
+check "certificate for a trial" deploy/proxy/certificate.sh localhost "$TLS_FOLDER"
 began=$(seconds)
 check "up" dc up -d
 check "healthy" await 60 healthy proxy
