@@ -3,7 +3,7 @@
 #
 #     tests/container.sh [PART...]     parts: service model proxy monitoring offline training gpu; all without one
 #
-# Needs a Docker engine with BuildKit and compose 2.24.4 or newer, curl, openssl and python3; as root, since it ends a
+# Needs Docker 25 or newer with BuildKit and compose 2.24.4 or newer, curl, openssl and python3; as root, since it ends a
 # process of a container by its number. Images of nginx, Prometheus and Grafana must be there or be fetchable
 # (NGINX_IMAGE, PROMETHEUS_IMAGE, GRAFANA_IMAGE name others). Prints a line a check; exits 1 if any fails.
 set -uo pipefail
