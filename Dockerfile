@@ -1,37 +1,105 @@
-# The CPU service. Built with BuildKit; nothing is fetched when it runs.
+# Built with BuildKit; nothing is fetched when it runs. Targets: service (CPU; the default), service-gpu, training, and
+# sbom-service and sbom-service-gpu, which are lists of what is in these two (`docker build --output`).
 ARG PYTHON_IMAGE=python:3.11-slim
+ARG VERSION=0.1.0
+# Which CUDA the gpu image brings: 12 (NVIDIA driver 525.60.13 or newer) or 13 (580.65.06 or newer).
+ARG CUDA=12
 
-FROM ${PYTHON_IMAGE} AS build
+FROM ${PYTHON_IMAGE} AS builder
 RUN python3 -m venv /opt/venv
-COPY requirements/cpu.txt /tmp/requirements.txt
+# Hashes are checked, and nothing is installed but what the lock file names. What is left needs no pip.
+COPY --chmod=755 deploy/install.sh /usr/local/bin/install-locked
+
+FROM builder AS build-cpu
+RUN --mount=type=cache,target=/var/cache/pip --mount=type=bind,source=requirements/cpu.txt,target=/lock.txt \
+    install-locked /lock.txt
+
+FROM builder AS build-gpu
+ARG CUDA
 RUN --mount=type=cache,target=/var/cache/pip \
-    /opt/venv/bin/python -m pip --cache-dir /var/cache/pip install --no-compile --no-deps --require-hashes -r /tmp/requirements.txt \
- && /opt/venv/bin/python -m pip uninstall --quiet --yes pip setuptools
+    --mount=type=bind,source=requirements/gpu.txt,target=/requirements/gpu.txt \
+    --mount=type=bind,source=requirements/gpu-cuda12.txt,target=/requirements/gpu-cuda12.txt \
+    install-locked "/requirements/gpu$([ "${CUDA}" = 13 ] || echo "-cuda${CUDA}").txt"
+
+FROM builder AS build-training
+RUN --mount=type=cache,target=/var/cache/pip --mount=type=bind,source=requirements/training.txt,target=/lock.txt \
+    install-locked /lock.txt
+
+FROM builder AS app
 WORKDIR /app
 COPY contract contract
 COPY service service
-RUN /opt/venv/bin/python -m compileall -q -j 0 /opt/venv/lib /app
+RUN python3 -m compileall -q /app
+COPY models models
 
-FROM ${PYTHON_IMAGE} AS service
+FROM ${PYTHON_IMAGE} AS base
+ARG VERSION
+ARG REVISION=unknown
 LABEL org.opencontainers.image.title="xray-inference" \
       org.opencontainers.image.description="Reads frontal chest radiographs for pneumonia. Not a medical device." \
       org.opencontainers.image.licenses="Apache-2.0" \
-      org.opencontainers.image.version="0.1.0"
-COPY --from=build /opt/venv /opt/venv
-COPY --from=build /app /app
-COPY models /app/models
-WORKDIR /app
-# The variable of contract/__init__.py, once more for whatever else is started in this image.
+      org.opencontainers.image.version="${VERSION}" \
+      org.opencontainers.image.revision="${REVISION}"
+# The last is the variable of contract/__init__.py, once more for whatever else is started in this image.
 ENV PATH=/opt/venv/bin:$PATH \
     PYTHONDONTWRITEBYTECODE=1 \
     PYTHONUNBUFFERED=1 \
-    ORT_DISABLE_TELEMETRY=1 \
-    XRAY_HOST=0.0.0.0 \
-    XRAY_DEVICE=cpu
+    ORT_DISABLE_TELEMETRY=1
 USER 10001:10001
-EXPOSE 8000
 STOPSIGNAL SIGTERM
+
+FROM base AS serving
+WORKDIR /app
+ENV XRAY_HOST=0.0.0.0
+EXPOSE 8000
 HEALTHCHECK --interval=10s --timeout=5s --start-period=30s --start-interval=1s --retries=3 \
     CMD ["python3", "-c", "import urllib.request as u; u.urlopen('http://127.0.0.1:8000/health/ready', timeout=4)"]
 ENTRYPOINT ["python3", "-m", "service"]
 CMD ["serve"]
+
+FROM base AS training
+# Where a run was trained is written down with it, and there is no git here to ask.
+ARG REVISION=unknown
+ENV TRAINING_REVISION=${REVISION} \
+    PYTHONPATH=/app \
+    KERAS_HOME=/tmp/keras \
+    MPLCONFIGDIR=/tmp/matplotlib
+COPY --from=build-training /opt/venv /opt/venv
+COPY contract /app/contract
+COPY training /app/training
+WORKDIR /runs
+ENTRYPOINT ["python3", "-m", "training"]
+CMD ["--help"]
+
+FROM serving AS service-gpu
+# So that NVIDIA's container runtime mounts the driver's libraries, and only those of computing.
+ENV NVIDIA_VISIBLE_DEVICES=all \
+    NVIDIA_DRIVER_CAPABILITIES=compute,utility \
+    CUDA_CACHE_PATH=/tmp/cuda
+COPY --from=build-gpu /opt/venv /opt/venv
+COPY --from=app /app /app
+
+FROM builder AS sbom-tool
+RUN --mount=type=cache,target=/var/cache/pip --mount=type=bind,source=requirements/sbom.txt,target=/lock.txt \
+    install-locked /lock.txt
+COPY deploy/sbom.py /sbom.py
+ARG VERSION
+
+FROM sbom-tool AS sbom-service-run
+RUN --mount=type=bind,from=build-cpu,source=/opt/venv,target=/opt/listed \
+    --mount=type=bind,source=models,target=/models \
+    /opt/venv/bin/python /sbom.py /opt/listed /models "${VERSION}" >/sbom.cdx.json
+FROM scratch AS sbom-service
+COPY --from=sbom-service-run /sbom.cdx.json /sbom-service.cdx.json
+
+FROM sbom-tool AS sbom-service-gpu-run
+RUN --mount=type=bind,from=build-gpu,source=/opt/venv,target=/opt/listed \
+    --mount=type=bind,source=models,target=/models \
+    /opt/venv/bin/python /sbom.py /opt/listed /models "${VERSION}" >/sbom.cdx.json
+FROM scratch AS sbom-service-gpu
+COPY --from=sbom-service-gpu-run /sbom.cdx.json /sbom-service-gpu.cdx.json
+
+FROM serving AS service
+ENV XRAY_DEVICE=cpu
+COPY --from=build-cpu /opt/venv /opt/venv
+COPY --from=app /app /app

@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 # Hashes are checked. Nothing is installed but what the lock file names.
 INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r
 
-.PHONY: help run test lint check format lock clean
+.PHONY: help run test lint check format lock offline clean
 
 help:  ## List the targets.
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -31,7 +31,11 @@ LOCK = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generat
 	--no-emit-index-url --no-emit-find-links pyproject.toml
 lock: $(VENV)/.dev  ## Renew the lock files in requirements/ from pyproject.toml.
 	$(LOCK) --upgrade --extra dev -o requirements/dev.txt
-	for extra in cpu gpu training; do $(LOCK) -c requirements/dev.txt --extra $$extra -o requirements/$$extra.txt; done
+	for extra in cpu gpu gpu-cuda12 training sbom; do $(LOCK) -c requirements/dev.txt --extra $$extra -o requirements/$$extra.txt; done
+
+PARTS ?= proxy monitoring
+offline:  ## Make one archive that installs the service without internet (needs Docker).
+	deploy/offline.sh $(PARTS)
 
 clean:  ## Remove what the targets above made.
 	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis

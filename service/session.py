@@ -1,6 +1,7 @@
 """Which graph of a bundle runs where: the onnxruntime session, and the truth about it."""
 
 import logging
+import re
 from dataclasses import dataclass
 
 import onnxruntime
@@ -57,7 +58,7 @@ def open_session(bundle: Bundle, device: Device, precision: Precision, threads: 
         raise DeviceError("XRAY_DEVICE=cuda, but the model does not run on CUDA here (the log says why)")
     if device == "auto":
         log.warning("CUDA cannot be used: the model runs on the CPU")
-    return LiveSession(_session(cpu_graph, cpu_name, [CPU], threads), cpu_name)
+    return LiveSession(_cpu_session(cpu_graph, cpu_name, threads), cpu_name)
 
 
 def _cpu_graph(bundle: Bundle, precision: Precision) -> tuple[str, bytes]:
@@ -71,27 +72,45 @@ def _cpu_graph(bundle: Bundle, precision: Precision) -> tuple[str, bytes]:
 
 
 def _cuda_session(graph: bytes, threads: int) -> onnxruntime.InferenceSession | None:
-    """A session that runs on CUDA, or None. onnxruntime itself falls back in silence, so the session is asked."""
+    """A session that runs on CUDA, or None, with the reason in the log. The session itself is asked where it runs."""
     if CUDA not in onnxruntime.get_available_providers():
         log.warning("this onnxruntime has no CUDA execution provider")
         return None
     onnxruntime.preload_dlls()  # the CUDA and cuDNN wheels beside onnxruntime-gpu, if they are there
-    session = _session(graph, GRAPH, [CUDA, CPU], threads)
+    try:
+        session = _session(graph, [CUDA, CPU], threads)
+    except Exception as error:  # onnxruntime's own exception classes have no common base of their own
+        log.warning(
+            "onnxruntime has a CUDA execution provider but could not start it", extra={"reason": _reason(error)}
+        )
+        return None
     if session.get_providers()[0] != CUDA:
         log.warning("onnxruntime has a CUDA execution provider but could not start it")
         return None
     return session
 
 
-def _session(graph: bytes, name: str, providers: list[str], threads: int) -> onnxruntime.InferenceSession:
+def _cpu_session(graph: bytes, name: str, threads: int) -> onnxruntime.InferenceSession:
+    try:
+        return _session(graph, [CPU], threads)
+    except Exception as error:  # as above
+        log.debug("onnxruntime refused the graph", exc_info=error)
+        raise BundleError(f"{name}: onnxruntime cannot load this graph") from error
+
+
+def _reason(error: Exception) -> str:
+    """What CUDA said, without the source lines that onnxruntime wraps it in."""
+    said = re.search(r"CU(?:DA|DNN|BLAS) failure [^;]*", str(error))
+    return said[0].strip() if said else str(error)[:300]
+
+
+def _session(graph: bytes, providers: list[str], threads: int) -> onnxruntime.InferenceSession:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
     options.log_severity_level = _ERRORS_ONLY
     # Decoding threads share the CPUs with the model's: a model thread that has nothing to do should not spin.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    try:
-        return onnxruntime.InferenceSession(graph, options, providers=providers)
-    except Exception as error:  # onnxruntime's own exception classes have no common base of their own
-        log.debug("onnxruntime refused the graph", exc_info=error)
-        raise BundleError(f"{name}: onnxruntime cannot load this graph") from error
+    # Without this, a session whose provider fails, at its start or in any later run, prints so on stdout and goes on
+    # with the CPU: then what was said of the provider at the start would no longer be true.
+    return onnxruntime.InferenceSession(graph, options, providers=providers, enable_fallback=0)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import httpx
+import hypothesis
 import pytest
 
 from contract.bundle import INT8_GRAPH, read_bundle
@@ -23,6 +24,10 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).parent.parent
 BUNDLED_MODEL = ROOT / "models" / "pneumonia" / "2"
+
+# How long an example takes depends on what else the machine does: no test fails for that.
+hypothesis.settings.register_profile("timeless", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
+hypothesis.settings.load_profile("timeless")
 
 
 @pytest.fixture(scope="session")

@@ -1,102 +1,299 @@
-"""The container's files, read: what tests/container.sh shows on an engine is written down at least."""
+"""The containers' files, read: what tests/container.sh shows on an engine is written down at least."""
 
 import json
+import os
 import re
 import shlex
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
+import check_jsonschema
+import jsonschema
 import pytest
 import yaml
 
+from service import errors
 from service.app import VERSION
 from service.server import SLOW_READERS_S
 from service.settings import Settings
 from tests.conftest import ROOT
 
+Instruction = tuple[str, str]
+Service = dict[str, Any]
+OVERRIDES = sorted(path.name for path in ROOT.glob("compose.*.yaml"))
+NAMED = {"MODEL_FOLDER": "/model", "TRAINING_DATA": "/data", "RUNS": "/runs"}
 
-@pytest.fixture(scope="module")
-def service() -> dict[str, Any]:
-    """The service of docker-compose.yml."""
-    compose: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
-    found: dict[str, Any] = compose["services"]["service"]
+
+class Compose(yaml.SafeLoader):  # type: ignore[misc]  # yaml ships no types
+    """YAML with compose's own tags, which say how a value is merged."""
+
+
+for tag in ("!reset", "!override"):
+    Compose.add_constructor(
+        tag, lambda loader, node: loader.construct_sequence(node) if isinstance(node, yaml.SequenceNode) else None
+    )
+
+
+def services(name: str) -> dict[str, Service]:
+    """The services of a compose file."""
+    found: dict[str, Service] = yaml.load((ROOT / name).read_text(), Compose)["services"]  # noqa: S506  a SafeLoader
     return found
 
 
 @pytest.fixture(scope="module")
-def instructions() -> list[tuple[str, str]]:
+def service() -> Service:
+    """The service of docker-compose.yml."""
+    return services("docker-compose.yml")["service"]
+
+
+def long_running() -> Iterator[Any]:
+    """Every service that is started and stays, by file: the overrides' own ones too."""
+    for name in ("docker-compose.yml", *OVERRIDES):
+        for key, value in services(name).items():
+            if (key != "service" or name == "docker-compose.yml") and "profiles" not in value:
+                yield pytest.param(value, id=f"{name}:{key}")
+
+
+LONG_RUNNING = list(long_running())
+
+
+@pytest.fixture(scope="module")
+def instructions() -> list[Instruction]:
     """The Dockerfile's instructions, in order."""
     text = re.sub(r"\\\n", " ", (ROOT / "Dockerfile").read_text())
     lines = [line for line in text.splitlines() if line and not line.startswith("#")]
     return [(line.split()[0], line.split(maxsplit=1)[1]) for line in lines]
 
 
-def stage(instructions: list[tuple[str, str]], name: str) -> list[tuple[str, str]]:
-    """The instructions of one stage."""
+def stage(instructions: list[Instruction], name: str) -> list[Instruction]:
+    """The instructions of one stage, after those of the stages of this file that it stands on."""
     starts = [at for at, (word, _) in enumerate(instructions) if word == "FROM"]
     start = next(at for at in starts if instructions[at][1].endswith(f" AS {name}"))
     end = next((at for at in starts if at > start), len(instructions))
-    return instructions[start + 1 : end]
+    below = instructions[start][1].split()[0]
+    known = {instructions[at][1].split()[-1] for at in starts}
+    return [*(stage(instructions, below) if below in known else []), *instructions[start + 1 : end]]
 
 
-def test_compose_hardens_the_service(service: dict[str, Any]) -> None:
-    assert service["read_only"] is True
-    assert service["cap_drop"] == ["ALL"]
-    assert service["security_opt"] == ["no-new-privileges:true"]
-    assert service["mem_limit"]
-    assert service["pids_limit"]
-    assert all("noexec" in mount for mount in service["tmpfs"])
-    assert not {"privileged", "network_mode", "pid", "volumes"} & service.keys()
+def last(instructions: list[Instruction], word: str) -> str:
+    """What the last of these instructions says."""
+    return [value for each, value in instructions if each == word][-1]
 
 
-def test_compose_publishes_to_this_machine_unless_told_otherwise(service: dict[str, Any]) -> None:
-    assert service["ports"] == ["${PUBLISH_ADDRESS:-127.0.0.1}:8000:8000"]
+@pytest.mark.parametrize("each", LONG_RUNNING)
+def test_every_service_is_hardened(each: Service) -> None:
+    assert each["read_only"] is True
+    assert each["cap_drop"] == ["ALL"]
+    assert each["security_opt"] == ["no-new-privileges:true"]
+    assert each["mem_limit"]
+    assert each["pids_limit"]
+    assert each["cpu_period"] == 100000
+    assert str(each["cpu_quota"]).endswith("000")
+    assert "cpus" not in each  # it does not start on a machine that has fewer
+    assert all("noexec" in mount for mount in each["tmpfs"])
+    assert each["restart"] == "unless-stopped"
+    assert each["logging"]["options"].keys() == {"max-size", "max-file"}
+    assert not {"privileged", "network_mode", "pid", "ipc", "cap_add", "devices"} & each.keys()
 
 
-def test_compose_waits_longer_than_the_service_needs_to_end(service: dict[str, Any]) -> None:
+@pytest.mark.parametrize("each", LONG_RUNNING)
+def test_every_published_port_is_this_machine_s_unless_told_otherwise(each: Service) -> None:
+    for port in each.get("ports", []):
+        assert port.startswith(("${PUBLISH_ADDRESS:-127.0.0.1}:", "127.0.0.1:"))
+
+
+@pytest.mark.parametrize("each", LONG_RUNNING)
+def test_what_is_mounted_is_read_only_or_the_engine_s_own(each: Service) -> None:
+    for mount in each.get("volumes", []):
+        if isinstance(mount, str):
+            assert not mount.startswith(".") or mount.endswith(":ro,z")
+        else:
+            assert mount["read_only"]
+            assert mount["bind"]["create_host_path"] is False
+
+
+def test_compose_waits_longer_than_the_service_needs_to_end(service: Service) -> None:
     settings = Settings()
     needed = settings.drain_s + settings.upload_s + settings.deadline_s + SLOW_READERS_S
     assert float(service["stop_grace_period"].removesuffix("s")) > needed
 
 
-def test_the_image_runs_as_a_fixed_user_that_is_not_root(instructions: list[tuple[str, str]]) -> None:
-    users = [value for word, value in stage(instructions, "service") if word == "USER"]
-    assert users == ["10001:10001"]
+def test_training_reaches_nothing_and_writes_only_its_runs() -> None:
+    training = services("compose.training.yaml")["training"]
+    assert training["profiles"] == ["training"]  # `up` does not start it
+    assert training["network_mode"] == "none"
+    assert training["read_only"] is True
+    assert [mount["target"] for mount in training["volumes"] if not mount.get("read_only")] == ["/runs"]
 
 
-def test_signals_reach_the_service(instructions: list[tuple[str, str]]) -> None:
-    final = dict(stage(instructions, "service"))
+def test_behind_the_proxy_the_service_is_neither_published_nor_lets_anything_out() -> None:
+    text = (ROOT / "compose.proxy.yaml").read_text()
+    assert "ports: !reset []" in text
+    assert yaml.load(text, Compose)["networks"]["default"] == {"internal": True}  # noqa: S506  a SafeLoader
+
+
+def test_a_gpu_that_was_asked_for_is_not_replaced_in_silence() -> None:
+    assert services("compose.gpu.yaml")["service"]["environment"]["XRAY_DEVICE"] == "${XRAY_DEVICE:-cuda}"
+    assert "deploy" not in services("docker-compose.yml")["service"]  # the default asks for no GPU
+
+
+@pytest.mark.parametrize("target", ["service", "service-gpu", "training"])
+def test_an_image_runs_as_a_fixed_user_that_is_not_root(instructions: list[Instruction], target: str) -> None:
+    assert [value for word, value in stage(instructions, target) if word == "USER"] == ["10001:10001"]
+
+
+@pytest.mark.parametrize("target", ["service", "service-gpu", "training"])
+def test_signals_reach_the_process(instructions: list[Instruction], target: str) -> None:
+    final = stage(instructions, target)
     for word in ("ENTRYPOINT", "CMD"):
-        assert isinstance(json.loads(final[word]), list)  # the exec form: no shell in between
-    assert final["STOPSIGNAL"] == "SIGTERM"
+        assert isinstance(json.loads(last(final, word)), list)  # the exec form: no shell in between
+    assert last(final, "STOPSIGNAL") == "SIGTERM"
 
 
-def test_the_health_check_needs_no_tool(instructions: list[tuple[str, str]]) -> None:
-    check = dict(stage(instructions, "service"))["HEALTHCHECK"]
+@pytest.mark.parametrize("target", ["service", "service-gpu"])
+def test_the_health_check_needs_no_tool(instructions: list[Instruction], target: str) -> None:
+    check = last(stage(instructions, target), "HEALTHCHECK")
     assert json.loads(check[check.index("CMD ") + 4 :])[0] == "python3"
 
 
-def test_the_final_stage_installs_nothing(instructions: list[tuple[str, str]]) -> None:
-    assert not [value for word, value in stage(instructions, "service") if word in {"RUN", "ADD"}]
+@pytest.mark.parametrize("target", ["service", "service-gpu", "training"])
+def test_the_final_stage_installs_nothing(instructions: list[Instruction], target: str) -> None:
+    assert not [value for word, value in stage(instructions, target) if word in {"RUN", "ADD"}]
 
 
-def test_what_is_installed_is_what_the_lock_names(instructions: list[tuple[str, str]]) -> None:
-    runs = [value for word, value in stage(instructions, "build") if word == "RUN" and "install" in value]
-    assert all("--require-hashes" in value and "--no-deps" in value for value in runs)
-    assert ("COPY", "requirements/cpu.txt /tmp/requirements.txt") in instructions
+def test_the_default_target_is_the_cpu_service(instructions: list[Instruction]) -> None:
+    assert last(instructions, "FROM").endswith(" AS service")
+    assert "XRAY_DEVICE=cpu" in last(stage(instructions, "service"), "ENV")
 
 
-def test_only_what_the_service_needs_is_copied(instructions: list[tuple[str, str]]) -> None:
-    copied = {shlex.split(value)[0] for word, value in instructions if word == "COPY" and "--from" not in value}
-    assert copied == {"contract", "service", "models", "requirements/cpu.txt"}
+def test_what_is_installed_is_what_a_lock_names(instructions: list[Instruction]) -> None:
+    script = (ROOT / "deploy" / "install.sh").read_text()
+    assert "--no-deps --require-hashes" in script
+    installs = [value for word, value in instructions if word == "RUN" and "install" in value]
+    assert len(installs) == 4
+    for value in installs:
+        assert "install-locked" in value
+        assert "pip install" not in value
+        assert "--mount=type=cache" in value
+
+
+@pytest.mark.parametrize(("cuda", "lock"), [("12", "gpu-cuda12"), ("13", "gpu")])
+def test_each_cuda_has_its_lock(instructions: list[Instruction], cuda: str, lock: str) -> None:
+    command = next(value for word, value in stage(instructions, "build-gpu") if word == "RUN" and "gpu" in value)
+    expression = command[command.index('install-locked "') + len('install-locked "') : command.rindex('"')]
+    done = subprocess.run(
+        ["sh", "-c", f'echo "{expression}"'], env={"CUDA": cuda}, check=True, capture_output=True, text=True
+    )
+    assert done.stdout.strip() == f"/requirements/{lock}.txt"
+    text = (ROOT / "requirements" / f"{lock}.txt").read_text()
+    assert f"nvidia-cudnn-cu{cuda}==" in text
+    assert "onnxruntime-gpu==" in text
+
+
+def test_only_what_an_image_needs_is_copied(instructions: list[Instruction]) -> None:
+    copied = {
+        name: {shlex.split(value)[-2] for word, value in stage(instructions, name) if word == "COPY"}
+        for name in ("app", "training")
+    }
+    assert copied["app"] == {"deploy/install.sh", "contract", "service", "models"}
+    assert copied["training"] == {"/opt/venv", "contract", "training"}
     ignored = (ROOT / ".dockerignore").read_text().splitlines()
     assert "*" in ignored  # everything, but for what is named
-    assert {line[1:] for line in ignored if line.startswith("!")} == {"contract", "service", "models", "requirements"}
+    named = {line[1:] for line in ignored if line.startswith("!")}
+    sent = {shlex.split(value)[-2] for word, value in instructions if word == "COPY" and "--from" not in value}
+    assert named == sent | {"requirements"}
 
 
-def test_the_versions_agree(instructions: list[tuple[str, str]], service: dict[str, Any]) -> None:
+def test_the_versions_agree(instructions: list[Instruction], service: Service) -> None:
     version = re.search(r'^version = "(.+)"', (ROOT / "pyproject.toml").read_text(), re.M)
     assert version
     assert version[1] == VERSION
+    assert ("ARG", f"VERSION={version[1]}") in instructions
+    assert 'image.version="${VERSION}"' in last(stage(instructions, "service"), "LABEL")
     assert service["image"] == f"xray-inference:{version[1]}"
-    assert f'image.version="{version[1]}"' in dict(stage(instructions, "service"))["LABEL"]
-    assert f"image={service['image']}" in (ROOT / "tests" / "container.sh").read_text()
+    assert services("compose.gpu.yaml")["service"]["image"].startswith(f"xray-inference:{version[1]}-cuda")
+    assert services("compose.training.yaml")["training"]["image"] == f"xray-training:{version[1]}"
+    assert f"image={service['image']}\n" in (ROOT / "tests" / "container" / "lib.sh").read_text()
+    assert f"xray-inference-{version[1]}-offline.tar" in (ROOT / "docs" / "install-offline.md").read_text()
+
+
+def proxy(name: str) -> str:
+    return (ROOT / "deploy" / "proxy" / name).read_text()
+
+
+def test_the_proxy_s_limits_go_with_the_service_s() -> None:
+    settings, text = Settings(), proxy("nginx.conf")
+    limit = re.search(r"client_max_body_size (\d+)m;", text)
+    wait = re.search(r"proxy_read_timeout (\d+)s;", text)
+    assert limit
+    assert wait
+    assert int(limit[1]) * 2**20 == settings.max_body_bytes
+    assert int(wait[1]) > settings.deadline_s
+
+
+def test_the_proxy_s_own_problems_are_the_service_s_or_documented() -> None:
+    known = {kind.slug: kind for kind in (*errors.TABLE.values(), errors.INTERNAL)}
+    documented = (ROOT / "docs" / "errors.md").read_text()
+    bodies = re.findall(r"return (\d+) '(.*)';", proxy("problems.conf"))
+    assert len(bodies) >= 8
+    for status, body in bodies:
+        told = json.loads(body)
+        assert told.keys() == {"type", "title", "status", "detail", "request_id"}
+        assert told["status"] == int(status)
+        slug = told["type"].removeprefix("/problems/")
+        if slug in known:
+            assert (known[slug].status, known[slug].title) == (told["status"], told["title"])
+        else:
+            assert f"`{slug}`" in documented
+
+
+def test_every_problem_of_the_proxy_is_used() -> None:
+    named = set(re.findall(r"@(\w+)", proxy("problems.conf")))
+    assert named == set(re.findall(r"error_page [^;]*@(\w+);", proxy("nginx.conf"))) - {"once_more"}
+
+
+def test_the_proxy_asks_nobody_outside_and_logs_no_query() -> None:
+    text = proxy("nginx.conf")
+    assert re.findall(r"resolver (\S+)", text) == ["127.0.0.11"]
+    assert "ssl_stapling" not in text
+    log = text[text.index("log_format") : text.index("access_log")]
+    assert not re.search(r"\$(request\b|request_uri|args|query_string|uri|http_\w+|cookie_\w+)", log)
+
+
+@pytest.mark.parametrize("name", ["docker-compose.yml", *OVERRIDES])
+def test_compose_files_are_of_their_schema(name: str) -> None:
+    schema = Path(check_jsonschema.__file__).parent / "builtin_schemas" / "vendor" / "compose-spec.json"
+    file = yaml.load((ROOT / name).read_text(), Compose)  # noqa: S506  a SafeLoader
+    jsonschema.validate(file, json.loads(schema.read_text()))
+
+
+def compose_at_hand() -> bool:
+    if shutil.which("docker") is None:
+        return False
+    return subprocess.run(["docker", "compose", "version"], capture_output=True, check=False).returncode == 0
+
+
+@pytest.mark.parametrize("names", [[], *([name] for name in OVERRIDES)], ids=lambda names: " ".join(names) or "default")
+def test_compose_takes_its_files(names: list[str]) -> None:
+    if not compose_at_hand():
+        pytest.skip("compose is not installed")
+    files = [word for name in ["docker-compose.yml", *names] for word in ("-f", name)]
+    environment = {**os.environ, **NAMED}
+    subprocess.run(
+        ["docker", "compose", *files, "config", "--quiet"], cwd=ROOT, env=environment, check=True, timeout=60
+    )
+
+
+@pytest.mark.parametrize("path", sorted(ROOT.glob("tests/container*.sh")) + sorted(ROOT.glob("tests/container/*.sh")))
+def test_the_scripts_are_shell(path: Path) -> None:
+    subprocess.run(["bash", "-n", str(path)], check=True)
+
+
+@pytest.mark.parametrize("path", sorted(ROOT.glob("deploy/**/*.sh")), ids=lambda path: path.name)
+def test_the_deployment_s_scripts_are_plain_shell_and_can_be_called(path: Path) -> None:
+    assert os.access(path, os.X_OK)
+    assert path.read_text().startswith("#!/bin/sh\n")
+    subprocess.run(["sh", "-n", str(path)], check=True)

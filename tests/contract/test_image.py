@@ -224,7 +224,7 @@ def test_the_pixel_limit_is_the_callers() -> None:
         to_pixels(png(), max_pixels=400 * 320 - 1)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.sampled_from([jpeg(), png(), jpeg(progressive=True)]), st.data())
 def test_a_damaged_file_gives_pixels_or_a_refusal(whole: bytes, data: st.DataObject) -> None:
     """Whatever a hostile file makes the decoder raise, the caller gets one of the contract's refusals."""

@@ -171,7 +171,7 @@ async def test_a_batcher_that_breaks_is_logged_and_leaves_nobody_waiting(caplog:
 ASKERS = st.lists(st.tuples(st.integers(0, 3), st.booleans()), min_size=1, max_size=40)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(ASKERS, st.integers(1, 8), st.sets(st.integers(0, 39), max_size=3), st.booleans())
 def test_every_accepted_job_gets_exactly_one_outcome(
     askers: list[tuple[int, bool]], max_batch: int, culprits: set[int], stopped: bool

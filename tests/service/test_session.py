@@ -36,13 +36,29 @@ class Session:
 def cuda_works(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: [CUDA, CPU])
     monkeypatch.setattr(onnxruntime, "preload_dlls", lambda: None)
-    monkeypatch.setattr(onnxruntime, "InferenceSession", lambda graph, options, providers: Session(graph, providers))
+    monkeypatch.setattr(onnxruntime, "InferenceSession", lambda graph, _, providers, **__: Session(graph, providers))
 
 
 @pytest.fixture
 def cuda_fails(cuda_works: None, monkeypatch: pytest.MonkeyPatch) -> None:
     """As with a missing cuDNN: the provider is listed, the session is made, and runs on the CPU."""
-    monkeypatch.setattr(onnxruntime, "InferenceSession", lambda graph, options, providers: Session(graph, [CPU]))
+    monkeypatch.setattr(onnxruntime, "InferenceSession", lambda graph, _, providers, **__: Session(graph, [CPU]))
+
+
+@pytest.fixture
+def cuda_raises(cuda_works: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As with an old driver or none: onnxruntime-gpu 1.26 where there is no GPU, with its fallback off."""
+
+    def session(graph: bytes, _: object, providers: list[str], enable_fallback: int) -> Session:
+        assert enable_fallback == 0  # on, it prints this on stdout and goes on with the CPU
+        if CUDA in providers:
+            raise RuntimeError(
+                "cuda_call.cc:114 [with ERRTYPE = cudaError; bool THRW = true] CUDA failure 35: CUDA driver version is "
+                "insufficient for CUDA runtime version ; GPU=-1 ; hostname=x ; expr=cudaSetDevice(info_.device_id);"
+            )
+        return Session(graph, providers)
+
+    monkeypatch.setattr(onnxruntime, "InferenceSession", session)
 
 
 def graph_that_answers(live: LiveSession) -> str:
@@ -99,6 +115,19 @@ def test_a_silent_fallback_is_not_believed_and_takes_the_cpu_s_graph(caplog: pyt
         live = open_session(TWO_GRAPHS, "auto", precision, 1)  # type: ignore[arg-type]
         assert (live.provider, live.graph, graph_that_answers(live)) == (CPU, graph, graph)
     assert "could not start it" in caplog.text
+
+
+@pytest.mark.usefixtures("cuda_raises")
+def test_a_driver_that_is_too_old_is_named_in_the_log(caplog: pytest.LogCaptureFixture) -> None:
+    with pytest.raises(DeviceError):
+        open_session(TWO_GRAPHS, "cuda", "auto", 1)
+    reason = "CUDA failure 35: CUDA driver version is insufficient for CUDA runtime version"
+    assert [getattr(record, "reason", None) for record in caplog.records] == [reason]
+    assert open_session(TWO_GRAPHS, "auto", "auto", 1).provider == CPU
+
+
+def test_a_live_session_never_changes_its_provider_by_itself() -> None:
+    assert open_session(ONE_GRAPH, "cpu", "auto", 1).session._enable_fallback is False
 
 
 def test_auto_without_cuda_runs_on_the_cpu_and_says_so(caplog: pytest.LogCaptureFixture) -> None:

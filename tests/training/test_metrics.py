@@ -48,7 +48,7 @@ def test_figures_of_a_textbook_case() -> None:
     }
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.lists(st.tuples(st.integers(0, 5), st.integers(0, 1)), min_size=2, max_size=40))
 def test_the_area_is_scikit_learn_s(rows: list[tuple[int, int]]) -> None:
     labels = [label for _, label in rows]
@@ -72,7 +72,7 @@ def test_the_balanced_threshold_separates_what_can_be_separated() -> None:
     assert balanced_threshold(scores([0.5, 0.5], [0, 1])) == 0.5
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.lists(st.tuples(st.floats(0, 1), st.integers(0, 1)), min_size=2, max_size=40))
 def test_no_threshold_does_better_than_the_balanced_one(rows: list[tuple[float, int]]) -> None:
     labels = [label for _, label in rows]

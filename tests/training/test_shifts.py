@@ -76,7 +76,7 @@ images = st.integers(0, 30).map(lambda seed: chest(seed, SIDE, SIDE, opacity=see
 
 
 @pytest.mark.parametrize("name", CHANGES)
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 @given(images)
 def test_the_result_is_an_image_and_the_argument_stays(name: str, pixels: Pixels) -> None:
     before = pixels.copy()
@@ -95,7 +95,7 @@ def test_a_chest_is_changed(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", IDENTITIES)
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 @given(images)
 def test_the_identity_changes_nothing(name: str, pixels: Pixels) -> None:
     assert np.array_equal(IDENTITIES[name](pixels), pixels)
@@ -121,13 +121,13 @@ def test_contrast_moves_the_middle_by_the_offset(factor: float, offset: float) -
     assert abs(int(shifts.contrast(GREY, factor, offset)[0, 0]) - (128 + offset)) <= 0.5 * factor + 1
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(images)
 def test_inverted_twice_is_the_same(pixels: Pixels) -> None:
     assert np.array_equal(shifts.invert(shifts.invert(pixels)), pixels)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.integers(0, 50), st.integers(51, 99))
 def test_a_matched_image_has_the_quantiles_of_the_reference(one: int, other: int) -> None:
     pixels, reference = chest(one, SIDE, SIDE), chest(other, SIDE, SIDE, opacity=1)
@@ -139,7 +139,7 @@ def test_a_matched_image_has_the_quantiles_of_the_reference(one: int, other: int
     assert np.abs(np.quantile(half, shares) - between).max() <= 6
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(images)
 def test_an_image_matched_to_itself_stays(pixels: Pixels) -> None:
     assert np.array_equal(shifts.match_histogram(pixels, shifts.cdf(pixels)), pixels)

@@ -34,7 +34,7 @@ MANY = [(label, patient, 100 * label + patient) for label in (0, 1) for patient 
 FURTHER = st.lists(st.tuples(st.integers(0, 1), st.integers(0, 40), st.integers(300, 340)), max_size=60)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(FURTHER, st.integers(0, 5))
 def test_no_patient_and_no_picture_is_on_two_sides(further: list[tuple[int, int, int]], seed: int) -> None:
     data = dataset(MANY + further)

@@ -1,0 +1,60 @@
+#!/bin/sh
+# One archive that installs the service on a machine without internet: docs/install-offline.md says how it is used.
+#
+#     make offline [PARTS="proxy monitoring"]     what goes in beside the service: any of proxy, monitoring, gpu
+#
+# Needs Docker with compose 2.24.4 or newer, and images of nginx, Prometheus and Grafana that are there or can be fetched.
+set -eu
+cd "$(dirname "$0")/.."
+version=$(sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
+name=xray-inference-$version
+REVISION=$(git rev-parse HEAD 2>/dev/null || echo unknown)
+export REVISION
+rm -rf "dist/$name" && mkdir -p "dist/$name/deploy" "dist/$name/docs"
+
+files="-f docker-compose.yml"
+for part in "$@"; do
+  [ -f "compose.$part.yaml" ] || { echo "offline: there is no part $part" >&2; exit 2; }
+  # The gpu part changes the service's image: its own, beside the default one.
+  [ "$part" = gpu ] || files="$files -f compose.$part.yaml"
+done
+say() { echo "offline: $*"; }
+
+say "building and fetching images"
+# shellcheck disable=SC2086  # several words are meant
+docker compose $files build --quiet
+# shellcheck disable=SC2086
+images=$(docker compose $files config --images | sort -u)
+case " $* " in *" gpu "*)
+  docker compose -f docker-compose.yml -f compose.gpu.yaml build --quiet
+  images="$images $(docker compose -f docker-compose.yml -f compose.gpu.yaml config --images)" ;;
+esac
+for image in $images; do
+  docker image inspect "$image" >/dev/null 2>&1 || docker pull --quiet "$image" ||
+    { echo "offline: $image is not here and cannot be fetched; leave its part out with PARTS=..." >&2; exit 1; }
+done
+
+say "saving $(echo $images)"
+# shellcheck disable=SC2086
+docker save $images | gzip -6 >"dist/$name/images.tar.gz"
+say "listing what is in them"
+docker build --quiet --target sbom-service --output "dist/$name" . >/dev/null
+case " $* " in *" gpu "*) docker build --quiet --target sbom-service-gpu --output "dist/$name" . >/dev/null ;; esac
+docker image inspect -f '{{index .RepoTags 0}} {{.Id}}' $images >"dist/$name/IMAGES"
+
+cp docker-compose.yml compose.*.yaml LICENSE CHANGELOG.md "dist/$name"
+rm "dist/$name/compose.training.yaml"
+cp docs/install-offline.md "dist/$name/INSTALL.md"
+cp docs/*.md "dist/$name/docs"
+cp -R deploy/proxy "dist/$name/deploy"
+[ ! -d deploy/monitoring ] || cp -R deploy/monitoring "dist/$name/deploy"
+# A key of this machine is nobody else's business.
+find "dist/$name/deploy/proxy/tls" -type f ! -name .gitignore -delete
+for card in models/*/*/MODEL_CARD.md; do
+  mkdir -p "dist/$name/$(dirname "$card")" && cp "$card" "dist/$name/$card"
+done
+(cd "dist/$name" && find . -type f ! -name SHA256SUMS | sort | xargs sha256sum >SHA256SUMS)
+tar -C dist --owner 0 --group 0 --numeric-owner -cf "dist/$name-offline.tar" "$name"
+(cd dist && sha256sum "$name-offline.tar" >"$name-offline.tar.sha256")
+rm -rf "dist/$name"
+say "wrote dist/$name-offline.tar ($(du -m "dist/$name-offline.tar" | cut -f1) MiB) and its .sha256"

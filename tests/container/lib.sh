@@ -1,0 +1,57 @@
+# What the parts of tests/container.sh share. Read by it, not run.
+image=xray-inference:0.1.0
+scratch=$(mktemp -d)
+chmod 755 "$scratch"
+failed=0
+files=(-f docker-compose.yml)
+export COMPOSE_PROJECT_NAME=xray-check
+
+dc() { docker compose "${files[@]}" "$@"; }
+tidy() { # takes away what a part has started
+  dc down --volumes --remove-orphans --timeout 5 >/dev/null 2>&1
+  docker rm -f xray-bare >/dev/null 2>&1
+  files=(-f docker-compose.yml)
+}
+trap 'tidy; rm -rf "$scratch"' EXIT
+
+check() { # NAME COMMAND...
+  local name=$1; shift
+  if "$@" >"$scratch/out" 2>&1; then echo "ok    $name"; else echo "FAIL  $name"; sed 's/^/      /' "$scratch/out"; failed=1; fi
+}
+told() { sed 's/^/      /' "$scratch/out"; } # what the last check printed
+not() { ! "$@"; }
+seconds() { date +%s.%N; }
+since() { awk -v a="$1" -v b="$(seconds)" 'BEGIN { printf "%.1f s", b - a }'; }
+container() { dc ps -aq "${1:-service}" | head -1; }
+inspect() { docker inspect -f "$1" "${2:-$(container)}"; }
+is() { [ "$(inspect "$1" "${3:-}")" = "$2" ] || { echo "$1 is $(inspect "$1" "${3:-}"), not $2"; return 1; }; }
+has() { case "$(inspect "$1" "${3:-}")" in *"$2"*) ;; *) echo "$1 is $(inspect "$1" "${3:-}"), without $2"; return 1 ;; esac; }
+await() { # SECONDS COMMAND...: until it is true
+  local end=$((SECONDS + $1)); shift
+  until "$@" >/dev/null 2>&1; do [ $SECONDS -lt $end ] || return 1; sleep 0.2; done
+}
+healthy() { [ "$(inspect '{{.State.Health.Status}}' "$(container "${1:-service}")")" = healthy ]; }
+size() { docker image inspect -f '{{.Size}}' "$1" | awk '{ printf "%.0f", $1 / 1e6 }'; }
+ask() { curl -sSk --max-time 20 --data-binary "@$scratch/x.jpeg" -H 'Content-Type: image/jpeg' "$@"; }
+predicts() { ask -f "${1:-http://localhost:8000}/predict" | grep -q '"probability":0\.'; }
+draw() { # a picture to ask with, drawn by the image's own Pillow
+  docker run --rm --entrypoint python3 "$image" -c '
+import sys; from PIL import Image
+Image.radial_gradient("L").resize((900, 700)).save(sys.stdout.buffer, "JPEG")' >"$scratch/x.jpeg"
+}
+hardened() { # SERVICE: a line a rule, of the container as the engine has it
+  local each=$1 of; of=$(container "$1")
+  check "$each: not root" not is '{{.Config.User}}' '' "$of"
+  check "$each: not root, whatever its image says" not has '{{.Config.User}}' root "$of"
+  check "$each: read-only root" is '{{.HostConfig.ReadonlyRootfs}}' true "$of"
+  check "$each: all capabilities dropped" is '{{.HostConfig.CapDrop}}' '[ALL]' "$of"
+  check "$each: none added" is '{{len .HostConfig.CapAdd}}' 0 "$of"
+  check "$each: no new privileges" is '{{.HostConfig.SecurityOpt}}' '[no-new-privileges:true]' "$of"
+  check "$each: not privileged" is '{{.HostConfig.Privileged}}' false "$of"
+  check "$each: memory limit" not is '{{.HostConfig.Memory}}' 0 "$of"
+  check "$each: CPU limit" not is '{{.HostConfig.CpuQuota}}' 0 "$of"
+  check "$each: process limit" not is '{{.HostConfig.PidsLimit}}' '<no value>' "$of"
+  check "$each: log that does not grow for ever" has '{{.HostConfig.LogConfig.Config}}' max-size "$of"
+  check "$each: health check" not is '{{len .Config.Healthcheck.Test}}' 0 "$of"
+  check "$each: comes back after a crash or a restart of the machine" is '{{.HostConfig.RestartPolicy.Name}}' unless-stopped "$of"
+}

@@ -1,0 +1,28 @@
+# Prometheus finds the replicas and knows the alerts; Grafana shows them, where its image is at hand.
+files+=(-f compose.monitoring.yaml)
+draw
+with=(service prometheus)
+grafana=$(dc config --images | grep grafana)
+if docker image inspect "$grafana" >/dev/null 2>&1 || docker pull -q "$grafana" >/dev/null 2>&1; then with+=(grafana); else echo "skip  Grafana: its image is not here and cannot be fetched"; fi
+check "up" dc up -d "${with[@]}"
+for each in "${with[@]}"; do
+  check "$each: healthy" await 90 healthy "$each"
+  hardened "$each"
+done
+query() { docker exec "$(container prometheus)" wget -qO- "http://127.0.0.1:9090/api/v1/$1"; }
+for _ in 1 2 3 4 5; do predicts; done
+check "Prometheus scrapes the service" await 60 sh -c 'docker exec "$0" wget -qO- "http://127.0.0.1:9090/api/v1/query?query=xray_ready" | grep -q "\"value\":\[[0-9.]*,\"1\"\]"' "$(container prometheus)"
+check "and counts what was asked" await 60 sh -c 'docker exec "$0" wget -qO- "http://127.0.0.1:9090/api/v1/query?query=sum(xray_predictions_total)" | grep -q "\"5\""' "$(container prometheus)"
+check "the alerts are loaded and none fires" sh -c 'docker exec "$0" wget -qO- http://127.0.0.1:9090/api/v1/rules | grep -q XrayDown && ! docker exec "$0" wget -qO- http://127.0.0.1:9090/api/v1/alerts | grep -q firing' "$(container prometheus)"
+check "Prometheus is not published" is '{{len .HostConfig.PortBindings}}' 0 "$(container prometheus)"
+check "Prometheus reaches nothing outside" sh -c '! docker exec "$0" wget -q -T 3 -O- http://192.0.2.1' "$(container prometheus)"
+if [ "${#with[@]}" = 3 ]; then
+  check "Grafana has the dashboard" await 30 sh -c 'curl -sf "http://127.0.0.1:3000/api/search?type=dash-db" | grep -q xray'
+  check "Grafana to this machine only" has '{{.HostConfig.PortBindings}}' 127.0.0.1 "$(container grafana)"
+fi
+files+=(-f compose.proxy.yaml)
+export TLS_FOLDER=$scratch/tls-monitoring
+mkdir "$TLS_FOLDER" && deploy/proxy/certificate.sh localhost "$TLS_FOLDER" >/dev/null
+check "with the proxy: up" dc up -d service prometheus proxy
+check "with the proxy: both replicas are scraped" await 60 sh -c 'docker exec "$0" wget -qO- "http://127.0.0.1:9090/api/v1/query?query=sum(xray_ready)" | grep -q "\"2\""' "$(container prometheus)"
+unset TLS_FOLDER

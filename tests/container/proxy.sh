@@ -1,0 +1,76 @@
+# TLS, deadlines, and two replicas behind one address.
+files+=(-f compose.proxy.yaml)
+base=https://localhost:8443
+draw
+export TLS_FOLDER=$scratch/tls
+mkdir "$TLS_FOLDER"
+check "certificate for a trial" deploy/proxy/certificate.sh localhost "$TLS_FOLDER"
+began=$(seconds)
+check "up" dc up -d
+check "healthy" await 60 healthy proxy
+echo "      two replicas and the proxy, up and healthy in $(since "$began")"
+check "two replicas" sh -c '[ "$(docker ps -q --filter label=com.docker.compose.project="$0" --filter label=com.docker.compose.service=service | wc -l)" = 2 ]' "$COMPOSE_PROJECT_NAME"
+check "predict over TLS" predicts "$base"
+check "the certificate holds" curl -sf --cacert "$TLS_FOLDER/tls.crt" "$base/health/ready" -o /dev/null
+check "nothing older than TLS 1.2" sh -c '! curl -sk --tls-max 1.1 "$0/health" -o /dev/null' "$base"
+hardened proxy
+hardened service
+check "the service itself is not published" is '{{len .HostConfig.PortBindings}}' 0
+check "the service reaches nothing outside" docker exec "$(container)" python3 -c '
+import socket, sys
+try: socket.create_connection(("192.0.2.1", 80), 3)
+except OSError as error: print(error); sys.exit(0 if "unreachable" in str(error) else 1)
+sys.exit(1)'
+told
+check "nginx's own configuration test" docker exec "$(container proxy)" nginx -t -e stderr -c /etc/xray/nginx.conf
+
+both_answer() {
+  for _ in $(seq 20); do predicts "$base" || return 1; done
+  for id in $(dc ps -q service); do docker logs "$id" 2>&1 | grep -c '"route": "/predict", "status": 200' | tee /dev/stderr | grep -qv '^0$' || return 1; done
+}
+check "both replicas answer" both_answer
+problem() { # STATUS SLUG CURL-ARGUMENTS...: such a problem object
+  local status=$1 slug=$2; shift 2
+  curl -sk --max-time 20 -D "$scratch/head" -o "$scratch/body" "$@"
+  cat "$scratch/head" "$scratch/body"
+  grep -qi "content-type: application/problem+json" "$scratch/head" && grep -q " $status" "$scratch/head" &&
+    python3 -c 'import json, sys; told = json.load(open(sys.argv[1])); sys.exit(told["type"] != "/problems/" + sys.argv[2] or told["status"] != int(sys.argv[3]))' "$scratch/body" "$slug" "$status"
+}
+head -c 70000000 /dev/zero >"$scratch/large"
+check "a body that is too large: 413" problem 413 body-too-large --data-binary "@$scratch/large" "$base/predict"
+check "metrics are not for everybody: 404" problem 404 not-found "$base/metrics"
+check "no TLS: 400" problem 400 plain-http "http://localhost:8443/"
+check "a broken image keeps the service's own answer: 415" problem 415 unsupported-media-type -H 'Content-Type: image/jpeg' --data-binary nonsense "$base/predict"
+
+check "300 slow clients are closed, a good one does not feel them" python3 tests/container/slow_clients.py localhost 8443 "$scratch/x.jpeg"
+told
+
+lose_a_replica() { # one replica is killed, then one is stopped, while four clients ask
+  touch "$scratch/go"
+  for n in 1 2 3 4; do (while [ -e "$scratch/go" ]; do ask -o /dev/null -w '%{http_code}\n' "$base/predict" || echo 000; done >"$scratch/codes.$n" 2>&1) & done
+  sleep 2
+  kill -9 "$(inspect '{{.State.Pid}}' "$(dc ps -q service | head -1)")"
+  sleep 4
+  docker stop "$(dc ps -q service | tail -1)" >/dev/null
+  sleep 2
+  rm "$scratch/go"; wait
+  sort "$scratch"/codes.[1-4] | uniq -c
+  [ "$(cat "$scratch"/codes.[1-4] | grep -c 200)" -gt 50 ] && ! cat "$scratch"/codes.[1-4] | grep -qv '^200$'
+}
+check "a replica killed and one stopped under load: every request answered" lose_a_replica
+told
+docker stop $(dc ps -q service) >/dev/null
+check "no replica at all: 503" await 10 problem 503 not-ready --data-binary "@$scratch/x.jpeg" -H 'Content-Type: image/jpeg' "$base/predict"
+check "Retry-After" grep -qi '^retry-after: 1' "$scratch/head"
+docker start $(dc ps -aq service) >/dev/null
+check "and back again" await 30 predicts "$base"
+stopped_proxy() { docker stop "$(container proxy)" >/dev/null && is '{{.State.ExitCode}}' 0 "$(container proxy)"; }
+check "the proxy ends in order" stopped_proxy
+dc down --timeout 5 >/dev/null 2>&1
+rm "$TLS_FOLDER/tls.crt"
+no_certificate() {
+  dc up -d proxy >/dev/null 2>&1
+  await 30 sh -c 'docker logs "$0" 2>&1 | grep -q "cannot load certificate"' "$(container proxy)"
+}
+check "no certificate: one line that names it" no_certificate
+unset TLS_FOLDER
