@@ -49,7 +49,8 @@ def page(browser: Browser, server: Server) -> Iterator[Page]:
     opened.on("pageerror", lambda error: errors.append(str(error)))
     opened.on("console", lambda message: errors.append(message.text) if "Content Security" in message.text else None)
     opened.goto(server.url)
-    opened.locator("#point option").first.wait_for(state="attached")
+    # Long, for a machine that is busy with other things: the page asks again by itself.
+    opened.locator("#point option").first.wait_for(state="attached", timeout=90_000)
     yield opened
     assert errors == []
     assert asked
