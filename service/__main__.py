@@ -1,4 +1,4 @@
-"""``python -m service``: serve (the default), or predict files without a server."""
+"""``python -m service``: serve (the default), predict files without a server, or tell the settings in effect."""
 
 import argparse
 import sys
@@ -11,7 +11,6 @@ from contract.bundle import BundleError
 from service.settings import Settings, SettingsError, explain, settings_from
 
 DONE, FAILED, WRONG_USE = 0, 1, 2
-_COMMANDS = ("serve", "predict")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -36,6 +35,9 @@ def _run(arguments: argparse.Namespace, settings: Settings) -> int:
     try:
         if arguments.command == "predict":
             return DONE if commands.predict(settings, arguments.files, as_json=arguments.json) else FAILED
+        if arguments.command == "settings":
+            commands.print_settings(settings, _options(arguments), as_json=arguments.json)
+            return DONE
         return DONE if commands.serve(settings) else FAILED
     except SettingsError as error:
         return _complain(str(error), WRONG_USE)
@@ -58,7 +60,7 @@ def _parser() -> argparse.ArgumentParser:
         description="Reads frontal chest radiographs for pneumonia. Not a medical device.",
         epilog="Without a command: serve. Each option is also an environment variable, XRAY_ and its name.",
     )
-    commands = parser.add_subparsers(dest="command", required=True, metavar="{serve,predict}")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="{serve,predict,settings}")
     serve = commands.add_parser("serve", help="answer over HTTP (the default)", description="Answer over HTTP.")
     predict = commands.add_parser(
         "predict",
@@ -67,7 +69,13 @@ def _parser() -> argparse.ArgumentParser:
     )
     predict.add_argument("files", nargs="+", type=Path, metavar="FILE", help="a JPEG or PNG")
     predict.add_argument("--json", action="store_true", help="print the answer as the server would send it")
-    for command in (serve, predict):
+    show = commands.add_parser(
+        "settings",
+        help="print the settings in effect",
+        description="Print every setting with its value and where that comes from, and variables XRAY_* that are none.",
+    )
+    show.add_argument("--json", action="store_true", help="print them as JSON")
+    for command in (serve, predict, show):
         _add_settings(command)
     return parser
 

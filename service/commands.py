@@ -1,7 +1,11 @@
 """What each command of ``python -m service`` does."""
 
 import asyncio
-from collections.abc import Sequence
+import json
+import logging
+import os
+import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from rich.console import Console
@@ -13,6 +17,7 @@ from service import server
 from service.backend import OnnxBackend
 from service.core import Service
 from service.cpus import usable_cpus
+from service.effective import effective_settings, unknown_variables
 from service.files import predict_files
 from service.guard import choose_guard
 from service.logs import configure_logging
@@ -21,7 +26,9 @@ from service.session import DeviceError
 from service.settings import Settings
 from service.wire import PredictResponse
 
-__all__ = ["DeviceError", "predict", "serve"]
+__all__ = ["DeviceError", "predict", "print_settings", "serve"]
+
+log = logging.getLogger(__name__)
 
 
 def serve(settings: Settings) -> bool:
@@ -31,6 +38,8 @@ def serve(settings: Settings) -> bool:
         BundleError, DeviceError, SettingsError: the service must not start like this.
     """
     configure_logging(settings.log_level)
+    for unknown in unknown_variables(os.environ):
+        log.warning("a variable that is no setting", extra=unknown.model_dump(exclude_none=True))
     return server.serve(build_service(settings))
 
 
@@ -47,6 +56,21 @@ def predict(settings: Settings, files: Sequence[Path], *, as_json: bool) -> bool
     else:
         _print_table(response)
     return all(prediction.error is None for prediction in response.predictions)
+
+
+def print_settings(settings: Settings, options: Mapping[str, object], *, as_json: bool) -> None:
+    """Print the settings in effect; on stderr, the variables that are none."""
+    found = effective_settings(settings, options, os.environ)
+    if as_json:
+        print(json.dumps([each.model_dump() for each in found], indent=2))
+    else:
+        table = Table("variable", Column("value", overflow="fold"), "from")
+        for each in found:
+            table.add_row(each.variable, "" if each.value is None else escape(str(each.value)), each.source)
+        Console().print(table)
+    for unknown in unknown_variables(os.environ):
+        meant = f"; {unknown.nearest} was perhaps meant" if unknown.nearest else ""
+        print(f"xray-service: {unknown.variable} is no setting{meant}", file=sys.stderr)
 
 
 def build_service(settings: Settings) -> Service:

@@ -1,0 +1,63 @@
+"""Which settings are in effect, where each comes from, and which variables were meant to be one and are not."""
+
+import difflib
+from collections.abc import Mapping
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict
+
+from service.settings import Settings
+
+_PREFIX = "XRAY_"
+# Read by training and by tests; somebody who does both may well have it set.
+_OTHERS = {f"{_PREFIX}DATA"}
+
+
+class Effective(BaseModel):
+    """One setting: its variable, its value as JSON has it, and where that comes from."""
+
+    model_config = ConfigDict(frozen=True)
+
+    variable: str
+    value: str | int | float | None
+    source: Literal["option", "environment", "default"]
+
+
+class Unknown(BaseModel):
+    """A variable that is no setting, and the setting that was perhaps meant. Its value is not told: who knows."""
+
+    model_config = ConfigDict(frozen=True)
+
+    variable: str
+    nearest: str | None
+
+
+def effective_settings(
+    settings: Settings, options: Mapping[str, object], environment: Mapping[str, str]
+) -> list[Effective]:
+    """Every setting as it is, in the order of the documentation.
+
+    Args:
+        settings: made of these options and this environment.
+        options: by the names of the settings.
+        environment: variables and their values.
+    """
+    given = {name.upper() for name in environment}
+    found = []
+    for name, value in settings.model_dump(mode="json").items():
+        variable = f"{_PREFIX}{name.upper()}"
+        source: Literal["option", "environment", "default"] = "environment" if variable in given else "default"
+        found.append(Effective(variable=variable, value=value, source="option" if name in options else source))
+    return found
+
+
+def unknown_variables(environment: Mapping[str, str]) -> list[Unknown]:
+    """The variables ``XRAY_*`` that no setting has, by name. A slip in a name must not pass for the default."""
+    known = [f"{_PREFIX}{name.upper()}" for name in Settings.model_fields]
+    named = sorted(name for name in environment if name.upper().startswith(_PREFIX))
+    unknown = [name for name in named if name.upper() not in {*known, *_OTHERS}]
+    return [Unknown(variable=name, nearest=_nearest(name.upper(), known)) for name in unknown]
+
+
+def _nearest(name: str, known: list[str]) -> str | None:
+    return next(iter(difflib.get_close_matches(name, known, n=1, cutoff=0.75)), None)
