@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 from playwright.sync_api import TimeoutError as Late
 
 from tests.e2e.server import Server, running
@@ -25,6 +25,7 @@ def browser() -> Iterator[Browser]:
     chromium = shutil.which("chromium")
     if chromium is None:
         pytest.skip("no chromium: apt-get install chromium")
+    expect.set_options(timeout=30_000)  # what it waits for, not how fast it has to be
     with sync_playwright() as playwright:
         running_browser = playwright.chromium.launch(executable_path=chromium, args=_FLAGS)
         yield running_browser
