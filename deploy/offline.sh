@@ -14,7 +14,7 @@ rm -rf "dist/$name" && mkdir -p "dist/$name/deploy" "dist/$name/docs"
 
 files="-f docker-compose.yml"
 for part in "$@"; do
-  [ -f "compose.$part.yaml" ] || { echo "offline: there is no part $part" >&2; exit 2; }
+  case $part in proxy | monitoring | gpu) ;; *) echo "offline: there is no part $part" >&2; exit 2 ;; esac
   # The gpu part changes the service's image: its own, beside the default one.
   [ "$part" = gpu ] || files="$files -f compose.$part.yaml"
 done
@@ -36,7 +36,8 @@ done
 
 say "saving $(echo $images)"
 # shellcheck disable=SC2086
-docker save $images | gzip -6 >"dist/$name/images.tar.gz"
+docker save -o "dist/$name/images.tar" $images # not through a pipe, which would hide its failure
+gzip -6 "dist/$name/images.tar"
 say "listing what is in them"
 docker build --quiet --target sbom-service --output "dist/$name" . >/dev/null
 case " $* " in *" gpu "*) docker build --quiet --target sbom-service-gpu --output "dist/$name" . >/dev/null ;; esac
@@ -46,8 +47,7 @@ cp docker-compose.yml compose.*.yaml LICENSE CHANGELOG.md "dist/$name"
 rm "dist/$name/compose.training.yaml"
 cp docs/install-offline.md "dist/$name/INSTALL.md"
 cp docs/*.md "dist/$name/docs"
-cp -R deploy/proxy "dist/$name/deploy"
-[ ! -d deploy/monitoring ] || cp -R deploy/monitoring "dist/$name/deploy"
+cp -R deploy/proxy deploy/monitoring "dist/$name/deploy"
 # A key of this machine is nobody else's business.
 find "dist/$name/deploy/proxy/tls" -type f ! -name .gitignore -delete
 for card in models/*/*/MODEL_CARD.md; do

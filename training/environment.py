@@ -1,5 +1,6 @@
 """Where a run was trained: the code's revision and the packages' versions."""
 
+import os
 import subprocess
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -43,10 +44,10 @@ def _version(package: str) -> str | None:
 
 
 def _git_revision() -> str:
-    """``git describe`` of this code, with ``-dirty`` if it was changed; "unknown" outside a clone."""
+    """``git describe`` of this code, with ``-dirty`` if it was changed; outside a clone, that of the image."""
     command = ["git", "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
     try:
         done = subprocess.run(command, cwd=Path(__file__).parent, capture_output=True, text=True, check=True)
     except (OSError, subprocess.CalledProcessError):
-        return _UNKNOWN
+        return os.environ.get("TRAINING_REVISION", _UNKNOWN)
     return done.stdout.strip()

@@ -9,11 +9,13 @@ for each in "${with[@]}"; do
   check "$each: healthy" await 90 healthy "$each"
   hardened "$each"
 done
-query() { docker exec "$(container prometheus)" wget -qO- "http://127.0.0.1:9090/api/v1/$1"; }
+api() { docker exec "$(container prometheus)" wget -qO- "http://127.0.0.1:9090/api/v1/$1"; }
+value() { api "query?query=$1" | grep -q "\"value\":\[[0-9.]*,\"$2\"\]"; } # EXPRESSION NUMBER
+quiet() { api rules | grep -q XrayDown && ! api alerts | grep -q firing; }
 for _ in 1 2 3 4 5; do predicts; done
-check "Prometheus scrapes the service" await 60 sh -c 'docker exec "$0" wget -qO- "http://127.0.0.1:9090/api/v1/query?query=xray_ready" | grep -q "\"value\":\[[0-9.]*,\"1\"\]"' "$(container prometheus)"
-check "and counts what was asked" await 60 sh -c 'docker exec "$0" wget -qO- "http://127.0.0.1:9090/api/v1/query?query=sum(xray_predictions_total)" | grep -q "\"5\""' "$(container prometheus)"
-check "the alerts are loaded and none fires" sh -c 'docker exec "$0" wget -qO- http://127.0.0.1:9090/api/v1/rules | grep -q XrayDown && ! docker exec "$0" wget -qO- http://127.0.0.1:9090/api/v1/alerts | grep -q firing' "$(container prometheus)"
+check "Prometheus scrapes the service" await 60 value xray_ready 1
+check "and counts what was asked" await 60 value "sum(xray_predictions_total)" 5
+check "the alerts are loaded and none fires" quiet
 check "Prometheus is not published" is '{{len .HostConfig.PortBindings}}' 0 "$(container prometheus)"
 check "Prometheus reaches nothing outside" sh -c '! docker exec "$0" wget -q -T 3 -O- http://192.0.2.1' "$(container prometheus)"
 if [ "${#with[@]}" = 3 ]; then
@@ -24,5 +26,5 @@ files+=(-f compose.proxy.yaml)
 export TLS_FOLDER=$scratch/tls-monitoring
 mkdir "$TLS_FOLDER" && deploy/proxy/certificate.sh localhost "$TLS_FOLDER" >/dev/null
 check "with the proxy: up" dc up -d service prometheus proxy
-check "with the proxy: both replicas are scraped" await 60 sh -c 'docker exec "$0" wget -qO- "http://127.0.0.1:9090/api/v1/query?query=sum(xray_ready)" | grep -q "\"2\""' "$(container prometheus)"
+check "with the proxy: both replicas are scraped" await 60 value "sum(xray_ready)" 2
 unset TLS_FOLDER

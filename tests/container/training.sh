@@ -2,6 +2,7 @@
 files+=(-f compose.training.yaml)
 export TRAINING_DATA=$scratch/drawn RUNS=$scratch/runs
 mkdir -p "$TRAINING_DATA"/{NORMAL,PNEUMONIA} "$RUNS" && chmod 777 "$RUNS"
+export REVISION=of-this-check # an image without one says "unknown", and so would a run
 began=$(seconds)
 check "build" dc build training
 echo "      built in $(since "$began"); image $(size xray-training:0.1.0) MB with its base"
@@ -16,5 +17,6 @@ for kind, name in (("NORMAL", "IM-{:04}-0001.jpeg"), ("PNEUMONIA", "person{}_vir
         picture.save(f"/drawn/{kind}/" + name.format(number))'
 check "trains" dc run --rm training train --architecture baseline --epochs 1 --out mine
 check "evaluates" dc run --rm training evaluate mine --json
-check "knows the revision it was built from" grep -q "$(docker image inspect -f '{{index .Config.Labels "org.opencontainers.image.revision"}}' xray-training:0.1.0)" "$RUNS/mine/environment.json"
-unset TRAINING_DATA RUNS
+check "labelled with the revision" [ "$(docker image inspect -f '{{index .Config.Labels "org.opencontainers.image.revision"}}' xray-training:0.1.0)" = "$REVISION" ]
+check "a run knows the revision it was built from" grep -q "$REVISION" "$RUNS/mine/environment.json"
+unset TRAINING_DATA RUNS REVISION
