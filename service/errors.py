@@ -81,6 +81,10 @@ class UnreadableFile(ServiceError):
     """A file named on the command line that cannot be opened. Never raised by the server, which opens none."""
 
 
+class Forbidden(ServiceError):
+    """A call that its caller may not make."""
+
+
 class UploadTimeout(ServiceError):
     """The body did not arrive in time."""
 
@@ -114,6 +118,7 @@ TABLE: dict[type[Exception], Kind] = {
     MalformedRequest: Kind(400, "malformed-multipart", "The multipart body is broken"),
     TooManyFiles: Kind(400, "too-many-files", "Too many images in one request"),
     DigestMismatch: Kind(400, "digest-mismatch", "The body changed on its way"),
+    Forbidden: Kind(403, "forbidden", "Not allowed"),
     UploadTimeout: Kind(408, "upload-timeout", "The upload took too long"),
     BodyTooLarge: Kind(413, "body-too-large", "Too many bytes"),
     UriTooLong: Kind(414, "uri-too-long", "The address is too long"),

@@ -10,6 +10,7 @@ from fastapi import APIRouter, Depends, Query, Request, Response
 from numpy.typing import NDArray
 
 from service import errors, predictions
+from service.access import needs
 from service.core import Service
 from service.drawing import Style, draw
 from service.points import Point
@@ -56,6 +57,7 @@ async def _style(request: Request, wanted: _Format = "overlay") -> Style:
     response_class=Png,
     openapi_extra=IMAGE_BODY,
     responses=errors.responses(*IMAGE_PROBLEMS),
+    dependencies=[Depends(needs("predict"))],
 )
 async def explain(
     request: Request,

@@ -9,6 +9,7 @@ from prometheus_client import CONTENT_TYPE_LATEST
 
 from contract.bundle import INT8_GRAPH
 from service import errors, predictions
+from service.access import needs
 from service.core import Service
 from service.points import Point, find_point
 from service.telemetry import RequestRecord
@@ -60,7 +61,7 @@ IMAGE_BODY = {
         "content": {**dict.fromkeys(RAW_TYPES, _BINARY), MULTIPART: {"schema": _FILES}},
     }
 }
-IMAGE_PROBLEMS = (400, 408, 413, 414, 415, 422, 500, 503, 504)
+IMAGE_PROBLEMS = (400, 403, 408, 413, 414, 415, 422, 500, 503, 504)
 _UNREADY = "Starting, draining or failing."
 
 
@@ -70,7 +71,7 @@ _UNREADY = "Starting, draining or failing."
     summary="Read one or more chest radiographs",
     openapi_extra=IMAGE_BODY,
     responses=errors.responses(*IMAGE_PROBLEMS),
-    dependencies=[Depends(_one_parameter)],
+    dependencies=[Depends(needs("predict")), Depends(_one_parameter)],
 )
 async def predict(
     request: Request, http: Response, service: Alive, point: Annotated[Point, Depends(point)]
@@ -154,7 +155,14 @@ async def card(service: Alive) -> Markdown:
     return Markdown(service.bundle.card)
 
 
-@router.get("/metrics", tags=["Health"], summary="Metrics for Prometheus", response_class=PlainTextResponse)
+@router.get(
+    "/metrics",
+    tags=["Health"],
+    summary="Metrics for Prometheus",
+    response_class=PlainTextResponse,
+    responses=errors.responses(403),
+    dependencies=[Depends(needs("metrics"))],
+)
 async def metrics(service: Alive) -> Response:
     """Metrics in Prometheus' text format."""
     return Response(service.metrics.text(), media_type=CONTENT_TYPE_LATEST)

@@ -124,6 +124,7 @@ class RequestRecord:
     route: str = "unmatched"
     status: int = CLIENT_GONE
     outcome: str = "ok"
+    caller: str | None = None
     images: int = 0
     flagged: int = 0
     batch_size: int = 0
