@@ -31,6 +31,7 @@ COPY contract contract
 COPY service service
 RUN python3 -m compileall -q /app
 COPY models models
+RUN mkdir -p /volumes/keys
 
 FROM ${PYTHON_IMAGE} AS base
 ARG VERSION
@@ -53,7 +54,11 @@ WORKDIR /app
 ENV XRAY_HOST=0.0.0.0
 EXPOSE 8000
 HEALTHCHECK --interval=10s --timeout=5s --start-period=30s --start-interval=1s --retries=3 \
-    CMD ["python3", "-c", "import urllib.request as u; u.urlopen('http://127.0.0.1:8000/health/ready', timeout=4)"]
+    CMD ["python3", "-c", "import os, ssl, urllib.request as u; \
+        u.urlopen(('https' if os.environ.get('XRAY_TLS_CERTIFICATE') else 'http') + '://127.0.0.1:8000/health/ready', \
+        timeout=4, context=ssl._create_unverified_context())"]
+# Where volumes are mounted: a new one takes its owner from here.
+COPY --from=app --chown=10001:10001 /volumes /
 ENTRYPOINT ["python3", "-m", "service"]
 CMD ["serve"]
 

@@ -1,4 +1,4 @@
-"""``python -m service``: serve (the default), predict files without a server, or tell the settings in effect."""
+"""``python -m service``: serve (the default), predict files without a server, settings, keys."""
 
 import argparse
 import sys
@@ -8,6 +8,8 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from contract.bundle import BundleError
+from service import keys_command
+from service.keys import KeyFileError
 from service.settings import Settings, SettingsError, explain, settings_from
 
 DONE, FAILED, WRONG_USE = 0, 1, 2
@@ -24,7 +26,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     except ValidationError as error:
         return _complain(explain(error), WRONG_USE)
     try:
+        if arguments.command == "keys":
+            keys_command.run(arguments, settings)
+            return DONE
         return _run(arguments, settings)
+    except SettingsError as error:
+        return _complain(str(error), WRONG_USE)
+    except KeyFileError as error:
+        return _complain(str(error), FAILED)
     except ModuleNotFoundError as error:
         return _complain(f"{error.name} is not installed; pip install 'xray-inference[cpu]' (or [gpu])", FAILED)
 
@@ -39,8 +48,6 @@ def _run(arguments: argparse.Namespace, settings: Settings) -> int:
             commands.print_settings(settings, _options(arguments), as_json=arguments.json)
             return DONE
         return DONE if commands.serve(settings) else FAILED
-    except SettingsError as error:
-        return _complain(str(error), WRONG_USE)
     except (BundleError, commands.DeviceError) as error:
         return _complain(str(error), FAILED)
 
@@ -51,7 +58,7 @@ def _complain(message: str, code: int) -> int:
 
 
 def _options(arguments: argparse.Namespace) -> dict[str, str]:
-    return {name: value for name in Settings.model_fields if (value := getattr(arguments, name)) is not None}
+    return {name: value for name in Settings.model_fields if (value := getattr(arguments, name, None)) is not None}
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -60,7 +67,7 @@ def _parser() -> argparse.ArgumentParser:
         description="Reads frontal chest radiographs for pneumonia. Not a medical device.",
         epilog="Without a command: serve. Each option is also an environment variable, XRAY_ and its name.",
     )
-    commands = parser.add_subparsers(dest="command", required=True, metavar="{serve,predict,settings}")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="{serve,predict,settings,keys}")
     serve = commands.add_parser("serve", help="answer over HTTP (the default)", description="Answer over HTTP.")
     predict = commands.add_parser(
         "predict",
@@ -77,13 +84,14 @@ def _parser() -> argparse.ArgumentParser:
     show.add_argument("--json", action="store_true", help="print them as JSON")
     for command in (serve, predict, show):
         _add_settings(command)
+    keys_command.add_parser(commands)
     return parser
 
 
 def _add_settings(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("settings")
     for name, field in Settings.model_fields.items():
-        default = "" if name in {"model", "operating_point"} else f" Default: {field.default}."
+        default = "" if name == "model" or field.default is None else f" Default: {field.default}."
         group.add_argument(f"--{name.replace('_', '-')}", metavar="VALUE", help=f"{field.description}{default}")
 
 

@@ -2,14 +2,17 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Any
 
 from fastapi import FastAPI
 from fastapi_offline import FastAPIOffline
+from starlette.middleware.cors import CORSMiddleware
 
 from service import errors, explain, page_files
 from service.context import RequestContext
 from service.core import Service
 from service.routes import router
+from service.settings import listed
 
 # Not asked of the installed package, since a clone and the image are not installed; a test holds it to pyproject.toml.
 VERSION = "0.1.0"
@@ -17,6 +20,22 @@ _DESCRIPTION = """\
 Reads frontal chest radiographs for pneumonia. **Not a medical device: decision support and research only.**
 For whom the model is meant, for whom it is not, and how well it does: `GET /model/card`.
 """
+# What a page of another origin may send, and see of an answer besides its body.
+_CORS: dict[str, Any] = {
+    "allow_methods": ["GET", "POST"],
+    "allow_headers": ["Authorization", "Content-Digest", "Content-Type", "X-Request-ID"],
+    "expose_headers": [
+        "Retry-After",
+        "Server-Timing",
+        "X-Label",
+        "X-Model",
+        "X-Operating-Point",
+        "X-Probability",
+        "X-Request-ID",
+        "X-Threshold",
+        "X-Warnings",
+    ],
+}
 
 
 def create_app(service: Service) -> FastAPI:
@@ -41,6 +60,9 @@ def create_app(service: Service) -> FastAPI:
     app.state.service = service
     for part in (router, explain.router, page_files.page_router()):
         app.include_router(part)
-    app.add_middleware(RequestContext, metrics=service.metrics)
+    # The one added last is outermost.
+    if origins := listed(service.settings.cors_origins):
+        app.add_middleware(CORSMiddleware, allow_origins=origins, **_CORS)
+    app.add_middleware(RequestContext, metrics=service.metrics, hosts=listed(service.settings.allowed_hosts))
     errors.install(app)
     return app

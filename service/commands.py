@@ -14,6 +14,7 @@ from rich.table import Column, Table
 
 from contract.bundle import read_bundle
 from service import server
+from service.access import refuse_open_doors
 from service.backend import OnnxBackend
 from service.core import Service
 from service.cpus import usable_cpus
@@ -37,6 +38,7 @@ def serve(settings: Settings) -> bool:
     Raises:
         BundleError, DeviceError, SettingsError: the service must not start like this.
     """
+    refuse_open_doors(settings)
     configure_logging(settings.log_level)
     for unknown in unknown_variables(os.environ):
         log.warning("a variable that is no setting", extra=unknown.model_dump(exclude_none=True))

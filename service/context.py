@@ -5,6 +5,7 @@ Pure ASGI, because Starlette's ``BaseHTTPMiddleware`` hides from a route that it
 
 import re
 import uuid
+from collections.abc import Collection
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import ClientDisconnect, Request
@@ -15,7 +16,25 @@ from service.telemetry import CLIENT_GONE, Metrics, RequestRecord
 
 REQUEST_ID = "X-Request-ID"
 _SAFE_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
+_PORT = re.compile(r":\d*$")
 _MAX_URI_BYTES = 8192
+
+
+# For every answer that does not say otherwise: nobody on the way keeps it, it is what its type says, and no browser
+# runs, loads or frames anything because of it. No Strict-Transport-Security: it would hold for whatever else is served
+# under the same name, on any port, which is for the hospital to say.
+_HEADERS = {
+    "Cache-Control": "no-store",
+    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+}
+# Swagger UI's own HTML has its script inline, and styles by script.
+_DOCS = (
+    "default-src 'self'; script-src 'self' 'unsafe-inline'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; "
+)
+_DOCS_HEADERS = {**_HEADERS, "Content-Security-Policy": f"{_DOCS}base-uri 'none'; frame-ancestors 'none'"}
 
 
 class RequestContext:
@@ -24,10 +43,11 @@ class RequestContext:
     Args:
         app: the app below.
         metrics: where requests are counted.
+        hosts: names that requests may be addressed to, without port; empty: any. Health checks may use any.
     """
 
-    def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
-        self._app, self._metrics = app, metrics
+    def __init__(self, app: ASGIApp, metrics: Metrics, hosts: Collection[str] = ()) -> None:
+        self._app, self._metrics, self._hosts = app, metrics, {host.lower() for host in hosts}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one request, whatever becomes of it."""
@@ -39,7 +59,10 @@ class RequestContext:
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
                 record.status = message["status"]
-                _add_headers(MutableHeaders(scope=message), record.request_id)
+                headers = MutableHeaders(scope=message)
+                headers[REQUEST_ID] = record.request_id
+                for name, value in (_DOCS_HEADERS if scope["path"].startswith("/docs") else _HEADERS).items():
+                    headers.setdefault(name, value)
             await send(message)
 
         try:
@@ -53,6 +76,8 @@ class RequestContext:
         try:
             if len(scope["raw_path"]) + len(scope["query_string"]) > _MAX_URI_BYTES:
                 raise errors.UriTooLong(f"an address may have {_MAX_URI_BYTES} bytes")
+            if self._hosts and not scope["path"].startswith("/health") and _host(scope) not in self._hosts:
+                raise errors.UnknownHost("the Host of this request is not a name of this service")
             await self._app(scope, receive, send)
         except ClientDisconnect:
             record.outcome = "client-gone"
@@ -68,7 +93,6 @@ def _request_id(headers: Headers) -> str:
     return sent if _SAFE_ID.fullmatch(sent) else uuid.uuid4().hex
 
 
-def _add_headers(headers: MutableHeaders, request_id: str) -> None:
-    headers[REQUEST_ID] = request_id
-    headers.setdefault("Cache-Control", "no-store")
-    headers.setdefault("X-Content-Type-Options", "nosniff")
+def _host(scope: Scope) -> str:
+    """The name that a request is addressed to: without port, lower case, an IPv6 address in its brackets."""
+    return _PORT.sub("", Headers(scope=scope).get("host", "")).lower()

@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from typing import Literal
 
 from contract.bundle import Bundle
+from service.access import open_gate
 from service.backend import Backend
 from service.batcher import Batcher
 from service.cpus import usable_cpus
@@ -40,6 +41,7 @@ class Service:
         self.settings, self.bundle, self.backend = settings, bundle, backend
         self.default_point = default_point(bundle.manifest, settings.operating_point)
         self.guard = choose_guard(bundle.manifest, settings.guard)
+        self.gate = open_gate(settings)
         self.door = Door(settings.capacity, settings.max_held_bytes)
         self.metrics = Metrics()
         self._max_batch = min(settings.max_batch, settings.capacity)

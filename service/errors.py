@@ -81,6 +81,27 @@ class UnreadableFile(ServiceError):
     """A file named on the command line that cannot be opened. Never raised by the server, which opens none."""
 
 
+class UnknownHost(ServiceError):
+    """A request addressed to a name that is not this service's."""
+
+
+class Unauthorized(ServiceError):
+    """A call that takes a key, and none was shown, or one that is not known."""
+
+
+class QuotaExceeded(ServiceError):
+    """A key that has sent as many images as it may.
+
+    Args:
+        detail: shown to the caller.
+        retry_after_s: seconds until it may send another.
+    """
+
+    def __init__(self, detail: str, retry_after_s: int) -> None:
+        super().__init__(detail)
+        self.retry_after_s = retry_after_s
+
+
 class Forbidden(ServiceError):
     """A call that its caller may not make."""
 
@@ -118,7 +139,9 @@ TABLE: dict[type[Exception], Kind] = {
     MalformedRequest: Kind(400, "malformed-multipart", "The multipart body is broken"),
     TooManyFiles: Kind(400, "too-many-files", "Too many images in one request"),
     DigestMismatch: Kind(400, "digest-mismatch", "The body changed on its way"),
-    Forbidden: Kind(403, "forbidden", "Not allowed"),
+    UnknownHost: Kind(400, "unknown-host", "Not this service's name"),
+    Unauthorized: Kind(401, "unauthorized", "A key is needed"),
+    Forbidden: Kind(403, "forbidden", "Forbidden"),
     UploadTimeout: Kind(408, "upload-timeout", "The upload took too long"),
     BodyTooLarge: Kind(413, "body-too-large", "Too many bytes"),
     UriTooLong: Kind(414, "uri-too-long", "The address is too long"),
@@ -139,6 +162,7 @@ TABLE: dict[type[Exception], Kind] = {
     UnknownOperatingPoint: Kind(422, "unknown-operating-point", "No such operating point"),
     InvalidParameter: Kind(422, "invalid-request", "The request is not valid"),
     RequestValidationError: Kind(422, "invalid-request", "The request is not valid"),
+    QuotaExceeded: Kind(429, "quota-exceeded", "This key has used its quota"),
     BackendFault: Kind(500, "model-fault", "The model failed"),
     Overloaded: Kind(503, "overloaded", "The service is full"),
     NotReady: Kind(503, "not-ready", "The service is not ready"),
@@ -146,7 +170,7 @@ TABLE: dict[type[Exception], Kind] = {
 }
 INTERNAL = Kind(500, "internal-error", "An error in the service")
 # Statuses after which the rest of the request's body is not read, so the connection cannot be used again.
-_CLOSING = {400, 408, 413, 414, 415}
+_CLOSING = {400, 401, 403, 408, 413, 414, 415}
 
 
 def problem(error: BaseException, request_id: str) -> Problem:
@@ -213,6 +237,10 @@ def _headers(error: Exception, status: int) -> dict[str, str]:
     headers = dict(error.headers or {}) if isinstance(error, HTTPException) else {}
     if status in _CLOSING:
         headers["Connection"] = "close"
+    if status == HTTPStatus.UNAUTHORIZED:
+        headers["WWW-Authenticate"] = "Bearer"
+    if isinstance(error, QuotaExceeded):
+        headers["Retry-After"] = str(error.retry_after_s)
     if status == HTTPStatus.SERVICE_UNAVAILABLE:
         headers["Retry-After"] = str(RETRY_AFTER_S)
     return headers

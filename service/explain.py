@@ -10,7 +10,7 @@ from fastapi import APIRouter, Depends, Query, Request, Response
 from numpy.typing import NDArray
 
 from service import errors, predictions
-from service.access import needs
+from service.access import spends_one
 from service.core import Service
 from service.drawing import Style, draw
 from service.points import Point
@@ -57,7 +57,7 @@ async def _style(request: Request, wanted: _Format = "overlay") -> Style:
     response_class=Png,
     openapi_extra=IMAGE_BODY,
     responses=errors.responses(*IMAGE_PROBLEMS),
-    dependencies=[Depends(needs("predict"))],
+    dependencies=[Depends(spends_one)],
 )
 async def explain(
     request: Request,

@@ -9,7 +9,7 @@ from prometheus_client import CONTENT_TYPE_LATEST
 
 from contract.bundle import INT8_GRAPH
 from service import errors, predictions
-from service.access import needs
+from service.access import Reads, needs, spends_one
 from service.core import Service
 from service.points import Point, find_point
 from service.telemetry import RequestRecord
@@ -61,7 +61,8 @@ IMAGE_BODY = {
         "content": {**dict.fromkeys(RAW_TYPES, _BINARY), MULTIPART: {"schema": _FILES}},
     }
 }
-IMAGE_PROBLEMS = (400, 403, 408, 413, 414, 415, 422, 500, 503, 504)
+KEY_PROBLEMS = (401, 403)
+IMAGE_PROBLEMS = (400, *KEY_PROBLEMS, 408, 413, 414, 415, 422, 429, 500, 503, 504)
 _UNREADY = "Starting, draining or failing."
 
 
@@ -71,10 +72,10 @@ _UNREADY = "Starting, draining or failing."
     summary="Read one or more chest radiographs",
     openapi_extra=IMAGE_BODY,
     responses=errors.responses(*IMAGE_PROBLEMS),
-    dependencies=[Depends(needs("predict")), Depends(_one_parameter)],
+    dependencies=[Depends(spends_one), Depends(_one_parameter)],
 )
 async def predict(
-    request: Request, http: Response, service: Alive, point: Annotated[Point, Depends(point)]
+    request: Request, http: Response, service: Alive, caller: Reads, point: Annotated[Point, Depends(point)]
 ) -> PredictResponse:
     """Send a JPEG or PNG as the body, or one or more as parts named `file` of multipart/form-data.
 
@@ -84,6 +85,7 @@ async def predict(
     with service.door.admit() as party:
         uploads = await read_uploads(request, service.settings, party, service.settings.max_images)
         party.grow(len(uploads) - 1)
+        caller.takes(len(uploads) - 1)
         async with asyncio.timeout(service.settings.deadline_s):
             outcomes = await predictions.read_all(service.reader, uploads)
     predictions.note(record, outcomes)
@@ -136,7 +138,13 @@ async def ready(response: Response, service: Alive) -> Probe:
     return Probe(status=service.status)
 
 
-@router.get("/model", tags=["Model"], summary="What the manifest says, and what is in use")
+@router.get(
+    "/model",
+    tags=["Model"],
+    summary="What the manifest says, and what is in use",
+    responses=errors.responses(*KEY_PROBLEMS),
+    dependencies=[Depends(needs("predict"))],
+)
 async def model(service: Alive) -> dict[str, Any]:
     """What the model's manifest says of it: operating points, results, digests; and what of it is in use here: `graph`,
     `operating_point` where a request names none, and `guard` (`off` also where the model has none).
@@ -149,7 +157,14 @@ async def model(service: Alive) -> dict[str, Any]:
     return service.bundle.manifest.model_dump(mode="json", exclude={"provenance"}) | in_use
 
 
-@router.get("/model/card", tags=["Model"], summary="The model card", response_class=Markdown)
+@router.get(
+    "/model/card",
+    tags=["Model"],
+    summary="The model card",
+    response_class=Markdown,
+    responses=errors.responses(*KEY_PROBLEMS),
+    dependencies=[Depends(needs("predict"))],
+)
 async def card(service: Alive) -> Markdown:
     """The model card, in Markdown: for whom the model is meant, for whom not, and how well it does."""
     return Markdown(service.bundle.card)
@@ -160,7 +175,7 @@ async def card(service: Alive) -> Markdown:
     tags=["Health"],
     summary="Metrics for Prometheus",
     response_class=PlainTextResponse,
-    responses=errors.responses(403),
+    responses=errors.responses(*KEY_PROBLEMS),
     dependencies=[Depends(needs("metrics"))],
 )
 async def metrics(service: Alive) -> Response:

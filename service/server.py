@@ -7,6 +7,7 @@ import uvicorn
 
 from service.app import create_app
 from service.core import Service
+from service.tls import Certificate, certificate_of
 
 # After the deadline of the last accepted request there is nothing left to wait for but slow readers of answers.
 SLOW_READERS_S = 5
@@ -19,9 +20,9 @@ class Server(uvicorn.Server):
     closes the port at once, and ends by raising the signal again, so that the exit code is not 0.
     """
 
-    def __init__(self, config: uvicorn.Config, service: Service) -> None:
+    def __init__(self, config: uvicorn.Config, service: Service, certificate: Certificate | None) -> None:
         super().__init__(config)
-        self._service = service
+        self._service, self._certificate = service, certificate
         self._closes_at: float | None = None
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
@@ -32,13 +33,20 @@ class Server(uvicorn.Server):
 
     async def on_tick(self, counter: int) -> bool:
         """Whether to close the port, asked ten times a second."""
+        if self._certificate:
+            self._certificate.look()
         drained = self._closes_at is not None and time.monotonic() >= self._closes_at
         return await super().on_tick(counter) or drained
 
 
 def serve(service: Service) -> bool:
-    """Serve until SIGTERM or SIGINT. Returns whether the port could be opened."""
+    """Serve until SIGTERM or SIGINT. Returns whether the port could be opened.
+
+    Raises:
+        SettingsError: the certificate cannot be used.
+    """
     settings = service.settings
+    certificate = certificate_of(settings)
     config = uvicorn.Config(
         create_app(service),
         host=settings.host,
@@ -46,9 +54,10 @@ def serve(service: Service) -> bool:
         log_config=None,
         access_log=False,
         server_header=False,
+        ssl_context_factory=(lambda *_: certificate.context) if certificate else None,
         timeout_graceful_shutdown=int(settings.deadline_s + settings.upload_s) + SLOW_READERS_S,
     )
-    server = Server(config, service)
+    server = Server(config, service, certificate)
     try:
         server.run()
     except SystemExit:  # how uvicorn ends when the port is taken, which it has logged

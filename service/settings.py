@@ -1,10 +1,11 @@
 """Every setting of the service: each is an environment variable ``XRAY_*`` and an option (docs/settings.md)."""
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, Self, cast
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from contract.image import MAX_PIXELS
@@ -14,6 +15,7 @@ _PILLOW_WARNS_AT = 89_000_000
 Device = Literal["auto", "cpu", "cuda"]
 Precision = Literal["auto", "float32", "int8"]
 GuardMode = Literal["warn", "refuse", "off"]
+_ORIGIN = re.compile(r"https?://[A-Za-z0-9.-]+(:\d{1,5})?")
 _BUNDLED_MODEL = Path(__file__).parent.parent / "models" / "pneumonia" / "2"
 
 
@@ -32,6 +34,21 @@ class Settings(BaseSettings):
     )
     host: str = Field(default="127.0.0.1", description="Address to listen on.")
     port: int = Field(default=8000, ge=0, le=65535, description="TCP port to listen on; 0 takes a free one.")
+    published_on: str | None = Field(
+        default=None, description="Address where others reach it, if that is not the one it listens on: a container's."
+    )
+    keys_file: Path | None = Field(default=None, description="File of API keys. Unset: no keys are asked for.")
+    allow_anonymous: bool = Field(
+        default=False, description="Whether everybody who reaches the service may have images read without a key."
+    )
+    tls_certificate: Path | None = Field(default=None, description="PEM file, chain included: HTTPS instead of HTTP.")
+    tls_key: Path | None = Field(default=None, description="PEM file of the certificate's private key, unencrypted.")
+    allowed_hosts: str | None = Field(
+        default=None, description="Names that requests may be addressed to, with commas between. Unset: any."
+    )
+    cors_origins: str | None = Field(
+        default=None, description="Origins whose pages may call from a browser, with commas between. Unset: none."
+    )
     device: Device = Field(
         default="auto", description="Where the model runs. auto: CUDA if it works, else CPU. cuda: CUDA or no start."
     )
@@ -68,6 +85,20 @@ class Settings(BaseSettings):
         default="info", description="Least severe log line."
     )
 
+    @field_validator("cors_origins")
+    @classmethod
+    def _origins(cls, value: str | None) -> str | None:
+        for origin in listed(value):
+            if not _ORIGIN.fullmatch(origin):
+                raise ValueError(f"{origin!r} is no origin: scheme://host, with :port if it has one, and nothing more")
+        return value
+
+    @model_validator(mode="after")
+    def _certificate_and_key(self) -> Self:
+        if (self.tls_certificate is None) != (self.tls_key is None):
+            raise ValueError("XRAY_TLS_CERTIFICATE and XRAY_TLS_KEY go together")
+        return self
+
     @model_validator(mode="after")
     def _int8_is_for_the_cpu(self) -> Self:
         if self.precision == "int8" and self.device == "cuda":
@@ -83,6 +114,11 @@ class Settings(BaseSettings):
                 f"XRAY_MAX_BODY_BYTES ({self.max_body_bytes}) is over XRAY_MAX_HELD_BYTES ({self.max_held_bytes})"
             )
         return self
+
+
+def listed(value: str | None) -> list[str]:
+    """What stands between the commas."""
+    return [part for part in map(str.strip, (value or "").split(",")) if part]
 
 
 def settings_from(options: Mapping[str, object]) -> Settings:

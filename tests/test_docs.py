@@ -22,7 +22,8 @@ def text(name: str) -> str:
 @pytest.mark.parametrize("name", Settings.model_fields)
 def test_every_setting_is_documented_as_it_is(name: str) -> None:
     field = Settings.model_fields[name]
-    default = {"model": "the bundled model", "operating_point": "the bundle's"}.get(name, field.default)
+    unset = "unset" if field.default is None else field.default
+    default = {"model": "the bundled model", "operating_point": "the bundle's"}.get(name, unset)
     assert f"| `XRAY_{name.upper()}` | {default} | {field.description} |" in text("docs/settings.md")
 
 

@@ -60,7 +60,7 @@ killed_comes_back() {
 check "restarts after kill -9" killed_comes_back
 
 bare() { # the narrowest place it has to start in
-  docker run -d --name xray-bare --network none --memory 512m --cpus 1 --pids-limit 64 --read-only --tmpfs /tmp \
+  docker run -d --name xray-bare -e XRAY_ALLOW_ANONYMOUS=1 --network none --memory 512m --cpus 1 --pids-limit 64 --read-only --tmpfs /tmp \
     --cap-drop ALL --security-opt no-new-privileges "$image" >/dev/null
   await 60 sh -c '[ "$(docker inspect -f "{{.State.Health.Status}}" xray-bare)" = healthy ]' || return 1
   docker exec xray-bare python3 -c '
@@ -70,3 +70,11 @@ ask = u.Request("http://127.0.0.1:8000/predict", body.getvalue(), {"Content-Type
 print(json.load(u.urlopen(ask))["predictions"][0]["probability"])'
 }
 check "no network, 512 MB, one CPU, 64 processes, read-only" bare
+open_door() { not docker run --rm "$image" && grep -q 'XRAY_KEYS_FILE.*XRAY_ALLOW_ANONYMOUS=1' "$scratch/out"; }
+check "run by itself, it wants keys or a word" open_door
+told
+open_address() {
+  PUBLISH_ADDRESS=0.0.0.0 dc up -d --force-recreate >/dev/null 2>&1
+  await 20 sh -c 'docker logs "$0" 2>&1 | grep -q "others can reach the service at 0.0.0.0"' "$(container)"
+}
+check "published to others without keys, it does not start" open_address

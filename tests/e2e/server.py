@@ -6,6 +6,7 @@ import os
 import re
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 import time
@@ -16,21 +17,23 @@ from typing import Any
 
 import httpx
 
-_ADDRESS = re.compile(r"Uvicorn running on http://127\.0\.0\.1:(\d+)")
+_ADDRESS = re.compile(r"Uvicorn running on https?://127\.0\.0\.1:(\d+)")
 _PATIENCE_S = 60
 
 
 class Server:
     """A running service."""
 
-    def __init__(self, process: subprocess.Popen[bytes], log: Path, scratch: Path) -> None:
-        self.process, self._log, self.scratch = process, log, scratch
+    def __init__(
+        self, process: subprocess.Popen[bytes], log: Path, scratch: Path, trusted: ssl.SSLContext | None
+    ) -> None:
+        self.process, self._log, self.scratch, self._trusted = process, log, scratch, trusted
         self.port = self._await_port()
 
     @property
     def url(self) -> str:
         """Where it listens."""
-        return f"http://127.0.0.1:{self.port}"
+        return f"http{'s' if self._trusted else ''}://127.0.0.1:{self.port}"
 
     @property
     def log(self) -> str:
@@ -45,7 +48,7 @@ class Server:
     def await_ready(self) -> None:
         """Wait for the model to be warm."""
         for _ in range(20 * _PATIENCE_S):
-            if httpx.get(f"{self.url}/health/ready").status_code == 200:
+            if httpx.get(f"{self.url}/health/ready", verify=self._trusted or True).status_code == 200:
                 return
             time.sleep(0.05)
         raise TimeoutError(self.log)
@@ -88,8 +91,10 @@ def resident_mib(pid: int) -> float:
 
 
 @contextmanager
-def running(model: Path, folder: Path, **settings: object) -> Iterator[Server]:
-    """Start ``python -m service`` with these settings; it is killed at the end if it still runs."""
+def running(model: Path, folder: Path, trusted: ssl.SSLContext | None = None, **settings: object) -> Iterator[Server]:
+    """Start ``python -m service`` with these settings; it is killed at the end if it still runs. One with a certificate
+    is asked by a client that trusts as said.
+    """
     environment = {name: value for name, value in os.environ.items() if not name.startswith("XRAY_")}
     environment |= {f"XRAY_{name.upper()}": str(value) for name, value in settings.items()}
     log, scratch = folder / "server.log", folder / "tmp"
@@ -98,7 +103,7 @@ def running(model: Path, folder: Path, **settings: object) -> Iterator[Server]:
     command = [sys.executable, "-m", "service", "serve", "--model", str(model), "--port", "0", "--device", "cpu"]
     with log.open("wb") as stderr, subprocess.Popen(command, stderr=stderr, env=environment) as process:
         try:
-            server = Server(process, log, scratch)
+            server = Server(process, log, scratch, trusted)
             server.await_ready()
             yield server
         finally:

@@ -4,6 +4,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import httpx
 import numpy as np
@@ -29,7 +30,12 @@ def warning(guarded_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> I
 
 @pytest.fixture(scope="module")
 def refusing(guarded_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    settings = {"guard": "refuse", "precision": "float32", "operating_point": "rule-out", "max_batch": 8}
+    settings: dict[str, Any] = {
+        "guard": "refuse",
+        "precision": "float32",
+        "operating_point": "rule-out",
+        "max_batch": 8,
+    }
     with running(guarded_folder, tmp_path_factory.mktemp("refusing"), **settings) as server:
         yield server
 

@@ -1,0 +1,152 @@
+"""TLS from files, by the real process: what it speaks, and a certificate that is renewed while it runs."""
+
+import os
+import socket
+import ssl
+import time
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+import trustme
+
+from service.__main__ import WRONG_USE, main
+from service.tls import LOOK_EVERY_S
+from tests.e2e.server import Server, running
+
+PATIENCE_S = 10 * LOOK_EVERY_S
+
+
+class Files:
+    """A certificate's two files, and the authority that signs what is put there."""
+
+    def __init__(self, folder: Path) -> None:
+        self.certificate, self.key = folder / "tls.crt", folder / "tls.key"
+        self.authority = trustme.CA()
+
+    def issue(self) -> int:
+        """Put a new pair there; gives the certificate's serial number."""
+        issued = self.authority.issue_cert("localhost", "127.0.0.1")
+        self._put(self.key, issued.private_key_pem.bytes())
+        self._put(self.certificate, issued.cert_chain_pems[0].bytes())
+        return serial(ssl.PEM_cert_to_DER_cert(issued.cert_chain_pems[0].bytes().decode()))
+
+    def context(self) -> ssl.SSLContext:
+        """Of a client that trusts the authority and nobody else."""
+        context = ssl.create_default_context()
+        self.authority.configure_trust(context)
+        return context
+
+    @staticmethod
+    def _put(path: Path, content: bytes) -> None:
+        path.with_suffix(".new").write_bytes(content)
+        path.with_suffix(".new").replace(path)
+
+
+def serial(certificate: bytes) -> int:
+    """The serial number of a certificate in DER."""
+    from cryptography import x509  # trustme brings it
+
+    return x509.load_der_x509_certificate(certificate).serial_number
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory: pytest.TempPathFactory) -> Files:
+    found = Files(tmp_path_factory.mktemp("tls"))
+    found.issue()
+    return found
+
+
+@pytest.fixture(scope="module")
+def server(bundle_folder: Path, files: Files, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    folder = tmp_path_factory.mktemp("server")
+    pair = {"tls_certificate": files.certificate, "tls_key": files.key}
+    with running(bundle_folder, folder, trusted=files.context(), **pair) as started:
+        yield started
+
+
+def presented(server: Server, files: Files) -> int:
+    """The serial number of the certificate that a new connection gets."""
+    with (
+        socket.create_connection(("127.0.0.1", server.port), timeout=10) as plain,
+        files.context().wrap_socket(plain, server_hostname="localhost") as secured,
+    ):
+        certificate = secured.getpeercert(binary_form=True)
+    assert certificate
+    return serial(certificate)
+
+
+def await_serial(server: Server, files: Files, wanted: int) -> None:
+    until = time.monotonic() + PATIENCE_S
+    while presented(server, files) != wanted:
+        assert time.monotonic() < until, server.log
+        time.sleep(0.2)
+
+
+def test_it_speaks_tls_1_2_and_newer_and_no_plain_http(server: Server, files: Files) -> None:
+    assert httpx.get(f"{server.url}/health", verify=files.context()).json()["status"] == "ok"
+    with pytest.raises(httpx.ConnectError):
+        httpx.get(f"{server.url}/health")  # whom nobody vouches for is not asked
+    old = files.context()
+    with warnings.catch_warnings(action="ignore", category=DeprecationWarning):  # of what is refused here
+        old.minimum_version, old.maximum_version = ssl.TLSVersion.TLSv1, ssl.TLSVersion.TLSv1_1
+    old.set_ciphers("ALL:@SECLEVEL=0")
+    with (
+        socket.create_connection(("127.0.0.1", server.port), timeout=10) as plain,
+        pytest.raises((ssl.SSLError, ConnectionError)),
+    ):
+        old.wrap_socket(plain, server_hostname="localhost")
+    assert b"200" not in server.raw(b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n")
+
+
+def test_a_renewed_certificate_is_taken_up_and_a_bad_one_is_not(server: Server, files: Files) -> None:
+    with httpx.Client(base_url=server.url, verify=files.context()) as kept:
+        kept.get("/health")
+        renewed = files.issue()
+        await_serial(server, files, renewed)
+        assert kept.get("/health").status_code == 200  # a connection from before goes on
+    files.certificate.write_text("no certificate")
+    until = time.monotonic() + PATIENCE_S
+    while "the new certificate cannot be used" not in server.log:
+        assert time.monotonic() < until
+        time.sleep(0.2)
+    assert presented(server, files) == renewed
+    await_serial(server, files, files.issue())
+
+
+@pytest.mark.parametrize("wrong", ["missing", "another's key", "no PEM", "encrypted", "half"])
+def test_a_pair_that_cannot_be_used_stops_the_start_with_one_line(
+    wrong: str, tmp_path: Path, bundle_folder: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    mine, other = Files(tmp_path), Files(tmp_path)
+    other.issue()
+    foreign = mine.key.read_bytes()
+    mine.issue()
+    if wrong == "missing":
+        mine.key.unlink()
+    elif wrong == "another's key":
+        mine.key.write_bytes(foreign)
+    elif wrong == "no PEM":
+        mine.certificate.write_bytes(os.urandom(64))
+    elif wrong == "encrypted":
+        mine.key.write_bytes(_encrypted(mine.key.read_bytes()))
+    options = ["--tls-certificate", str(mine.certificate)]
+    options += [] if wrong == "half" else ["--tls-key", str(mine.key)]
+    assert main(["serve", "--model", str(bundle_folder), "--device", "cpu", "--port", "0", *options]) == WRONG_USE
+    told = [line for line in capfd.readouterr().err.splitlines() if line.startswith("xray-service: ")]
+    assert len(told) == 1
+    assert "XRAY_TLS_CERTIFICATE" in told[0]
+    assert "XRAY_TLS_KEY" in told[0]
+
+
+def _encrypted(key: bytes) -> bytes:
+    from cryptography.hazmat.primitives import serialization
+
+    loaded = serialization.load_pem_private_key(key, None)
+    return loaded.private_bytes(
+        serialization.Encoding.PEM,
+        serialization.PrivateFormat.PKCS8,
+        serialization.BestAvailableEncryption(b"secret"),
+    )

@@ -1,0 +1,95 @@
+"""What a browser is told: headers of every answer, whose pages may call, and under which names."""
+
+import httpx
+import pytest
+from pydantic import ValidationError
+
+from service.settings import Settings, explain
+from tests.conftest import Connect, MakeService
+from tests.drawings import jpeg
+
+PAGE = "https://pacs.hospital"
+JPEG = {"Content-Type": "image/jpeg"}
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("path", ["/", "/health", "/model", "/nowhere", "/docs", "/openapi.json", "/page/app.js"])
+async def test_every_answer_keeps_to_itself(make_service: MakeService, connect: Connect, path: str) -> None:
+    async with connect(make_service()) as client:
+        headers = (await client.get(path)).headers
+    policy = headers["Content-Security-Policy"]
+    assert policy.startswith(("default-src 'none'", "default-src 'self'"))
+    assert "frame-ancestors 'none'" in policy
+    assert ("'unsafe-inline'" in policy) == (path == "/docs")
+    assert headers["X-Frame-Options"] == "DENY"
+    assert headers["X-Content-Type-Options"] == "nosniff"
+    assert headers["Referrer-Policy"] == "no-referrer"
+    assert "no-store" in headers["Cache-Control"]
+    assert "Server" not in headers
+
+
+@pytest.mark.anyio
+async def test_no_other_page_may_call_unless_it_is_named(make_service: MakeService, connect: Connect) -> None:
+    preflight = {"Origin": PAGE, "Access-Control-Request-Method": "POST"}
+    async with connect(make_service()) as client:
+        assert (await client.options("/predict", headers=preflight)).status_code == 405
+        answer = await client.post("/predict", content=jpeg(), headers=JPEG | {"Origin": PAGE})
+        assert not any(name.startswith("access-control") for name in answer.headers)
+
+
+@pytest.mark.anyio
+async def test_a_page_that_is_named_may_call_and_no_other(make_service: MakeService, connect: Connect) -> None:
+    preflight = {
+        "Access-Control-Request-Method": "POST",
+        "Access-Control-Request-Headers": "authorization,content-type",
+    }
+    async with connect(make_service(cors_origins=f"{PAGE}, http://ris.hospital:8080")) as client:
+        for origin, allowed in ((PAGE, True), ("http://ris.hospital:8080", True), ("https://evil.example", False)):
+            asked = await client.options("/predict", headers=preflight | {"Origin": origin})
+            assert (asked.status_code == 200) is allowed
+            answer = await client.post("/predict", content=jpeg(), headers=JPEG | {"Origin": origin})
+            assert answer.status_code == 200
+            assert answer.headers.get("Access-Control-Allow-Origin") == (origin if allowed else None)
+            assert "Access-Control-Allow-Credentials" not in answer.headers
+        refused = await client.post("/predict", content=b"no image", headers=JPEG | {"Origin": PAGE})
+        assert refused.status_code == 415
+        assert refused.headers["Access-Control-Allow-Origin"] == PAGE  # its page may read why
+        assert "X-Request-ID" in refused.headers["Access-Control-Expose-Headers"]
+
+
+@pytest.mark.parametrize("origin", ["*", "pacs.hospital", "https://pacs.hospital/", "null", "https://a/b"])
+def test_what_is_no_origin_stops_the_start(origin: str) -> None:
+    with pytest.raises(ValidationError) as caught:
+        Settings(cors_origins=f"{PAGE},{origin}")
+    assert explain(caught.value).startswith(f"XRAY_CORS_ORIGINS: {origin!r} is no origin")
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize(
+    ("host", "served"),
+    [
+        ("xray.hospital", True),
+        ("XRAY.hospital:8443", True),
+        ("[::1]:8000", True),
+        ("evil.example", False),
+        ("xray.hospital.evil.example", False),
+        ("", False),
+    ],
+)
+async def test_only_names_of_this_service_are_answered_if_it_has_any(
+    host: str, served: bool, make_service: MakeService, connect: Connect
+) -> None:
+    async with connect(make_service(allowed_hosts="xray.hospital, [::1]")) as client:
+        answer = await client.get("/model", headers={"Host": host})
+        health = await client.get("/health/ready", headers={"Host": host})
+    assert health.status_code == 200  # an orchestrator asks by address
+    assert answer.status_code == (200 if served else 400)
+    if not served:
+        assert answer.json()["type"] == "/problems/unknown-host"
+
+
+@pytest.mark.anyio
+async def test_without_names_any_is_answered(make_service: MakeService, connect: Connect) -> None:
+    async with connect(make_service()) as client:
+        answer: httpx.Response = await client.get("/model", headers={"Host": "anything"})
+    assert answer.status_code == 200
