@@ -5,7 +5,7 @@ import { byId, el, onceAFrame } from "./dom.js";
 import { fromDrop, fromInput } from "./files.js";
 import { count, judge, makeItem, usesOf } from "./items.js";
 import { List } from "./list.js";
-import { card, model as askModel, predict, problemOf, Queue } from "./service.js";
+import { card, model as askModel, predict, problemOf, Queue, useKey, wantsKey } from "./service.js";
 import { Table } from "./table.js";
 import { say, TEXTS } from "./texts.js";
 import { Viewer } from "./viewer.js";
@@ -18,6 +18,7 @@ let model = null;
 let session = new AbortController();
 let ids = 0;
 let announced = 0;
+let keyGiven = null;
 
 function writeTexts() {
   for (const element of document.querySelectorAll("[data-text]")) element.textContent = say(element.dataset.text);
@@ -42,7 +43,11 @@ async function loadModel() {
   while (!model) {
     try {
       model = await askModel();
-    } catch {
+    } catch (error) {
+      if (wantsKey(error.problem)) {
+        await needKey(error.problem);
+        continue;
+      }
       byId("banner").textContent = say("modelUnreachable");
       await new Promise((resolve) => setTimeout(resolve, 3000));
     }
@@ -65,6 +70,21 @@ async function loadModel() {
   byId("not-meant-for").textContent = notMeantFor ? say("notMeantFor", { uses: notMeantFor }) : "";
 }
 const ready = loadModel();
+
+/** Ask for a key, once for all who need one, and go on when it is there. */
+async function needKey(problem) {
+  const form = byId("key-form");
+  if (!keyGiven) {
+    const why = problem.status === 403 ? "keyForbidden" : byId("key").value ? "keyWrong" : "keyNeeded";
+    byId("key-why").textContent = say(why);
+    form.hidden = false;
+    byId("key").focus();
+    keyGiven = new Promise((resolve) => form.addEventListener("submit", resolve, { once: true }));
+  }
+  await keyGiven;
+  keyGiven = null;
+  form.hidden = true;
+}
 
 function add({ chosen, skipped }) {
   const room = MOST_IMAGES - items.length;
@@ -94,7 +114,11 @@ async function read(item) {
     changed(item, { state: "done", answer });
   } catch (error) {
     const problem = problemOf(error, signal);
-    if (problem) changed(item, { state: "failed", problem });
+    if (!problem) return;
+    changed(item, wantsKey(problem) ? { state: "waiting" } : { state: "failed", problem });
+    if (!wantsKey(problem)) return;
+    await needKey(problem);
+    if (!signal.aborted) queue.add([item]);
   }
 }
 
@@ -235,6 +259,10 @@ function wire() {
   byId("view-list").addEventListener("change", () => showTable(false));
   byId("view-table").addEventListener("change", () => showTable(true));
   byId("point").addEventListener("change", changePoint);
+  byId("key-form").addEventListener("submit", (event) => {
+    event.preventDefault();
+    useKey(byId("key").value.trim());
+  });
   document.addEventListener("keydown", onKey);
   // Anywhere on the page: a file dropped beside a target would replace the page, and with it all results.
   document.addEventListener("dragover", (event) => {

@@ -27,7 +27,7 @@ export function judge(item, model, pointName) {
 }
 
 /** Whether the same file may be read at another time: the service's fault or the way's, not the file's. */
-export const isPassing = ({ status }) => status === 0 || status === 408 || status >= 500;
+export const isPassing = ({ status }) => status === 0 || [401, 403, 408, 429].includes(status) || status >= 500;
 
 /** How many are in which state. */
 export function count(items) {

@@ -8,6 +8,7 @@ const PROMPT_MS = 10_000; // for what is answered from memory
 const PATIENCE_MS = 180_000;
 
 let pausedUntil = 0;
+let key = ""; // in memory only: gone with the page
 
 /** A reason why there is no answer, as the service's own problems are shaped. */
 class Refused extends Error {
@@ -16,6 +17,13 @@ class Refused extends Error {
     this.problem = problem;
   }
 }
+
+/** Send this key from now on. */
+export function useKey(text) {
+  key = text;
+}
+
+const authorized = () => (key ? { Authorization: `Bearer ${key}` } : {});
 
 export const model = async () => (await get("model")).json();
 export const card = async () => (await get("model/card")).text();
@@ -35,6 +43,9 @@ export function problemOf(error, signal) {
   if (signal.aborted) return null;
   return error instanceof Refused ? error.problem : { type: "/problems/unreachable", status: 0, detail: "" };
 }
+
+/** Whether a call failed for want of a key that may do it. */
+export const wantsKey = (problem) => problem?.status === 401 || problem?.status === 403;
 
 /** Work through items, a few side by side; whatever is added while it runs is done too. */
 export class Queue {
@@ -62,7 +73,9 @@ export class Queue {
 }
 
 async function get(path) {
-  return answered(await fetch(path, { cache: "no-store", signal: AbortSignal.timeout(PROMPT_MS) }));
+  return answered(
+    await fetch(path, { headers: authorized(), cache: "no-store", signal: AbortSignal.timeout(PROMPT_MS) }),
+  );
 }
 
 async function ask(path, file, signal, onWait) {
@@ -70,7 +83,8 @@ async function ask(path, file, signal, onWait) {
   for (;;) {
     await sleep(pausedUntil - performance.now(), signal);
     const response = await post(path, file, signal);
-    if (response.status !== 503 || performance.now() - began > PATIENCE_MS) return answered(response);
+    const later = response.status === 503 || response.status === 429;
+    if (!later || performance.now() - began > PATIENCE_MS) return answered(response);
     const seconds = Number(response.headers.get("Retry-After")) || 1;
     // Spread a little, so that all who were refused together do not come back together.
     pausedUntil = Math.max(pausedUntil, performance.now() + 1000 * Math.min(seconds, 60) * (1 + Math.random() / 2));
@@ -88,7 +102,7 @@ async function post(path, file, signal) {
     return await fetch(path, {
       method: "POST",
       body: file,
-      headers: { "Content-Type": "application/octet-stream" },
+      headers: { "Content-Type": "application/octet-stream", ...authorized() },
       cache: "no-store",
       signal: limit.signal,
     });

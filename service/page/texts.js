@@ -40,6 +40,12 @@ export const TEXTS = {
   modelUnreachable: "The service cannot be reached. The page keeps trying.",
   removed: "All images were removed.",
 
+  key: "Key",
+  keyNeeded: "This service takes a key. The hospital's administrator gives you one.",
+  keyWrong: "This key is not known here, was revoked or has expired.",
+  keyForbidden: "This key may not have images read.",
+  useKey: "Use this key",
+
   images: "Images",
   waiting: "Waiting",
   reading: "Being read",
@@ -110,6 +116,9 @@ export const TEXTS = {
     "too-much-metadata": "The file holds too much besides the picture.",
     "body-too-large": "The file is too large.",
     "upload-timeout": "The file took too long to arrive.",
+    "unauthorized": "The service takes a key, and not this one.",
+    "forbidden": "The key, or this address, may not have images read.",
+    "quota-exceeded": "This key has sent as many images as it may a minute. Try again later.",
     "unlike-training-data": "Unlike the radiographs the model was trained on: it is not read.",
     "model-fault": "The model failed on this image.",
     "internal-error": "The service made an error.",
@@ -139,8 +148,8 @@ export const TEXTS = {
   mouse: "Dragging changes the window (sideways: width, up and down: level). With Shift, or with the right or middle "
     + "button, it moves the picture. A double click resets. With two fingers: zoom and move.",
   singleKeys: "Use keys of one letter",
-  privacy: "Nothing is stored in this browser or on the server: when the page is closed, all is gone. File names do "
-    + "not leave this browser.",
+  privacy: "Nothing is stored in this browser or on the server: when the page is closed, all is gone, a key too. "
+    + "File names do not leave this browser.",
 };
 
 /** A text with its values put in. A path such as "columns.name" leads to an inner one. */
