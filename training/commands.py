@@ -54,6 +54,11 @@ def train(arguments: argparse.Namespace) -> None:
     run, data = _resumed(arguments) if arguments.resume else _begun(arguments)
     with bar(_progress, "training") as steps:
         history = fit(run, data, steps, steps.epoch)
+    if history[-1].diverged:
+        raise TrainingError(
+            f"{run.folder}: diverged in epoch {len(history)} (the loss is not a number); what came before is kept. "
+            "A lower --learning-rate may help, or --normalisation rescale"
+        )
     draw_curves(history, run.folder / "curves.png")
     assessment = assess(keras_predict(run.best_model()), data, run.split)
     (run.folder / "evaluation.json").write_text(assessment.model_dump_json(indent=2) + "\n")

@@ -30,7 +30,7 @@ def fit(
     on_step: Callable[[int, int], object] = _nothing,
     on_epoch: Callable[[Epoch], object] = _nothing,
 ) -> list[Epoch]:
-    """Train a run to its last epoch, from wherever it stands.
+    """Train a run to its last epoch, from wherever it stands, or to the one in which it diverges.
 
     Args:
         run: a run's folder; the finished epochs in it are not repeated.
@@ -46,7 +46,7 @@ def fit(
     steps = -(-len(train.labels) // config.batch)
     model = run.last_model() if done else compiled(config, steps)
     augment, weights = _augmentation(config, train), _class_weights(config, train)
-    while len(done) < config.epochs:
+    while len(done) < config.epochs and not (done and done[-1].diverged):
         began = time.monotonic()
         shuffled = shuffled_batches(train, config.batch, (config.seed, len(done)), augment)
         told = _told(shuffled, on_step, len(done) * steps, config.epochs * steps)

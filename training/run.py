@@ -11,6 +11,7 @@ curves.png        loss and accuracy over the epochs
 """
 
 import json
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self, TypeVar
@@ -60,6 +61,11 @@ class Epoch(BaseModel):
     val_loss: float
     val_accuracy: float
     seconds: float
+
+    @property
+    def diverged(self) -> bool:
+        """Whether the loss is no number any more: then neither are the weights, and no later epoch mends them."""
+        return not math.isfinite(self.loss)
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from training.config import TrainingConfig
 from training.dataset import Dataset
@@ -54,6 +54,7 @@ class Row(BaseModel):
     normalisation: str
     epochs_done: int
     epochs_planned: int
+    diverged: bool = Field(description="After which there is no point in further epochs.")
     train_images: int
     validation_images: int
     last_accuracy: float | None
@@ -134,6 +135,7 @@ def _row(experiment: Experiment, run: Run) -> Row:
         normalisation=experiment.normalisation,
         epochs_done=len(history),
         epochs_planned=run.config.epochs,
+        diverged=bool(history) and history[-1].diverged,
         train_images=len(split.train),
         validation_images=len(split.validation),
         last_accuracy=history[-1].val_accuracy if history else None,
@@ -147,6 +149,6 @@ def _row(experiment: Experiment, run: Run) -> Row:
 def _cells(row: Row) -> tuple[str, ...]:
     last = "" if row.last_accuracy is None else f"{row.last_accuracy:.3f}"
     kept = "" if row.kept_accuracy is None else f"{row.kept_accuracy:.3f} (epoch {row.kept_epoch})"
-    epochs = f"{row.epochs_done} of {row.epochs_planned}"
+    epochs = f"{row.epochs_done} of {row.epochs_planned}{', diverged' * row.diverged}"
     images, author = str(row.validation_images), (row.author_of_network, row.author_of_normalisation)
     return row.architecture, row.normalisation, epochs, images, last, kept, *author

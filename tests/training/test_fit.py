@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from training.__main__ import FAILED, main
 from training.batches import shuffled_batches
 from training.config import TrainingConfig
 from training.curves import draw_curves
@@ -49,6 +50,22 @@ def test_an_interrupted_run_ends_as_an_uninterrupted_one(data: Dataset, tmp_path
         assert other.val_loss == pytest.approx(one.val_loss, rel=1e-3)
     for one, other in zip(whole.last_model().get_weights(), broken.last_model().get_weights(), strict=True):
         assert np.allclose(one, other, atol=1e-4)
+
+
+def test_a_run_that_diverges_ends_there_and_says_so(
+    data: Dataset, folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    wild = CONFIG.model_copy(update={"learning_rate": 1e30, "architecture": "baseline"})
+    run = begun(tmp_path / "run", data, wild)
+    history = fit(run, data)
+    assert [epoch.diverged for epoch in history] == [True]
+    assert len(fit(run, data)) == len(run.history) == 1  # resumed, it stays where it is
+    cache = str(tmp_path / "cache")
+    command = ["train", "--resume", str(run.folder), "--data", str(folder), "--cache", cache]
+    assert main(command) == FAILED
+    told = capsys.readouterr().err.splitlines()[-1]
+    assert f"{run.folder}: diverged in epoch 1 (the loss is not a number)" in told
+    assert not any(epoch.diverged for epoch in epochs(1.0, 2.0))
 
 
 def test_a_run_leaves_what_it_says(data: Dataset, tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """The experiment table: begun, interrupted, gone on with, and set beside the author's figures."""
 
 import json
+import math
 from collections import Counter
 from pathlib import Path
 
@@ -70,6 +71,13 @@ def test_what_is_interrupted_is_in_the_table_with_its_epochs(
     assert (
         "| baseline | l2 | 1 of 25 | 5 | 0.750 | 0.750 (epoch 1) | > 75 % | > 90 % |" in (out / "table.md").read_text()
     )
+
+
+def test_what_diverged_says_so(data: Dataset, folder: Path, tmp_path: Path) -> None:
+    run = begin(tmp_path, EXPERIMENTS[0], 25, data, DataRecord.of(folder, data), resume=False)
+    epoch = Epoch(epoch=1, loss=math.nan, accuracy=0.5, val_loss=math.nan, val_accuracy=0.25, seconds=1)
+    (run.folder / "history.json").write_text(f"[{epoch.model_dump_json()}]")
+    assert "| baseline | rescale | 1 of 25, diverged | 5 | 0.250 |" in read_table(tmp_path).markdown()
 
 
 def test_a_run_of_other_images_is_not_gone_on_with(
