@@ -28,3 +28,14 @@ mkdir "$TLS_FOLDER" && deploy/proxy/certificate.sh localhost "$TLS_FOLDER" >/dev
 check "with the proxy: up" dc up -d service prometheus proxy
 check "with the proxy: both replicas are scraped" await 60 value "sum(xray_ready)" 2
 unset TLS_FOLDER
+files+=(-f compose.keys.yaml)
+dc run --rm --no-deps service keys add prometheus --scope metrics 2>/dev/null | tr -d '\r' >"$scratch/metrics-key"
+chmod 644 "$scratch/metrics-key"
+locked() { [ "$(value_of 'sum(up{job="xray-inference"})')" = 0 ]; }
+value_of() { api "query?query=$1" | sed -n 's/.*"value":\[[0-9.]*,"\([^"]*\)"\].*/\1/p'; }
+check "with keys: up" dc up -d service prometheus proxy
+check "with keys: Prometheus, without one, is let in nowhere" await 60 locked
+export METRICS_KEY_FILE=$scratch/metrics-key
+check "with keys: up again" dc up -d service prometheus proxy
+check "with keys: Prometheus has its own, and both replicas are scraped" await 60 value "sum(xray_ready)" 2
+unset METRICS_KEY_FILE
