@@ -2,15 +2,29 @@
 
 import difflib
 from collections.abc import Mapping
-from typing import Literal
+from typing import Literal, get_args, get_origin
 
+from annotated_types import Ge, Gt, Le
 from pydantic import BaseModel, ConfigDict
+from pydantic.fields import FieldInfo
 
 from service.settings import Settings
 
 _PREFIX = "XRAY_"
 # Read by training and by tests; somebody who does both may well have it set.
 _OTHERS = {f"{_PREFIX}DATA"}
+
+
+class Fact(BaseModel):
+    """What is to be known of a setting. ``unit`` and ``range``: empty where there is none."""
+
+    model_config = ConfigDict(frozen=True)
+
+    variable: str
+    default: str
+    unit: str
+    range: str
+    meaning: str
 
 
 class Effective(BaseModel):
@@ -30,6 +44,41 @@ class Unknown(BaseModel):
 
     variable: str
     nearest: str | None
+
+
+# Settings without a fixed default, and what holds instead.
+_DEFAULTS = {"model": "the bundled model", "operating_point": "the bundle's"}
+
+
+def fact(name: str) -> Fact:
+    """What is to be known of a setting, by its name."""
+    field = Settings.model_fields[name]
+    unset = "unset" if field.default is None else str(field.default)
+    if isinstance(field.default, bool):
+        unset = unset.lower()
+    extra = field.json_schema_extra
+    return Fact(
+        variable=f"{_PREFIX}{name.upper()}",
+        default=_DEFAULTS.get(name, unset),
+        unit=str(extra["unit"]) if isinstance(extra, dict) else "",
+        range=_range(field),
+        meaning=field.description or "",
+    )
+
+
+def _range(field: FieldInfo) -> str:
+    """What a setting may be: the words it takes, or the bounds of its number."""
+    if field.annotation is bool:
+        return "true, false"
+    if get_origin(field.annotation) is Literal:
+        return ", ".join(get_args(field.annotation))
+    bounds = {type(each): each for each in field.metadata}
+    if above := bounds.get(Gt):
+        return f"over {above.gt}"
+    low, high = bounds.get(Ge), bounds.get(Le)
+    if low and high:
+        return f"{low.ge} to {high.le}"
+    return f"{low.ge} or more" if low else ""
 
 
 def effective_settings(

@@ -58,28 +58,63 @@ class Settings(BaseSettings):
     guard: GuardMode = Field(
         default="warn", description="What happens to an image unlike the training data: a warning, a 422, or nothing."
     )
-    threads: int = Field(default=0, ge=0, description="Threads of one model call. 0: the CPUs this process may use.")
-    decode_threads: int = Field(
-        default=0, ge=0, description="Images decoded at once. 0: the CPUs this process may use."
+    threads: int = Field(
+        default=0,
+        ge=0,
+        json_schema_extra={"unit": "threads"},
+        description="Threads of one model call. 0: the CPUs this process may use.",
     )
-    max_batch: int = Field(default=4, ge=1, le=256, description="Most images in one model call.")
-    capacity: int = Field(default=128, ge=1, description="Images inside at once; beyond it: 503.")
-    max_images: int = Field(default=64, ge=1, description="Most images in one request.")
-    max_body_bytes: int = Field(default=64 * 2**20, ge=1, description="Most bytes of a request's body; beyond it: 413.")
+    decode_threads: int = Field(
+        default=0,
+        ge=0,
+        json_schema_extra={"unit": "images"},
+        description="Images decoded at once. 0: the CPUs this process may use.",
+    )
+    max_batch: int = Field(
+        default=4, ge=1, le=256, json_schema_extra={"unit": "images"}, description="Most images in one model call."
+    )
+    capacity: int = Field(
+        default=128, ge=1, json_schema_extra={"unit": "images"}, description="Images inside at once; beyond it: 503."
+    )
+    max_images: int = Field(
+        default=64, ge=1, json_schema_extra={"unit": "images"}, description="Most images in one request."
+    )
+    max_body_bytes: int = Field(
+        default=64 * 2**20,
+        ge=1,
+        json_schema_extra={"unit": "bytes"},
+        description="Most bytes of a request's body; beyond it: 413.",
+    )
     max_held_bytes: int = Field(
-        default=256 * 2**20, ge=1, description="Most bytes of bodies inside at once, all requests; beyond it: 503."
+        default=256 * 2**20,
+        ge=1,
+        json_schema_extra={"unit": "bytes"},
+        description="Most bytes of bodies inside at once, all requests; beyond it: 503.",
     )
     max_pixels: int = Field(
-        default=MAX_PIXELS, ge=1, le=_PILLOW_WARNS_AT, description="Most pixels of one image; beyond it: 422."
+        default=MAX_PIXELS,
+        ge=1,
+        le=_PILLOW_WARNS_AT,
+        json_schema_extra={"unit": "pixels"},
+        description="Most pixels of one image; beyond it: 422.",
     )
     deadline_s: float = Field(
-        default=10, gt=0, description="Longest from the last byte of a request to its answer; beyond it: 504."
+        default=10,
+        gt=0,
+        json_schema_extra={"unit": "seconds"},
+        description="Longest from the last byte of a request to its answer; beyond it: 504.",
     )
     upload_s: float = Field(
-        default=30, gt=0, description="Longest a request's body may take to arrive; beyond it: 408."
+        default=30,
+        gt=0,
+        json_schema_extra={"unit": "seconds"},
+        description="Longest a request's body may take to arrive; beyond it: 408.",
     )
     drain_s: float = Field(
-        default=0.5, ge=0, description="After SIGTERM: how long health checks may see 503 before the port closes."
+        default=0.5,
+        ge=0,
+        json_schema_extra={"unit": "seconds"},
+        description="After SIGTERM: how long health checks may see 503 before the port closes.",
     )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         default="info", description="Least severe log line."

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from service import errors
+from service.effective import fact
 from service.settings import Settings
 from tests.conftest import ROOT, Connect, MakeService
 from training.__main__ import main as training_command
@@ -21,10 +22,9 @@ def text(name: str) -> str:
 
 @pytest.mark.parametrize("name", Settings.model_fields)
 def test_every_setting_is_documented_as_it_is(name: str) -> None:
-    field = Settings.model_fields[name]
-    unset = "unset" if field.default is None else field.default
-    default = {"model": "the bundled model", "operating_point": "the bundle's"}.get(name, unset)
-    assert f"| `XRAY_{name.upper()}` | {default} | {field.description} |" in text("docs/settings.md")
+    told = fact(name)
+    unit_and_range = " ".join(part for part in (told.range, told.unit) if part)
+    assert f"| `{told.variable}` | {told.default} | {unit_and_range} | {told.meaning} |" in text("docs/settings.md")
 
 
 def test_every_documented_setting_exists() -> None:
