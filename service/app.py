@@ -43,4 +43,8 @@ def create_app(service: Service) -> FastAPI:
         app.include_router(part)
     app.add_middleware(RequestContext, metrics=service.metrics)
     errors.install(app)
+    kinds = errors.kinds()
+    service.metrics.expect_requests(
+        ("/predict", "/explain"), (kind.status for kind in kinds), (kind.type for kind in kinds)
+    )
     return app

@@ -112,6 +112,11 @@ class Kind:
     slug: str
     title: str
 
+    @property
+    def type(self) -> str:
+        """The type URI, relative."""
+        return f"/problems/{self.slug}"
+
 
 TABLE: dict[type[Exception], Kind] = {
     MissingBody: Kind(400, "missing-body", "No image in the request"),
@@ -155,7 +160,7 @@ def problem(error: BaseException, request_id: str) -> Problem:
     if kind.status == INTERNAL.status:
         log.error("a request failed", exc_info=error, extra={"request_id": request_id})
     return Problem(
-        type=f"/problems/{kind.slug}",
+        type=kind.type,
         title=kind.title,
         status=kind.status,
         detail=_detail(error, kind),
@@ -181,14 +186,15 @@ def responses(*statuses: int) -> dict[int | str, dict[str, object]]:
     """What OpenAPI says of these statuses: every problem that has one of them."""
     return {
         status: {
-            "description": "; ".join(dict.fromkeys(kind.title for kind in _kinds() if kind.status == status)),
+            "description": "; ".join(dict.fromkeys(kind.title for kind in kinds() if kind.status == status)),
             "content": {PROBLEM_JSON: {"schema": {"$ref": "#/components/schemas/Problem"}}},
         }
         for status in statuses
     }
 
 
-def _kinds() -> list[Kind]:
+def kinds() -> list[Kind]:
+    """Every kind of problem."""
     return [*TABLE.values(), INTERNAL]
 
 
