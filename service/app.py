@@ -45,6 +45,6 @@ def create_app(service: Service) -> FastAPI:
     errors.install(app)
     kinds = errors.kinds()
     service.metrics.expect_requests(
-        ("/predict", "/explain"), (kind.status for kind in kinds), (kind.type for kind in kinds)
+        ("/predict", "/explain"), (kind.status for kind in kinds), (errors.TYPES + kind.slug for kind in kinds)
     )
     return app

@@ -19,6 +19,7 @@ from contract import errors as image
 from service.wire import Problem
 
 PROBLEM_JSON = "application/problem+json"
+TYPES = "/problems/"  # before the slug of each
 # Seconds. A full service of default size empties within one or two; a restart takes about as long.
 RETRY_AFTER_S = 1
 
@@ -112,11 +113,6 @@ class Kind:
     slug: str
     title: str
 
-    @property
-    def type(self) -> str:
-        """The type URI, relative."""
-        return f"/problems/{self.slug}"
-
 
 TABLE: dict[type[Exception], Kind] = {
     MissingBody: Kind(400, "missing-body", "No image in the request"),
@@ -160,7 +156,7 @@ def problem(error: BaseException, request_id: str) -> Problem:
     if kind.status == INTERNAL.status:
         log.error("a request failed", exc_info=error, extra={"request_id": request_id})
     return Problem(
-        type=kind.type,
+        type=TYPES + kind.slug,
         title=kind.title,
         status=kind.status,
         detail=_detail(error, kind),
