@@ -65,4 +65,8 @@ def create_app(service: Service) -> FastAPI:
         app.add_middleware(CORSMiddleware, allow_origins=origins, **_CORS)
     app.add_middleware(RequestContext, metrics=service.metrics, hosts=listed(service.settings.allowed_hosts))
     errors.install(app)
+    kinds = errors.kinds()
+    service.metrics.expect_requests(
+        ("/predict", "/explain"), (kind.status for kind in kinds), (errors.TYPES + kind.slug for kind in kinds)
+    )
     return app

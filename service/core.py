@@ -13,6 +13,7 @@ from service.backend import Backend
 from service.batcher import Batcher
 from service.cpus import usable_cpus
 from service.door import Door, Phase
+from service.drift import bins_of
 from service.guard import choose_guard
 from service.points import default_point
 from service.reader import Reader
@@ -60,8 +61,14 @@ class Service:
             provider=backend.provider,
             device_requested=settings.device,
         )
+        self.metrics.expect_images(
+            bundle.manifest.operating_points, bins_of(bundle.manifest, guarded=self.guard.mode != "off")
+        )
         self.metrics.follow(
-            lambda: self.batcher.depth, lambda: self.door.seated, lambda: float(self.status == Phase.READY.value)
+            lambda: self.batcher.depth,
+            lambda: self.door.seated,
+            lambda: settings.capacity,
+            lambda: float(self.status == Phase.READY.value),
         )
 
     @property

@@ -19,6 +19,7 @@ from contract import errors as image
 from service.wire import Problem
 
 PROBLEM_JSON = "application/problem+json"
+TYPES = "/problems/"  # before the slug of each
 # Seconds. A full service of default size empties within one or two; a restart takes about as long.
 RETRY_AFTER_S = 1
 
@@ -179,7 +180,7 @@ def problem(error: BaseException, request_id: str) -> Problem:
     if kind.status == INTERNAL.status:
         log.error("a request failed", exc_info=error, extra={"request_id": request_id})
     return Problem(
-        type=f"/problems/{kind.slug}",
+        type=TYPES + kind.slug,
         title=kind.title,
         status=kind.status,
         detail=_detail(error, kind),
@@ -205,14 +206,15 @@ def responses(*statuses: int) -> dict[int | str, dict[str, object]]:
     """What OpenAPI says of these statuses: every problem that has one of them."""
     return {
         status: {
-            "description": "; ".join(dict.fromkeys(kind.title for kind in _kinds() if kind.status == status)),
+            "description": "; ".join(dict.fromkeys(kind.title for kind in kinds() if kind.status == status)),
             "content": {PROBLEM_JSON: {"schema": {"$ref": "#/components/schemas/Problem"}}},
         }
         for status in statuses
     }
 
 
-def _kinds() -> list[Kind]:
+def kinds() -> list[Kind]:
+    """Every kind of problem."""
     return [*TABLE.values(), INTERNAL]
 
 
