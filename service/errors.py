@@ -73,6 +73,22 @@ class UnknownOperatingPoint(ServiceError):
     """An operating point that the model does not have."""
 
 
+class InvalidInference(ServiceError):
+    """A request of the Open Inference Protocol that is not one."""
+
+
+class UnknownModel(ServiceError):
+    """A model, or a version of it, that is not loaded, or cannot be because there is none."""
+
+
+class ModelConflict(ServiceError):
+    """A model that cannot be loaded or unloaded as things are."""
+
+
+class UnsoundModel(ServiceError):
+    """A model that was to be loaded, and cannot be served."""
+
+
 class UnlikeTrainingData(ServiceError):
     """An image unlike those the model was trained on, where the settings refuse such."""
 
@@ -139,10 +155,13 @@ TABLE: dict[type[Exception], Kind] = {
     MalformedRequest: Kind(400, "malformed-multipart", "The multipart body is broken"),
     TooManyFiles: Kind(400, "too-many-files", "Too many images in one request"),
     DigestMismatch: Kind(400, "digest-mismatch", "The body changed on its way"),
+    InvalidInference: Kind(400, "invalid-inference", "The inference request is not valid"),
     UnknownHost: Kind(400, "unknown-host", "Not this service's name"),
     Unauthorized: Kind(401, "unauthorized", "A key is needed"),
     Forbidden: Kind(403, "forbidden", "Forbidden"),
+    UnknownModel: Kind(404, "unknown-model", "No such model"),
     UploadTimeout: Kind(408, "upload-timeout", "The upload took too long"),
+    ModelConflict: Kind(409, "model-conflict", "The model cannot be changed now"),
     BodyTooLarge: Kind(413, "body-too-large", "Too many bytes"),
     UriTooLong: Kind(414, "uri-too-long", "The address is too long"),
     image.UnsupportedFormat: Kind(415, "unsupported-media-type", "Not a format that is read"),
@@ -158,6 +177,7 @@ TABLE: dict[type[Exception], Kind] = {
     image.AnimatedImage: Kind(422, "animated-image", "The image is animated"),
     image.UnsupportedJpeg: Kind(422, "unsupported-jpeg", "A kind of JPEG that is not read"),
     image.TooMuchMetadata: Kind(422, "too-much-metadata", "The image has too much metadata"),
+    UnsoundModel: Kind(422, "unsound-model", "The model cannot be served"),
     UnlikeTrainingData: Kind(422, "unlike-training-data", "Unlike the training data"),
     UnknownOperatingPoint: Kind(422, "unknown-operating-point", "No such operating point"),
     InvalidParameter: Kind(422, "invalid-request", "The request is not valid"),
