@@ -39,7 +39,7 @@ def take_only(request: Request, *names: str) -> None:
     """Refuse parameters of other names, and one that stands twice: a slip must not pass for the default."""
     asked = [name for name, _ in request.query_params.multi_items()]
     if len(asked) > len(set(asked) & set(names)):
-        raise errors.InvalidParameter(f"the parameters of this call: {', '.join(names)}; each stands at most once")
+        raise errors.InvalidParameter(f"the parameters of this call: {', '.join(names) or 'none'}; each at most once")
 
 
 async def point(service: Alive, operating_point: Named = None) -> Point:
