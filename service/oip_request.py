@@ -20,8 +20,11 @@ from service.oip_wire import Datatype, InferRequest, Input, InputTensor, Request
 HEADER_LENGTH = "Inference-Header-Content-Length"
 # Datatype and shape of one image of each input.
 INPUTS: dict[Input, tuple[Datatype, list[int]]] = {"image": ("UINT8", [SIDE, SIDE, 1]), "file": ("BYTES", [])}
-# Commas and brackets that a request's JSON may have beside those of its tensor.
+# Commas, and brackets, that a request's JSON may have beside those of its tensor.
 _SPARE = 10_000
+# Brackets of nested pixels, in which every number has its own, for so many images.
+_NESTED_IMAGES = 4
+_MOST_LISTS = _NESTED_IMAGES * (SIDE * SIDE + SIDE + 1) + _SPARE
 Wire = TypeVar("Wire", bound=BaseModel)
 _LENGTH = re.compile(r"[0-9]{1,12}")
 
@@ -51,8 +54,7 @@ def parse(body: bytes, stated: str | None, max_images: int) -> Asked:
     length = len(body) if stated is None else _stated_length(stated, len(body))
     if stated is not None and length == 0:
         return Asked([body], None, RequestParameters(binary_data_output=True), [])
-    # Flat pixels of as many images as may come have so many commas. Nested and empty lists take many times as much
-    # memory as text, so what could not be meant is refused before it is parsed.
+    # Flat pixels of as many images as may come have so many commas.
     request = read_json(InferRequest, body[:length], most_values=max_images * SIDE * SIDE + _SPARE)
     if len(request.inputs) > 1:
         raise InvalidInference(f"inputs: send one of {', '.join(INPUTS)}, once")
@@ -66,8 +68,10 @@ def read_json(kind: type[Wire], text: bytes, *, most_values: int = _SPARE) -> Wi
     Raises:
         InvalidInference: the text is not JSON, or not of this kind, or has more values than that.
     """
-    if sum(map(text.count, (b",", b"[", b"{"))) > most_values:
-        raise InvalidInference("the JSON has more values than this call takes; send tensors as binary data")
+    # Parsed, a list takes thirty times its text, and nothing else in the process runs while many of them are made: what
+    # nobody means is refused before that.
+    if text.count(b",") > most_values or text.count(b"[") + text.count(b"{") > _MOST_LISTS:
+        raise InvalidInference("the JSON has more values or lists than are taken; send tensors as binary data")
     try:
         return kind.model_validate(from_json(text, allow_inf_nan=False, cache_strings="none"))
     except ValidationError as error:

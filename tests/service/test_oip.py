@@ -261,6 +261,7 @@ BAD: dict[str, Any] = {
     "NaN": json.dumps(image([math.nan] * PIXELS)).encode(),
     "Infinity": json.dumps(image([math.inf] * PIXELS)).encode(),
     "1e309": json.dumps(image(["?"] * PIXELS)).replace('"?"', "1e309").encode(),
+    "nested pixels of five images": image(np.zeros((5, SIDE, SIDE, 1), int).tolist(), 5),
     "no inputs": {},
     "inputs is no list": {"inputs": FILE},
     "inputs is empty": {"inputs": []},
