@@ -15,16 +15,13 @@ from rich.table import Column, Table
 from contract.bundle import read_bundle
 from service import server
 from service.access import refuse_open_doors
-from service.backend import OnnxBackend
 from service.core import Service
-from service.cpus import usable_cpus
 from service.effective import effective_settings, unknown_variables
 from service.files import predict_files
-from service.guard import choose_guard
 from service.logs import configure_logging
-from service.points import default_point
+from service.model import open_backend
 from service.session import DeviceError
-from service.settings import Settings
+from service.settings import Settings, listed
 from service.wire import PredictResponse
 
 __all__ = ["DeviceError", "predict", "print_settings", "serve"]
@@ -42,7 +39,9 @@ def serve(settings: Settings) -> bool:
     configure_logging(settings.log_level)
     for unknown in unknown_variables(os.environ):
         log.warning("a variable that is no setting", extra=unknown.model_dump(exclude_none=True))
-    return server.serve(build_service(settings))
+    service = build_service(settings)
+    service.repository.open_at_start(listed(settings.load))
+    return server.serve(service)
 
 
 def predict(settings: Settings, files: Sequence[Path], *, as_json: bool) -> bool:
@@ -82,17 +81,7 @@ def build_service(settings: Settings) -> Service:
         BundleError, DeviceError, SettingsError.
     """
     bundle = read_bundle(settings.model)
-    # Before the model is loaded: what is refused is refused at once, in one line.
-    default_point(bundle.manifest, settings.operating_point)
-    guard = choose_guard(bundle.manifest, settings.guard)
-    backend = OnnxBackend(
-        bundle,
-        device=settings.device,
-        precision=settings.precision,
-        threads=settings.threads or usable_cpus(),
-        guarded=guard.mode != "off",
-    )
-    return Service(settings, bundle, backend)
+    return Service(settings, bundle, open_backend(settings, bundle))
 
 
 def _print_table(response: PredictResponse) -> None:

@@ -47,7 +47,7 @@ class Unknown(BaseModel):
 
 
 # Settings without a fixed default, and what holds instead.
-_DEFAULTS = {"model": "the bundled model", "operating_point": "the bundle's"}
+_DEFAULTS = {"model": "the bundled model", "operating_point": "the bundle's", "repository": "the bundle's"}
 
 
 def fact(name: str) -> Fact:

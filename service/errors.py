@@ -7,7 +7,6 @@ never sees an exception's own text, a path, or a stack trace.
 """
 
 import logging
-from dataclasses import dataclass
 from http import HTTPStatus
 
 from fastapi import FastAPI, Request
@@ -16,10 +15,11 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
 from contract import errors as image
+from service import model_errors as model
+from service.problems import Kind, tell
 from service.wire import Problem
 
 PROBLEM_JSON = "application/problem+json"
-TYPES = "/problems/"  # before the slug of each
 # Seconds. A full service of default size empties within one or two; a restart takes about as long.
 RETRY_AFTER_S = 1
 
@@ -126,24 +126,18 @@ class BackendFault(ServiceError):
         super().__init__("the model gave no answer for this image")
 
 
-@dataclass(frozen=True, slots=True)
-class Kind:
-    """A kind of problem: its HTTP status, its name in the type URI, and its title."""
-
-    status: int
-    slug: str
-    title: str
-
-
 TABLE: dict[type[Exception], Kind] = {
     MissingBody: Kind(400, "missing-body", "No image in the request"),
     MalformedRequest: Kind(400, "malformed-multipart", "The multipart body is broken"),
     TooManyFiles: Kind(400, "too-many-files", "Too many images in one request"),
     DigestMismatch: Kind(400, "digest-mismatch", "The body changed on its way"),
+    model.InvalidInference: Kind(400, "invalid-inference", "The inference request is not valid"),
     UnknownHost: Kind(400, "unknown-host", "Not this service's name"),
     Unauthorized: Kind(401, "unauthorized", "A key is needed"),
     Forbidden: Kind(403, "forbidden", "Forbidden"),
+    model.UnknownModel: Kind(404, "unknown-model", "No such model"),
     UploadTimeout: Kind(408, "upload-timeout", "The upload took too long"),
+    model.ModelConflict: Kind(409, "model-conflict", "The model cannot be changed now"),
     BodyTooLarge: Kind(413, "body-too-large", "Too many bytes"),
     UriTooLong: Kind(414, "uri-too-long", "The address is too long"),
     image.UnsupportedFormat: Kind(415, "unsupported-media-type", "Not a format that is read"),
@@ -159,6 +153,7 @@ TABLE: dict[type[Exception], Kind] = {
     image.AnimatedImage: Kind(422, "animated-image", "The image is animated"),
     image.UnsupportedJpeg: Kind(422, "unsupported-jpeg", "A kind of JPEG that is not read"),
     image.TooMuchMetadata: Kind(422, "too-much-metadata", "The image has too much metadata"),
+    model.UnsoundModel: Kind(422, "unsound-model", "The model cannot be served"),
     UnlikeTrainingData: Kind(422, "unlike-training-data", "Unlike the training data"),
     UnknownOperatingPoint: Kind(422, "unknown-operating-point", "No such operating point"),
     InvalidParameter: Kind(422, "invalid-request", "The request is not valid"),
@@ -179,13 +174,7 @@ def problem(error: BaseException, request_id: str) -> Problem:
     kind = _kind(error)
     if kind.status == INTERNAL.status:
         log.error("a request failed", exc_info=error, extra={"request_id": request_id})
-    return Problem(
-        type=TYPES + kind.slug,
-        title=kind.title,
-        status=kind.status,
-        detail=_detail(error, kind),
-        request_id=request_id,
-    )
+    return tell(kind, _detail(error, kind), request_id)
 
 
 async def answer(request: Request, error: Exception) -> JSONResponse:
@@ -193,7 +182,10 @@ async def answer(request: Request, error: Exception) -> JSONResponse:
     record = request.state.record
     told = problem(error, record.request_id)
     record.outcome = told.type.rpartition("/")[2]
-    return JSONResponse(told.model_dump(), told.status, _headers(error, told.status), media_type=PROBLEM_JSON)
+    body = told.model_dump()
+    if request.scope["path"].startswith("/v2"):
+        body["error"] = told.detail  # the Open Inference Protocol's own shape, inside this one
+    return JSONResponse(body, told.status, _headers(error, told.status), media_type=PROBLEM_JSON)
 
 
 def install(app: FastAPI) -> None:
@@ -226,7 +218,7 @@ def _kind(error: BaseException) -> Kind:
 
 
 def _detail(error: BaseException, kind: Kind) -> str:
-    if isinstance(error, ServiceError | image.ImageRefused):
+    if isinstance(error, ServiceError | image.ImageRefused | model.ModelError):
         return str(error)
     if isinstance(error, HTTPException):
         return f"{kind.title}: this service has no such call; /docs lists those it has"

@@ -18,9 +18,9 @@ async def predict_files(service: Service, files: Sequence[Path]) -> PredictRespo
         for start in range(0, len(files), at_once):
             opened = [_open(path) for path in files[start : start + at_once]]
             uploads = [data for data in opened if isinstance(data, Upload)]
-            read = iter(await read_all(service.reader, uploads))
+            read = iter(await read_all(service.main.reader, [upload.data for upload in uploads]))
             outcomes += [next(read) if isinstance(data, Upload) else data for data in opened]
-    return response(service, service.default_point, [str(path) for path in files], outcomes, "command-line")
+    return response(service.main, service.main.default_point, [str(path) for path in files], outcomes, "command-line")
 
 
 def _open(path: Path) -> Upload | UnreadableFile:

@@ -25,6 +25,8 @@ log = logging.getLogger("service.request")
 
 # nginx's number for a client that was gone before there was an answer. Never sent.
 CLIENT_GONE = 499
+# How the paths of health checks begin.
+HEALTH = ("/health", "/v2/health")
 
 _SECONDS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10)
 # Images like those of training score about 1; a guard's threshold lies a little above.
@@ -181,6 +183,6 @@ class RequestRecord:
         """Count and log the request."""
         seconds = time.monotonic() - self.began
         metrics.request_answered(self.route, self.status, seconds)
-        level = logging.DEBUG if self.route.startswith(("/health", "/metrics")) else logging.INFO
+        level = logging.DEBUG if self.route.startswith((*HEALTH, "/metrics")) else logging.INFO
         fields = {name: getattr(self, name) for name in self.__slots__ if name != "began"}
         log.log(level, "request", extra={**fields, "total_ms": round(1e3 * seconds, 1)})
