@@ -7,7 +7,6 @@ never sees an exception's own text, a path, or a stack trace.
 """
 
 import logging
-from dataclasses import dataclass
 from http import HTTPStatus
 
 from fastapi import FastAPI, Request
@@ -16,6 +15,7 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
 from contract import errors as image
+from service.problems import BODY_TOO_LARGE, EMPTY_FILE, Kind, tell
 from service.wire import Problem
 
 PROBLEM_JSON = "application/problem+json"
@@ -77,10 +77,6 @@ class UnlikeTrainingData(ServiceError):
     """An image unlike those the model was trained on, where the settings refuse such."""
 
 
-class UnreadableFile(ServiceError):
-    """A file named on the command line that cannot be opened. Never raised by the server, which opens none."""
-
-
 class Forbidden(ServiceError):
     """A call that its caller may not make."""
 
@@ -104,15 +100,6 @@ class BackendFault(ServiceError):
         super().__init__("the model gave no answer for this image")
 
 
-@dataclass(frozen=True, slots=True)
-class Kind:
-    """A kind of problem: its HTTP status, its name in the type URI, and its title."""
-
-    status: int
-    slug: str
-    title: str
-
-
 TABLE: dict[type[Exception], Kind] = {
     MissingBody: Kind(400, "missing-body", "No image in the request"),
     MalformedRequest: Kind(400, "malformed-multipart", "The multipart body is broken"),
@@ -120,14 +107,13 @@ TABLE: dict[type[Exception], Kind] = {
     DigestMismatch: Kind(400, "digest-mismatch", "The body changed on its way"),
     Forbidden: Kind(403, "forbidden", "Not allowed"),
     UploadTimeout: Kind(408, "upload-timeout", "The upload took too long"),
-    BodyTooLarge: Kind(413, "body-too-large", "Too many bytes"),
+    BodyTooLarge: BODY_TOO_LARGE,
     UriTooLong: Kind(414, "uri-too-long", "The address is too long"),
     image.UnsupportedFormat: Kind(415, "unsupported-media-type", "Not a format that is read"),
     UnsupportedBody: Kind(415, "unsupported-media-type", "Not a format that is read"),
     UnsupportedEncoding: Kind(415, "unsupported-encoding", "Compressed bodies are not read"),
-    UnreadableFile: Kind(422, "unreadable-file", "The file cannot be opened"),
     MissingFile: Kind(422, "missing-file", "No part named file"),
-    image.EmptyImage: Kind(422, "empty-file", "An empty file"),
+    image.EmptyImage: EMPTY_FILE,
     image.TruncatedImage: Kind(422, "truncated-image", "The image is cut short or damaged"),
     image.TooManyPixels: Kind(422, "too-many-pixels", "The image has too many pixels"),
     image.ImageTooSmall: Kind(422, "image-too-small", "The image is too small"),
@@ -154,13 +140,7 @@ def problem(error: BaseException, request_id: str) -> Problem:
     kind = _kind(error)
     if kind.status == INTERNAL.status:
         log.error("a request failed", exc_info=error, extra={"request_id": request_id})
-    return Problem(
-        type=f"/problems/{kind.slug}",
-        title=kind.title,
-        status=kind.status,
-        detail=_detail(error, kind),
-        request_id=request_id,
-    )
+    return tell(kind, _detail(error, kind), request_id)
 
 
 async def answer(request: Request, error: Exception) -> JSONResponse:
