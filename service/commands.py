@@ -1,12 +1,10 @@
 """What each command of ``python -m service`` does."""
 
-import asyncio
 import json
 import logging
 import os
 import sys
-from collections.abc import Mapping, Sequence
-from pathlib import Path
+from collections.abc import Mapping
 
 from rich.console import Console
 from rich.markup import escape
@@ -17,14 +15,12 @@ from service import server
 from service.access import refuse_open_doors
 from service.core import Service
 from service.effective import effective_settings, unknown_variables
-from service.files import predict_files
 from service.logs import configure_logging
 from service.model import open_backend
 from service.session import DeviceError
 from service.settings import Settings, listed
-from service.wire import PredictResponse
 
-__all__ = ["DeviceError", "predict", "print_settings", "serve"]
+__all__ = ["DeviceError", "build_service", "print_settings", "serve"]
 
 log = logging.getLogger(__name__)
 
@@ -42,21 +38,6 @@ def serve(settings: Settings) -> bool:
     service = build_service(settings)
     service.repository.open_at_start(listed(settings.load))
     return server.serve(service)
-
-
-def predict(settings: Settings, files: Sequence[Path], *, as_json: bool) -> bool:
-    """Read files and print the answers. Returns whether each has one.
-
-    Raises:
-        BundleError, DeviceError, SettingsError: there is no model to ask.
-    """
-    configure_logging("error")
-    response = asyncio.run(predict_files(build_service(settings), files))
-    if as_json:
-        print(response.model_dump_json(indent=2))
-    else:
-        _print_table(response)
-    return all(prediction.error is None for prediction in response.predictions)
 
 
 def print_settings(settings: Settings, options: Mapping[str, object], *, as_json: bool) -> None:
@@ -82,17 +63,3 @@ def build_service(settings: Settings) -> Service:
     """
     bundle = read_bundle(settings.model)
     return Service(settings, bundle, open_backend(settings, bundle))
-
-
-def _print_table(response: PredictResponse) -> None:
-    title = f"{response.model.name} {response.model.version}, {response.provider}, {response.operating_point}"
-    columns = (Column("file", overflow="fold"), Column("label", min_width=9), "probability", "threshold")
-    table = Table(*columns, title=title, caption="Not a medical device.")
-    for prediction in response.predictions:
-        if prediction.error:
-            cells = (prediction.error.title, "", "")
-        else:
-            label = " ".join([str(prediction.label), *(f"({warning.code})" for warning in prediction.warnings)])
-            cells = (label, f"{prediction.probability:.4f}", f"{prediction.threshold:g}")
-        table.add_row(escape(str(prediction.filename)), *cells)
-    Console().print(table)

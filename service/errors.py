@@ -16,7 +16,7 @@ from starlette.exceptions import HTTPException
 
 from contract import errors as image
 from service import model_errors as model
-from service.problems import Kind, tell
+from service.problems import BODY_TOO_LARGE, EMPTY_FILE, Kind, tell
 from service.wire import Problem
 
 PROBLEM_JSON = "application/problem+json"
@@ -78,10 +78,6 @@ class UnlikeTrainingData(ServiceError):
     """An image unlike those the model was trained on, where the settings refuse such."""
 
 
-class UnreadableFile(ServiceError):
-    """A file named on the command line that cannot be opened. Never raised by the server, which opens none."""
-
-
 class UnknownHost(ServiceError):
     """A request addressed to a name that is not this service's."""
 
@@ -91,12 +87,7 @@ class Unauthorized(ServiceError):
 
 
 class QuotaExceeded(ServiceError):
-    """A key that has sent as many images as it may.
-
-    Args:
-        detail: shown to the caller.
-        retry_after_s: seconds until it may send another.
-    """
+    """A key that has sent as many images as it may, and the seconds until it may send another."""
 
     def __init__(self, detail: str, retry_after_s: int) -> None:
         super().__init__(detail)
@@ -138,14 +129,13 @@ TABLE: dict[type[Exception], Kind] = {
     model.UnknownModel: Kind(404, "unknown-model", "No such model"),
     UploadTimeout: Kind(408, "upload-timeout", "The upload took too long"),
     model.ModelConflict: Kind(409, "model-conflict", "The model cannot be changed now"),
-    BodyTooLarge: Kind(413, "body-too-large", "Too many bytes"),
+    BodyTooLarge: BODY_TOO_LARGE,
     UriTooLong: Kind(414, "uri-too-long", "The address is too long"),
     image.UnsupportedFormat: Kind(415, "unsupported-media-type", "Not a format that is read"),
     UnsupportedBody: Kind(415, "unsupported-media-type", "Not a format that is read"),
     UnsupportedEncoding: Kind(415, "unsupported-encoding", "Compressed bodies are not read"),
-    UnreadableFile: Kind(422, "unreadable-file", "The file cannot be opened"),
     MissingFile: Kind(422, "missing-file", "No part named file"),
-    image.EmptyImage: Kind(422, "empty-file", "An empty file"),
+    image.EmptyImage: EMPTY_FILE,
     image.TruncatedImage: Kind(422, "truncated-image", "The image is cut short or damaged"),
     image.TooManyPixels: Kind(422, "too-many-pixels", "The image has too many pixels"),
     image.ImageTooSmall: Kind(422, "image-too-small", "The image is too small"),

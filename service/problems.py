@@ -1,4 +1,4 @@
-"""Kinds of problems, and how one is told: what needs no web framework."""
+"""Kinds of problems, and those that the command line knows too: what needs no web framework to be told."""
 
 from dataclasses import dataclass
 
@@ -17,6 +17,15 @@ class Kind:
     def type(self) -> str:
         """The type URI, relative."""
         return f"/problems/{self.slug}"
+
+
+EMPTY_FILE = Kind(422, "empty-file", "An empty file")
+BODY_TOO_LARGE = Kind(413, "body-too-large", "Too many bytes")
+# Of the command line alone: the server opens no files, and asks nobody.
+UNREADABLE_FILE = Kind(422, "unreadable-file", "The file cannot be opened")
+NO_IMAGES = Kind(422, "no-images", "No image in the folder")
+UNREACHABLE = Kind(503, "unreachable", "The service gave no answer")
+COMMAND_LINE = (UNREADABLE_FILE, NO_IMAGES, UNREACHABLE)
 
 
 def tell(kind: Kind, detail: str, request_id: str) -> Problem:
