@@ -20,7 +20,7 @@ from service.oip_wire import Datatype, InferRequest, Input, InputTensor, Request
 HEADER_LENGTH = "Inference-Header-Content-Length"
 # Datatype and shape of one image of each input.
 INPUTS: dict[Input, tuple[Datatype, list[int]]] = {"image": ("UINT8", [SIDE, SIDE, 1]), "file": ("BYTES", [])}
-# Commas, and brackets, that a request's JSON may have beside those of its tensor.
+# Commas, colons and brackets that a request's JSON may have beside those of its tensor.
 _SPARE = 10_000
 # Brackets of nested pixels, in which every number has its own, for so many images.
 _NESTED_IMAGES = 4
@@ -68,10 +68,11 @@ def read_json(kind: type[Wire], text: bytes, *, most_values: int = _SPARE) -> Wi
     Raises:
         InvalidInference: the text is not JSON, or not of this kind, or has more values than that.
     """
-    # Parsed, a list takes thirty times its text, and nothing else in the process runs while many of them are made: what
-    # nobody means is refused before that.
-    if text.count(b",") > most_values or text.count(b"[") + text.count(b"{") > _MOST_LISTS:
-        raise InvalidInference("the JSON has more values or lists than are taken; send tensors as binary data")
+    # Parsed, a list takes thirty times its text, a wrong member (pydantic complains of each) a thousand times, and
+    # nothing else in the process runs while many of them are made: what nobody means is refused before that.
+    lists = text.count(b"[") + text.count(b"{")
+    if text.count(b",") > most_values or text.count(b":") > _SPARE or lists > _MOST_LISTS:
+        raise InvalidInference("the JSON has more values, members or lists than are taken; send tensors as binary data")
     try:
         return kind.model_validate(from_json(text, allow_inf_nan=False, cache_strings="none"))
     except ValidationError as error:

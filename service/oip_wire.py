@@ -11,6 +11,10 @@ Output = Literal["probability", "label", "warnings", "guard_score", "heatmap"]
 Datatype = Literal["UINT8", "FP32", "BYTES"]
 
 
+# Of a longer list pydantic complains once; of a shorter one, of every element that is wrong.
+_MOST_NAMED = 16
+
+
 class _Oip(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
@@ -62,8 +66,10 @@ class InferRequest(_Oip):
     model_name: str | None = Field(default=None, description="Not looked at: the address names the model.")
     model_version: str | None = Field(default=None, description="Not looked at.")
     parameters: RequestParameters = RequestParameters()
-    inputs: Annotated[list[InputTensor], Field(min_length=1)]
-    outputs: list[RequestedOutput] = Field(default=[], description="None named: all but the heatmap.")
+    inputs: Annotated[list[InputTensor], Field(min_length=1, max_length=_MOST_NAMED)]
+    outputs: Annotated[list[RequestedOutput], Field(max_length=_MOST_NAMED)] = Field(
+        default=[], description="None named: all but the heatmap."
+    )
 
 
 class IndexRequest(_Oip):

@@ -93,8 +93,13 @@ class Repository:
             key = max(found, key=lambda key: int(key[1]))
             if loaded := next((model for model in self.models if key_of(model) == key), None):
                 return loaded
-            model = await self._started(key, listed[key])
+            try:
+                model = await self._started(key, listed[key])
+            except UnsoundModel as error:
+                log.warning("a model was not loaded", extra=_logged(key) | {"reason": str(error)})
+                raise
             self._others[key] = model
+            log.info("a model was loaded", extra=_logged(key) | {"graph": model.backend.graph})
             return model
 
     async def unload(self, name: str, version: str | None = None) -> list[Model]:
@@ -113,6 +118,8 @@ class Repository:
             for model in leaving:
                 del self._others[key_of(model)]
             await asyncio.gather(*(model.drain() for model in leaving))
+            for model in leaving:
+                log.info("a model was unloaded", extra=_logged(key_of(model)))
             return leaving
 
     async def _started(self, key: Key, folder: Path) -> Model:
@@ -157,6 +164,10 @@ class Repository:
 def key_of(model: Model) -> Key:
     """Name and version of a model."""
     return model.name, model.version
+
+
+def _logged(key: Key) -> dict[str, str]:
+    return {"model": key[0], "model_version": key[1]}
 
 
 def folder_of(settings: Settings, main: Model) -> Path | None:

@@ -6,6 +6,7 @@ import json
 import math
 import struct
 import threading
+import tracemalloc
 from typing import Any
 
 import httpx
@@ -263,6 +264,8 @@ BAD: dict[str, Any] = {
     "NaN": json.dumps(image([math.nan] * PIXELS)).encode(),
     "Infinity": json.dumps(image([math.inf] * PIXELS)).encode(),
     "1e309": json.dumps(image(["?"] * PIXELS)).replace('"?"', "1e309").encode(),
+    "300,000 inputs that are none": b'{"inputs": [' + b"0," * 300_000 + b"0]}",
+    "300,000 outputs that are none": json.dumps(files(GREY, outputs=[0] * 300_000)).encode(),
     "nested pixels of five images": image(np.zeros((5, SIDE, SIDE, 1), int).tolist(), 5),
     "no inputs": {},
     "inputs is no list": {"inputs": FILE},
@@ -321,6 +324,25 @@ BAD: dict[str, Any] = {
     "data and binary data": {"inputs": [FILE | {"parameters": {"binary_data_size": 0}}]},
     "binary data of a negative size": {"inputs": [FILE | {"data": None, "parameters": {"binary_data_size": -1}}]},
 }
+
+
+def test_a_request_costs_no_more_memory_than_a_multiple_of_its_size() -> None:
+    """Not even one of whose parts each is wrong: pydantic would keep a complaint, a kilobyte or more, of every one."""
+    many = 300_000
+    one = json.dumps(FILE).encode()
+    for body in (
+        b"{" + b",".join(b'"%d":0' % number for number in range(many)) + b"}",
+        b'{"inputs":[' + one + b'],"parameters":{' + b",".join(b'"%d":0' % n for n in range(many)) + b"}}",
+        b'{"inputs":[' + b",".join([b"0"] * many) + b"]}",
+        b'{"inputs":[' + one + b'],"outputs":[' + b",".join([b"0"] * many) + b"]}",
+        b'{"inputs":[{"name":"file","datatype":"BYTES","shape":[' + b",".join([b'"x"'] * many) + b"]}]}",
+    ):
+        tracemalloc.start()
+        with pytest.raises(InvalidInference):
+            parse(body, None, max_images=8)
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        assert peak < 64 * len(body), body[:60]
 
 
 async def test_requests_that_are_none_are_refused_and_the_service_goes_on(

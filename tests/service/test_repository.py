@@ -230,6 +230,29 @@ async def test_a_model_that_cannot_be_served_harms_nobody(  # noqa: PLR0917
         assert again.status_code == (422 if settings else 200)
 
 
+async def test_the_log_tells_what_was_loaded_and_what_was_not(
+    controlled: MakeControlled, connect: Connect, models: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    _flip(models / "other" / "3")
+    caplog.set_level("INFO", "service.repository")
+    service, key = controlled()
+    async with connect(service) as client:
+        for call in (
+            "brightness/load?version=1",
+            "brightness/load?version=1",
+            "other/load",
+            "brightness/unload?version=1",
+        ):
+            await client.post(f"{CONTROL}/{call}", headers=key)
+    told = [record for record in caplog.records if record.name == "service.repository"]
+    assert [(record.message, record.model, record.model_version) for record in told] == [  # type: ignore[attr-defined]
+        ("a model was loaded", "brightness", "1"),
+        ("a model was not loaded", "other", "3"),
+        ("a model was unloaded", "brightness", "1"),
+    ]
+    assert "SHA-256" in told[1].reason  # type: ignore[attr-defined]
+
+
 async def test_a_model_that_fails_its_warm_up_is_not_loaded(
     controlled: MakeControlled, connect: Connect, monkeypatch: pytest.MonkeyPatch
 ) -> None:
