@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 # Hashes are checked. Nothing is installed but what the lock file names.
 INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r
 
-.PHONY: help run test lint check format lock offline clean
+.PHONY: help run test lint check format lock openapi offline clean
 
 help:  ## List the targets.
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -32,6 +32,9 @@ LOCK = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generat
 lock: $(VENV)/.dev  ## Renew the lock files in requirements/ from pyproject.toml.
 	$(LOCK) --upgrade --extra dev -o requirements/dev.txt
 	for extra in client cpu gpu gpu-cuda12 training sbom; do $(LOCK) -c requirements/dev.txt --extra $$extra -o requirements/$$extra.txt; done
+
+openapi: $(VENV)/.dev  ## Renew docs/openapi.json from the code.
+	$(BIN)/python -m service openapi > docs/openapi.json
 
 PARTS ?= proxy monitoring
 offline:  ## Make one archive that installs the service without internet (needs Docker).

@@ -1,4 +1,4 @@
-"""``python -m service``: serve (the default), predict files, here or by a service, settings, keys."""
+"""``python -m service``: serve (the default), predict files, here or by a service, settings, keys, openapi."""
 
 import argparse
 import sys
@@ -60,6 +60,9 @@ def _run_here(arguments: argparse.Namespace, settings: Settings) -> int:
         if arguments.command == "settings":
             commands.print_settings(settings, _options(arguments), as_json=arguments.json)
             return DONE
+        if arguments.command == "openapi":
+            commands.print_openapi(settings)
+            return DONE
         return DONE if commands.serve(settings) else FAILED
     except commands.DeviceError as error:
         return _complain(str(error), FAILED)
@@ -80,7 +83,7 @@ def _parser() -> argparse.ArgumentParser:
         description="Reads frontal chest radiographs for pneumonia. Not a medical device.",
         epilog="Without a command: serve. Each option is also an environment variable, XRAY_ and its name.",
     )
-    commands = parser.add_subparsers(dest="command", required=True, metavar="{serve,predict,settings,keys}")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="{serve,predict,settings,keys,openapi}")
     serve = commands.add_parser("serve", help="answer over HTTP (the default)", description="Answer over HTTP.")
     predicting = commands.add_parser("predict", help="read files and folders, here or by a service")
     add_options(predicting)
@@ -90,7 +93,12 @@ def _parser() -> argparse.ArgumentParser:
         description="Print every setting with its value and where that comes from, and variables XRAY_* that are none.",
     )
     show.add_argument("--json", action="store_true", help="print them as JSON")
-    for command in (serve, predicting, show):
+    document = commands.add_parser(
+        "openapi",
+        help="print the OpenAPI document",
+        description="Print what /openapi.json says of the calls, as JSON, sorted.",
+    )
+    for command in (serve, predicting, show, document):
         _add_settings(command)
     keys_command.add_parser(commands)
     return parser

@@ -8,9 +8,10 @@ from typing import Annotated, Any
 from fastapi import Depends, Request, Security
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
-from service.errors import Forbidden, Unauthorized
+from service.errors import Forbidden, QuotaExceeded, Unauthorized
 from service.keyring import KeyRing, Quota
 from service.keys import KeyFileError, Scope
+from service.openapi import raises
 from service.settings import Settings, SettingsError
 
 
@@ -30,6 +31,7 @@ class Caller:
 
 # What is done to the service itself always takes a key.
 ANYBODY = Caller(None, frozenset({"predict", "metrics"}))
+NO_KEY = "this call takes a key: send it as 'Authorization: Bearer KEY'"
 
 _BEARER = HTTPBearer(
     auto_error=False,
@@ -49,6 +51,16 @@ class Gate:
     def __init__(self, ring: KeyRing | None, *, anonymous: bool) -> None:
         self._ring, self._anonymous = ring, anonymous or ring is None
 
+    @property
+    def has_keys(self) -> bool:
+        """Whether a key may be of any use."""
+        return self._ring is not None
+
+    @property
+    def open_to(self) -> frozenset[Scope]:
+        """The scopes of a caller who shows no key."""
+        return ANYBODY.scopes if self._anonymous else frozenset()
+
     def caller(self, key: str | None) -> Caller:
         """Who shows this key, or none.
 
@@ -60,7 +72,7 @@ class Gate:
         if key is None:
             if self._anonymous:
                 return ANYBODY
-            raise Unauthorized("this call takes a key: send it as 'Authorization: Bearer KEY'")
+            raise Unauthorized(NO_KEY)
         found = self._ring.find(key)
         if found is None:
             raise Unauthorized("this key is not known here, or has expired")
@@ -102,18 +114,23 @@ def needs(scope: Scope) -> Callable[..., Coroutine[Any, Any, Caller]]:
         Unauthorized, Forbidden: the caller has not.
     """
 
+    @raises(Unauthorized, Forbidden)
     async def check(
-        request: Request, sent: Annotated[HTTPAuthorizationCredentials | None, Security(_BEARER)]
+        request: Request, sent: Annotated[HTTPAuthorizationCredentials | None, Security(_BEARER, scopes=[scope])]
     ) -> Caller:
-        caller: Caller = request.app.state.service.gate.caller(sent.credentials if sent else None)
+        gate: Gate = request.app.state.service.gate
+        caller = gate.caller(sent.credentials if sent else None)
         request.state.record.caller = caller.name
         if scope not in caller.scopes:
+            if gate.has_keys and caller is ANYBODY:
+                raise Unauthorized(NO_KEY)
             raise Forbidden(f"this call takes a key with the scope {scope}")
         return caller
 
     return check
 
 
+@raises(QuotaExceeded)
 async def spends_one(caller: Annotated[Caller, Depends(needs("predict"))]) -> Caller:
     """A dependency of calls that have images read: counts one of the caller's, before anything of the body is read.
 

@@ -8,7 +8,7 @@ from fastapi import FastAPI
 from fastapi_offline import FastAPIOffline
 from starlette.middleware.cors import CORSMiddleware
 
-from service import errors, explain, oip, oip_repository, page_files
+from service import errors, explain, oip, oip_repository, openapi, page_files
 from service.context import RequestContext
 from service.core import Service
 from service.oip_request import HEADER_LENGTH
@@ -20,7 +20,17 @@ VERSION = "0.1.0"
 _DESCRIPTION = """\
 Reads frontal chest radiographs for pneumonia. **Not a medical device: decision support and research only.**
 For whom the model is meant, for whom it is not, and how well it does: `GET /model/card`.
+
+Whatever goes wrong, the answer is a problem object (RFC 9457, `application/problem+json`). Programs look at its `type`;
+each call lists those it may have. Besides: a path that is not listed here answers 404 (`/problems/not-found`), a method
+that is not 405 (`/problems/method-not-allowed`, with `Allow`).
 """
+_TAGS = [
+    {"name": "Reading", "description": "From radiographs to answers."},
+    {"name": "Model", "description": "What answers, and what is known of it."},
+    {"name": "Health", "description": "For those, and the programs, that keep the service running."},
+    {"name": oip.TAG, "description": "KServe's and Triton's \"v2\", for their clients."},
+]
 # What a page of another origin may send, and see of an answer besides its body.
 _CORS: dict[str, Any] = {
     "allow_methods": ["GET", "POST"],
@@ -55,18 +65,23 @@ def create_app(service: Service) -> FastAPI:
         title="xray-inference",
         description=_DESCRIPTION,
         version=VERSION,
+        license_info={"name": "Apache License 2.0", "identifier": "Apache-2.0"},
+        openapi_tags=_TAGS,
+        generate_unique_id_function=openapi.operation_id,
         lifespan=lifespan,
         redoc_url=None,
         redirect_slashes=False,
     )
     app.state.service = service
-    for part in (router, explain.router, oip.router, oip_repository.router, page_files.page_router()):
+    routers = (router, explain.router, oip.router, oip_repository.router, page_files.page_router())
+    for part in routers:
         app.include_router(part)
     # The one added last is outermost.
     if origins := listed(service.settings.cors_origins):
         app.add_middleware(CORSMiddleware, allow_origins=origins, **_CORS)
     app.add_middleware(RequestContext, metrics=service.metrics, hosts=listed(service.settings.allowed_hosts))
     errors.install(app)
+    openapi.complete(app, routers, service.gate.open_to)
     kinds = errors.kinds()
     service.metrics.expect_requests(
         ("/predict", "/explain"), (kind.status for kind in kinds), (kind.type for kind in kinds)

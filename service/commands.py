@@ -13,6 +13,7 @@ from rich.table import Column, Table
 from contract.bundle import read_bundle
 from service import server
 from service.access import refuse_open_doors
+from service.app import create_app
 from service.core import Service
 from service.effective import effective_settings, unknown_variables
 from service.logs import configure_logging
@@ -20,7 +21,7 @@ from service.model import open_backend
 from service.session import DeviceError
 from service.settings import Settings, listed
 
-__all__ = ["DeviceError", "build_service", "print_settings", "serve"]
+__all__ = ["DeviceError", "build_service", "print_openapi", "print_settings", "serve"]
 
 log = logging.getLogger(__name__)
 
@@ -53,6 +54,16 @@ def print_settings(settings: Settings, options: Mapping[str, object], *, as_json
     for unknown in unknown_variables(os.environ):
         meant = f"; {unknown.nearest} was perhaps meant" if unknown.nearest else ""
         print(f"xray-service: {unknown.variable} is no setting{meant}", file=sys.stderr)
+
+
+def print_openapi(settings: Settings) -> None:
+    """Print the OpenAPI document of a service with these settings, in an order of its own: for a file, and to compare.
+
+    Raises:
+        BundleError, DeviceError, SettingsError: the service would not start like this.
+    """
+    configure_logging("error")
+    print(json.dumps(create_app(build_service(settings)).openapi(), indent=2, sort_keys=True, ensure_ascii=False))
 
 
 def build_service(settings: Settings) -> Service:

@@ -161,7 +161,7 @@ _CLOSING = {400, 401, 403, 408, 413, 414, 415}
 
 def problem(error: BaseException, request_id: str) -> Problem:
     """The problem object of an exception. One that is the service's own fault is logged with its trace."""
-    kind = _kind(error)
+    kind = kind_of(error)
     if kind.status == INTERNAL.status:
         log.error("a request failed", exc_info=error, extra={"request_id": request_id})
     return tell(kind, _detail(error, kind), request_id)
@@ -184,23 +184,13 @@ def install(app: FastAPI) -> None:
         app.add_exception_handler(kind, answer)
 
 
-def responses(*statuses: int) -> dict[int | str, dict[str, object]]:
-    """What OpenAPI says of these statuses: every problem that has one of them."""
-    return {
-        status: {
-            "description": "; ".join(dict.fromkeys(kind.title for kind in kinds() if kind.status == status)),
-            "content": {PROBLEM_JSON: {"schema": {"$ref": "#/components/schemas/Problem"}}},
-        }
-        for status in statuses
-    }
-
-
 def kinds() -> list[Kind]:
     """Every kind of problem."""
     return [*TABLE.values(), INTERNAL]
 
 
-def _kind(error: BaseException) -> Kind:
+def kind_of(error: BaseException) -> Kind:
+    """The kind of problem that an exception is."""
     if isinstance(error, HTTPException):
         phrase = HTTPStatus(error.status_code).phrase
         return Kind(error.status_code, phrase.lower().replace(" ", "-"), phrase)

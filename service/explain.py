@@ -2,7 +2,7 @@
 
 import asyncio
 from functools import partial
-from typing import Annotated, cast, get_args
+from typing import Annotated, Any, cast, get_args
 from urllib.parse import quote
 
 import numpy as np
@@ -13,11 +13,12 @@ from service import errors, predictions
 from service.access import spends_one
 from service.core import Service
 from service.drawing import Style, draw
+from service.openapi import BINARY, header, raises
 from service.points import Point
 from service.reader import Reading
-from service.routes import IMAGE_BODY, IMAGE_PROBLEMS, Alive, point, take_only
+from service.routes import READING_PROBLEMS, SERVER_TIMING, Alive, image_body, point, take_only
 from service.telemetry import RequestRecord
-from service.uploads import read_uploads
+from service.uploads import IMAGES_PROBLEMS, read_uploads
 from service.wire import PredictResponse
 
 router = APIRouter()
@@ -42,6 +43,7 @@ _Format = Annotated[
 ]
 
 
+@raises(errors.InvalidParameter)
 async def _style(request: Request, wanted: _Format = "overlay") -> Style:
     """The format of a request, refused before its body is read."""
     take_only(request, *_TAKEN)
@@ -50,15 +52,31 @@ async def _style(request: Request, wanted: _Format = "overlay") -> Style:
     return wanted
 
 
+_OF_ONE: dict[str, Any] = {"type": "number", "minimum": 0, "maximum": 1}
+_PICTURE: dict[str, Any] = {
+    "content": {Png.media_type: {"schema": BINARY}},
+    "headers": {
+        "X-Model": header("Name and version.", example="pneumonia/2"),
+        "X-Operating-Point": header("Its name, percent-encoded.", example="balanced"),
+        "X-Label": header("PNEUMONIA if probability >= threshold.", enum=["NORMAL", "PNEUMONIA"]),
+        "X-Probability": header("Of PNEUMONIA.", **_OF_ONE, example=0.9731),
+        "X-Threshold": header("Of the operating point.", **_OF_ONE, example=0.5),
+        "X-Warnings": header("Codes, with commas between; may be empty.", example="unlike_training_data"),
+        "Server-Timing": SERVER_TIMING,
+    },
+}
+
+
 @router.post(
     "/explain",
     tags=["Reading"],
     summary="See where the evidence lies",
     response_class=Png,
-    openapi_extra=IMAGE_BODY,
-    responses=errors.responses(*IMAGE_PROBLEMS),
+    openapi_extra=image_body(most=1),
+    responses={200: _PICTURE},
     dependencies=[Depends(spends_one)],
 )
+@raises(*IMAGES_PROBLEMS, *READING_PROBLEMS)
 async def explain(
     request: Request,
     service: Alive,

@@ -6,42 +6,49 @@ from functools import partial
 from typing import Annotated, Any, NoReturn, cast
 
 from fastapi import APIRouter, Depends, Header, Path, Request, Response
+from pydantic import WithJsonSchema
+from pydantic.json_schema import SkipJsonSchema
 
+from contract.bundle import NAME_PATTERN, VERSION_PATTERN
 from contract.errors import ImageRefused
 from service import predictions
 from service.access import Reads, needs, spends_one
 from service.core import Service
 from service.door import Phase
-from service.errors import ServiceError
+from service.errors import InvalidParameter, ServiceError, UnknownOperatingPoint
 from service.model import Model
+from service.model_errors import InvalidInference, UnknownModel
 from service.oip_request import HEADER_LENGTH, INPUTS, parse
 from service.oip_response import outputs_of, respond, wanted
-from service.oip_schema import INFER_BODY, INFERRED, problems
+from service.oip_schema import INFER_BODY, INFERRED
 from service.oip_wire import ModelMetadata, ModelReady, ServerHealth, ServerMetadata, TensorMetadata
+from service.openapi import raises
 from service.points import find_point
 from service.reader import Reading
-from service.routes import IMAGE_PROBLEMS, KEY_PROBLEMS, Alive, take_only
+from service.routes import READING_PROBLEMS, Alive, take_only
 from service.telemetry import RequestRecord
-from service.uploads import read_body
+from service.uploads import BODY_PROBLEMS, read_body
 
 TAG = "Open Inference Protocol"
 EXTENSIONS = ["binary_tensor_data", "model_repository", "parameters"]
 router = APIRouter(tags=[TAG])
 _NAMED, _VERSIONED = "/v2/models/{name}", "/v2/models/{name}/versions/{version}"
-_Name = Annotated[str, Path(examples=["pneumonia"])]
-_Version = Annotated[str, Path(examples=["2"])]
-
+Name = Annotated[str, Path(json_schema_extra={"pattern": NAME_PATTERN}, examples=["pneumonia"])]
+_Version = Annotated[str, Path(json_schema_extra={"pattern": VERSION_PATTERN}, examples=["2"])]
 _JsonBytes = Annotated[
-    str | None,
+    str | SkipJsonSchema[None],
+    WithJsonSchema({"type": "integer", "minimum": 0}),
     Header(alias=HEADER_LENGTH, description="How much of the body is JSON, if binary data follow. 0: it is one file."),
 ]
 
 
-async def _by_name(request: Request, service: Alive, name: _Name) -> None:
+@raises(UnknownModel)
+async def _by_name(request: Request, service: Alive, name: Name) -> None:
     request.state.model = service.repository.find(name)
 
 
-async def _by_version(request: Request, service: Alive, name: _Name, version: _Version) -> None:
+@raises(UnknownModel)
+async def _by_version(request: Request, service: Alive, name: Name, version: _Version) -> None:
     request.state.model = service.repository.find(name, version)
 
 
@@ -51,21 +58,18 @@ async def _found(request: Request) -> Model:
 
 Found = Annotated[Model, Depends(_found)]
 _PREDICT = Depends(needs("predict"))
-_TELLS: dict[str, Any] = {"responses": problems(*KEY_PROBLEMS, 404)}
-_READY: dict[str, Any] = {
-    "responses": problems(*KEY_PROBLEMS, 404) | {503: {"model": ModelReady, "description": "It is not."}}
-}
+_READY: dict[str, Any] = {"responses": {503: {"model": ModelReady, "description": "It is not."}}}
 _READS: dict[str, Any] = {
     "summary": "Read images",
     "openapi_extra": INFER_BODY,
-    "responses": INFERRED | problems(*IMAGE_PROBLEMS, 404),
+    "responses": INFERRED,
     "response_class": Response,
 }
 _HEALTH: dict[str, Any] = {"responses": {503: {"model": ServerHealth, "description": "It is not."}}}
 
 
 @router.get("/v2/", include_in_schema=False, dependencies=[_PREDICT])
-@router.get("/v2", summary="What this service is", responses=problems(*KEY_PROBLEMS), dependencies=[_PREDICT])
+@router.get("/v2", summary="What this service is", dependencies=[_PREDICT])
 async def server(request: Request) -> ServerMetadata:
     """Its name, its version, and the extensions of the protocol that it has."""
     return ServerMetadata(name=request.app.title, version=request.app.version, extensions=EXTENSIONS)
@@ -87,10 +91,8 @@ async def ready(response: Response, service: Alive) -> ServerHealth:
     return told
 
 
-@router.get(_NAMED, summary="What a model takes and gives", dependencies=[_PREDICT, Depends(_by_name)], **_TELLS)
-@router.get(
-    _VERSIONED, summary="What a version takes and gives", dependencies=[_PREDICT, Depends(_by_version)], **_TELLS
-)
+@router.get(_NAMED, summary="What a model takes and gives", dependencies=[_PREDICT, Depends(_by_name)])
+@router.get(_VERSIONED, summary="What a version takes and gives", dependencies=[_PREDICT, Depends(_by_version)])
 async def metadata(service: Alive, model: Found) -> ModelMetadata:
     """Of its inputs, a request has one. Without a version: the one that the service serves, else the highest."""
     return ModelMetadata(
@@ -114,6 +116,7 @@ async def model_ready(response: Response, service: Alive, model: Found) -> Model
 
 @router.post(f"{_NAMED}/infer", dependencies=[Depends(spends_one), Depends(_by_name)], **_READS)
 @router.post(f"{_VERSIONED}/infer", dependencies=[Depends(spends_one), Depends(_by_version)], **_READS)
+@raises(InvalidInference, InvalidParameter, UnknownOperatingPoint, *BODY_PROBLEMS, *READING_PROBLEMS)
 async def infer(
     request: Request, service: Alive, caller: Reads, model: Found, json_bytes: _JsonBytes = None
 ) -> Response:

@@ -3,36 +3,46 @@
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query, Request
+from pydantic.json_schema import SkipJsonSchema
 
+from contract.bundle import VERSION_PATTERN
 from service.access import needs
 from service.core import Service
-from service.errors import Forbidden
+from service.errors import Forbidden, InvalidParameter, NotReady
 from service.model import Model
-from service.oip import TAG
+from service.model_errors import InvalidInference, ModelConflict, UnknownModel, UnsoundModel
+from service.oip import TAG, Name
 from service.oip_request import Wire, read_json
-from service.oip_schema import body, problems
+from service.oip_schema import body
 from service.oip_wire import ControlRequest, IndexEntry, IndexRequest
+from service.openapi import raises
 from service.repository import Key, key_of
-from service.routes import KEY_PROBLEMS, Alive, take_only
-from service.uploads import read_body
+from service.routes import Alive, take_only
+from service.uploads import BODY_PROBLEMS, read_body
 
 router = APIRouter(tags=[TAG])
-_BODY_PROBLEMS = (400, *KEY_PROBLEMS, 408, 413, 415)
 _CONTROL: dict[str, Any] = {
     "openapi_extra": body(ControlRequest, required=False, example={"parameters": {}}),
-    "responses": problems(*_BODY_PROBLEMS, 404, 409, 422, 503),
     "dependencies": [Depends(needs("admin"))],
 }
-_Version = Annotated[str | None, Query(description="Which version. Left out: see below.", examples=["1"])]
+_CONTROL_PROBLEMS = (Forbidden, InvalidInference, InvalidParameter, ModelConflict, NotReady, *BODY_PROBLEMS)
+_Version = Annotated[
+    str | SkipJsonSchema[None],
+    Query(
+        json_schema_extra={"pattern": VERSION_PATTERN},
+        description="Which version. Left out: see below.",
+        examples=["1"],
+    ),
+]
 
 
 @router.post(
     "/v2/repository/index",
     summary="Which models there are",
     openapi_extra=body(IndexRequest, required=False, example={"ready": True}),
-    responses=problems(*_BODY_PROBLEMS),
     dependencies=[Depends(needs("predict"))],
 )
+@raises(InvalidInference, *BODY_PROBLEMS)
 async def index(request: Request, service: Alive) -> list[IndexEntry]:
     """Every model that is loaded, or could be."""
     asked = await _body(IndexRequest, request, service)
@@ -41,7 +51,8 @@ async def index(request: Request, service: Alive) -> list[IndexEntry]:
 
 
 @router.post("/v2/repository/models/{name}/load", summary="Load a model", **_CONTROL)
-async def load(request: Request, service: Alive, name: str, version: _Version = None) -> IndexEntry:
+@raises(UnknownModel, UnsoundModel, *_CONTROL_PROBLEMS)
+async def load(request: Request, service: Alive, name: Name, version: _Version = None) -> IndexEntry:
     """It is checked, loaded and warmed up before requests see it; if it fails on the way, nothing has changed. Without
     a version: the highest in the repository. One that is loaded stays as it is.
     """
@@ -51,7 +62,8 @@ async def load(request: Request, service: Alive, name: str, version: _Version = 
 
 
 @router.post("/v2/repository/models/{name}/unload", summary="Unload a model", **_CONTROL)
-async def unload(request: Request, service: Alive, name: str, version: _Version = None) -> list[IndexEntry]:
+@raises(UnknownModel, *_CONTROL_PROBLEMS)
+async def unload(request: Request, service: Alive, name: Name, version: _Version = None) -> list[IndexEntry]:
     """New requests no longer see it; those inside are answered first. Without a version: all of that name."""
     await _checked(request, service)
     return [_entry(key_of(model), None) for model in await service.repository.unload(name, version)]

@@ -1,34 +1,13 @@
-"""What OpenAPI is told of the Open Inference Protocol's bodies and errors."""
+"""What OpenAPI is told of the Open Inference Protocol's bodies."""
 
 from typing import Any
 
 from pydantic import BaseModel
 
-from service import errors
 from service.oip_request import HEADER_LENGTH
 from service.oip_wire import InferRequest, InferResponse
-
-_BINARY = {"schema": {"type": "string", "format": "binary"}}
-_PROBLEM = {
-    "allOf": [
-        {"$ref": "#/components/schemas/Problem"},
-        {
-            "type": "object",
-            "required": ["error"],
-            "properties": {
-                "error": {"type": "string", "description": "What `detail` says, for the protocol's clients."}
-            },
-        },
-    ]
-}
-
-
-def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """What OpenAPI says of these statuses, and of any other of its caller's faults: the problem, with ``error``."""
-    told: dict[int | str, dict[str, Any]] = {**errors.responses(*statuses), "4XX": {"description": "Any other refusal"}}
-    for response in told.values():
-        response["content"] = {errors.PROBLEM_JSON: {"schema": _PROBLEM}}
-    return told
+from service.openapi import BINARY, CONTENT_DIGEST, header
+from service.routes import SERVER_TIMING
 
 
 def body(
@@ -37,7 +16,8 @@ def body(
     """What OpenAPI says of a JSON body that the route reads by itself, and of other types it may have."""
     schema = kind.model_json_schema()
     told = {"schema": _inlined(schema, schema.pop("$defs", {})), "example": example}
-    return {"requestBody": {"required": required, "content": {"application/json": told} | (others or {})}}
+    content = {"application/json": told} | (others or {})
+    return {"parameters": [CONTENT_DIGEST], "requestBody": {"required": required, "content": content}}
 
 
 def _inlined(schema: Any, definitions: dict[str, Any]) -> Any:
@@ -61,12 +41,17 @@ _EXAMPLE = {
     "inputs": [{"name": "file", "shape": [1], "datatype": "BYTES", "data": [_PNG]}],
     "outputs": [{"name": "probability"}, {"name": "label"}],
 }
-INFER_BODY = body(InferRequest, required=True, example=_EXAMPLE, others={"application/octet-stream": _BINARY})
+INFER_BODY = body(
+    InferRequest, required=True, example=_EXAMPLE, others={"application/octet-stream": {"schema": BINARY}}
+)
 INFERRED: dict[int | str, dict[str, Any]] = {
     200: {
         "model": InferResponse,
         "description": f"The outputs; with `{HEADER_LENGTH}`, some of them as binary data behind the JSON.",
-        "content": {"application/octet-stream": _BINARY},
-        "headers": {HEADER_LENGTH: {"description": "Bytes of JSON.", "schema": {"type": "integer"}}},
+        "content": {"application/octet-stream": {"schema": BINARY}},
+        "headers": {
+            HEADER_LENGTH: header("Bytes of JSON, where not all is.", required=False, type="integer", minimum=0),
+            "Server-Timing": SERVER_TIMING,
+        },
     }
 }

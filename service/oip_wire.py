@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 # More of each dimension is no batch of anything; a number that numpy could not count with never gets that far.
 _Dimension = Annotated[int, Field(ge=1, le=2**31 - 1)]
@@ -13,6 +13,13 @@ Datatype = Literal["UINT8", "FP32", "BYTES"]
 
 # Of a longer list pydantic complains once; of a shorter one, of every element that is wrong.
 _MOST_NAMED = 16
+
+
+def _no(value: bool) -> bool:
+    """Not ``Literal[False]``, which takes a 0 too."""
+    if value:
+        raise ValueError("no model depends on another")
+    return value
 
 
 class _Oip(BaseModel):
@@ -81,7 +88,7 @@ class IndexRequest(_Oip):
 class ControlParameters(_Oip):
     """Of loading and unloading. Triton's ``config`` and files are not taken: a bundle is served as it is, or not."""
 
-    unload_dependents: Literal[False] = False
+    unload_dependents: Annotated[bool, AfterValidator(_no), Field(json_schema_extra={"const": False})] = False
 
 
 class ControlRequest(_Oip):

@@ -1,20 +1,23 @@
 """The calls of the service."""
 
 import asyncio
-from typing import Annotated, Any, cast
+from typing import Annotated, cast
 
 from fastapi import APIRouter, Depends, Query, Request, Response
 from fastapi.responses import PlainTextResponse
 from prometheus_client import CONTENT_TYPE_LATEST
+from pydantic.json_schema import SkipJsonSchema
 
 from contract.bundle import INT8_GRAPH
+from contract.errors import ImageRefused
 from service import errors, predictions
 from service.access import Reads, needs, spends_one
 from service.core import Service
+from service.openapi import BINARY, CONTENT_DIGEST, Document, header, raises
 from service.points import Point, find_point
 from service.telemetry import RequestRecord
-from service.uploads import MULTIPART, PART, RAW_TYPES, read_uploads
-from service.wire import Health, PredictResponse, Probe
+from service.uploads import IMAGES_PROBLEMS, MULTIPART, PART, RAW_TYPES, read_uploads
+from service.wire import Health, PredictResponse, Probe, ServedModel
 
 router = APIRouter()
 
@@ -31,7 +34,8 @@ class Markdown(PlainTextResponse):
 
 Alive = Annotated[Service, Depends(_service)]
 Named = Annotated[
-    str | None, Query(description="Whose threshold makes the labels; `GET /model` lists them.", examples=["balanced"])
+    str | SkipJsonSchema[None],
+    Query(description="Whose threshold makes the labels; `GET /model` lists them.", examples=["balanced"]),
 ]
 
 
@@ -42,6 +46,7 @@ def take_only(request: Request, *names: str) -> None:
         raise errors.InvalidParameter(f"the parameters of this call: {', '.join(names) or 'none'}; each at most once")
 
 
+@raises(errors.UnknownOperatingPoint)
 async def point(service: Alive, operating_point: Named = None) -> Point:
     """The operating point of a request."""
     if operating_point is None:
@@ -49,20 +54,31 @@ async def point(service: Alive, operating_point: Named = None) -> Point:
     return find_point(service.main.bundle.manifest, operating_point)
 
 
+@raises(errors.InvalidParameter)
 async def _one_parameter(request: Request) -> None:
     take_only(request, "operating_point")
 
 
-_BINARY = {"schema": {"type": "string", "format": "binary"}}
-_FILES = {"type": "object", "required": [PART], "properties": {PART: {"type": "array", "items": _BINARY["schema"]}}}
-IMAGE_BODY = {
-    "requestBody": {
-        "required": True,
-        "content": {**dict.fromkeys(RAW_TYPES, _BINARY), MULTIPART: {"schema": _FILES}},
-    }
-}
-KEY_PROBLEMS = (401, 403)
-IMAGE_PROBLEMS = (400, *KEY_PROBLEMS, 408, 413, 414, 415, 422, 429, 500, 503, 504)
+def image_body(most: int | None = None) -> Document:
+    """What OpenAPI is told of a body of images: one as it is, or up to so many as parts of a form (None: as many as the
+    settings say).
+    """
+    files = BINARY if most == 1 else {"type": "array", "items": BINARY, "minItems": 1}
+    form = {"type": "object", "required": [PART], "properties": {PART: files}}
+    content = {kind: {"schema": form if kind == MULTIPART else BINARY} for kind in (*RAW_TYPES, MULTIPART)}
+    return {"parameters": [CONTENT_DIGEST], "requestBody": {"required": True, "content": content}}
+
+
+# How the door, and then the reading of an image, may end a request.
+READING_PROBLEMS = (
+    errors.NotReady,
+    errors.Overloaded,
+    ImageRefused,
+    errors.UnlikeTrainingData,
+    errors.BackendFault,
+    TimeoutError,
+)
+SERVER_TIMING = header("Where the time went, in milliseconds.", example="decode;dur=2, queue;dur=0.1, inference;dur=7")
 _UNREADY = "Starting, draining or failing."
 
 
@@ -70,10 +86,11 @@ _UNREADY = "Starting, draining or failing."
     "/predict",
     tags=["Reading"],
     summary="Read one or more chest radiographs",
-    openapi_extra=IMAGE_BODY,
-    responses=errors.responses(*IMAGE_PROBLEMS),
+    openapi_extra=image_body(),
+    responses={200: {"headers": {"Server-Timing": SERVER_TIMING}}},
     dependencies=[Depends(spends_one), Depends(_one_parameter)],
 )
+@raises(*IMAGES_PROBLEMS, *READING_PROBLEMS)
 async def predict(
     request: Request, http: Response, service: Alive, caller: Reads, point: Annotated[Point, Depends(point)]
 ) -> PredictResponse:
@@ -142,19 +159,18 @@ async def ready(response: Response, service: Alive) -> Probe:
     "/model",
     tags=["Model"],
     summary="What the manifest says, and what is in use",
-    responses=errors.responses(*KEY_PROBLEMS),
     dependencies=[Depends(needs("predict"))],
 )
-async def model(service: Alive) -> dict[str, Any]:
+async def model(service: Alive) -> ServedModel:
     """What the model's manifest says of it: operating points, results, digests; and what of it is in use here: `graph`,
     `operating_point` where a request names none, and `guard` (`off` also where the model has none).
     """
-    in_use = {
-        "graph": service.main.backend.graph,
-        "operating_point": service.main.default_point.name,
-        "guard": service.main.guard.mode,
-    }
-    return service.main.bundle.manifest.model_dump(mode="json", exclude={"provenance"}) | in_use
+    return ServedModel(
+        **dict(service.main.bundle.manifest),
+        graph=service.main.backend.graph,
+        operating_point=service.main.default_point.name,
+        guard=service.main.guard.mode,
+    )
 
 
 @router.get(
@@ -162,7 +178,6 @@ async def model(service: Alive) -> dict[str, Any]:
     tags=["Model"],
     summary="The model card",
     response_class=Markdown,
-    responses=errors.responses(*KEY_PROBLEMS),
     dependencies=[Depends(needs("predict"))],
 )
 async def card(service: Alive) -> Markdown:
@@ -175,7 +190,6 @@ async def card(service: Alive) -> Markdown:
     tags=["Health"],
     summary="Metrics for Prometheus",
     response_class=PlainTextResponse,
-    responses=errors.responses(*KEY_PROBLEMS),
     dependencies=[Depends(needs("metrics"))],
 )
 async def metrics(service: Alive) -> Response:

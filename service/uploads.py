@@ -36,6 +36,11 @@ _MAX_FIELD_BYTES = 64 * 1024
 _SHA_256 = re.compile(r"sha-256=:([A-Za-z0-9+/=]*):")
 
 
+# What a body is refused with, whatever is in it; and what one of images is besides.
+BODY_PROBLEMS = (BodyTooLarge, DigestMismatch, UnsupportedEncoding, UploadTimeout)
+IMAGES_PROBLEMS = (*BODY_PROBLEMS, MalformedRequest, MissingBody, MissingFile, TooManyFiles, UnsupportedBody)
+
+
 @dataclass(frozen=True, slots=True)
 class Upload:
     """One image as it was sent. The file name is for the answer only: never for a path, never for a log."""
@@ -48,8 +53,7 @@ async def read_uploads(request: Request, settings: Settings, party: Party, most:
     """The images of a request, one or up to so many, in the order sent.
 
     Raises:
-        MissingBody, MalformedRequest, TooManyFiles, DigestMismatch, UploadTimeout, BodyTooLarge, UnsupportedBody,
-        UnsupportedEncoding, MissingFile: the request is not one that can be read.
+        IMAGES_PROBLEMS: the request is not one that can be read.
         Overloaded: there is no room for its bytes.
     """
     async with _arriving(request, settings, settings.max_body_bytes, party) as stream:
@@ -60,7 +64,7 @@ async def read_body(request: Request, settings: Settings, party: Party | None = 
     """The body of a request, whatever its type; without a party to carry it, only a small one.
 
     Raises:
-        DigestMismatch, UploadTimeout, BodyTooLarge, UnsupportedEncoding: it cannot be read.
+        BODY_PROBLEMS: it cannot be read.
         Overloaded: there is no room for its bytes.
     """
     limit = settings.max_body_bytes if party else _MAX_FIELD_BYTES
@@ -121,7 +125,7 @@ def _stated_digest(request: Request) -> str | None:
 
 
 async def _read_multipart(request: Request, stream: AsyncGenerator[bytes, None], most: int) -> list[Upload]:
-    # One file more than allowed is let through, so that it is refused below by its own name.
+    # One file more than allowed is let through: a part of another name is read past, if it is only one.
     parser = _InMemoryParser(
         request.headers,
         stream,
@@ -132,6 +136,8 @@ async def _read_multipart(request: Request, stream: AsyncGenerator[bytes, None],
     try:
         form = await parser.parse()
     except MultiPartException as error:
+        if error.message.startswith("Too many files"):
+            raise _too_many(most) from None
         raise MalformedRequest(f"the multipart body cannot be read: {error.message}") from None
     try:
         if not parser.ended:
@@ -146,8 +152,12 @@ async def _files(form: FormData, most: int) -> list[Upload]:
     if not files:
         raise MissingFile(f"send each image as a part named {PART} that has a filename")
     if len(files) > most:
-        raise TooManyFiles(f"a request may hold {most} image{'s' * (most > 1)}")
+        raise _too_many(most)
     return [Upload(file.filename, await file.read()) for file in files]
+
+
+def _too_many(most: int) -> TooManyFiles:
+    return TooManyFiles(f"a request may hold {most} image{'s' * (most > 1)}")
 
 
 class _InMemoryParser(MultiPartParser):

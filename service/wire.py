@@ -3,12 +3,17 @@
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
+from pydantic.json_schema import SkipJsonSchema
+
+from contract.bundle import CpuGraph, Manifest, Provenance
+from service.settings import GuardMode
 
 Probability = Annotated[float, Field(ge=0, le=1)]
 
 
 class _Wire(BaseModel):
-    model_config = ConfigDict(frozen=True)
+    # An answer has all of its fields, also those that have a default here: so says the schema, too.
+    model_config = ConfigDict(frozen=True, json_schema_serialization_defaults_required=True)
 
 
 class Problem(_Wire):
@@ -77,6 +82,17 @@ class Health(_Wire):
     device_requested: Literal["auto", "cpu", "cuda"]
     graph: str = Field(description="The file in the bundle that is run.", examples=["model.onnx"])
     precision: Literal["float32", "int8"] = Field(description="Of that graph.")
+
+
+class ServedModel(Manifest):
+    """What the model's manifest says of it, and what of it is in use here."""
+
+    model_config = _Wire.model_config | ConfigDict(extra="ignore")
+
+    provenance: SkipJsonSchema[Provenance] = Field(exclude=True)
+    graph: CpuGraph = Field(description="The file in the bundle that is run.")
+    operating_point: str = Field(description="Used where a request names none.", examples=["balanced"])
+    guard: GuardMode = Field(description="`off` also where the model has none.")
 
 
 class Probe(_Wire):

@@ -97,6 +97,14 @@ def make_service(bundle_folder: Path) -> MakeService:
     return make
 
 
+async def _documented(response: httpx.Response) -> None:
+    """No answer that the OpenAPI document does not tell."""
+    from tests.openapi import assert_documented
+
+    await response.aread()
+    assert_documented(response)
+
+
 @pytest.fixture
 def connect() -> Connect:
     """Gives a client of a service that lives in this process, once it is ready."""
@@ -107,7 +115,9 @@ def connect() -> Connect:
         transport = httpx.ASGITransport(app, raise_app_exceptions=False)
         async with (
             app.router.lifespan_context(app),
-            httpx.AsyncClient(transport=transport, base_url="http://x") as client,
+            httpx.AsyncClient(
+                transport=transport, base_url="http://x", event_hooks={"response": [_documented]}
+            ) as client,
         ):
             while service.status == "starting":
                 await client.get("/health")

@@ -4,9 +4,13 @@ from typing import Any
 
 import httpx
 
+from tests.openapi import assert_documented
+
 
 def assert_problem(response: httpx.Response, status: int, slug: str | None = None, *more: str) -> dict[str, Any]:
-    """The answer is an RFC 9457 problem of this status and kind, with these members more; returns it."""
+    """The answer is an RFC 9457 problem of this status and kind, with these members more, and one that the OpenAPI
+    document tells of this call; returns it.
+    """
     assert response.status_code == status, response.text
     assert response.headers["content-type"] == "application/problem+json"
     problem: dict[str, Any] = response.json()
@@ -17,6 +21,7 @@ def assert_problem(response: httpx.Response, status: int, slug: str | None = Non
     assert all(problem.values())
     if slug:
         assert problem["type"] == f"/problems/{slug}"
+    assert_documented(response)
     for leak in ("Traceback", ".py", "/home", "site-packages", "0x"):
         assert leak not in response.text
     return problem

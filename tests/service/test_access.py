@@ -175,10 +175,13 @@ async def test_a_key_has_its_quota_and_no_other_feels_it(
 async def test_keys_may_be_for_some_while_everybody_reads(
     make_service: MakeService, connect: Connect, keys_file: Path, add: AddKey
 ) -> None:
-    add()
+    ward = add()
     async with connect(make_service(keys_file=keys_file, allow_anonymous=True)) as client:
         assert (await post(client)).status_code == 200
         assert (await post(client, **bearing("xray_wrong"))).status_code == 401
+        for headers, status in (({}, 401), (bearing(ward), 403)):  # whom a key would help is told so
+            refused = await client.post("/v2/repository/models/brightness/load", headers=headers)
+            assert refused.status_code == status
 
 
 @pytest.mark.anyio

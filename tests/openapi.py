@@ -1,0 +1,92 @@
+"""``docs/openapi.json``, held against what is really answered."""
+
+import functools
+import json
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import httpx
+from jsonschema import Draft202012Validator, FormatChecker
+
+from tests.conftest import ROOT
+
+FILE = ROOT / "docs" / "openapi.json"
+PROBLEM_JSON = "application/problem+json"
+Operation = dict[str, Any]
+
+
+@functools.cache
+def document() -> dict[str, Any]:
+    """The document, read once."""
+    found: dict[str, Any] = json.loads(FILE.read_text())
+    return found
+
+
+def operations() -> Iterator[tuple[str, str, Operation]]:
+    """Path, method in upper case, and what is told of the call."""
+    for path, item in document()["paths"].items():
+        for method, operation in item.items():
+            yield path, method.upper(), operation
+
+
+def problem_types(operation: Operation) -> dict[str, int]:
+    """The problems of a call by their names, and their statuses."""
+    schemas = {
+        int(status): response["content"][PROBLEM_JSON]["schema"]
+        for status, response in operation["responses"].items()
+        if PROBLEM_JSON in response.get("content", {})
+    }
+    return {
+        kind.removeprefix("/problems/"): status
+        for status, schema in schemas.items()
+        for kind in schema["properties"]["type"]["enum"]
+    }
+
+
+def complain(value: object, schema: dict[str, Any]) -> None:
+    """Fail if a value is not of a schema of the document."""
+    _validator().evolve(schema=schema).validate(value)
+
+
+@functools.cache
+def _validator() -> Draft202012Validator:
+    """Of the whole document, which references are looked up in; made once, since that takes its time."""
+    return Draft202012Validator(document(), format_checker=FormatChecker())
+
+
+def assert_documented(response: httpx.Response) -> None:
+    """The answer of a call that the document has is one that it tells: status, headers, media type, body."""
+    operation = _operation(response.request.method, response.request.url.path)
+    if operation is None:
+        return
+    assert str(response.status_code) in operation["responses"], (response.request.url, response.text)
+    told = operation["responses"][str(response.status_code)]
+    for name, header in told["headers"].items():
+        _check_header(_resolved(header), response.headers.get(name))
+    media_type = response.headers["content-type"].partition(";")[0]
+    schema = told["content"][media_type]["schema"]
+    if media_type.endswith("json"):
+        complain(response.json(), schema)
+
+
+def _check_header(header: dict[str, Any], value: str | None) -> None:
+    if value is None:
+        assert not header["required"], header
+    else:
+        kind = header["schema"].get("type")
+        complain(json.loads(value) if kind in {"integer", "number"} else value, header["schema"])
+
+
+def _resolved(header: dict[str, Any]) -> dict[str, Any]:
+    found: dict[str, Any] = (
+        document()["components"]["headers"][header["$ref"].rpartition("/")[2]] if "$ref" in header else header
+    )
+    return found
+
+
+def _operation(method: str, path: str) -> Operation | None:
+    for template, each, operation in operations():
+        if each == method and re.fullmatch(re.sub(r"\{\w+\}", "[^/]+", template), path):
+            return operation
+    return None

@@ -1,0 +1,140 @@
+"""The OpenAPI document is the service's, and true: test_every_problem.py has the problems."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from openapi_spec_validator import validate
+
+from service import errors
+from service.__main__ import main
+from service.keys import add_key, make_key
+from service.oip_request import HEADER_LENGTH
+from service.problems import Kind
+from tests.conftest import Connect, MakeService
+from tests.drawings import jpeg, png
+from tests.openapi import FILE, complain, document, operations, problem_types
+
+RENEW = "docs/openapi.json is not the document of this code: renew it with 'make openapi'"
+INFER = "/v2/models/{name}/infer"
+
+
+def test_the_file_is_what_the_command_prints(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert main(["openapi", "--device", "cpu"]) == 0
+    assert capsys.readouterr().out == FILE.read_text(), RENEW
+
+
+@pytest.mark.anyio
+async def test_the_live_document_is_the_file_whatever_the_model(make_service: MakeService, connect: Connect) -> None:
+    async with connect(make_service()) as client:
+        assert (await client.get("/openapi.json")).json() == document(), RENEW
+
+
+def test_it_is_valid_openapi_and_names_nothing_that_is_not_sent() -> None:
+    validate(document())
+    text = FILE.read_text()
+    assert "HTTPValidationError" not in text
+    for name in document()["components"]["schemas"]:
+        assert f'"#/components/schemas/{name}"' in text
+
+
+def test_clients_made_from_it_have_a_name_for_each_call() -> None:
+    ids = [operation["operationId"] for _, _, operation in operations()]
+    assert {"predict", "explain", "health_ready", "v2_models_infer"} <= set(ids)
+    assert len(ids) == len(set(ids))
+
+
+@pytest.mark.parametrize(
+    "kind", [kind for kind in errors.kinds() if kind.slug != "invalid-request"], ids=lambda kind: kind.slug
+)
+def test_every_problem_is_one_of_some_call(kind: Kind) -> None:
+    told = [problem_types(operation).get(kind.slug) for _, _, operation in operations()]
+    assert set(told) - {None} == {kind.status}
+
+
+def test_every_call_tells_of_its_request_id_and_what_any_may_answer() -> None:
+    for path, _, operation in operations():
+        assert {"$ref": "#/components/parameters/RequestId"} in operation["parameters"]
+        assert all("X-Request-ID" in response["headers"] for response in operation["responses"].values())
+        problems = problem_types(operation)
+        assert problems["uri-too-long"] == 414
+        assert problems["internal-error"] == 500
+        assert ("unknown-host" in problems) == (not path.startswith(("/health", "/v2/health")))
+        assert ("security" in operation) == ("unauthorized" in problems) == ("forbidden" in problems)
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize(
+    ("settings", "predict", "load"),
+    [
+        ({}, [{"key": ["predict"]}, {}], [{"key": ["admin"]}]),
+        ({"keys_file": True}, [{"key": ["predict"]}], [{"key": ["admin"]}]),
+        ({"keys_file": True, "allow_anonymous": True}, [{"key": ["predict"]}, {}], [{"key": ["admin"]}]),
+    ],
+)
+async def test_whether_a_key_is_needed_is_told_as_it_is(
+    settings: dict[str, Any], predict: Any, load: Any, *, make_service: MakeService, connect: Connect, tmp_path: Path
+) -> None:
+    if "keys_file" in settings:
+        add_key(tmp_path / "keys.json", make_key("ward", ["predict"])[1])
+        settings = settings | {"keys_file": tmp_path / "keys.json"}
+    async with connect(make_service(**settings)) as client:
+        paths = (await client.get("/openapi.json")).json()["paths"]
+    assert paths["/predict"]["post"]["security"] == predict
+    assert paths["/v2/repository/models/{name}/load"]["post"]["security"] == load
+    assert "security" not in paths["/health"]["get"]
+
+
+def examples(node: Any) -> list[tuple[Any, dict[str, Any]]]:
+    """Every example in the document with the schema it belongs to."""
+    found = []
+    if isinstance(node, dict):
+        schema = node.get("schema", node)
+        if isinstance(schema, dict) and not {"examples", "example"}.isdisjoint(node):
+            shown = (
+                node["examples"]
+                if isinstance(node.get("examples"), list)
+                else [node["example"]]
+                if "example" in node
+                else []
+            )
+            found += [(each, schema) for each in shown]
+        node = list(node.values())
+    if isinstance(node, list):
+        found += [each for child in node for each in examples(child)]
+    return found
+
+
+def test_every_example_is_of_its_schema() -> None:
+    found = examples(document())
+    assert len(found) > 40
+    for value, schema in found:
+        complain(value, schema)
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("path", ["/predict", "/explain", INFER, "/v2/repository/index"])
+async def test_every_documented_request_runs(
+    path: str, make_service: MakeService, connect: Connect, choosy_folder: Path
+) -> None:
+    operation = document()["paths"][path]["post"]
+    bodies = operation["requestBody"]["content"]
+    sent: list[dict[str, Any]] = [
+        {"content": png() if kind == "image/png" else jpeg(), "headers": {"Content-Type": kind, HEADER_LENGTH: "0"}}
+        for kind in bodies
+        if kind.startswith(("image/", "application/octet"))
+    ]
+    sent += [{"files": [("file", ("x.png", png()))]} for kind in bodies if kind.startswith("multipart")]
+    sent += [{"json": body["example"]} for kind, body in bodies.items() if kind.endswith("json")]
+    async with connect(make_service(model=choosy_folder)) as client:
+        for body in sent:
+            assert (await client.post(path.format(name="brightness"), **body)).status_code == 200
+        for parameter in operation["parameters"]:
+            schema = parameter.get("schema", {})
+            for value in (
+                [*schema.get("examples", []), *schema.get("enum", [])] if parameter.get("in") == "query" else []
+            ):
+                answer = await client.post(path, params={parameter["name"]: value}, **sent[0])
+                assert answer.status_code == 200
