@@ -1,0 +1,57 @@
+"""Every curl command of the documents, run as it stands there."""
+
+import os
+import re
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from service.keys import add_key, make_key
+from tests.conftest import BUNDLED_MODEL, ROOT
+from tests.drawings import jpeg
+from tests.e2e.server import Server, running
+
+pytestmark = pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
+# An answer that is an error ends it.
+_SHELL = """set -euo pipefail
+curl() {{ command curl -sS --fail-with-body "$@"; }}
+{}
+"""
+
+
+def commands() -> Iterator[tuple[str, str]]:
+    """Each indented block that has curl in it, without its lines that start or set up a service."""
+    for path in [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]:
+        for block in re.findall(r"(?:^    .*\n)+", path.read_text(), re.M):
+            lines = [line[4:] for line in block.splitlines() if "python -m service" not in line]
+            if "curl " in block:
+                yield path.name, "\n".join(lines)
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Server, str]]:
+    folder = tmp_path_factory.mktemp("documented")
+    text, key = make_key("reader", ["admin", "predict"])
+    add_key(folder / "keys.json", key)
+    settings: dict[str, Any] = {"keys_file": folder / "keys.json", "allow_anonymous": 1, "model_control": 1}
+    with running(BUNDLED_MODEL, folder, **settings) as started:
+        yield started, text
+
+
+@pytest.mark.parametrize(("name", "command"), list(commands()))
+def test_it_runs(name: str, command: str, server: tuple[Server, str], tmp_path: Path) -> None:
+    started, key = server
+    (tmp_path / "xray.jpeg").write_bytes(jpeg())
+    program = _SHELL.format(command.replace("localhost:8000", f"127.0.0.1:{started.port}"))
+    ended = subprocess.run(
+        ["bash", "-c", program], cwd=tmp_path, env=os.environ | {"KEY": key}, capture_output=True, check=False
+    )
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+
+
+def test_there_are_some() -> None:
+    assert {"README.md", "access.md", "api.md", "install-offline.md", "oip.md"} <= {name for name, _ in commands()}

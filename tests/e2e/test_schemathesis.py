@@ -1,0 +1,77 @@
+"""Whatever the OpenAPI document allows, and much that it forbids, asked of a running service by schemathesis; each
+answer must be one that the document tells. What it knows beside the document: schemathesis_hooks.py.
+
+For longer: ``EXAMPLES=2000 python -m pytest tests/e2e/test_schemathesis.py --timeout 0``.
+"""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from service.keys import add_key, make_key
+from tests.bundles import GUARD, POINTS, brightness_graph, write_brightness_bundle
+from tests.conftest import ROOT
+from tests.e2e.server import Server, running
+from tests.openapi import operations
+
+CONFIG = ROOT / "tests" / "e2e" / "schemathesis.toml"
+EXAMPLES = os.environ.get("EXAMPLES", "20")
+
+
+@pytest.fixture(scope="module")
+def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two versions of a model with all that a model may have."""
+    folder = tmp_path_factory.mktemp("repository")
+    for version in ("1", "2"):
+        write_brightness_bundle(
+            folder / "brightness" / version,
+            brightness_graph(features=2),
+            version=version,
+            operating_points=POINTS,
+            input_guard=GUARD,
+        )
+    return folder
+
+
+def ask(server: Server, key: str, *options: str) -> None:
+    """Run schemathesis against a server, which stays sound; it must have nothing to complain of."""
+    command = [sys.executable, "-m", "schemathesis.cli", "--config-file", str(CONFIG), "run", "--no-color"]
+    ended = subprocess.run(
+        [*command, f"{server.url}/openapi.json", "--max-examples", EXAMPLES, *options],
+        cwd=ROOT,
+        env=os.environ | {"PYTHONPATH": str(ROOT), "XRAY_KEY": key},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    # A request may hold a whole image: of each line the beginning.
+    assert ended.returncode == 0, "\n".join(line[:500] for line in ended.stdout.splitlines()) + ended.stderr
+    assert "Traceback" not in server.log
+    assert server.resident_mib() < 300
+
+
+def answered(server: Server) -> set[str]:
+    """The calls that were answered well, at least once."""
+    return {line["route"] for line in server.log_lines if line.get("status") == 200}
+
+
+def test_with_keys_all_is_as_the_document_tells(repository: Path, tmp_path: Path) -> None:
+    text, key = make_key("schemathesis", ["admin", "metrics", "predict"])
+    add_key(tmp_path / "keys.json", key)
+    settings: dict[str, Any] = {"keys_file": tmp_path / "keys.json", "model_control": 1, "load": "brightness/2"}
+    with running(repository / "brightness" / "1", tmp_path, log_level="debug", **settings) as server:
+        ask(server, text)
+        assert {path for path, _, _ in operations()} - answered(server) == set()
+
+
+def test_without_keys_all_is_as_the_document_tells(repository: Path, tmp_path: Path) -> None:
+    """But for loading and unloading, which nobody may do: they take a key, and this service knows none."""
+    closed = "/v2/repository/models/"
+    with running(repository / "brightness" / "1", tmp_path, log_level="debug") as server:
+        ask(server, "none", "--exclude-path-regex", closed)
+        paths = {path for path, _, _ in operations() if not path.startswith(closed)}
+        assert paths - answered(server) == set()
