@@ -1,4 +1,4 @@
-"""``python -m service``: serve (the default), predict files without a server, settings, keys."""
+"""``python -m service``: serve (the default), predict files without a server, settings, keys, audit."""
 
 import argparse
 import sys
@@ -8,7 +8,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from contract.bundle import BundleError
-from service import keys_command
+from service import audit_command, keys_command
 from service.keys import KeyFileError
 from service.settings import Settings, SettingsError, explain, settings_from
 
@@ -32,13 +32,15 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _run(arguments, settings)
     except SettingsError as error:
         return _complain(str(error), WRONG_USE)
-    except KeyFileError as error:
+    except (KeyFileError, audit_command.AuditCommandError) as error:
         return _complain(str(error), FAILED)
     except ModuleNotFoundError as error:
         return _complain(f"{error.name} is not installed; pip install 'xray-inference[cpu]' (or [gpu])", FAILED)
 
 
 def _run(arguments: argparse.Namespace, settings: Settings) -> int:
+    if arguments.command == "audit":
+        return DONE if audit_command.run(arguments, settings) else FAILED
     from service import commands  # with it comes onnxruntime, which --help does without
 
     try:
@@ -67,7 +69,7 @@ def _parser() -> argparse.ArgumentParser:
         description="Reads frontal chest radiographs for pneumonia. Not a medical device.",
         epilog="Without a command: serve. Each option is also an environment variable, XRAY_ and its name.",
     )
-    commands = parser.add_subparsers(dest="command", required=True, metavar="{serve,predict,settings,keys}")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="{serve,predict,settings,keys,audit}")
     serve = commands.add_parser("serve", help="answer over HTTP (the default)", description="Answer over HTTP.")
     predict = commands.add_parser(
         "predict",
@@ -85,6 +87,7 @@ def _parser() -> argparse.ArgumentParser:
     for command in (serve, predict, show):
         _add_settings(command)
     keys_command.add_parser(commands)
+    audit_command.add_parser(commands)
     return parser
 
 

@@ -9,6 +9,7 @@ from typing import Literal
 
 from contract.bundle import Bundle
 from service.access import open_gate
+from service.audit import Audit
 from service.backend import Backend
 from service.batcher import Batcher
 from service.cpus import usable_cpus
@@ -44,6 +45,7 @@ class Service:
         self.gate = open_gate(settings)
         self.door = Door(settings.capacity, settings.max_held_bytes)
         self.metrics = Metrics()
+        self.audit = Audit(settings, self.metrics)
         self._max_batch = min(settings.max_batch, settings.capacity)
         self.batcher = Batcher(
             backend, max_batch=self._max_batch, capacity=settings.capacity, on_batch=self.metrics.batch_done
@@ -67,7 +69,8 @@ class Service:
     @property
     def status(self) -> Literal["ok", "starting", "draining", "failing"]:
         """``ok`` if a request that came now would be answered."""
-        if self.door.phase is Phase.READY and (not self.is_live or self.batcher.faults >= _MAX_FAULTS):
+        unable = not self.is_live or self.batcher.faults >= _MAX_FAULTS or self.audit.forbids
+        if self.door.phase is Phase.READY and unable:
             return "failing"
         return self.door.phase.value
 
