@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 
 from rich.console import Console
-from rich.table import Column, Table
+from rich.table import Table
 
 from service.audit_chain import chains_of
 from service.audit_tail import Tail, in_words
@@ -88,7 +88,8 @@ def _verify(folder: Path, arguments: argparse.Namespace) -> bool:
         for verdict in verdicts:
             print(verdict.model_dump_json())
     else:
-        Console().print(_table(verdicts))
+        for verdict in verdicts:
+            Console().print(_table(verdict))
     complaints = [
         f"{each.chain}/{each.fault.file}:{each.fault.line}: {each.fault.reason}" for each in verdicts if each.fault
     ]
@@ -100,13 +101,16 @@ def _verify(folder: Path, arguments: argparse.Namespace) -> bool:
     return not complaints
 
 
-def _table(verdicts: list[Verdict]) -> Table:
-    table = Table("chain", "lines", "from", "to", Column("head", overflow="fold", min_width=32), "")
-    for each in verdicts:
-        lines = f"{each.first} to {each.last}" if each.lines else "none"
-        state = "NOT AS IT WAS WRITTEN" if each.fault else "as it was written"
-        facts = [state, *_remarks(each)]
-        table.add_row(Path(each.chain).name, lines, each.begins or "", each.ends or "", each.head, "\n".join(facts))
+def _table(verdict: Verdict) -> Table:
+    state = "NOT AS IT WAS WRITTEN" if verdict.fault else "as it was written"
+    table = Table(f"chain {Path(verdict.chain).name}", state)
+    lines = f"{verdict.first} to {verdict.last}" if verdict.lines else "none"
+    table.add_row("lines", f"{lines}, in {verdict.files} files")
+    table.add_row("from", verdict.begins or "")
+    table.add_row("to", verdict.ends or "")
+    table.add_row("head", verdict.head)
+    for remark in _remarks(verdict):
+        table.add_row("", remark)
     return table
 
 

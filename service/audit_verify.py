@@ -111,7 +111,7 @@ class _Walk:
             raise _Broken(f"{len(self.unfinished)} bytes before it are no line, and it does not tell of them")
         self.lost += told.get("lost", 0)
         self.unclean += line.event == "started" and self.running
-        self.running = line.event != "stopped"
+        self.running = line.event == "started" or (self.running and line.event != "stopped")
 
 
 def verify_chain(chain: Path, after: Collection[str] = (), watched: Collection[str] = ()) -> tuple[Verdict, set[str]]:

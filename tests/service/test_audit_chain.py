@@ -40,8 +40,8 @@ def verdict(folder: Path, *after: str) -> Verdict:
 
 def images(folder: Path) -> list[str]:
     """The digests in the chain's lines, in order."""
-    raw = b"".join(path.read_bytes() for path in files_of(folder / "1"))
-    told = [json.loads(each) for each in raw.split(b"\n") if read_line(each + b"\n")]
+    lines = [each for path in files_of(folder / "1") for each in path.read_bytes().splitlines(keepends=True)]
+    told = [json.loads(each) for each in lines if read_line(each)]
     return [each["image_sha256"] for each in told if each["event"] == "read"]
 
 
