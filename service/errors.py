@@ -110,6 +110,13 @@ class NotReady(ServiceError):
     """The service is starting or draining."""
 
 
+class AuditUnavailable(ServiceError):
+    """An answer that nobody could tell of later, where the settings require that."""
+
+    def __init__(self) -> None:
+        super().__init__("the audit cannot be written, and nothing is answered here without it")
+
+
 class BackendFault(ServiceError):
     """The model failed, or gave no probability."""
 
@@ -152,6 +159,7 @@ TABLE: dict[type[Exception], Kind] = {
     BackendFault: Kind(500, "model-fault", "The model failed"),
     Overloaded: Kind(503, "overloaded", "The service is full"),
     NotReady: Kind(503, "not-ready", "The service is not ready"),
+    AuditUnavailable: Kind(503, "audit-unavailable", "The audit cannot be written"),
     TimeoutError: Kind(504, "deadline-exceeded", "The deadline has passed"),
 }
 INTERNAL = Kind(500, "internal-error", "An error in the service")
@@ -165,6 +173,11 @@ def problem(error: BaseException, request_id: str) -> Problem:
     if kind.status == INTERNAL.status:
         log.error("a request failed", exc_info=error, extra={"request_id": request_id})
     return tell(kind, _detail(error, kind), request_id)
+
+
+def slug(error: BaseException) -> str:
+    """What kind of problem an exception is."""
+    return _kind(error).slug
 
 
 async def answer(request: Request, error: Exception) -> JSONResponse:
