@@ -136,7 +136,7 @@ async def infer(
             images = [image if isinstance(image, bytes) else image.tobytes() for image in asked.images]
             async with service.audit.reading(request, model, point, images) as told:
                 outcomes = await predictions.read_all(model.reader, asked.images, explain="heatmap" in outputs)
-                predictions.note(record, outcomes)
+                predictions.note(record, model, outcomes)
                 readings = _readings(outcomes)
                 answer = predictions.response(model, point, [None] * len(readings), readings, record.request_id)
                 told.answer = answer
