@@ -31,7 +31,7 @@ LOCK = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generat
 	--no-emit-index-url --no-emit-find-links pyproject.toml
 lock: $(VENV)/.dev  ## Renew the lock files in requirements/ from pyproject.toml.
 	$(LOCK) --upgrade --extra dev -o requirements/dev.txt
-	for extra in cpu gpu gpu-cuda12 training sbom; do $(LOCK) -c requirements/dev.txt --extra $$extra -o requirements/$$extra.txt; done
+	for extra in client cpu gpu gpu-cuda12 training sbom; do $(LOCK) -c requirements/dev.txt --extra $$extra -o requirements/$$extra.txt; done
 
 PARTS ?= proxy monitoring
 offline:  ## Make one archive that installs the service without internet (needs Docker).

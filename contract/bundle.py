@@ -18,6 +18,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
 
+from contract.drift import DriftReference
 from contract.image import IMAGE_CONTRACT
 
 MANIFEST = "manifest.json"
@@ -123,6 +124,7 @@ class Manifest(_Record):
     operating_points: dict[str, OperatingPoint]
     calibration: Calibration
     input_guard: InputGuard | None = Field(default=None, description="null: this model has none.")
+    drift_reference: DriftReference | None = Field(default=None, description="null: nothing to compare images with.")
     cpu_graph: CpuGraph = Field(
         default=GRAPH, description="Which graph a CPU runs unless told otherwise; chosen by measurement."
     )
@@ -196,7 +198,14 @@ def write_bundle(folder: Path, manifest: Manifest, contents: dict[str, bytes]) -
     folder.mkdir(parents=True, exist_ok=True)
     for name, data in contents.items():
         (folder / name).write_bytes(data)
-    (folder / MANIFEST).write_text(manifest.model_dump_json(indent=2) + "\n")
+    write_manifest(folder, manifest)
+
+
+def write_manifest(folder: Path, manifest: Manifest) -> None:
+    """Write the manifest of a bundle whose files are there."""
+    partial = folder / f"{MANIFEST}.partial"
+    partial.write_text(manifest.model_dump_json(indent=2) + "\n")
+    partial.replace(folder / MANIFEST)  # a reader never sees half of it
 
 
 def refuse_occupied(folder: Path) -> None:

@@ -1,22 +1,23 @@
-"""``python -m service``: serve (the default), predict files without a server, settings, keys, audit."""
+"""``python -m service``: serve (the default), predict files, here or by a service, settings, keys, audit."""
 
 import argparse
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 
 from pydantic import ValidationError
 
 from contract.bundle import BundleError
 from service import audit_command, keys_command
 from service.keys import KeyFileError
+from service.predict_command import predict
+from service.predict_options import add_options
 from service.settings import Settings, SettingsError, explain, settings_from
 
 DONE, FAILED, WRONG_USE = 0, 1, 2
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command. Returns its exit code: 0 done, 1 failed, 2 wrong use."""
+    """Run one command. Returns its exit code: 0 done, 1 failed, 2 wrong use, 130 interrupted."""
     given = list(sys.argv[1:] if argv is None else argv)
     if not given or (given[0].startswith("-") and given[0] not in {"-h", "--help"}):
         given = ["serve", *given]
@@ -35,22 +36,34 @@ def main(argv: Sequence[str] | None = None) -> int:
     except (KeyFileError, audit_command.AuditCommandError) as error:
         return _complain(str(error), FAILED)
     except ModuleNotFoundError as error:
-        return _complain(f"{error.name} is not installed; pip install 'xray-inference[cpu]' (or [gpu])", FAILED)
+        extra = "[client]'" if getattr(arguments, "url", None) else "[cpu]' (or [gpu])"
+        return _complain(f"{error.name} is not installed; pip install 'xray-inference{extra}", FAILED)
 
 
 def _run(arguments: argparse.Namespace, settings: Settings) -> int:
-    if arguments.command == "audit":
-        return DONE if audit_command.run(arguments, settings) else FAILED
-    from service import commands  # with it comes onnxruntime, which --help does without
+    try:
+        if arguments.command == "audit":
+            return DONE if audit_command.run(arguments, settings) else FAILED
+        if arguments.command == "predict" and arguments.url:
+            return predict(settings, arguments)
+        return _run_here(arguments, settings)
+    except SettingsError as error:
+        return _complain(str(error), WRONG_USE)
+    except BundleError as error:
+        return _complain(str(error), FAILED)
+
+
+def _run_here(arguments: argparse.Namespace, settings: Settings) -> int:
+    from service import commands  # with it comes onnxruntime, which --help and a client do without
 
     try:
         if arguments.command == "predict":
-            return DONE if commands.predict(settings, arguments.files, as_json=arguments.json) else FAILED
+            return predict(settings, arguments)
         if arguments.command == "settings":
             commands.print_settings(settings, _options(arguments), as_json=arguments.json)
             return DONE
         return DONE if commands.serve(settings) else FAILED
-    except (BundleError, commands.DeviceError) as error:
+    except commands.DeviceError as error:
         return _complain(str(error), FAILED)
 
 
@@ -71,20 +84,15 @@ def _parser() -> argparse.ArgumentParser:
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="{serve,predict,settings,keys,audit}")
     serve = commands.add_parser("serve", help="answer over HTTP (the default)", description="Answer over HTTP.")
-    predict = commands.add_parser(
-        "predict",
-        help="read files without a server",
-        description="Read image files by the same way as the server. Exit code 1 if any of them could not be read.",
-    )
-    predict.add_argument("files", nargs="+", type=Path, metavar="FILE", help="a JPEG or PNG")
-    predict.add_argument("--json", action="store_true", help="print the answer as the server would send it")
+    predicting = commands.add_parser("predict", help="read files and folders, here or by a service")
+    add_options(predicting)
     show = commands.add_parser(
         "settings",
         help="print the settings in effect",
         description="Print every setting with its value and where that comes from, and variables XRAY_* that are none.",
     )
     show.add_argument("--json", action="store_true", help="print them as JSON")
-    for command in (serve, predict, show):
+    for command in (serve, predicting, show):
         _add_settings(command)
     keys_command.add_parser(commands)
     audit_command.add_parser(commands)

@@ -8,9 +8,10 @@ from fastapi import FastAPI
 from fastapi_offline import FastAPIOffline
 from starlette.middleware.cors import CORSMiddleware
 
-from service import errors, explain, page_files
+from service import errors, explain, oip, oip_repository, page_files
 from service.context import RequestContext
 from service.core import Service
+from service.oip_request import HEADER_LENGTH
 from service.routes import router
 from service.settings import listed
 
@@ -23,8 +24,9 @@ For whom the model is meant, for whom it is not, and how well it does: `GET /mod
 # What a page of another origin may send, and see of an answer besides its body.
 _CORS: dict[str, Any] = {
     "allow_methods": ["GET", "POST"],
-    "allow_headers": ["Authorization", "Content-Digest", "Content-Type", "X-Request-ID"],
+    "allow_headers": ["Authorization", "Content-Digest", "Content-Type", HEADER_LENGTH, "X-Request-ID"],
     "expose_headers": [
+        HEADER_LENGTH,
         "Retry-After",
         "Server-Timing",
         "X-Label",
@@ -50,7 +52,7 @@ def create_app(service: Service) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        async with service.audit.alive(service, VERSION), service.alive():
+        async with service.audit.alive(service.main, VERSION), service.alive():
             yield
 
     app: FastAPI = FastAPIOffline(
@@ -62,11 +64,15 @@ def create_app(service: Service) -> FastAPI:
         redirect_slashes=False,
     )
     app.state.service = service
-    for part in (router, explain.router, page_files.page_router()):
+    for part in (router, explain.router, oip.router, oip_repository.router, page_files.page_router()):
         app.include_router(part)
     # The one added last is outermost.
     if origins := listed(service.settings.cors_origins):
         app.add_middleware(CORSMiddleware, allow_origins=origins, **_CORS)
     app.add_middleware(RequestContext, metrics=service.metrics, hosts=listed(service.settings.allowed_hosts))
     errors.install(app)
+    kinds = errors.kinds()
+    service.metrics.expect_requests(
+        ("/predict", "/explain"), (kind.status for kind in kinds), (kind.type for kind in kinds)
+    )
     return app

@@ -1,12 +1,10 @@
 """What each command of ``python -m service`` does."""
 
-import asyncio
 import json
 import logging
 import os
 import sys
-from collections.abc import Mapping, Sequence
-from pathlib import Path
+from collections.abc import Mapping
 
 from rich.console import Console
 from rich.markup import escape
@@ -15,19 +13,14 @@ from rich.table import Column, Table
 from contract.bundle import read_bundle
 from service import server
 from service.access import refuse_open_doors
-from service.backend import OnnxBackend
 from service.core import Service
-from service.cpus import usable_cpus
 from service.effective import effective_settings, unknown_variables
-from service.files import predict_files
-from service.guard import choose_guard
 from service.logs import configure_logging
-from service.points import default_point
+from service.model import open_backend
 from service.session import DeviceError
-from service.settings import Settings
-from service.wire import PredictResponse
+from service.settings import Settings, listed
 
-__all__ = ["DeviceError", "predict", "print_settings", "serve"]
+__all__ = ["DeviceError", "build_service", "print_settings", "serve"]
 
 log = logging.getLogger(__name__)
 
@@ -42,22 +35,9 @@ def serve(settings: Settings) -> bool:
     configure_logging(settings.log_level)
     for unknown in unknown_variables(os.environ):
         log.warning("a variable that is no setting", extra=unknown.model_dump(exclude_none=True))
-    return server.serve(build_service(settings))
-
-
-def predict(settings: Settings, files: Sequence[Path], *, as_json: bool) -> bool:
-    """Read files and print the answers. Returns whether each has one.
-
-    Raises:
-        BundleError, DeviceError, SettingsError: there is no model to ask.
-    """
-    configure_logging("error")
-    response = asyncio.run(predict_files(build_service(settings), files))
-    if as_json:
-        print(response.model_dump_json(indent=2))
-    else:
-        _print_table(response)
-    return all(prediction.error is None for prediction in response.predictions)
+    service = build_service(settings)
+    service.repository.open_at_start(listed(settings.load))
+    return server.serve(service)
 
 
 def print_settings(settings: Settings, options: Mapping[str, object], *, as_json: bool) -> None:
@@ -82,28 +62,4 @@ def build_service(settings: Settings) -> Service:
         BundleError, DeviceError, SettingsError.
     """
     bundle = read_bundle(settings.model)
-    # Before the model is loaded: what is refused is refused at once, in one line.
-    default_point(bundle.manifest, settings.operating_point)
-    guard = choose_guard(bundle.manifest, settings.guard)
-    backend = OnnxBackend(
-        bundle,
-        device=settings.device,
-        precision=settings.precision,
-        threads=settings.threads or usable_cpus(),
-        guarded=guard.mode != "off",
-    )
-    return Service(settings, bundle, backend)
-
-
-def _print_table(response: PredictResponse) -> None:
-    title = f"{response.model.name} {response.model.version}, {response.provider}, {response.operating_point}"
-    columns = (Column("file", overflow="fold"), Column("label", min_width=9), "probability", "threshold")
-    table = Table(*columns, title=title, caption="Not a medical device.")
-    for prediction in response.predictions:
-        if prediction.error:
-            cells = (prediction.error.title, "", "")
-        else:
-            label = " ".join([str(prediction.label), *(f"({warning.code})" for warning in prediction.warnings)])
-            cells = (label, f"{prediction.probability:.4f}", f"{prediction.threshold:g}")
-        table.add_row(escape(str(prediction.filename)), *cells)
-    Console().print(table)
+    return Service(settings, bundle, open_backend(settings, bundle))

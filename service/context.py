@@ -12,7 +12,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service import errors
-from service.telemetry import CLIENT_GONE, Metrics, RequestRecord
+from service.telemetry import CLIENT_GONE, HEALTH, Metrics, RequestRecord
 
 REQUEST_ID = "X-Request-ID"
 _SAFE_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
@@ -76,7 +76,7 @@ class RequestContext:
         try:
             if len(scope["raw_path"]) + len(scope["query_string"]) > _MAX_URI_BYTES:
                 raise errors.UriTooLong(f"an address may have {_MAX_URI_BYTES} bytes")
-            if self._hosts and not scope["path"].startswith("/health") and _host(scope) not in self._hosts:
+            if self._hosts and not scope["path"].startswith(HEALTH) and _host(scope) not in self._hosts:
                 raise errors.UnknownHost("the Host of this request is not a name of this service")
             await self._app(scope, receive, send)
         except ClientDisconnect:

@@ -41,6 +41,15 @@ class Door:
         """Let nobody in any more; who is inside stays until answered."""
         self.phase = Phase.DRAINING
 
+    def insist(self) -> None:
+        """See that the door is open.
+
+        Raises:
+            NotReady: the service is starting or draining.
+        """
+        if self.phase is not Phase.READY:
+            raise NotReady(f"the service is {self.phase.value}")
+
     @contextmanager
     def admit(self) -> Iterator["Party"]:
         """One seat, for as long as the context lasts; the party may take more, and carry bytes in.
@@ -49,8 +58,7 @@ class Door:
             NotReady: the service is starting or draining.
             Overloaded: there is no free seat.
         """
-        if self.phase is not Phase.READY:
-            raise NotReady(f"the service is {self.phase.value}")
+        self.insist()
         party = Party(self)
         party.grow(1)
         try:

@@ -8,11 +8,12 @@ from annotated_types import Ge, Gt, Le
 from pydantic import BaseModel, ConfigDict
 from pydantic.fields import FieldInfo
 
+from service.predict_options import KEY_VARIABLE
 from service.settings import Settings
 
 _PREFIX = "XRAY_"
-# Read by training and by tests; somebody who does both may well have it set.
-_OTHERS = {f"{_PREFIX}DATA"}
+# Read by training and tests, and by those who ask a service; somebody who does both may well have them set.
+_OTHERS = {f"{_PREFIX}DATA", KEY_VARIABLE}
 
 
 class Fact(BaseModel):
@@ -47,7 +48,7 @@ class Unknown(BaseModel):
 
 
 # Settings without a fixed default, and what holds instead.
-_DEFAULTS = {"model": "the bundled model", "operating_point": "the bundle's"}
+_DEFAULTS = {"model": "the bundled model", "operating_point": "the bundle's", "repository": "the bundle's"}
 
 
 def fact(name: str) -> Fact:

@@ -7,7 +7,6 @@ never sees an exception's own text, a path, or a stack trace.
 """
 
 import logging
-from dataclasses import dataclass
 from http import HTTPStatus
 
 from fastapi import FastAPI, Request
@@ -16,6 +15,8 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
 from contract import errors as image
+from service import model_errors as model
+from service.problems import BODY_TOO_LARGE, EMPTY_FILE, Kind, tell
 from service.wire import Problem
 
 PROBLEM_JSON = "application/problem+json"
@@ -77,10 +78,6 @@ class UnlikeTrainingData(ServiceError):
     """An image unlike those the model was trained on, where the settings refuse such."""
 
 
-class UnreadableFile(ServiceError):
-    """A file named on the command line that cannot be opened. Never raised by the server, which opens none."""
-
-
 class UnknownHost(ServiceError):
     """A request addressed to a name that is not this service's."""
 
@@ -90,12 +87,7 @@ class Unauthorized(ServiceError):
 
 
 class QuotaExceeded(ServiceError):
-    """A key that has sent as many images as it may.
-
-    Args:
-        detail: shown to the caller.
-        retry_after_s: seconds until it may send another.
-    """
+    """A key that has sent as many images as it may, and the seconds until it may send another."""
 
     def __init__(self, detail: str, retry_after_s: int) -> None:
         super().__init__(detail)
@@ -132,32 +124,25 @@ class BackendFault(ServiceError):
         super().__init__("the model gave no answer for this image")
 
 
-@dataclass(frozen=True, slots=True)
-class Kind:
-    """A kind of problem: its HTTP status, its name in the type URI, and its title."""
-
-    status: int
-    slug: str
-    title: str
-
-
 TABLE: dict[type[Exception], Kind] = {
     MissingBody: Kind(400, "missing-body", "No image in the request"),
     MalformedRequest: Kind(400, "malformed-multipart", "The multipart body is broken"),
     TooManyFiles: Kind(400, "too-many-files", "Too many images in one request"),
     DigestMismatch: Kind(400, "digest-mismatch", "The body changed on its way"),
+    model.InvalidInference: Kind(400, "invalid-inference", "The inference request is not valid"),
     UnknownHost: Kind(400, "unknown-host", "Not this service's name"),
     Unauthorized: Kind(401, "unauthorized", "A key is needed"),
     Forbidden: Kind(403, "forbidden", "Forbidden"),
+    model.UnknownModel: Kind(404, "unknown-model", "No such model"),
     UploadTimeout: Kind(408, "upload-timeout", "The upload took too long"),
-    BodyTooLarge: Kind(413, "body-too-large", "Too many bytes"),
+    model.ModelConflict: Kind(409, "model-conflict", "The model cannot be changed now"),
+    BodyTooLarge: BODY_TOO_LARGE,
     UriTooLong: Kind(414, "uri-too-long", "The address is too long"),
     image.UnsupportedFormat: Kind(415, "unsupported-media-type", "Not a format that is read"),
     UnsupportedBody: Kind(415, "unsupported-media-type", "Not a format that is read"),
     UnsupportedEncoding: Kind(415, "unsupported-encoding", "Compressed bodies are not read"),
-    UnreadableFile: Kind(422, "unreadable-file", "The file cannot be opened"),
     MissingFile: Kind(422, "missing-file", "No part named file"),
-    image.EmptyImage: Kind(422, "empty-file", "An empty file"),
+    image.EmptyImage: EMPTY_FILE,
     image.TruncatedImage: Kind(422, "truncated-image", "The image is cut short or damaged"),
     image.TooManyPixels: Kind(422, "too-many-pixels", "The image has too many pixels"),
     image.ImageTooSmall: Kind(422, "image-too-small", "The image is too small"),
@@ -165,6 +150,7 @@ TABLE: dict[type[Exception], Kind] = {
     image.AnimatedImage: Kind(422, "animated-image", "The image is animated"),
     image.UnsupportedJpeg: Kind(422, "unsupported-jpeg", "A kind of JPEG that is not read"),
     image.TooMuchMetadata: Kind(422, "too-much-metadata", "The image has too much metadata"),
+    model.UnsoundModel: Kind(422, "unsound-model", "The model cannot be served"),
     UnlikeTrainingData: Kind(422, "unlike-training-data", "Unlike the training data"),
     UnknownOperatingPoint: Kind(422, "unknown-operating-point", "No such operating point"),
     InvalidParameter: Kind(422, "invalid-request", "The request is not valid"),
@@ -186,13 +172,7 @@ def problem(error: BaseException, request_id: str) -> Problem:
     kind = _kind(error)
     if kind.status == INTERNAL.status:
         log.error("a request failed", exc_info=error, extra={"request_id": request_id})
-    return Problem(
-        type=f"/problems/{kind.slug}",
-        title=kind.title,
-        status=kind.status,
-        detail=_detail(error, kind),
-        request_id=request_id,
-    )
+    return tell(kind, _detail(error, kind), request_id)
 
 
 def slug(error: BaseException) -> str:
@@ -205,7 +185,10 @@ async def answer(request: Request, error: Exception) -> JSONResponse:
     record = request.state.record
     told = problem(error, record.request_id)
     record.outcome = told.type.rpartition("/")[2]
-    return JSONResponse(told.model_dump(), told.status, _headers(error, told.status), media_type=PROBLEM_JSON)
+    body = told.model_dump()
+    if request.scope["path"].startswith("/v2"):
+        body["error"] = told.detail  # the Open Inference Protocol's own shape, inside this one
+    return JSONResponse(body, told.status, _headers(error, told.status), media_type=PROBLEM_JSON)
 
 
 def install(app: FastAPI) -> None:
@@ -218,14 +201,15 @@ def responses(*statuses: int) -> dict[int | str, dict[str, object]]:
     """What OpenAPI says of these statuses: every problem that has one of them."""
     return {
         status: {
-            "description": "; ".join(dict.fromkeys(kind.title for kind in _kinds() if kind.status == status)),
+            "description": "; ".join(dict.fromkeys(kind.title for kind in kinds() if kind.status == status)),
             "content": {PROBLEM_JSON: {"schema": {"$ref": "#/components/schemas/Problem"}}},
         }
         for status in statuses
     }
 
 
-def _kinds() -> list[Kind]:
+def kinds() -> list[Kind]:
+    """Every kind of problem."""
     return [*TABLE.values(), INTERNAL]
 
 
@@ -237,7 +221,7 @@ def _kind(error: BaseException) -> Kind:
 
 
 def _detail(error: BaseException, kind: Kind) -> str:
-    if isinstance(error, ServiceError | image.ImageRefused):
+    if isinstance(error, ServiceError | image.ImageRefused | model.ModelError):
         return str(error)
     if isinstance(error, HTTPException):
         return f"{kind.title}: this service has no such call; /docs lists those it has"

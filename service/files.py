@@ -1,30 +1,27 @@
 """Reading files without a server, by the same way as with one."""
 
-from collections.abc import Sequence
-from pathlib import Path
+from dataclasses import dataclass
 
+from service.asking import HERE, About
 from service.core import Service
-from service.errors import UnreadableFile
-from service.predictions import Outcome, read_all, response
-from service.uploads import Upload
+from service.predictions import model_name, read_all, response
 from service.wire import PredictResponse
 
 
-async def predict_files(service: Service, files: Sequence[Path]) -> PredictResponse:
-    """Read image files, as many at once as a request may hold; a file that cannot be opened is that entry's error."""
-    outcomes: list[Outcome] = []
-    at_once = service.settings.max_images
-    async with service.alive(warm_up=False):
-        for start in range(0, len(files), at_once):
-            opened = [_open(path) for path in files[start : start + at_once]]
-            uploads = [data for data in opened if isinstance(data, Upload)]
-            read = iter(await read_all(service.reader, uploads))
-            outcomes += [next(read) if isinstance(data, Upload) else data for data in opened]
-    return response(service, service.default_point, [str(path) for path in files], outcomes, "command-line")
+@dataclass(frozen=True, slots=True)
+class Here:
+    """The model in this process as an ``Asker``. Its service must be alive."""
 
+    service: Service
 
-def _open(path: Path) -> Upload | UnreadableFile:
-    try:
-        return Upload(str(path), path.read_bytes())
-    except OSError as error:
-        return UnreadableFile(error.strerror or "the file cannot be opened")
+    @property
+    def about(self) -> About:
+        """Which model this is, where it runs, and whose threshold is used."""
+        return About(
+            model_name(self.service.main), self.service.main.backend.provider, self.service.main.default_point.name
+        )
+
+    async def ask(self, image: bytes) -> PredictResponse:
+        """The answer, with one prediction; what is wrong with the image is an error in it."""
+        outcomes = await read_all(self.service.main.reader, [image])
+        return response(self.service.main, self.service.main.default_point, [None], outcomes, HERE)

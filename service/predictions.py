@@ -4,13 +4,15 @@ import asyncio
 import math
 from collections.abc import Sequence
 
-from service.core import Service
+import numpy as np
+from numpy.typing import NDArray
+
 from service.errors import UnlikeTrainingData, problem
 from service.guard import Guard
+from service.model import Model
 from service.points import Point
 from service.reader import Reader, Reading
 from service.telemetry import RequestRecord
-from service.uploads import Upload
 from service.wire import Caution, ModelName, Prediction, PredictResponse
 
 Outcome = Reading | BaseException
@@ -21,25 +23,27 @@ _TURNED = Caution(
 )
 
 
-async def read_all(reader: Reader, uploads: Sequence[Upload], *, explain: bool = False) -> list[Outcome]:
-    """Read all images of a request side by side: one outcome each, in the order sent."""
-    reads = (reader.read(upload.data, explain=explain) for upload in uploads)
+async def read_all(
+    reader: Reader, images: Sequence[bytes | NDArray[np.uint8]], *, explain: bool = False
+) -> list[Outcome]:
+    """Read all images of a request side by side, files or pixels: one outcome each, in the order sent."""
+    reads = (reader.read(image, explain=explain) for image in images)
     return await asyncio.gather(*reads, return_exceptions=True)
 
 
 def response(
-    service: Service, point: Point, filenames: Sequence[str | None], outcomes: Sequence[Outcome], request_id: str
+    model: Model, point: Point, filenames: Sequence[str | None], outcomes: Sequence[Outcome], request_id: str
 ) -> PredictResponse:
     """The answer that tells the outcomes of these images at an operating point; one that failed has its problem in its
     entry.
     """
     return PredictResponse(
-        model=model_name(service),
+        model=model_name(model),
         request_id=request_id,
-        provider=service.backend.provider,
+        provider=model.backend.provider,
         operating_point=point.name,
         predictions=[
-            _entry(service.guard, point, filename, outcome, request_id)
+            _entry(model.guard, point, filename, outcome, request_id)
             for filename, outcome in zip(filenames, outcomes, strict=True)
         ],
     )
@@ -59,9 +63,9 @@ def note(record: RequestRecord, outcomes: Sequence[Outcome]) -> None:
         setattr(record, f"{stage}_ms", round(1e3 * slowest, 2))
 
 
-def model_name(service: Service) -> ModelName:
+def model_name(model: Model) -> ModelName:
     """Which model answers."""
-    return ModelName(name=service.bundle.manifest.name, version=service.bundle.manifest.version)
+    return ModelName(name=model.name, version=model.version)
 
 
 def _entry(guard: Guard, point: Point, filename: str | None, outcome: Outcome, request_id: str) -> Prediction:

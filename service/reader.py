@@ -11,8 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from contract.drift import light
 from contract.image import SIDE, Decoded, decode
-from service.batcher import Batcher
+from service.batcher import Batcher, Scored
 from service.errors import UnlikeTrainingData
 from service.guard import Guard
 from service.telemetry import Metrics
@@ -39,19 +40,20 @@ class Reading:
 
 @dataclass(frozen=True, slots=True)
 class Reader:
-    """Reads single images."""
+    """Reads single images. ``counts``: whether its images count in the metrics of guard and drift."""
 
     batcher: Batcher
     decoders: Executor
     guard: Guard
     metrics: Metrics
     max_pixels: int
+    counts: bool = True
 
-    async def read(self, data: bytes, *, explain: bool = False) -> Reading:
+    async def read(self, image: bytes | NDArray[np.uint8], *, explain: bool = False) -> Reading:
         """Read one image.
 
         Args:
-            data: the bytes of the file.
+            image: the bytes of the file; or its pixels by the image contract, uint8 (200, 200, 1).
             explain: whether the heatmap is wanted.
 
         Raises:
@@ -60,15 +62,17 @@ class Reader:
             ServiceError: the service cannot answer for it now.
         """
         began = time.monotonic()
-        decoded = await self._decode(data)
+        decoded = await self._decode(image) if isinstance(image, bytes) else Decoded(image, turned=False)
         decode_s = time.monotonic() - began
         scored = await self.batcher.submit(decoded.pixels, explain=explain)
         self.metrics.image_read(decode_s, scored.queue_s, scored.inference_s)
+        if self.counts and not explain:
+            self._count(decoded.pixels, scored)
         return Reading(
             probability=scored.probability,
             guard_score=scored.guard_score,
             heatmap=scored.heatmap,
-            flagged=self._judge(scored.guard_score, counted=not explain),
+            flagged=self._judge(scored.guard_score),
             turned=decoded.turned,
             batch_size=scored.batch_size,
             decode_s=decode_s,
@@ -76,15 +80,22 @@ class Reader:
             inference_s=scored.inference_s,
         )
 
-    def _judge(self, score: float | None, *, counted: bool) -> bool:
-        """Whether an image is flagged; counted, and refused if it is to be. One that is explained is not counted: what
-        people look at again is what stands out, and must not pass for a drift of what comes in.
+    def _count(self, pixels: NDArray[np.uint8], scored: Scored) -> None:
+        """Count what came in. Not what is explained: people look again at what stands out, and that must not pass for a
+        drift.
         """
+        brightness, contrast = light(pixels)
+        numbers = {"brightness": brightness, "contrast": contrast, "probability": scored.probability}
+        if scored.guard_score is not None:
+            numbers["guard_score"] = scored.guard_score
+            self.metrics.image_judged(scored.guard_score, self.guard.flags(scored.guard_score))
+        self.metrics.image_seen(numbers)
+
+    def _judge(self, score: float | None) -> bool:
+        """Whether an image is flagged; refused if it is to be."""
         if score is None:
             return False
         flagged = self.guard.flags(score)
-        if counted:
-            self.metrics.image_judged(score, flagged)
         if flagged and self.guard.mode == "refuse":
             raise UnlikeTrainingData(self.guard.words(score))
         return flagged

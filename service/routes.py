@@ -39,14 +39,14 @@ def take_only(request: Request, *names: str) -> None:
     """Refuse parameters of other names, and one that stands twice: a slip must not pass for the default."""
     asked = [name for name, _ in request.query_params.multi_items()]
     if len(asked) > len(set(asked) & set(names)):
-        raise errors.InvalidParameter(f"the parameters of this call: {', '.join(names)}; each stands at most once")
+        raise errors.InvalidParameter(f"the parameters of this call: {', '.join(names) or 'none'}; each at most once")
 
 
 async def point(service: Alive, operating_point: Named = None) -> Point:
     """The operating point of a request."""
     if operating_point is None:
-        return service.default_point
-    return find_point(service.bundle.manifest, operating_point)
+        return service.main.default_point
+    return find_point(service.main.bundle.manifest, operating_point)
 
 
 async def _one_parameter(request: Request) -> None:
@@ -87,14 +87,14 @@ async def predict(
         party.grow(len(uploads) - 1)
         caller.takes(len(uploads) - 1)
         images = [upload.data for upload in uploads]
-        async with service.audit.reading(request, service, point, images) as told:
+        async with service.audit.reading(request, service.main, point, images) as told:
             async with asyncio.timeout(service.settings.deadline_s):
-                outcomes = await predictions.read_all(service.reader, uploads)
+                outcomes = await predictions.read_all(service.main.reader, images)
             predictions.note(record, outcomes)
             if len(outcomes) == 1 and isinstance(outcomes[0], BaseException):
                 raise outcomes[0]
             filenames = [upload.filename for upload in uploads]
-            told.answer = answer = predictions.response(service, point, filenames, outcomes, record.request_id)
+            told.answer = answer = predictions.response(service.main, point, filenames, outcomes, record.request_id)
     service.metrics.images_answered(answer)
     http.headers["Server-Timing"] = record.server_timing
     return answer
@@ -111,11 +111,11 @@ async def health(response: Response, service: Alive) -> Health:
     response.status_code = 200 if service.status == "ok" else 503
     return Health(
         status=service.status,
-        model=predictions.model_name(service),
-        provider=service.backend.provider,
+        model=predictions.model_name(service.main),
+        provider=service.main.backend.provider,
         device_requested=service.settings.device,
-        graph=service.backend.graph,
-        precision="int8" if service.backend.graph == INT8_GRAPH else "float32",
+        graph=service.main.backend.graph,
+        precision="int8" if service.main.backend.graph == INT8_GRAPH else "float32",
     )
 
 
@@ -127,7 +127,7 @@ async def health(response: Response, service: Alive) -> Health:
 )
 async def live(response: Response, service: Alive) -> Probe:
     """For an orchestrator: 503 if this process should be restarted."""
-    response.status_code = 200 if service.is_live else 503
+    response.status_code = 200 if service.main.is_live else 503
     return Probe(status=service.status)
 
 
@@ -152,11 +152,11 @@ async def model(service: Alive) -> dict[str, Any]:
     `operating_point` where a request names none, and `guard` (`off` also where the model has none).
     """
     in_use = {
-        "graph": service.backend.graph,
-        "operating_point": service.default_point.name,
-        "guard": service.guard.mode,
+        "graph": service.main.backend.graph,
+        "operating_point": service.main.default_point.name,
+        "guard": service.main.guard.mode,
     }
-    return service.bundle.manifest.model_dump(mode="json", exclude={"provenance"}) | in_use
+    return service.main.bundle.manifest.model_dump(mode="json", exclude={"provenance"}) | in_use
 
 
 @router.get(
@@ -169,7 +169,7 @@ async def model(service: Alive) -> dict[str, Any]:
 )
 async def card(service: Alive) -> Markdown:
     """The model card, in Markdown: for whom the model is meant, for whom not, and how well it does."""
-    return Markdown(service.bundle.card)
+    return Markdown(service.main.bundle.card)
 
 
 @router.get(

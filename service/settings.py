@@ -8,6 +8,7 @@ from typing import Any, Literal, Self, cast
 from pydantic import Field, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from contract.bundle import NAME_PATTERN, VERSION_PATTERN
 from contract.image import MAX_PIXELS
 
 # Above this Pillow warns of a decompression bomb by itself, in its own words.
@@ -30,6 +31,17 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="XRAY_", frozen=True, extra="forbid")
 
     model: Path = Field(default=_BUNDLED_MODEL, description="Folder of the model bundle.")
+    repository: Path | None = Field(
+        default=None,
+        description="Folder that has other models at NAME/VERSION. Unset: the one that the served bundle lies in so.",
+    )
+    load: str | None = Field(
+        default=None,
+        description="Models beside the served one, NAME/VERSION with commas between, loaded from there at start.",
+    )
+    model_control: bool = Field(
+        default=False, description="Whether a key with the scope admin may load and unload models."
+    )
     operating_point: str | None = Field(
         default=None, description="Operating point where a request names none. Unset: the bundle's own choice."
     )
@@ -137,6 +149,15 @@ class Settings(BaseSettings):
         for origin in listed(value):
             if not _ORIGIN.fullmatch(origin):
                 raise ValueError(f"{origin!r} is no origin: scheme://host, with :port if it has one, and nothing more")
+        return value
+
+    @field_validator("load")
+    @classmethod
+    def _models(cls, value: str | None) -> str | None:
+        for model in listed(value):
+            name, _, version = model.partition("/")
+            if not (re.fullmatch(NAME_PATTERN, name) and re.fullmatch(VERSION_PATTERN, version)):
+                raise ValueError(f"{model!r} is no model: NAME/VERSION, like pneumonia/1")
         return value
 
     @model_validator(mode="after")

@@ -3,7 +3,7 @@
 import logging
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from prometheus_client import (
@@ -17,17 +17,22 @@ from prometheus_client import (
     generate_latest,
 )
 
+from contract.bundle import LABELS
+from service.drift import Bins
 from service.wire import PredictResponse
 
 log = logging.getLogger("service.request")
 
 # nginx's number for a client that was gone before there was an answer. Never sent.
 CLIENT_GONE = 499
+# How the paths of health checks begin.
+HEALTH = ("/health", "/v2/health")
 
 _SECONDS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10)
 # Images like those of training score about 1; a guard's threshold lies a little above.
 _SCORES = (0.5, 0.7, 0.8, 0.9, 1, 1.1, 1.2, 1.3, 1.5, 1.75, 2, 2.5, 3, 5, 10)
 _IMAGES = (1, 2, 4, 8, 16, 32, 64, 128, 256)
+_STAGES = ("decode", "queue", "inference")
 
 
 class Metrics:
@@ -65,14 +70,45 @@ class Metrics:
             buckets=_SECONDS,
             registry=registry,
         )
+        for stage in _STAGES:
+            self._stage_s.labels(stage)
+        binned = ["feature", "bin"]
+        self._drift = Counter("xray_drift_images", "Images by a number of their own.", binned, registry=registry)
+        text = "Which part of the reference's images is in the bin."
+        self._share = Gauge("xray_drift_reference_share", text, binned, registry=registry)
+        self._binned: dict[str, tuple[Bins, list[Counter]]] = {}
+
+    def expect_requests(self, routes: Iterable[str], statuses: Iterable[int], problems: Iterable[str]) -> None:
+        """Begin what is counted of these at 0: Prometheus sees no growth in a series that begins at 1."""
+        known = {200, CLIENT_GONE, *statuses}
+        for route in routes:
+            for status in known:
+                self._requests.labels(route, str(status))
+        for problem in problems:
+            self._failed.labels(problem)
+
+    def expect_images(self, operating_points: Iterable[str], bins: Mapping[str, Bins]) -> None:
+        """Begin what is counted of images at 0, and tell the reference's shares of the bins."""
+        for point in operating_points:
+            for label in LABELS:
+                self._predictions.labels(label, point)
+        for feature, known in bins.items():
+            self._binned[feature] = known, [self._drift.labels(feature, name) for name in known.names]
+            for name, share in zip(known.names, known.shares or (), strict=False):
+                self._share.labels(feature, name).set(share)
 
     def follow(
-        self, queue_depth: Callable[[], float], seats_taken: Callable[[], float], ready: Callable[[], float]
+        self,
+        queue_depth: Callable[[], float],
+        seats_taken: Callable[[], float],
+        seats: Callable[[], float],
+        ready: Callable[[], float],
     ) -> None:
         """Report these at each scrape."""
         for name, text, value in (
             ("xray_queue_depth", "Images waiting for the model.", queue_depth),
             ("xray_seats_taken", "Images inside, from the door to the answer.", seats_taken),
+            ("xray_seats", "Images that may be inside.", seats),
             ("xray_ready", "1 while requests are let in.", ready),
         ):
             Gauge(name, text, registry=self._registry).set_function(value)
@@ -108,7 +144,7 @@ class Metrics:
 
     def image_read(self, decode_s: float, queue_s: float, inference_s: float) -> None:
         """Count where the time of an image went."""
-        for stage, seconds in (("decode", decode_s), ("queue", queue_s), ("inference", inference_s)):
+        for stage, seconds in zip(_STAGES, (decode_s, queue_s, inference_s), strict=True):
             self._stage_s.labels(stage).observe(seconds)
 
     def image_judged(self, score: float, flagged: bool) -> None:
@@ -116,6 +152,12 @@ class Metrics:
         self._flagged.inc(flagged)
         if math.isfinite(score):
             self._guard_score.observe(score)
+
+    def image_seen(self, numbers: Mapping[str, float]) -> None:
+        """Count an image by numbers of its own, each in its bin; those that were not expected are left out."""
+        for feature, (bins, counts) in self._binned.items():
+            if feature in numbers:
+                counts[bins.find(numbers[feature])].inc()
 
     def images_answered(self, answer: PredictResponse) -> None:
         """Count the labels of an answer, and the problems of its images that have none."""
@@ -156,6 +198,6 @@ class RequestRecord:
         """Count and log the request."""
         seconds = time.monotonic() - self.began
         metrics.request_answered(self.route, self.status, seconds)
-        level = logging.DEBUG if self.route.startswith(("/health", "/metrics")) else logging.INFO
+        level = logging.DEBUG if self.route.startswith((*HEALTH, "/metrics")) else logging.INFO
         fields = {name: getattr(self, name) for name in self.__slots__ if name != "began"}
         log.log(level, "request", extra={**fields, "total_ms": round(1e3 * seconds, 1)})

@@ -4,7 +4,8 @@ import asyncio
 import base64
 import hashlib
 import re
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from fastapi import Request
@@ -51,11 +52,32 @@ async def read_uploads(request: Request, settings: Settings, party: Party, most:
         UnsupportedEncoding, MissingFile: the request is not one that can be read.
         Overloaded: there is no room for its bytes.
     """
+    async with _arriving(request, settings, settings.max_body_bytes, party) as stream:
+        return await _read(request, stream, most)
+
+
+async def read_body(request: Request, settings: Settings, party: Party | None = None) -> bytes:
+    """The body of a request, whatever its type; without a party to carry it, only a small one.
+
+    Raises:
+        DigestMismatch, UploadTimeout, BodyTooLarge, UnsupportedEncoding: it cannot be read.
+        Overloaded: there is no room for its bytes.
+    """
+    limit = settings.max_body_bytes if party else _MAX_FIELD_BYTES
+    async with _arriving(request, settings, limit, party) as stream:
+        return b"".join([chunk async for chunk in stream])
+
+
+@asynccontextmanager
+async def _arriving(
+    request: Request, settings: Settings, limit: int, party: Party | None
+) -> AsyncIterator[AsyncGenerator[bytes, None]]:
+    """A body while it arrives, within its time and its limits."""
     if request.headers.get("content-encoding", "identity") != "identity":
         raise UnsupportedEncoding("send the body without a Content-Encoding")
     try:
         async with asyncio.timeout(settings.upload_s):
-            return await _read(request, _counted(request, settings.max_body_bytes, party), most)
+            yield _counted(request, limit, party)
     except TimeoutError:
         raise UploadTimeout(f"the body did not arrive within {settings.upload_s:g} s") from None
 
@@ -72,7 +94,7 @@ async def _read(request: Request, stream: AsyncGenerator[bytes, None], most: int
     return [Upload(None, body)]
 
 
-async def _counted(request: Request, limit: int, party: Party) -> AsyncGenerator[bytes, None]:
+async def _counted(request: Request, limit: int, party: Party | None) -> AsyncGenerator[bytes, None]:
     """The body, chunk by chunk, while it keeps within the limits; refused at its header if that says more."""
     too_large = BodyTooLarge(f"a request may hold {limit} bytes")
     if int(request.headers.get("content-length", 0)) > limit:
@@ -83,7 +105,8 @@ async def _counted(request: Request, limit: int, party: Party) -> AsyncGenerator
         seen += len(chunk)
         if seen > limit:
             raise too_large
-        party.carry(len(chunk))
+        if party:
+            party.carry(len(chunk))
         if digest:
             digest.update(chunk)
         yield chunk

@@ -5,12 +5,12 @@ from typing import Any
 import httpx
 
 
-def assert_problem(response: httpx.Response, status: int, slug: str | None = None) -> dict[str, Any]:
-    """The answer is an RFC 9457 problem of this status and kind; returns it."""
+def assert_problem(response: httpx.Response, status: int, slug: str | None = None, *more: str) -> dict[str, Any]:
+    """The answer is an RFC 9457 problem of this status and kind, with these members more; returns it."""
     assert response.status_code == status, response.text
     assert response.headers["content-type"] == "application/problem+json"
     problem: dict[str, Any] = response.json()
-    assert set(problem) == {"type", "title", "status", "detail", "request_id"}
+    assert set(problem) == {"type", "title", "status", "detail", "request_id", *more}
     assert problem["status"] == status
     assert problem["request_id"] == response.headers["x-request-id"]
     assert problem["type"].startswith("/problems/")

@@ -1,5 +1,6 @@
 """Documents that cannot rot: every setting, problem, metric, link and command they name exists, and is named."""
 
+import argparse
 import re
 import subprocess
 from pathlib import Path
@@ -9,6 +10,9 @@ import pytest
 from service import errors
 from service.audit_line import Event
 from service.effective import fact
+from service.predict_options import add_options
+from service.problems import COMMAND_LINE
+from service.results import COLUMNS
 from service.settings import Settings
 from tests.conftest import ROOT, Connect, MakeService
 from training.__main__ import main as training_command
@@ -30,16 +34,16 @@ def test_every_setting_is_documented_as_it_is(name: str) -> None:
 
 def test_every_documented_setting_exists() -> None:
     named = {name for path in DOCUMENTS for name in re.findall(r"XRAY_([A-Z_]+[A-Z])", path.read_text())}
-    assert named - {name.upper() for name in Settings.model_fields} == {"DATA"}
+    assert named - {name.upper() for name in Settings.model_fields} == {"CLIENT_KEY", "DATA"}
 
 
 def test_every_problem_is_documented_and_no_other() -> None:
-    kinds = {kind.slug: kind.status for kind in (*errors.TABLE.values(), errors.INTERNAL)}
+    kinds = {kind.slug: kind.status for kind in (*errors.TABLE.values(), errors.INTERNAL, *COMMAND_LINE)}
     sections = dict(re.findall(r"^## (\S+)\n(.*)", text("docs/errors.md"), re.M))
     assert sections.keys() == kinds.keys()
     for slug, first_line in sections.items():
-        if slug != "unreadable-file":
-            assert first_line.startswith(str(kinds[slug]))
+        theirs = slug in {kind.slug for kind in COMMAND_LINE}
+        assert first_line.startswith("On the command line only: " if theirs else str(kinds[slug]))
 
 
 @pytest.mark.anyio
@@ -80,6 +84,17 @@ def test_every_training_command_is_documented_and_no_other(capsys: pytest.Captur
     assert re.findall(r"^\| `([a-z]+)` \|", text("docs/training.md"), re.M) == there[1].split(",")
 
 
+def test_every_option_of_the_client_is_documented_and_no_other() -> None:
+    parser = argparse.ArgumentParser(add_help=False)
+    add_options(parser)
+    options = [option for action in parser._actions for option in action.option_strings]
+    assert sorted(re.findall(r"^\| `(--[a-z-]+)", text("docs/client.md"), re.M)) == sorted(options)
+
+
+def test_every_column_of_the_client_s_csv_is_documented() -> None:
+    assert ",".join(COLUMNS) in text("docs/client.md")
+
+
 @pytest.mark.parametrize("name", ["docs/training.md", "CHANGELOG.md"])
 def test_the_number_of_shifts_is_told_as_it_is(name: str) -> None:
     assert re.findall(r"(\d+) realistic shifts", text(name)) == [str(len(REALISTIC))]
@@ -98,7 +113,7 @@ def test_every_decision_has_its_number_and_status() -> None:
         assert "Status: " in path.read_text()
 
 
-@pytest.mark.parametrize("extra", ["cpu", "gpu", "training", "dev"])
+@pytest.mark.parametrize("extra", ["client", "cpu", "gpu", "training", "dev"])
 def test_locks_are_pinned_with_hashes_and_name_no_registry(extra: str) -> None:
     lock = text(f"requirements/{extra}.txt")
     entries = re.findall(r"^(\S+?)==\S+", lock, re.M)

@@ -16,7 +16,9 @@ from {package}.__main__ import main
 sys.exit(main({arguments!r}))
 """
 _TRAINING = ["keras", "tensorflow", "tf2onnx", "onnx", "onnxruntime", "sklearn", "scipy", "matplotlib"]
+_CLIENT = ["httpx"]
 _SERVICE = ["fastapi", "starlette", "uvicorn", "onnxruntime", "prometheus_client", "fastapi_offline"]
+_SERVICE += ["pythonjsonlogger", "multipart", "python_multipart"]
 
 
 def run_without(missing: list[str], package: str, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -32,6 +34,7 @@ def run_without(missing: list[str], package: str, *arguments: str) -> subprocess
         ("training", _TRAINING, ["evaluate", "run"], "xray-inference[training]"),
         ("service", _SERVICE, ["serve"], "xray-inference[cpu]"),
         ("service", _SERVICE, ["predict", "x.jpeg"], "xray-inference[cpu]"),
+        ("service", _CLIENT, ["predict", "--url", "http://127.0.0.1:1", "x.jpeg"], "xray-inference[client]"),
     ],
 )
 def test_the_missing_extra_is_named_in_one_line(
@@ -43,7 +46,15 @@ def test_the_missing_extra_is_named_in_one_line(
     assert extra in ended.stderr
 
 
-@pytest.mark.parametrize(("package", "missing"), [("training", _TRAINING), ("service", _SERVICE)])
+def test_asking_a_service_needs_the_extra_client_alone() -> None:
+    asking = ["predict", "--give-up-after", "0.1", "--url", "http://127.0.0.1:1", "x.jpeg"]
+    ended = run_without(_SERVICE, "service", *asking)
+    assert ended.stderr.startswith("xray-service: no answer from http://127.0.0.1:1 ")
+
+
+@pytest.mark.parametrize(
+    ("package", "missing"), [("training", _TRAINING), ("service", _SERVICE), ("service", [*_CLIENT, *_SERVICE])]
+)
 def test_help_needs_no_extra(package: str, missing: list[str]) -> None:
     ended = run_without(missing, package, "--help")
     assert ended.returncode == 0

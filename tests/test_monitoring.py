@@ -23,11 +23,13 @@ from tests.drawings import encode, jpeg
 FOLDER = ROOT / "deploy" / "monitoring"
 DASHBOARD = json.loads((FOLDER / "grafana" / "dashboards" / "xray-inference.json").read_text())
 PANELS: list[dict[str, Any]] = [panel for panel in DASHBOARD["panels"] if panel["type"] != "row"]
+RULE_FILES = [FOLDER / name for name in yaml.safe_load((FOLDER / "prometheus.yml").read_text())["rule_files"]]
 RULES: list[dict[str, Any]] = [
-    rule for group in yaml.safe_load((FOLDER / "alerts.yml").read_text())["groups"] for rule in group["rules"]
+    rule for file in RULE_FILES for group in yaml.safe_load(file.read_text())["groups"] for rule in group["rules"]
 ]
 ALERTS = [rule for rule in RULES if "alert" in rule]
-CASES = yaml.safe_load((FOLDER / "alerts.test.yml").read_text())["tests"]
+TESTS = [file.with_suffix(".test.yml") for file in RULE_FILES]
+CASES = [case for file in TESTS for case in yaml.safe_load(file.read_text())["tests"]]
 COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "compose.monitoring.yaml").read_text())
 ADDED = {name: service for name, service in COMPOSE["services"].items() if name != "service"}
 
@@ -54,6 +56,12 @@ SUBJECTS = {
     "guard warnings, rate": r"rate\(xray_guard_flagged_total",
     "guard warnings, share": r"increase\(xray_guard_flagged_total.* / sum\(increase\(xray_guard_score_count",
     "guard score": r"histogram_quantile\(.*xray_guard_score_bucket",
+    "change against the reference": r"^xray:drift_psi:reference$",
+    "change against the past": r"^xray:drift_psi:past$",
+    **{
+        f"the reference's bins, {feature}": rf"xray:drift_share:reference\{{feature=\"{feature}\"\}}"
+        for feature in ("guard_score", "brightness", "contrast", "probability")
+    },
     "memory": r"process_resident_memory_bytes",
     "CPU": r"rate\(process_cpu_seconds_total",
 }
@@ -126,6 +134,15 @@ async def told(guarded_folder: Path, make_service: MakeService, connect: Connect
     return found
 
 
+def known_labels(told: Told) -> dict[str, set[str]]:
+    """The labels of each metric that there is; a recorded one may have those of what it is made of, in order."""
+    known = {name: set(labels) for name, labels in told.items()} | PROMETHEUS_OWN
+    for rule in RULES:
+        if "record" in rule:
+            known[rule["record"]] = set().union(*(known[name] for name, _ in selectors(rule["expr"])))
+    return known
+
+
 def test_expressions_are_taken_apart_as_meant() -> None:
     expr = 'sum by (le, a) (rate(m_bucket{x="1", y!~"2|3"}[$__rate_interval])) or on () (n:o[7d] offset 1h) > 0.5 and p'
     assert groupings(expr) == {"le", "a"}
@@ -134,8 +151,7 @@ def test_expressions_are_taken_apart_as_meant() -> None:
 
 @pytest.mark.anyio
 async def test_every_metric_and_label_that_is_asked_for_is_told(told: Told) -> None:
-    recorded: dict[str, set[str]] = {rule["record"]: set() for rule in RULES if "record" in rule}
-    known = {name: set(labels) for name, labels in told.items()} | recorded | PROMETHEUS_OWN
+    known = known_labels(told)
     for expr in expressions():
         metrics = list(selectors(expr))
         assert {name for name, _ in metrics} <= known.keys(), expr
@@ -145,7 +161,7 @@ async def test_every_metric_and_label_that_is_asked_for_is_told(told: Told) -> N
 
 
 @pytest.mark.anyio
-@pytest.mark.parametrize("label", ["route", "label"])
+@pytest.mark.parametrize("label", ["route", "label", "feature"])
 async def test_every_value_that_is_asked_for_is_told(told: Told, label: str) -> None:
     asked = asked_for(label, "=")
     assert asked
@@ -169,7 +185,7 @@ def test_devices_and_providers_are_named_as_the_service_names_them() -> None:
 async def test_what_is_shown_of_a_series_is_a_label_it_has(told: Told) -> None:
     for panel in PANELS:
         for target in panel["targets"]:
-            own = set().union(*(told.get(name, {}).keys() for name, _ in selectors(target["expr"])))
+            own = set().union(*(known_labels(told)[name] for name, _ in selectors(target["expr"])))
             assert set(re.findall(r"\{\{(\w+)\}\}", target.get("legendFormat", ""))) <= own | ADDED_LABELS, title(panel)
 
 
@@ -205,6 +221,7 @@ def test_colours_can_be_told_apart(panel: dict[str, Any]) -> None:
         "normal",  # stacked
         "dashed",  # a limit's line
         "multi",  # a tooltip for all series
+        "outer",  # tables joined
     }
     assert all(colour in COLOURS for colour in re.findall(r'"(?:fixedC|c)olor": "([^"]+)"', text))
 
@@ -253,12 +270,17 @@ def promtool(*arguments: str) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def test_promtool_finds_the_configuration_right() -> None:
-    promtool("check", "config", "prometheus.yml")
+def test_promtool_finds_the_configuration_right(tmp_path: Path) -> None:
+    folder = shutil.copytree(FOLDER, tmp_path / "monitoring")
+    config = folder / "prometheus.yml"
+    (tmp_path / "key").touch()  # compose mounts one, or an empty file
+    config.write_text(config.read_text().replace("/run/metrics-key", str(tmp_path / "key")))
+    promtool("check", "config", str(config))
 
 
-def test_promtool_runs_the_alerts_tests() -> None:
-    promtool("test", "rules", "alerts.test.yml")
+@pytest.mark.parametrize("file", TESTS, ids=lambda file: str(file.name))
+def test_promtool_runs_the_alerts_tests(file: Path) -> None:
+    promtool("test", "rules", file.name)
 
 
 def test_every_replica_is_asked_and_nobody_outside() -> None:
@@ -303,8 +325,10 @@ def test_an_image_is_pinned_and_can_be_another(name: str) -> None:
 
 @pytest.mark.parametrize("name", ADDED)
 def test_what_is_mounted_is_there_and_is_read_or_is_a_named_volume(name: str) -> None:
-    for source, _, *mode in (volume.split(":") for volume in ADDED[name]["volumes"]):
-        if source.startswith("."):
+    for source, _, *mode in (re.sub(r"\$\{\w+:-(.*?)\}", r"\1", each).split(":") for each in ADDED[name]["volumes"]):
+        if source == "/dev/null":  # in place of a file that need not be there
+            assert mode == ["ro"]
+        elif source.startswith("."):
             assert (ROOT / source).is_dir()
             assert mode == ["ro,z"]
         else:

@@ -55,6 +55,10 @@ def _parser() -> argparse.ArgumentParser:
     report.add_argument(
         "--no-gallery", action="store_true", help="leave out the examples, which are images of patients"
     )
+    reference = commands.add_parser(
+        "reference", help="add what incoming images are compared with", description=_REFERENCE
+    )
+    reference.add_argument("bundle", type=Path, help="a bundle's folder")
     table = commands.add_parser("table", help="repeat the specification's experiments", description=_TABLE)
     table.add_argument(
         "--out", type=Path, required=True, metavar="FOLDER", help="for the runs, table.md and table.json"
@@ -66,7 +70,7 @@ def _parser() -> argparse.ArgumentParser:
     table.add_argument("--resume", action="store_true", help="go on with the runs that are in the folder")
     for command in (export, report):
         _add_others(command)
-    for command in (evaluate, export, report, table):
+    for command in (evaluate, export, report, reference, table):
         _add_common(command)
     return parser
 
@@ -83,6 +87,11 @@ _REPORT = (
     "Measure a bundle on the patients its network was not trained on, under realistic shifts, and on whatever else is "
     "given, and write one HTML and one JSON file. --data must be the images it was trained on. The HTML file shows "
     "radiographs of patients, unless --no-gallery is given."
+)
+_REFERENCE = (
+    "Write the drift reference into the manifest of a bundle that was made without one: quantiles of brightness, "
+    "contrast and probability of the validation patients' images. Nothing else of the bundle changes. --data must be "
+    "the images it was trained on. Bundles of this version have it from their export."
 )
 _TABLE = (
     "Train each network with each input normalisation by the author's protocol (522 images drawn at random validate: "

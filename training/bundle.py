@@ -23,6 +23,7 @@ from training import heatmap
 from training.assess import Assessment, assess, graph_predict
 from training.card import write_card
 from training.dataset import Dataset
+from training.drift import measure_reference
 from training.errors import ExportError
 from training.finish import Finished, finish
 from training.points import DEFAULT
@@ -67,7 +68,8 @@ def export_run(  # noqa: PLR0913  the last two are for those who have more to me
     graphs: dict[str, bytes] = {GRAPH: made.graph}
     if made.int8_graph:
         graphs[INT8_GRAPH] = made.int8_graph
-    draft = _draft(run, made, assessment, folder, graphs).model_copy(update={"cpu_graph": cpu_graph})
+    served = {"cpu_graph": cpu_graph, "drift_reference": measure_reference(graphs[cpu_graph], data, run.split)}
+    draft = _draft(run, made, assessment, folder, graphs).model_copy(update=served)
     report = measure_report(
         draft, made.graph, data, run.split, others, about=about, training=_training(run), progress=progress
     )

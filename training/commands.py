@@ -11,12 +11,14 @@ from rich.markup import escape
 from rich.table import Table
 
 from contract.bundle import MANIFEST, BundleError, read_bundle
+from contract.drift import LEVELS, DriftReference
 from training.architectures import ARCHITECTURES, NORMALISATIONS
 from training.assess import assess, assess_bundle, keras_predict
 from training.card import NO_ABOUT, about_of
 from training.config import RECIPES, SPECIFICATION, TrainingConfig
 from training.curves import draw_curves
 from training.dataset import Dataset, Skipped, load_dataset
+from training.drift import add_reference
 from training.errors import TrainingError, WrongUse
 from training.evaluate import Results
 from training.fit import fit
@@ -105,6 +107,24 @@ def report(arguments: argparse.Namespace) -> None:
         walls = gallery(bundle.graph, data.rows(split.test or split.validation), bundle.manifest.threshold)
     write_report(arguments.out, record, walls)
     _print(record, [record.held_out, record.elsewhere], arguments.json)
+
+
+def reference(arguments: argparse.Namespace) -> None:
+    """Write into a bundle what a service compares incoming images with, and print it."""
+    data = _load(_data_folder(arguments, None), arguments)
+    measured = add_reference(arguments.bundle, data)
+    if arguments.json:
+        print(measured.model_dump_json(indent=2))
+    else:
+        Console().print(_quantiles(measured))
+
+
+def _quantiles(measured: DriftReference) -> Table:
+    columns = ("brightness", "contrast", "probability")
+    table = Table("%", *columns)
+    for row, level in enumerate(LEVELS):
+        table.add_row(f"{100 * level:.0f}", *(f"{getattr(measured, name)[row]:.4f}" for name in columns))
+    return table
 
 
 def table(arguments: argparse.Namespace) -> None:
@@ -227,4 +247,4 @@ def _print(record: BaseModel, results: list[Results | None], as_json: bool) -> N
     Console().print(table)
 
 
-_COMMANDS = {"train": train, "evaluate": evaluate, "export": export, "report": report, "table": table}
+_COMMANDS = {command.__name__: command for command in (train, evaluate, export, report, reference, table)}

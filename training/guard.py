@@ -4,6 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from contract.bundle import InputGuard, Measured
+from contract.drift import quantiles
 from contract.guard import distance
 from training.augment import slight
 from training.dataset import Dataset
@@ -15,7 +16,6 @@ from training.readout import Readout
 COMPONENTS = 300
 # The share of validation radiographs that is flagged: half of the 2 % asked for, since both samples are small.
 FALSE_ALARMS = 0.01
-_REFERENCE = np.linspace(0, 1, 21)
 
 
 def training_layouts(readout: Readout, train: Dataset, seed: int) -> NDArray[np.float32]:
@@ -48,6 +48,6 @@ def fit_guard(features: NDArray[np.float32], readout: Readout, validation: Datas
             "threshold": threshold,
             "false_alarms": share(Scores.of(validation, scores), scores > threshold),
             "chosen_on": f"validation patients: {FALSE_ALARMS:.1%} of their images score over it",
-            "reference": tuple(np.quantile(scores, _REFERENCE).round(4).tolist()),
+            "reference": quantiles(scores, 4),
         }
     )

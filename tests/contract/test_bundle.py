@@ -85,6 +85,11 @@ def test_a_manifest_that_is_no_json_is_refused(folder: Path) -> None:
     assert "Invalid JSON" in refusal(folder)
 
 
+def test_a_manifest_of_before_there_was_a_drift_reference_is_read(folder: Path) -> None:
+    edit(folder, lambda record: record.pop("drift_reference"))
+    assert read_bundle(folder).manifest.drift_reference is None
+
+
 def test_an_old_version_is_never_overwritten(folder: Path) -> None:
     with pytest.raises(BundleError, match="give a new version"):
         write_brightness_bundle(folder)
@@ -100,4 +105,6 @@ def test_digests_are_checked_before_anything_is_written(tmp_path: Path) -> None:
 def test_the_bundled_model_agrees_with_itself() -> None:
     bundle = read_bundle(BUNDLED_MODEL)
     assert (bundle.manifest.name, bundle.manifest.version) == ("pneumonia", "2")
+    assert bundle.manifest.drift_reference is not None
+    assert bundle.manifest.drift_reference.images == bundle.manifest.results["validation"]["images"]
     assert "Not a medical device" in bundle.card

@@ -24,6 +24,10 @@ IMAGE = jpeg()
 JPEG = {"Content-Type": "image/jpeg"}
 # Open to whoever can reach the service: health, and what is the same for everybody and public anyway.
 OPEN = {"/", "/page/{name}", "/health", "/health/live", "/health/ready", "/docs", "/docs/oauth2-redirect"}
+OPEN |= {"/v2/health/live", "/v2/health/ready"}
+MODEL, VERSION = "/v2/models/{name}", "/v2/models/{name}/versions/{version}"
+V2 = {"/v2", "/v2/repository/index", *(f"/v2/repository/models/{{name}}/{what}" for what in ("load", "unload"))}
+V2 |= {f"{model}{what}" for model in (MODEL, VERSION) for what in ("", "/ready", "/infer")}
 
 
 def bearing(key: str) -> dict[str, str]:
@@ -86,7 +90,7 @@ async def test_with_keys_each_call_takes_one_with_its_scope(
             assert (await client.get(path)).status_code == 401
             assert (await client.get(path, headers=bearing(right))).status_code == 200
             assert (await client.get(path, headers=bearing(wrong))).status_code == 403
-        for path in ("/", "/health", "/health/live", "/health/ready", "/docs", "/openapi.json"):
+        for path in ("/", "/health", "/health/live", "/v2/health/ready", "/docs", "/openapi.json"):
             assert (await client.get(path)).status_code == 200
 
 
@@ -278,5 +282,5 @@ async def test_the_schema_says_which_calls_take_a_key(make_service: MakeService,
     taking = {
         path for path, calls in schema["paths"].items() if any("security" in operation for operation in calls.values())
     }
-    assert taking == {"/predict", "/explain", "/model", "/model/card", "/metrics"}
+    assert taking == {"/predict", "/explain", "/model", "/model/card", "/metrics"} | V2
     assert {"401", "403", "429"} <= schema["paths"]["/predict"]["post"]["responses"].keys()

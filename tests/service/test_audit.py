@@ -73,7 +73,7 @@ async def test_who_asked_what_about_which_image_and_what_was_answered(
     assert [line["problem"] for line in lines[2:]] == ["unsupported-media-type", None, "unsupported-media-type"]
     assert [line["operating_point"] for line in lines] == ["rule-out"] * 3 + ["balanced"] * 2
     assert str(lines[3]["probability"]) == explained.headers["X-Probability"]
-    manifest = service.bundle.manifest
+    manifest = service.main.bundle.manifest
     for line in lines:
         assert (line["model"], line["version"], line["graph"]) == (manifest.name, manifest.version, "model.int8.onnx")
         assert line["graph_sha256"] == manifest.files["model.int8.onnx"]

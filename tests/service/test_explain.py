@@ -3,6 +3,7 @@
 import asyncio
 import io
 import logging
+import re
 import threading
 from pathlib import Path
 from typing import Any
@@ -210,7 +211,8 @@ async def test_what_the_guard_refuses_is_not_drawn_and_nothing_is_counted_twice(
         metrics = (await client.get("/metrics")).text
     assert "xray_guard_flagged_total 0.0" in metrics
     assert "xray_guard_score_count 0.0" in metrics
-    assert "xray_predictions_total{" not in metrics
+    counted = re.findall(r"^xray_(?:predictions|drift_images)_total\{.*\} (\S+)$", metrics, re.M)
+    assert set(counted) == {"0.0"}
     lines = [record for record in caplog.records if record.name == "service.request"]
     assert [line.flagged for line in lines if line.route == "/explain"] == [1, 0]  # type: ignore[attr-defined]
 

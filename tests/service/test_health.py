@@ -62,7 +62,7 @@ async def test_it_is_not_ready_before_the_model_is_warm(make_service: MakeServic
     threading.Timer(0.3, backend.hold.set).start()
     async with service.alive():
         assert service.status == "starting"
-        assert service.is_live
+        assert service.main.is_live
         while service.status == "starting":
             await asyncio.sleep(0.01)
         assert service.status == "ok"
@@ -102,8 +102,8 @@ async def test_draining_refuses_and_still_answers_who_is_inside(make_service: Ma
 async def test_a_dead_batcher_is_seen(make_service: MakeService, connect: Connect) -> None:
     service = make_service()
     async with connect(service) as client:
-        assert service._task is not None
-        service._task.cancel()
+        assert service.main._task is not None
+        service.main._task.cancel()
         await asyncio.sleep(0.05)
         assert (await client.get("/health/live")).status_code == 503
         assert (await client.get("/health/ready")).status_code == 503

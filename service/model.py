@@ -1,0 +1,136 @@
+"""One model that is served: its bundle, its session, its queue and who reads with it; and its life."""
+
+import asyncio
+from collections.abc import Iterator
+from concurrent.futures import Executor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from contract.bundle import Bundle, read_bundle
+from service.backend import Backend, OnnxBackend
+from service.batcher import Batcher
+from service.cpus import usable_cpus
+from service.guard import choose_guard
+from service.points import default_point
+from service.reader import Reader
+from service.settings import Settings
+from service.telemetry import Metrics
+
+# So many model calls in a row that failed, and a model is no longer ready.
+_MAX_FAULTS = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Shared:
+    """What all models of a service have in common. ``decoders``: where images are decoded."""
+
+    settings: Settings
+    decoders: Executor
+    metrics: Metrics
+
+
+class Model:
+    """A model, built and not yet running.
+
+    Args:
+        shared: among them the settings, which hold for every model.
+        bundle: the model, checked.
+        backend: the same model, loaded.
+        main: whether this is the model that the service is started with. The metrics of guard and labels tell of that
+            one alone: two models in one distribution would look like a drift.
+
+    Raises:
+        SettingsError: the bundle cannot do what the settings ask for.
+    """
+
+    def __init__(self, shared: Shared, bundle: Bundle, backend: Backend, *, main: bool) -> None:
+        settings, metrics = shared.settings, shared.metrics
+        self.bundle, self.backend = bundle, backend
+        self.main = main
+        self.name, self.version = bundle.manifest.name, bundle.manifest.version
+        self.default_point = default_point(bundle.manifest, settings.operating_point)
+        self.guard = choose_guard(bundle.manifest, settings.guard)
+        self._max_batch = min(settings.max_batch, settings.capacity)
+        self.batcher = Batcher(
+            backend, max_batch=self._max_batch, capacity=settings.capacity, on_batch=metrics.batch_done
+        )
+        self.reader = Reader(self.batcher, shared.decoders, self.guard, metrics, settings.max_pixels, counts=main)
+        self._task: asyncio.Task[None] | None = None
+        self._users, self._unused = 0, asyncio.Event()
+        self._unused.set()
+
+    @property
+    def is_live(self) -> bool:
+        """False once its batcher has ended."""
+        return self._task is None or not self._task.done()
+
+    @property
+    def is_sound(self) -> bool:
+        """Whether an image that came now would be read."""
+        return self.is_live and self.batcher.faults < _MAX_FAULTS
+
+    def start(self) -> None:
+        """Run the batcher."""
+        self._task = asyncio.create_task(self.batcher.run(), name=f"batcher {self.name}/{self.version}")
+
+    async def warm_up(self) -> None:
+        """Go the way of a request with a blank image, alone and as the largest batch: nobody pays for a first time.
+
+        Raises:
+            ServiceError: the model failed.
+        """
+        await self.reader.warm_up(self._max_batch)
+
+    @contextmanager
+    def in_use(self) -> Iterator[None]:
+        """Keep it from being unloaded, for as long as the context lasts."""
+        self._users += 1
+        self._unused.clear()
+        try:
+            yield
+        finally:
+            self._users -= 1
+            if not self._users:
+                self._unused.set()
+
+    async def end(self) -> None:
+        """End the batcher, at once; whoever waits for an answer is told so."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.wait([self._task])
+
+    async def drain(self) -> None:
+        """Wait until nobody uses it, which takes no longer than a request may; then end it."""
+        try:
+            await self._unused.wait()
+        finally:
+            await self.end()
+
+
+def open_backend(settings: Settings, bundle: Bundle) -> OnnxBackend:
+    """Load the graph of a bundle that the settings ask for.
+
+    Raises:
+        BundleError, DeviceError, SettingsError: it cannot be had.
+    """
+    # Before the model is loaded: what is refused is refused at once, in one line.
+    default_point(bundle.manifest, settings.operating_point)
+    guard = choose_guard(bundle.manifest, settings.guard)
+    return OnnxBackend(
+        bundle,
+        device=settings.device,
+        precision=settings.precision,
+        threads=settings.threads or usable_cpus(),
+        guarded=guard.mode != "off",
+    )
+
+
+def open_model(shared: Shared, folder: Path) -> Model:
+    """Read a bundle, check all of it and load it, beside the main model.
+
+    Raises:
+        BundleError, DeviceError, SettingsError: it cannot be served.
+    """
+    bundle = read_bundle(folder)
+    return Model(shared, bundle, open_backend(shared.settings, bundle), main=False)

@@ -1,0 +1,120 @@
+"""A server that answers as it is told to: what a real one does only when it breaks."""
+
+import json
+import ssl
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+from service.wire import ModelName, Prediction, PredictResponse
+
+
+@dataclass(frozen=True)
+class Step:
+    """One answer. Status 0: the connection is closed without any."""
+
+    status: int = 200
+    body: bytes = b""
+    content_type: str = "application/json"
+    headers: dict[str, str] = field(default_factory=dict)
+    after_s: float = 0
+
+
+def answer(version: str = "1", provider: str = "CPUExecutionProvider") -> Step:
+    """A good one."""
+    entry = Prediction(filename=None, label="NORMAL", probability=0.25, threshold=0.5)
+    told = PredictResponse(
+        model=ModelName(name="scripted", version=version),
+        request_id="r1",
+        provider=provider,
+        operating_point="balanced",
+        predictions=[entry],
+    )
+    return Step(body=told.model_dump_json().encode())
+
+
+def problem(status: int, slug: str, **headers: str) -> Step:
+    """A problem, as the service tells it."""
+    told = {"type": f"/problems/{slug}", "title": "A title", "status": status, "detail": "a detail", "request_id": "r2"}
+    sent = {name.replace("_", "-"): value for name, value in headers.items()}
+    return Step(status, json.dumps(told).encode(), "application/problem+json", sent)
+
+
+HTML = Step(body=b"<!doctype html><p>It works!", content_type="text/html")
+MODEL = Step(body=b'{"name": "scripted", "version": "1", "operating_point": "balanced"}')
+
+
+class Scripted:
+    """What it is to answer, in turn (the last one for ever), and what it was asked."""
+
+    def __init__(self, port: int, steps: tuple[Step, ...], model: Step) -> None:
+        self.url = f"http://127.0.0.1:{port}"
+        self.model = model
+        self.asked: list[tuple[float, str, dict[str, str], bytes]] = []
+        self._steps = list(steps)
+        self._lock = threading.Lock()
+
+    @property
+    def predictions(self) -> list[tuple[float, str, dict[str, str], bytes]]:
+        """When, for what, with which headers and body it was asked to predict."""
+        return [asked for asked in self.asked if asked[1].startswith("/predict")]
+
+    def next_step(self, path: str, headers: dict[str, str], body: bytes) -> Step:
+        """The answer to this request."""
+        with self._lock:
+            self.asked.append((time.monotonic(), path, headers, body))
+            if path.startswith("/model"):
+                return self.model
+            return self._steps.pop(0) if len(self._steps) > 1 else self._steps[0]
+
+
+class _Quiet(ThreadingHTTPServer):
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """A client that hangs up, or believes no certificate, is what some tests are about."""
+
+
+@contextmanager
+def scripted(*steps: Step, model: Step = MODEL, tls: ssl.SSLContext | None = None) -> Iterator[Scripted]:
+    """Run one, for as long as the context lasts."""
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_GET(self) -> None:
+            self._answer()
+
+        def do_POST(self) -> None:
+            self._answer()
+
+        def log_message(self, format: str, *args: Any) -> None:  # noqa: A002
+            pass
+
+        def _answer(self) -> None:
+            body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+            step = told.next_step(self.path, {name.lower(): value for name, value in self.headers.items()}, body)
+            time.sleep(step.after_s)
+            if not step.status:
+                self.close_connection = True
+                return
+            self.send_response(step.status)
+            for name, value in {"Content-Type": step.content_type, **step.headers}.items():
+                self.send_header(name, value)
+            self.send_header("Content-Length", str(len(step.body)))
+            self.end_headers()
+            self.wfile.write(step.body)
+
+    with _Quiet(("127.0.0.1", 0), Handler) as server:
+        if tls:
+            server.socket = tls.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
+        told = Scripted(server.server_address[1], steps, model)
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
+        thread.start()
+        try:
+            yield told
+        finally:
+            server.shutdown()
+            thread.join()

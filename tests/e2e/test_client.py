@@ -1,0 +1,475 @@
+"""``predict --url`` against real servers, and against one that breaks as it is told to."""
+
+import base64
+import contextlib
+import csv
+import hashlib
+import io
+import json
+import os
+import signal
+import ssl
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
+from pathlib import Path
+
+import pytest
+import trustme
+
+from service.__main__ import main
+from tests.conftest import ROOT
+from tests.drawings import jpeg, png
+from tests.e2e.scripted import HTML, MODEL, Scripted, Step, answer, problem, scripted
+from tests.e2e.server import Server, running
+
+PATIENT = "Mueller_Anna_1990"
+
+
+@pytest.fixture(scope="module")
+def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of 24 good images in two folders, and what is none."""
+    folder = tmp_path_factory.mktemp("images")
+    (folder / "below").mkdir()
+    for number in range(16):
+        (folder / f"{PATIENT}_{number:02}.jpeg").write_bytes(jpeg(number))
+    for number in range(8):
+        (folder / "below" / f"{number:02}.PNG").write_bytes(png(number))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def server(choosy_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    with running(choosy_folder, tmp_path_factory.mktemp("server")) as started:
+        yield started
+
+
+@pytest.fixture
+def image(tmp_path: Path) -> Path:
+    path = tmp_path / f"{PATIENT}.jpeg"
+    path.write_bytes(jpeg())
+    return path
+
+
+class Ran:
+    """What a command gave."""
+
+    def __init__(self, code: int, out: str, err: str) -> None:
+        self.code, self.out, self.err = code, out, err
+
+    @property
+    def rows(self) -> list[dict[str, str]]:
+        return list(csv.DictReader(io.StringIO(self.out)))
+
+
+def ask(capsys: pytest.CaptureFixture[str], url: str, *arguments: object) -> Ran:
+    code = main(["predict", "--url", url, "--format", "csv", *map(str, arguments)])
+    told = capsys.readouterr()
+    return Ran(code, told.out, told.err)
+
+
+# -- real servers
+
+
+def test_a_folder_is_read_as_without_a_server(
+    server: Server, images: Path, choosy_folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (images / "below" / "bad.png").write_bytes(b"GIF89a")
+    served = ask(capsys, server.url, images, images / "nowhere.png")
+    assert (
+        main(["predict", "--format", "csv", "--model", str(choosy_folder), str(images), f"{images}/nowhere.png"]) == 1
+    )
+    here = list(csv.DictReader(io.StringIO(capsys.readouterr().out)))
+    (images / "below" / "bad.png").unlink()
+    assert served.code == 1
+    assert served.err == "xray-service: 2 of 26 were not read\n"
+    assert len(served.rows) == 26
+    for one, other in zip(served.rows, here, strict=True):
+        assert float(one.pop("probability") or -1) == pytest.approx(float(other.pop("probability") or -1), abs=1e-6)
+        one.pop("request_id"), other.pop("request_id")
+        assert one == other
+    names = [row["file"] for row in served.rows]
+    assert names == sorted(names[:16]) + sorted(names[16:25]) + [f"{images}/nowhere.png"]
+
+
+def test_json_is_what_the_server_answers(server: Server, images: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    code = main(["predict", "--json", "--url", f"{server.url}/", "--operating-point", "rule-in", str(images)])
+    told = json.loads(capsys.readouterr().out)
+    assert code == 0
+    assert (told["model"]["name"], told["provider"]) == ("brightness", "CPUExecutionProvider")
+    assert told["operating_point"] == "rule-in"
+    assert {entry["threshold"] for entry in told["predictions"]} == {0.8}
+    assert len(told["predictions"]) == 24
+
+
+def test_an_operating_point_that_there_is_not_is_wrong_use(
+    server: Server, images: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ran = ask(capsys, server.url, "--operating-point", "brave", images)
+    assert (ran.code, ran.err.count("\n")) == (2, 1)
+    assert ran.err.startswith("xray-service: --operating-point: the operating points of this model are: balanced")
+
+
+def test_a_service_that_is_full_is_waited_for(
+    bundle_folder: Path, images: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with running(bundle_folder, tmp_path, capacity=1, max_images=1) as full:
+        ran = ask(capsys, full.url, "--parallel", 3, images)
+        lines = [line for line in full.log_lines if line.get("route") == "/predict"]
+    assert ran.code == 0
+    assert len(ran.rows) == 24
+    refused = [line["outcome"] for line in lines if line["status"] == 503]
+    assert set(refused) == {"overloaded"}
+    assert "The service is full" in ran.err
+    assert PATIENT not in full.log
+
+
+def test_a_service_that_is_started_anew_is_waited_for(bundle_folder: Path, images: Path, tmp_path: Path) -> None:
+    """It drains and says 503, then there is nobody at its port, then the next one is there."""
+    command = [sys.executable, "-m", "service", "predict", "--format", "csv", "--parallel", "2", "--url"]
+    many = [str(images)] * 20
+    with (
+        running(bundle_folder, tmp_path, drain_s=0.5) as first,
+        subprocess.Popen([*command, first.url, *many], cwd=ROOT, stdout=subprocess.PIPE, text=True) as client,
+    ):
+        assert client.stdout
+        seen = [client.stdout.readline() for _ in range(20)]
+        assert first.stop() == 0
+        with running(bundle_folder, tmp_path, port=first.port):
+            seen += client.stdout.readlines()
+            assert client.wait(60) == 0
+    rows = list(csv.DictReader(seen))
+    assert len(rows) == 20 * 24
+    assert {row["problem"] for row in rows} == {""}
+
+
+# -- one that breaks
+
+
+def test_each_image_goes_alone_unnamed_and_with_its_digest(image: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with scripted(answer()) as broken:
+        ran = ask(capsys, broken.url, image)
+    assert (ran.code, ran.rows[0]["label"], ran.rows[0]["file"]) == (0, "NORMAL", str(image))
+    ((_, path, headers, body),) = broken.predictions
+    assert path == "/predict"
+    assert body == image.read_bytes()
+    digest = base64.b64encode(hashlib.sha256(body).digest()).decode()
+    assert headers["content-digest"] == f"sha-256=:{digest}:"
+    assert "authorization" not in headers
+    assert PATIENT not in str(broken.asked)
+
+
+@pytest.mark.parametrize("how", ["seconds", "date"])
+@pytest.mark.parametrize("status", [429, 503])
+def test_retry_after_is_kept_by_all(how: str, status: int, images: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    now = datetime.now(UTC).replace(microsecond=0)
+    said = "2" if how == "seconds" else format_datetime(now + timedelta(seconds=2), usegmt=True)
+    refusal = problem(status, "overloaded", Retry_After=said)
+    with scripted(refusal, answer()) as broken:
+        ran = ask(capsys, broken.url, "--parallel", 4, images)
+    assert ran.code == 0
+    assert len(ran.rows) == 24
+    assert ran.err == f"xray-service: {status} A title: a detail; trying again for up to 120 s\n"
+    at = [when for when, *_ in broken.predictions]
+    # Those already on their way when it said so arrive; after that nobody, until its time has come.
+    least = 2 if how == "seconds" else 1
+    assert [when for when in at if at[0] + 0.5 < when < at[0] + least] == []
+    assert len(at) == 25
+
+
+@pytest.mark.parametrize(
+    "failure",
+    [
+        Step(0),
+        Step(502, b"<html>", "text/html"),
+        Step(504, b"<html>", "text/html"),
+        problem(504, "deadline-exceeded"),
+        problem(408, "upload-timeout"),
+        problem(400, "digest-mismatch"),
+        Step(200, answer().body, after_s=1.5),
+    ],
+    ids=["dropped", "502", "504 html", "504", "408", "digest", "late"],
+)
+def test_what_may_pass_is_tried_again(failure: Step, image: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with scripted(failure, answer()) as broken:
+        ran = ask(capsys, broken.url, "--timeout", 1, image)
+    assert (ran.code, ran.rows[0]["label"]) == (0, "NORMAL")
+    assert len(broken.predictions) == 2
+
+
+@pytest.mark.parametrize(
+    ("failure", "slug"),
+    [
+        (problem(422, "truncated-image"), "truncated-image"),
+        (problem(413, "body-too-large"), "body-too-large"),
+        (Step(413, b"<html>", "text/html"), "body-too-large"),
+        (problem(500, "model-fault"), "model-fault"),
+    ],
+)
+def test_what_is_wrong_with_an_image_is_told_at_once_and_only_of_it(
+    failure: Step, slug: str, images: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with scripted(failure, answer()) as broken:
+        ran = ask(capsys, broken.url, "--parallel", 1, images)
+    assert (ran.code, ran.err) == (1, "xray-service: 1 of 24 were not read\n")
+    assert [row["problem"] for row in ran.rows] == [slug] + 23 * [""]
+    assert len(broken.predictions) == 24
+
+
+def test_an_image_that_breaks_the_service_every_time_is_given_up_alone(
+    images: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with scripted(*[Step(0)] * 2, answer()) as broken:
+        ran = ask(capsys, broken.url, "--parallel", 1, "--give-up-after", 1, images)
+    assert ran.code == 1
+    assert [row["problem"] for row in ran.rows] == ["unreachable"] + 23 * [""]
+    assert "the connection broke" in ran.rows[0]["detail"]
+
+
+@pytest.mark.parametrize("failure", [problem(503, "not-ready", Retry_After="1"), problem(503, "overloaded")])
+def test_a_service_that_only_refuses_is_given_up_once(
+    failure: Step, images: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    began = time.monotonic()
+    with scripted(answer(), answer(), failure) as broken:
+        ran = ask(capsys, broken.url, "--parallel", 2, "--give-up-after", 2, images)
+    assert time.monotonic() - began < 15
+    assert ran.code == 1
+    assert [row["label"] for row in ran.rows] == ["NORMAL", "NORMAL"]
+    assert ran.err.splitlines()[-1] == (
+        f"xray-service: no answer from {broken.url} for 2 s: 503 A title: a detail; 22 of 24 were not asked for"
+    )
+
+
+@pytest.mark.parametrize("retry_after", ["3600", format_datetime(datetime(2100, 1, 1, tzinfo=UTC), usegmt=True)])
+def test_what_takes_longer_than_it_is_waited_for_is_not_waited_for(
+    retry_after: str, image: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with scripted(problem(503, "not-ready", Retry_After=retry_after)) as broken:
+        ran = ask(capsys, broken.url, image)
+    assert ran.code == 1
+    assert len(broken.predictions) == 1
+
+
+@pytest.mark.parametrize("status", [401, 403])
+def test_who_is_not_let_in_stops(status: int, images: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with scripted(problem(status, "forbidden")) as broken:
+        ran = ask(capsys, broken.url, "--parallel", 2, images)
+    assert (ran.code, ran.err.count("\n"), ran.rows) == (1, 1, [])
+    assert f"refuses ({status}): a detail; a key goes into --key-file" in ran.err
+    assert len(broken.predictions) <= 4
+
+
+def test_the_key_comes_from_a_file_or_the_environment(
+    image: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    key = tmp_path / "key"
+    key.write_text("from-file\n")
+    monkeypatch.setenv("XRAY_CLIENT_KEY", "from-environment")
+    with scripted(answer()) as broken:
+        ask(capsys, broken.url, image)
+        ask(capsys, broken.url, "--key-file", key, image)
+    sent = [headers["authorization"] for _, _, headers, _ in broken.asked]
+    assert sent == ["Bearer from-environment"] * 2 + ["Bearer from-file"] * 2
+
+
+@pytest.mark.parametrize("text", [b"", b"\n", b"two words", b"a\nb", b"\xff", "schlüssel".encode()])
+def test_what_is_no_key_is_not_sent(
+    text: bytes, image: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "key").write_bytes(text)
+    ran = ask(capsys, "http://127.0.0.1:1", "--key-file", tmp_path / "key", image)
+    assert ran.code == 2
+    assert "holds no key: one line, without spaces" in ran.err
+
+
+_CAP = Step(200, b'{"predictions": []}')
+_TWO = Step(200, answer().body.replace(b'"predictions":[', b'"predictions":[{"filename":null},'))
+_MOVED = Step(308, b"", "text/plain", {"Location": "https://elsewhere/"})
+
+
+@pytest.mark.parametrize(
+    "strange", [HTML, _CAP, _MOVED, Step(404, b"nothing", "text/plain"), problem(404, "not-found")]
+)
+def test_no_image_is_sent_to_what_is_not_the_service(
+    strange: Step, image: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with scripted(answer(), model=strange) as other:
+        ran = ask(capsys, other.url, image)
+    assert (ran.code, ran.err.count("\n"), ran.rows) == (1, 1, [])
+    assert ran.err.startswith(f"xray-service: {other.url} answers, but not as this service does ({strange.status}, ")
+    assert other.predictions == []
+    if strange is _MOVED:
+        assert "moved to https://elsewhere/" in ran.err
+
+
+@pytest.mark.parametrize("strange", [HTML, _CAP, _TWO, _MOVED, Step(500, b"<html>", "text/html")])
+def test_what_no_longer_is_the_service_stops(strange: Step, images: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with scripted(answer(), strange, model=MODEL) as other:
+        ran = ask(capsys, other.url, "--parallel", 1, images)
+    assert (ran.code, ran.err.count("\n"), len(ran.rows)) == (1, 1, 1)
+    assert "answers, but not as this service does" in ran.err
+    assert "23 of 24 were not asked for" in ran.err
+
+
+@pytest.mark.parametrize("url", ["http://127.0.0.1:1", "http://nowhere.invalid"])
+def test_nobody_there(url: str, image: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    ran = ask(capsys, url, "--give-up-after", 0.1, image)
+    assert (ran.code, ran.err.count("\n")) == (1, 1)
+    assert ran.err.startswith(f"xray-service: no answer from {url} for 0.1 s: no connection: ")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--url", "localhost:8000"],
+        ["--url", "ftp://x"],
+        ["--url", "http://"],
+        ["--url", "http://name:secret@host"],
+        ["--url", "http://host/?key=1"],
+        ["--url", "http://[::1"],
+        ["--url", "http://x", "--device", "cpu"],
+        ["--url", "http://x", "--ca-file", "/nowhere"],
+        ["--url", "http://x", "--key-file", "/nowhere"],
+        ["--parallel", "2"],
+        ["--key-file", "x"],
+        ["--resume"],
+        ["--resume", "--output", "x.json"],
+        ["--output", "x.xlsx"],
+        ["--json", "--format", "csv"],
+    ],
+    ids=" ".join,
+)
+def test_wrong_use(
+    arguments: list[str],
+    image: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(["predict", *arguments, str(image)]) == 2
+    told = capsys.readouterr()
+    assert (told.out, told.err.count("\n")) == ("", 1)
+    assert "secret" not in told.err
+    assert list(tmp_path.iterdir()) == [image]
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["--parallel", "0"], ["--parallel", "many"], ["--timeout", "0"], ["--timeout", "nan"], ["--format", "x"]],
+)
+def test_wrong_numbers(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["predict", "--url", "http://x", *arguments, "file"])
+    assert ended.value.code == 2
+    assert f"argument {arguments[0]}" in capsys.readouterr().err
+
+
+def test_no_proxy_sees_an_image(
+    image: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with scripted(answer()) as proxy, scripted(answer()) as broken:
+        for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY"):
+            monkeypatch.setenv(name, proxy.url)
+        assert ask(capsys, broken.url, image).code == 0
+    assert proxy.asked == []
+
+
+def _interrupt_after(count: int, server: Scripted, client: subprocess.Popen[str]) -> None:
+    """Ctrl-C once so many images have been sent."""
+    while len(server.predictions) < count:
+        assert client.poll() is None
+        time.sleep(0.02)
+    client.send_signal(signal.SIGINT)
+
+
+@pytest.mark.parametrize("kind", ["csv", "jsonl"])
+def test_ctrl_c_keeps_what_is_done_and_resume_asks_for_the_rest(kind: str, images: Path, tmp_path: Path) -> None:
+    result = tmp_path / f"r.{kind}"
+    command = [sys.executable, "-m", "service", "predict", "--parallel", "1", "--output", str(result), "--url"]
+    with (
+        scripted(*[answer()] * 5, Step(200, answer().body, after_s=2)) as slow,
+        subprocess.Popen([*command, slow.url, str(images)], cwd=ROOT, stderr=subprocess.PIPE, text=True) as client,
+    ):
+        _interrupt_after(6, slow, client)
+        _, told = client.communicate(timeout=20)
+    assert client.returncode == 130
+    assert told == f"xray-service: what was answered is in {result}.part\n"
+    assert not result.exists()
+    with scripted(answer()) as broken:
+        ended = subprocess.run([*command, broken.url, str(images), "--resume"], cwd=ROOT, timeout=60, check=False)
+    assert ended.returncode == 0
+    assert len(broken.predictions) == 24 - 5
+    assert len(result.read_text().splitlines()) == 24 + (kind == "csv")
+    assert [path.name for path in tmp_path.iterdir()] == [result.name]
+
+
+def test_ctrl_c_prints_what_is_done(images: Path) -> None:
+    command = [sys.executable, "-m", "service", "predict", "--parallel", "1", "--json", "--url"]
+    with (
+        scripted(*[answer()] * 3, Step(200, answer().body, after_s=2)) as slow,
+        subprocess.Popen([*command, slow.url, str(images)], cwd=ROOT, stdout=subprocess.PIPE, text=True) as client,
+    ):
+        _interrupt_after(4, slow, client)
+        out, _ = client.communicate(timeout=20)
+    assert client.returncode == 130
+    assert len(json.loads(out)["predictions"]) == 3
+
+
+def test_who_has_seen_enough_ends_it_quietly(images: Path) -> None:
+    command = f"{sys.executable} -m service predict --format csv --url $URL '{images}' '{images}' | head -n 2"
+    with scripted(answer()) as broken:
+        ran = subprocess.run(
+            ["bash", "-o", "pipefail", "-c", command],
+            cwd=ROOT,
+            env=os.environ | {"URL": broken.url},
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+    assert (ran.returncode, ran.stdout.count("\n"), ran.stderr) == (1, 2, "")
+
+
+# -- TLS
+
+
+@pytest.fixture(scope="module")
+def authority() -> trustme.CA:
+    return trustme.CA()
+
+
+@contextlib.contextmanager
+def encrypted(authority: trustme.CA) -> Iterator[tuple[str, Scripted]]:
+    """A scripted server behind TLS, as this host."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("localhost").configure_cert(context)
+    with scripted(answer(), tls=context) as server:
+        yield server.url.replace("http://127.0.0.1", "https://localhost"), server
+
+
+def test_a_hospital_s_own_authority_is_trusted_where_it_is_named(
+    authority: trustme.CA, image: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
+    with encrypted(authority) as (url, server):
+        named = ask(capsys, url, "--ca-file", tmp_path / "ca.pem", image)
+        other_name = ask(capsys, url.replace("localhost", "127.0.0.1"), "--ca-file", tmp_path / "ca.pem", image)
+        unknown = ask(capsys, url, image)
+    assert (named.code, named.rows[0]["label"]) == (0, "NORMAL")
+    assert len(server.predictions) == 1
+    for ran, why in ((other_name, "IP address mismatch"), (unknown, "unable to get local issuer certificate")):
+        assert (ran.code, ran.err.count("\n")) == (1, 1)
+        assert ran.err.startswith("xray-service: no TLS with https://")
+        assert why in ran.err
+
+
+def test_https_where_there_is_none(image: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with scripted(answer()) as plain:
+        ran = ask(capsys, plain.url.replace("http:", "https:"), image)
+    assert (ran.code, ran.err.count("\n")) == (1, 1)
+    assert "no TLS with" in ran.err

@@ -1,0 +1,121 @@
+"""The examples, run as they stand. The JavaScript one runs in a browser too: tests/browser/test_example.py."""
+
+import io
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from tests.conftest import ROOT
+from tests.drawings import jpeg, png
+from tests.e2e.scripted import answer, problem, scripted
+from tests.e2e.server import Server
+
+PATIENT = "Mueller, Anna; 1990"
+EXAMPLES = ROOT / "examples"
+SHELL, PYTHON, NODE = (
+    pytest.param([program, str(EXAMPLES / name)], marks=pytest.mark.skipif(not there, reason=f"{there=}: {program}"))
+    for program, name, there in (
+        ("sh", "predict.sh", shutil.which("curl")),
+        (sys.executable, "predict.py", sys.executable),
+        ("node", "predict.mjs", shutil.which("node")),
+    )
+)
+
+
+def run(command: list[str], *arguments: object, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [*command, *map(str, arguments)],
+        env=os.environ | environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+@pytest.fixture
+def images(tmp_path: Path) -> list[Path]:
+    paths = [tmp_path / f"{PATIENT} {number}" for number in range(3)]
+    for path, data in zip(paths, (jpeg(), png(), jpeg(1)), strict=True):
+        path.write_bytes(data)
+    return paths
+
+
+@pytest.mark.parametrize("command", [PYTHON, NODE])
+def test_files_are_read_one_by_one(command: list[str], images: list[Path], bundled_server: Server) -> None:
+    images[1].write_bytes(b"GIF89a")
+    ended = run(command, f"{bundled_server.url}/", *images)
+    assert ended.returncode == 1
+    rows = [line.split("\t") for line in ended.stdout.splitlines()]
+    assert [row[:2] for row in rows] == [[str(images[0]), "PNEUMONIA"], [str(images[2]), "PNEUMONIA"]]
+    assert all(0 <= float(row[2]) <= 1 and row[3] == "unlike_training_data" for row in rows)
+    assert ended.stderr.startswith(f"{images[1]}: Not a format that is read: only JPEG and PNG")
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_curl_sends_one_or_several(count: int, images: list[Path], bundled_server: Server) -> None:
+    if shutil.which("curl") is None:
+        pytest.skip("curl is not installed")
+    ended = run(["sh", str(EXAMPLES / "predict.sh")], f"{bundled_server.url}/", *images[:count])
+    assert (ended.returncode, ended.stderr) == (0, "")
+    told = json.loads(ended.stdout)["predictions"]
+    assert [entry["filename"] for entry in told] == ([None] if count == 1 else ["image-0", "image-1", "image-2"])
+    assert {entry["label"] for entry in told} == {"PNEUMONIA"}
+
+
+@pytest.mark.parametrize("command", [SHELL, PYTHON, NODE])
+def test_the_picture_with_the_heatmap(
+    command: list[str], images: list[Path], tmp_path: Path, bundled_server: Server
+) -> None:
+    ended = run(command, bundled_server.url, "--explain", images[0], tmp_path / "out.png")
+    assert (ended.returncode, ended.stdout, ended.stderr) == (0, "", "")
+    picture = Image.open(io.BytesIO((tmp_path / "out.png").read_bytes()))
+    assert picture.format == "PNG"
+    assert picture.width >= 560
+
+
+@pytest.mark.parametrize("command", [SHELL, PYTHON, NODE])
+def test_a_service_that_is_full_is_waited_for(command: list[str], images: list[Path]) -> None:
+    with scripted(problem(503, "overloaded", Retry_After="1"), answer()) as full:
+        ended = run(command, full.url, images[0], XRAY_CLIENT_KEY="the-key", HTTP_PROXY="http://127.0.0.1:1")
+    assert ended.returncode == 0
+    assert "NORMAL" in ended.stdout
+    assert "A title" not in ended.stdout
+    (first, *_), (second, _, headers, body) = full.predictions
+    assert second - first >= 1
+    assert headers["authorization"] == "Bearer the-key"
+    assert body == images[0].read_bytes()
+    assert "Mueller" not in str(full.asked)
+
+
+@pytest.mark.parametrize("command", [SHELL, PYTHON, NODE])
+def test_what_is_wrong_is_told(command: list[str], images: list[Path]) -> None:
+    with scripted(problem(422, "truncated-image")) as server:
+        ended = run(command, server.url, images[0])
+    assert ended.returncode == (22 if command[0] == "sh" else 1)
+    assert ended.stdout == ""
+    assert "a detail" in ended.stderr
+    assert len(server.predictions) == 1
+
+
+@pytest.mark.parametrize("command", [SHELL, PYTHON, NODE])
+def test_nobody_there_is_told(command: list[str], images: list[Path]) -> None:
+    ended = run(command, "http://127.0.0.1:1", images[0])
+    assert ended.returncode != 0
+    assert "Traceback" not in ended.stderr
+    assert ended.stderr
+
+
+def test_the_shell_s_several_files_go_without_their_names(images: list[Path]) -> None:
+    if shutil.which("curl") is None:
+        pytest.skip("curl is not installed")
+    with scripted(answer()) as server:
+        assert run(["sh", str(EXAMPLES / "predict.sh")], server.url, *images).returncode == 0
+    assert "Mueller" not in str(server.asked)
+    assert server.predictions[0][3].count(b'\r\nContent-Disposition: form-data; name="file"') == 3

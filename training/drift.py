@@ -1,0 +1,61 @@
+"""What a service compares incoming images with: numbers of the validation patients' images."""
+
+from pathlib import Path
+
+import numpy as np
+
+from contract.bundle import INT8_GRAPH, Bundle, read_bundle, write_manifest
+from contract.drift import DriftReference, light, quantiles
+from training.assess import Parts, graph_predict
+from training.dataset import Dataset
+from training.errors import TrainingError
+from training.evaluate import in_batches
+from training.report import split_of
+from training.split import Split
+
+_DIGITS = 6
+
+
+def measure_reference(graph: bytes, data: Dataset, split: Split) -> DriftReference:
+    """The reference of a model.
+
+    Args:
+        graph: the one that a CPU runs.
+        data: the images that the split names.
+        split: its validation part is measured: images that were not trained on, and no test part is spent.
+    """
+    parts = Parts.of(data, split)
+    brightness, contrast = zip(*(light(pixels) for pixels in parts.validation.pixels), strict=True)
+    return DriftReference(
+        measured_on=parts.chosen_on,
+        images=len(parts.validation.pixels),
+        brightness=quantiles(np.array(brightness), _DIGITS),
+        contrast=quantiles(np.array(contrast), _DIGITS),
+        probability=quantiles(in_batches(graph_predict(graph), parts.validation.pixels), _DIGITS),
+    )
+
+
+def add_reference(folder: Path, data: Dataset) -> DriftReference:
+    """Write the reference into the manifest of a bundle that was made without; nothing else of it changes.
+
+    Args:
+        folder: the bundle's.
+        data: the images it was trained on and held out from.
+
+    Raises:
+        TrainingError: it has one, these are other images, or the manifest cannot be written.
+        BundleError: it is no bundle that agrees with itself.
+    """
+    bundle = read_bundle(folder)
+    if bundle.manifest.drift_reference is not None:
+        raise TrainingError(f"{folder}: has a drift reference already, and old versions are never edited")
+    reference = measure_reference(_cpu_graph(bundle), data, split_of(bundle.manifest, data))
+    try:
+        write_manifest(folder, bundle.manifest.model_copy(update={"drift_reference": reference}))
+    except OSError as error:
+        raise TrainingError(f"{folder}: cannot be written ({error.strerror})") from None
+    return reference
+
+
+def _cpu_graph(bundle: Bundle) -> bytes:
+    return bundle.int8_graph if bundle.int8_graph and bundle.manifest.cpu_graph == INT8_GRAPH else bundle.graph
