@@ -1,6 +1,7 @@
 """The audit of a service: what is kept of whom, and what happens when it cannot be."""
 
 import asyncio
+import base64
 import hashlib
 import json
 import threading
@@ -79,6 +80,29 @@ async def test_who_asked_what_about_which_image_and_what_was_answered(
         assert line["graph_sha256"] == manifest.files["model.int8.onnx"]
         assert line["provider"] == "CPUExecutionProvider"
     assert "Meier" not in "".join(path.read_text() for path in files_of(tmp_path / "1"))
+
+
+@pytest.mark.anyio
+async def test_inferences_are_kept_by_what_was_sent_a_file_or_pixels(
+    make_service: MakeService, connect: Connect, tmp_path: Path
+) -> None:
+    url = "/v2/models/brightness/infer"
+    pixels = np.arange(2 * 200 * 200, dtype=np.uint8).reshape(2, 200, 200, 1)
+    tensor = {"name": "image", "shape": [2, 200, 200, 1], "datatype": "UINT8", "data": pixels.ravel().tolist()}
+    broken = {"name": "file", "shape": [2], "datatype": "BYTES", "data": ["", base64.b64encode(jpeg()).decode()]}
+    async with connect(make_service(audit="required", audit_folder=tmp_path)) as client:
+        one = await client.post(url, content=jpeg(), headers={"Inference-Header-Content-Length": "0"})
+        two = await client.post(url, json={"inputs": [tensor], "parameters": {"operating_point": "balanced"}})
+        none = await client.post(url, json={"inputs": [broken]})
+        refused = await client.post(url, json={"inputs": []})
+    assert [response.status_code for response in (one, two, none, refused)] == [200, 200, 422, 400]
+    lines = kept(tmp_path)
+    sent = [jpeg(), pixels[0].tobytes(), pixels[1].tobytes(), b"", jpeg()]
+    assert [line["image_sha256"] for line in lines] == [sha256(data) for data in sent]
+    assert {line["route"] for line in lines} == {"/v2/models/{name}/infer"}
+    answered = {output["name"]: output["data"] for output in two.json()["outputs"]}
+    assert [line["probability"] for line in lines[1:3]] == pytest.approx(answered["probability"], abs=1e-6)
+    assert [line["problem"] for line in lines[3:]] == ["empty-file"] * 2  # the whole answer was that problem
 
 
 @pytest.mark.anyio
