@@ -27,13 +27,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     except ValidationError as error:
         return _complain(explain(error), WRONG_USE)
     try:
-        if arguments.command == "keys":
-            keys_command.run(arguments, settings)
-            return DONE
         return _run(arguments, settings)
     except SettingsError as error:
         return _complain(str(error), WRONG_USE)
-    except (KeyFileError, audit_command.AuditCommandError) as error:
+    except (BundleError, KeyFileError, audit_command.AuditCommandError) as error:
         return _complain(str(error), FAILED)
     except ModuleNotFoundError as error:
         extra = "[client]'" if getattr(arguments, "url", None) else "[cpu]' (or [gpu])"
@@ -41,16 +38,14 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(arguments: argparse.Namespace, settings: Settings) -> int:
-    try:
-        if arguments.command == "audit":
-            return DONE if audit_command.run(arguments, settings) else FAILED
-        if arguments.command == "predict" and arguments.url:
-            return predict(settings, arguments)
-        return _run_here(arguments, settings)
-    except SettingsError as error:
-        return _complain(str(error), WRONG_USE)
-    except BundleError as error:
-        return _complain(str(error), FAILED)
+    if arguments.command == "keys":
+        keys_command.run(arguments, settings)
+        return DONE
+    if arguments.command == "audit":
+        return DONE if audit_command.run(arguments, settings) else FAILED
+    if arguments.command == "predict" and arguments.url:
+        return predict(settings, arguments)
+    return _run_here(arguments, settings)
 
 
 def _run_here(arguments: argparse.Namespace, settings: Settings) -> int:

@@ -42,8 +42,8 @@ class Service:
         self.gate = open_gate(settings)
         self.door = Door(settings.capacity, settings.max_held_bytes)
         self.metrics = Metrics()
-        self.audit = Audit(settings, self.metrics)
         self._decoders = ThreadPoolExecutor(settings.decode_threads or usable_cpus(), thread_name_prefix="decode")
+        self.audit = Audit(settings, self.metrics)
         # One at a time, apart from the decoders: pictures for people never hold up what is only to be read.
         self.drawer = ThreadPoolExecutor(1, thread_name_prefix="draw")
         # One at a time: what is written as JSON takes a multiple of its size once it is parsed.

@@ -135,16 +135,14 @@ async def infer(
         party.grow(len(asked.images) - 1)
         caller.takes(len(asked.images) - 1)
         sent = [image if isinstance(image, bytes) else image.data for image in asked.images]
+        # Around the deadline, not within: that it has passed is an answer, too.
         async with service.audit.reading(request, model, point, sent) as told:
             async with asyncio.timeout_at(deadline):
                 outcomes = await predictions.read_all(model.reader, asked.images, explain="heatmap" in outputs)
             predictions.note(record, outcomes)
-            readings = [
-                each if isinstance(each, Reading) else _refuse(at, each, outcomes) for at, each in enumerate(outcomes)
-            ]
-            told.answer = answer = predictions.response(
-                model, point, [None] * len(readings), readings, record.request_id
-            )
+            readings = _readings(outcomes)
+            answer = predictions.response(model, point, [None] * len(readings), readings, record.request_id)
+            told.answer = answer
     if model.main and "heatmap" not in outputs:
         service.metrics.images_answered(answer)
     response = respond(outputs, answer, readings, point, record.request_id if asked.id is None else asked.id)
@@ -155,6 +153,11 @@ async def infer(
 def _health(service: Service) -> ServerHealth:
     sound = service.status == "ok" and all(model.is_sound for model in service.repository.models)
     return ServerHealth(live=service.main.is_live, ready=sound)
+
+
+def _readings(outcomes: Sequence[predictions.Outcome]) -> list[Reading]:
+    """All of them, or the first of the errors."""
+    return [each if isinstance(each, Reading) else _refuse(at, each, outcomes) for at, each in enumerate(outcomes)]
 
 
 def _refuse(at: int, error: BaseException, outcomes: Sequence[object]) -> NoReturn:

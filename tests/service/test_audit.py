@@ -155,8 +155,11 @@ async def test_a_request_that_passes_its_deadline_is_kept_as_such(
     async with connect(make_service(backend, audit="required", audit_folder=tmp_path, deadline_s=0.2)) as client:
         backend.hold = threading.Event()
         assert_problem(await client.post("/predict", content=jpeg(), headers=JPEG), 504)
+        assert_problem(await client.post("/explain", content=jpeg(), headers=JPEG), 504)
+        raw = {"Inference-Header-Content-Length": "0"}
+        assert (await client.post("/v2/models/brightness/infer", content=jpeg(), headers=raw)).status_code == 504
         backend.hold.set()
-    assert [line["problem"] for line in kept(tmp_path)] == ["deadline-exceeded"]
+    assert [line["problem"] for line in kept(tmp_path)] == ["deadline-exceeded"] * 3
 
 
 @pytest.mark.anyio
