@@ -77,7 +77,7 @@ async def explain(
         reading = service.audit.reading(request, service.main, point, images)
         async with reading as told, asyncio.timeout(service.settings.deadline_s):
             outcomes = await predictions.read_all(service.main.reader, images, explain=True)
-            predictions.note(record, outcomes)
+            predictions.note(record, service.main, outcomes)
             if isinstance(outcomes[0], BaseException):
                 raise outcomes[0]
             told.answer = answer = predictions.response(service.main, point, [None], outcomes, record.request_id)

@@ -139,7 +139,7 @@ async def infer(
         async with service.audit.reading(request, model, point, sent) as told:
             async with asyncio.timeout_at(deadline):
                 outcomes = await predictions.read_all(model.reader, asked.images, explain="heatmap" in outputs)
-            predictions.note(record, outcomes)
+            predictions.note(record, model, outcomes)
             readings = _readings(outcomes)
             answer = predictions.response(model, point, [None] * len(readings), readings, record.request_id)
             told.answer = answer

@@ -90,7 +90,7 @@ async def predict(
         async with service.audit.reading(request, service.main, point, images) as told:
             async with asyncio.timeout(service.settings.deadline_s):
                 outcomes = await predictions.read_all(service.main.reader, images)
-            predictions.note(record, outcomes)
+            predictions.note(record, service.main, outcomes)
             if len(outcomes) == 1 and isinstance(outcomes[0], BaseException):
                 raise outcomes[0]
             filenames = [upload.filename for upload in uploads]

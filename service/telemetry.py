@@ -182,6 +182,7 @@ class RequestRecord:
     status: int = CLIENT_GONE
     outcome: str = "ok"
     caller: str | None = None
+    model: str | None = None
     images: int = 0
     flagged: int = 0
     batch_size: int = 0

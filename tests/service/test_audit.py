@@ -330,3 +330,24 @@ def test_files_that_are_read_without_a_server_are_not_audited(
     monkeypatch.setenv("XRAY_AUDIT_FOLDER", str(tmp_path))
     assert main(["predict", str(tmp_path / "nowhere"), "--model", str(bundle_folder)]) == FAILED
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.anyio
+async def test_the_open_inference_protocol_is_audited_too(
+    guarded_folder: Path, make_service: MakeService, connect: Connect, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    pixels = np.full((1, 200, 200, 1), 200, np.uint8)
+    file = {"name": "file", "datatype": "BYTES", "shape": [1], "data": [base64.b64encode(jpeg()).decode()]}
+    image = {"name": "image", "datatype": "UINT8", "shape": [1, 200, 200, 1], "data": pixels.ravel().tolist()}
+    service = make_service(model=guarded_folder, audit="required", audit_folder=tmp_path)
+    with caplog.at_level("INFO"):
+        async with connect(service) as client:
+            name = service.main.name
+            for tensor in (file, image, {**file, "data": [base64.b64encode(b"no image").decode()]}):
+                await client.post(f"/v2/models/{name}/infer", json={"inputs": [tensor]})
+    lines = kept(tmp_path)
+    assert [line["image_sha256"] for line in lines] == [sha256(jpeg()), sha256(pixels.tobytes()), sha256(b"no image")]
+    assert {line["route"] for line in lines} == {"/v2/models/{name}/infer"}
+    assert [line["problem"] for line in lines] == [None, None, "unsupported-media-type"]
+    logged = [each.__dict__["model"] for each in caplog.records if each.name == "service.request" and each.images]  # type: ignore[attr-defined]
+    assert logged == [f"{name}/1"] * 3
