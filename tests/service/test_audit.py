@@ -83,6 +83,29 @@ async def test_who_asked_what_about_which_image_and_what_was_answered(
 
 
 @pytest.mark.anyio
+async def test_inferences_are_kept_by_what_was_sent_a_file_or_pixels(
+    make_service: MakeService, connect: Connect, tmp_path: Path
+) -> None:
+    url = "/v2/models/brightness/infer"
+    pixels = np.arange(2 * 200 * 200, dtype=np.uint8).reshape(2, 200, 200, 1)
+    tensor = {"name": "image", "shape": [2, 200, 200, 1], "datatype": "UINT8", "data": pixels.ravel().tolist()}
+    broken = {"name": "file", "shape": [2], "datatype": "BYTES", "data": ["", base64.b64encode(jpeg()).decode()]}
+    async with connect(make_service(audit="required", audit_folder=tmp_path)) as client:
+        one = await client.post(url, content=jpeg(), headers={"Inference-Header-Content-Length": "0"})
+        two = await client.post(url, json={"inputs": [tensor], "parameters": {"operating_point": "balanced"}})
+        none = await client.post(url, json={"inputs": [broken]})
+        refused = await client.post(url, json={"inputs": []})
+    assert [response.status_code for response in (one, two, none, refused)] == [200, 200, 422, 400]
+    lines = kept(tmp_path)
+    sent = [jpeg(), pixels[0].tobytes(), pixels[1].tobytes(), b"", jpeg()]
+    assert [line["image_sha256"] for line in lines] == [sha256(data) for data in sent]
+    assert {line["route"] for line in lines} == {"/v2/models/{name}/infer"}
+    answered = {output["name"]: output["data"] for output in two.json()["outputs"]}
+    assert [line["probability"] for line in lines[1:3]] == pytest.approx(answered["probability"], abs=1e-6)
+    assert [line["problem"] for line in lines[3:]] == ["empty-file"] * 2  # the whole answer was that problem
+
+
+@pytest.mark.anyio
 async def test_the_caller_is_the_name_of_the_key(
     make_service: MakeService, connect: Connect, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -132,8 +155,11 @@ async def test_a_request_that_passes_its_deadline_is_kept_as_such(
     async with connect(make_service(backend, audit="required", audit_folder=tmp_path, deadline_s=0.2)) as client:
         backend.hold = threading.Event()
         assert_problem(await client.post("/predict", content=jpeg(), headers=JPEG), 504)
+        assert_problem(await client.post("/explain", content=jpeg(), headers=JPEG), 504)
+        raw = {"Inference-Header-Content-Length": "0"}
+        assert (await client.post("/v2/models/brightness/infer", content=jpeg(), headers=raw)).status_code == 504
         backend.hold.set()
-    assert [line["problem"] for line in kept(tmp_path)] == ["deadline-exceeded"]
+    assert [line["problem"] for line in kept(tmp_path)] == ["deadline-exceeded"] * 3
 
 
 @pytest.mark.anyio
