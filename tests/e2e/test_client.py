@@ -381,6 +381,14 @@ def test_no_proxy_sees_an_image(
     assert proxy.asked == []
 
 
+@pytest.fixture
+def interruptible() -> Iterator[None]:
+    """Where tests run in the background, SIGINT is ignored, and what they start would inherit that."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 def _interrupt_after(count: int, server: Scripted, client: subprocess.Popen[str]) -> None:
     """Ctrl-C once so many images have been sent."""
     while len(server.predictions) < count:
@@ -389,6 +397,7 @@ def _interrupt_after(count: int, server: Scripted, client: subprocess.Popen[str]
     client.send_signal(signal.SIGINT)
 
 
+@pytest.mark.usefixtures("interruptible")
 @pytest.mark.parametrize("kind", ["csv", "jsonl"])
 def test_ctrl_c_keeps_what_is_done_and_resume_asks_for_the_rest(kind: str, images: Path, tmp_path: Path) -> None:
     result = tmp_path / f"r.{kind}"
@@ -410,6 +419,7 @@ def test_ctrl_c_keeps_what_is_done_and_resume_asks_for_the_rest(kind: str, image
     assert [path.name for path in tmp_path.iterdir()] == [result.name]
 
 
+@pytest.mark.usefixtures("interruptible")
 def test_ctrl_c_prints_what_is_done(images: Path) -> None:
     command = [sys.executable, "-m", "service", "predict", "--parallel", "1", "--json", "--url"]
     with (
