@@ -31,7 +31,7 @@ COPY contract contract
 COPY service service
 RUN python3 -m compileall -q /app
 COPY models models
-RUN mkdir -p /volumes/keys
+RUN mkdir -p /volumes/keys /volumes/audit
 
 FROM ${PYTHON_IMAGE} AS base
 ARG VERSION

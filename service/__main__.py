@@ -1,4 +1,4 @@
-"""``python -m service``: serve (the default), predict files, here or by a service, settings, keys, openapi."""
+"""``python -m service``: serve (the default), predict files, here or by a service, settings, keys, audit, openapi."""
 
 import argparse
 import sys
@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pydantic import ValidationError
 
 from contract.bundle import BundleError
-from service import keys_command
+from service import audit_command, keys_command
 from service.keys import KeyFileError
 from service.predict_command import predict
 from service.predict_options import add_options
@@ -27,13 +27,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     except ValidationError as error:
         return _complain(explain(error), WRONG_USE)
     try:
-        if arguments.command == "keys":
-            keys_command.run(arguments, settings)
-            return DONE
         return _run(arguments, settings)
     except SettingsError as error:
         return _complain(str(error), WRONG_USE)
-    except KeyFileError as error:
+    except (BundleError, KeyFileError, audit_command.AuditCommandError) as error:
         return _complain(str(error), FAILED)
     except ModuleNotFoundError as error:
         extra = "[client]'" if getattr(arguments, "url", None) else "[cpu]' (or [gpu])"
@@ -41,14 +38,14 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(arguments: argparse.Namespace, settings: Settings) -> int:
-    try:
-        if arguments.command == "predict" and arguments.url:
-            return predict(settings, arguments)
-        return _run_here(arguments, settings)
-    except SettingsError as error:
-        return _complain(str(error), WRONG_USE)
-    except BundleError as error:
-        return _complain(str(error), FAILED)
+    if arguments.command == "keys":
+        keys_command.run(arguments, settings)
+        return DONE
+    if arguments.command == "audit":
+        return DONE if audit_command.run(arguments, settings) else FAILED
+    if arguments.command == "predict" and arguments.url:
+        return predict(settings, arguments)
+    return _run_here(arguments, settings)
 
 
 def _run_here(arguments: argparse.Namespace, settings: Settings) -> int:
@@ -83,7 +80,9 @@ def _parser() -> argparse.ArgumentParser:
         description="Reads frontal chest radiographs for pneumonia. Not a medical device.",
         epilog="Without a command: serve. Each option is also an environment variable, XRAY_ and its name.",
     )
-    commands = parser.add_subparsers(dest="command", required=True, metavar="{serve,predict,settings,keys,openapi}")
+    commands = parser.add_subparsers(
+        dest="command", required=True, metavar="{serve,predict,settings,keys,audit,openapi}"
+    )
     serve = commands.add_parser("serve", help="answer over HTTP (the default)", description="Answer over HTTP.")
     predicting = commands.add_parser("predict", help="read files and folders, here or by a service")
     add_options(predicting)
@@ -101,6 +100,7 @@ def _parser() -> argparse.ArgumentParser:
     for command in (serve, predicting, show, document):
         _add_settings(command)
     keys_command.add_parser(commands)
+    audit_command.add_parser(commands)
     return parser
 
 

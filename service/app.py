@@ -51,14 +51,18 @@ _CORS: dict[str, Any] = {
 
 
 def create_app(service: Service) -> FastAPI:
-    """The app of a service. Its lifespan is the service's life.
+    """The app of a service. Its lifespan is the service's life, and the audit's.
 
     ``/docs`` takes its scripts from the package fastapi-offline: it works without internet.
+
+    Raises:
+        SettingsError: the audit is required and cannot be written.
     """
+    service.audit.open()
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        async with service.alive():
+        async with service.audit.alive(service.main, VERSION), service.alive():
             yield
 
     app: FastAPI = FastAPIOffline(

@@ -12,7 +12,7 @@ import httpx
 from pydantic import BaseModel, ValidationError
 
 from service.address import Server, trusted
-from service.asking import About, Stopped, without_answer
+from service.asking import HERE, About, Stopped, without_answer
 from service.patience import GivenUp, Patience, TryAgain, retry_after_s
 from service.problems import BODY_TOO_LARGE, UNREACHABLE, tell
 from service.settings import SettingsError
@@ -89,7 +89,7 @@ class Client:
             if given_up.hopeless:
                 raise self._unreachable(given_up) from None
             last = given_up.last
-            return without_answer(self.about, last.problem or tell(UNREACHABLE, str(last), "none"))
+            return without_answer(self.about, last.problem or tell(UNREACHABLE, str(last), HERE))
         if response.status_code != httpx.codes.OK:
             return without_answer(self.about, self._refusal(response))
         answer = self._understood(response, PredictResponse)
@@ -116,12 +116,13 @@ class Client:
     def _broken(self, error: httpx.TransportError) -> Exception:
         """Why there was no answer; a certificate does not get better by asking again."""
         reason = str(error) or type(error).__name__
-        if (tls := _cause(error, ssl.SSLError)) is not None:
-            said = getattr(tls, "verify_message", None) or getattr(tls, "reason", None) or reason
-            return Stopped(f"no TLS with {self._server.url}: {said} (--ca-file names whom to trust)")
-        if isinstance(error, httpx.ConnectError | httpx.ConnectTimeout):
+        if not isinstance(error, httpx.ConnectError | httpx.ConnectTimeout):
+            return TryAgain(f"the connection broke: {reason}", everybody=False)
+        tls = _cause(error, ssl.SSLError)
+        if tls is None or isinstance(tls, ssl.SSLEOFError):  # who restarts hangs up amid the handshake, too
             return TryAgain(f"no connection: {reason}", everybody=True)
-        return TryAgain(f"the connection broke: {reason}", everybody=False)
+        said = getattr(tls, "verify_message", None) or getattr(tls, "reason", None) or reason
+        return Stopped(f"no TLS with {self._server.url}: {said} (--ca-file names whom to trust)")
 
     def _refusal(self, response: httpx.Response) -> Problem:
         """The problem of one image.
@@ -135,7 +136,7 @@ class Client:
             why = problem.detail if problem else "not allowed"
             raise Stopped(f"{self._server.url} refuses ({response.status_code}): {why}; a key goes into --key-file")
         if problem is None and response.status_code == 413:
-            return tell(BODY_TOO_LARGE, "a proxy before the service takes no file of this size", "none")
+            return tell(BODY_TOO_LARGE, "a proxy before the service takes no file of this size", HERE)
         if problem is None or response.status_code in {404, 405}:
             raise self._strange(response)
         if problem.type == "/problems/unknown-operating-point":

@@ -63,6 +63,7 @@ def print_openapi(settings: Settings) -> None:
         BundleError, DeviceError, SettingsError: the service would not start like this.
     """
     configure_logging("error")
+    settings = settings.model_copy(update={"audit": "off"})  # nothing is served, so nothing is told of it
     print(json.dumps(create_app(build_service(settings)).openapi(), indent=2, sort_keys=True, ensure_ascii=False))
 
 

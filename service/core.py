@@ -10,6 +10,7 @@ from typing import Literal
 
 from contract.bundle import Bundle
 from service.access import open_gate
+from service.audit import Audit
 from service.backend import Backend
 from service.cpus import usable_cpus
 from service.door import Door, Phase
@@ -42,6 +43,7 @@ class Service:
         self.door = Door(settings.capacity, settings.max_held_bytes)
         self.metrics = Metrics()
         self._decoders = ThreadPoolExecutor(settings.decode_threads or usable_cpus(), thread_name_prefix="decode")
+        self.audit = Audit(settings, self.metrics)
         # One at a time, apart from the decoders: pictures for people never hold up what is only to be read.
         self.drawer = ThreadPoolExecutor(1, thread_name_prefix="draw")
         # One at a time: what is written as JSON takes a multiple of its size once it is parsed.
@@ -69,7 +71,7 @@ class Service:
     @property
     def status(self) -> Literal["ok", "starting", "draining", "failing"]:
         """``ok`` if a request that came now would be answered."""
-        if self.door.phase is Phase.READY and not self.main.is_sound:
+        if self.door.phase is Phase.READY and (not self.main.is_sound or self.audit.forbids):
             return "failing"
         return self.door.phase.value
 

@@ -110,6 +110,13 @@ class NotReady(ServiceError):
     """The service is starting or draining."""
 
 
+class AuditUnavailable(ServiceError):
+    """An answer that nobody could tell of later, where the settings require that."""
+
+    def __init__(self) -> None:
+        super().__init__("the audit cannot be written, and nothing is answered here without it")
+
+
 class BackendFault(ServiceError):
     """The model failed, or gave no probability."""
 
@@ -152,6 +159,7 @@ TABLE: dict[type[Exception], Kind] = {
     BackendFault: Kind(500, "model-fault", "The model failed"),
     Overloaded: Kind(503, "overloaded", "The service is full"),
     NotReady: Kind(503, "not-ready", "The service is not ready"),
+    AuditUnavailable: Kind(503, "audit-unavailable", "The audit cannot be written"),
     TimeoutError: Kind(504, "deadline-exceeded", "The deadline has passed"),
 }
 INTERNAL = Kind(500, "internal-error", "An error in the service")

@@ -91,12 +91,14 @@ async def explain(
     record: RequestRecord = request.state.record
     with service.door.admit() as party:
         uploads = await read_uploads(request, service.settings, party, most=1)
-        async with asyncio.timeout(service.settings.deadline_s):
-            outcomes = await predictions.read_all(service.main.reader, [uploads[0].data], explain=True)
-            predictions.note(record, outcomes)
+        images = [upload.data for upload in uploads]
+        reading = service.audit.reading(request, service.main, point, images)
+        async with reading as told, asyncio.timeout(service.settings.deadline_s):
+            outcomes = await predictions.read_all(service.main.reader, images, explain=True)
+            predictions.note(record, service.main, outcomes)
             if isinstance(outcomes[0], BaseException):
                 raise outcomes[0]
-            answer = predictions.response(service.main, point, [None], outcomes, record.request_id)
+            told.answer = answer = predictions.response(service.main, point, [None], outcomes, record.request_id)
             png = await _drawn(service, style, uploads[0].data, outcomes[0], answer)
     return Png(png, headers=_facts(answer) | {"Server-Timing": record.server_timing})
 

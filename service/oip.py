@@ -129,17 +129,23 @@ async def infer(
     call = partial(parse, stated=json_bytes, max_images=service.settings.max_images)
     with service.door.admit() as party, model.in_use():
         body = await read_body(request, service.settings, party)
-        async with asyncio.timeout(service.settings.deadline_s):
+        deadline = loop.time() + service.settings.deadline_s
+        async with asyncio.timeout_at(deadline):
             asked = await loop.run_in_executor(service.parser, call, body)
             named = asked.parameters.operating_point
             point = model.default_point if named is None else find_point(model.bundle.manifest, named)
             outputs = wanted(asked, model.guard)
-            party.grow(len(asked.images) - 1)
-            caller.takes(len(asked.images) - 1)
-            outcomes = await predictions.read_all(model.reader, asked.images, explain="heatmap" in outputs)
-    predictions.note(record, outcomes)
-    readings = [each if isinstance(each, Reading) else _refuse(at, each, outcomes) for at, each in enumerate(outcomes)]
-    answer = predictions.response(model, point, [None] * len(readings), readings, record.request_id)
+        party.grow(len(asked.images) - 1)
+        caller.takes(len(asked.images) - 1)
+        sent = [image if isinstance(image, bytes) else image.data for image in asked.images]
+        # Around the deadline, not within: that it has passed is an answer, too.
+        async with service.audit.reading(request, model, point, sent) as told:
+            async with asyncio.timeout_at(deadline):
+                outcomes = await predictions.read_all(model.reader, asked.images, explain="heatmap" in outputs)
+            predictions.note(record, model, outcomes)
+            readings = _readings(outcomes)
+            answer = predictions.response(model, point, [None] * len(readings), readings, record.request_id)
+            told.answer = answer
     if model.main and "heatmap" not in outputs:
         service.metrics.images_answered(answer)
     response = respond(outputs, answer, readings, point, record.request_id if asked.id is None else asked.id)
@@ -150,6 +156,11 @@ async def infer(
 def _health(service: Service) -> ServerHealth:
     sound = service.status == "ok" and all(model.is_sound for model in service.repository.models)
     return ServerHealth(live=service.main.is_live, ready=sound)
+
+
+def _readings(outcomes: Sequence[predictions.Outcome]) -> list[Reading]:
+    """All of them, or the first of the errors."""
+    return [each if isinstance(each, Reading) else _refuse(at, each, outcomes) for at, each in enumerate(outcomes)]
 
 
 def _refuse(at: int, error: BaseException, outcomes: Sequence[object]) -> NoReturn:

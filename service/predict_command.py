@@ -63,7 +63,7 @@ def _read(settings: Settings, arguments: argparse.Namespace, kind: Format) -> in
             asyncio.run(_ask(settings, arguments, targets, sheet, screen))
         complete = True
     except Stopped as stopped:
-        complain(f"{stopped}; {len(targets) - sheet.added} of {len(targets)} were not asked for")
+        complain(f"{stopped}; {len(targets) - sheet.added} of {len(targets)} have no answer")
         return NOT_ALL_READ
     finally:
         if left := sheet.close(complete=complete):

@@ -49,11 +49,12 @@ def response(
     )
 
 
-def note(record: RequestRecord, outcomes: Sequence[Outcome]) -> None:
-    """Keep for the log how many images there were, how many of them the guard flagged, and where the time went: the
-    slowest of each stage, since the images of one request are worked on side by side.
+def note(record: RequestRecord, model: Model, outcomes: Sequence[Outcome]) -> None:
+    """Keep for the log which model read, how many images there were, how many of them the guard flagged, and where the
+    time went: the slowest of each stage, since the images of one request are worked on side by side.
     """
     readings = [outcome for outcome in outcomes if isinstance(outcome, Reading)]
+    record.model = f"{model.name}/{model.version}"
     record.images = len(outcomes)
     refused = sum(isinstance(outcome, UnlikeTrainingData) for outcome in outcomes)
     record.flagged = refused + sum(reading.flagged for reading in readings)

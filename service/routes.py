@@ -76,6 +76,7 @@ READING_PROBLEMS = (
     ImageRefused,
     errors.UnlikeTrainingData,
     errors.BackendFault,
+    errors.AuditUnavailable,
     TimeoutError,
 )
 SERVER_TIMING = header("Where the time went, in milliseconds.", example="decode;dur=2, queue;dur=0.1, inference;dur=7")
@@ -103,13 +104,15 @@ async def predict(
         uploads = await read_uploads(request, service.settings, party, service.settings.max_images)
         party.grow(len(uploads) - 1)
         caller.takes(len(uploads) - 1)
-        async with asyncio.timeout(service.settings.deadline_s):
-            outcomes = await predictions.read_all(service.main.reader, [upload.data for upload in uploads])
-    predictions.note(record, outcomes)
-    if len(outcomes) == 1 and isinstance(outcomes[0], BaseException):
-        raise outcomes[0]
-    filenames = [upload.filename for upload in uploads]
-    answer = predictions.response(service.main, point, filenames, outcomes, record.request_id)
+        images = [upload.data for upload in uploads]
+        async with service.audit.reading(request, service.main, point, images) as told:
+            async with asyncio.timeout(service.settings.deadline_s):
+                outcomes = await predictions.read_all(service.main.reader, images)
+            predictions.note(record, service.main, outcomes)
+            if len(outcomes) == 1 and isinstance(outcomes[0], BaseException):
+                raise outcomes[0]
+            filenames = [upload.filename for upload in uploads]
+            told.answer = answer = predictions.response(service.main, point, filenames, outcomes, record.request_id)
     service.metrics.images_answered(answer)
     http.headers["Server-Timing"] = record.server_timing
     return answer

@@ -43,7 +43,7 @@ def serve(service: Service) -> bool:
     """Serve until SIGTERM or SIGINT. Returns whether the port could be opened.
 
     Raises:
-        SettingsError: the certificate cannot be used.
+        SettingsError: the certificate cannot be used, or the audit not be written.
     """
     settings = service.settings
     certificate = certificate_of(settings)

@@ -16,6 +16,7 @@ _PILLOW_WARNS_AT = 89_000_000
 Device = Literal["auto", "cpu", "cuda"]
 Precision = Literal["auto", "float32", "int8"]
 GuardMode = Literal["warn", "refuse", "off"]
+AuditMode = Literal["off", "on", "required"]
 _ORIGIN = re.compile(r"https?://[A-Za-z0-9.-]+(:\d{1,5})?")
 _BUNDLED_MODEL = Path(__file__).parent.parent / "models" / "pneumonia" / "2"
 
@@ -128,6 +129,16 @@ class Settings(BaseSettings):
         json_schema_extra={"unit": "seconds"},
         description="After SIGTERM: how long health checks may see 503 before the port closes.",
     )
+    audit: AuditMode = Field(
+        default="off", description="Whether it is kept what was answered; required: nothing is answered that is not."
+    )
+    audit_folder: Path | None = Field(default=None, description="Folder of the audit. It has to be there.")
+    audit_max_bytes: int = Field(
+        default=64 * 2**20,
+        ge=1,
+        json_schema_extra={"unit": "bytes"},
+        description="Bytes after which a file of the audit is followed by a new one.",
+    )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         default="info", description="Least severe log line."
     )
@@ -153,6 +164,12 @@ class Settings(BaseSettings):
     def _certificate_and_key(self) -> Self:
         if (self.tls_certificate is None) != (self.tls_key is None):
             raise ValueError("XRAY_TLS_CERTIFICATE and XRAY_TLS_KEY go together")
+        return self
+
+    @model_validator(mode="after")
+    def _audit_has_a_folder(self) -> Self:
+        if self.audit != "off" and self.audit_folder is None:
+            raise ValueError(f"XRAY_AUDIT={self.audit} needs XRAY_AUDIT_FOLDER")
         return self
 
     @model_validator(mode="after")

@@ -56,6 +56,8 @@ class Metrics:
         self._guard_score = Histogram(
             "xray_guard_score", "How unlike the training data an image is.", buckets=_SCORES, registry=registry
         )
+        self._audit_written = Counter("xray_audit_lines", "Lines of the audit written.", registry=registry)
+        self._audit_lost = Counter("xray_audit_lost", "Lines of the audit that are missing.", registry=registry)
         self._batches = Counter("xray_batches", "Model calls.", registry=registry)
         self._batch_size = Histogram("xray_batch_size", "Images a model call.", buckets=_IMAGES, registry=registry)
         self._inference_s = Histogram(
@@ -116,6 +118,19 @@ class Metrics:
         text = "The model, its graph and its live execution provider."
         Gauge("xray_model_info", text, labels, registry=self._registry).labels(**labels).set(1)
 
+    def follow_audit(self, failing: Callable[[], float]) -> None:
+        """Report this at each scrape."""
+        text = "1 while the audit cannot be written."
+        Gauge("xray_audit_failing", text, registry=self._registry).set_function(failing)
+
+    def audit_written(self, lines: int) -> None:
+        """Count lines of the audit that are on the disk."""
+        self._audit_written.inc(lines)
+
+    def audit_lost(self, lines: int) -> None:
+        """Count lines of the audit that could not be written."""
+        self._audit_lost.inc(lines)
+
     def request_answered(self, route: str, status: int, seconds: float) -> None:
         """Count a request."""
         self._requests.labels(route, str(status)).inc()
@@ -167,6 +182,7 @@ class RequestRecord:
     status: int = CLIENT_GONE
     outcome: str = "ok"
     caller: str | None = None
+    model: str | None = None
     images: int = 0
     flagged: int = 0
     batch_size: int = 0

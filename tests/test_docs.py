@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from service import errors
+from service.audit_line import Event
 from service.effective import fact
 from service.predict_options import add_options
 from service.problems import COMMAND_LINE
@@ -52,6 +53,12 @@ async def test_every_metric_is_documented(make_service: MakeService, connect: Co
     metrics = {name for name in families if not name.endswith("_created")}
     assert len(metrics) >= 10
     assert {name for name in metrics if f"`{name}" not in text("docs/operations.md")} == set()
+
+
+@pytest.mark.parametrize("event", Event.__subclasses__(), ids=lambda event: event.__name__)
+def test_every_event_and_field_of_the_audit_is_documented(event: type[Event]) -> None:
+    names = {event.model_fields["event"].default, *event.model_fields, "sequence", "previous", "hash"}
+    assert {name for name in names if f"`{name}`" not in text("docs/audit.md")} <= {"read"}
 
 
 @pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))

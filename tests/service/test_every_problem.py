@@ -72,6 +72,11 @@ def lose_a_part(service: Service) -> None:
     del service.main.reader
 
 
+def lose_a_disk(service: Service) -> None:
+    folder = cast(Path, service.settings.audit_folder)
+    folder.rename(folder.with_name("elsewhere"))
+
+
 # Of every call that reads images.
 COMMON = {
     "unknown-host": Provoked({"allowed_hosts": "xray.example"}),
@@ -97,6 +102,9 @@ COMMON = {
     "invalid-request": Provoked(query={"operating-point": "balanced"}),
     "model-fault": Provoked(before=fail, body=grey(300, 300)),
     "internal-error": Provoked(before=lose_a_part),
+    "audit-unavailable": Provoked(
+        {"audit": "required", "audit_folder": True, "audit_max_bytes": 1}, before=lose_a_disk
+    ),
     "deadline-exceeded": Provoked({"deadline_s": 0.1}, before=hold),
 }
 OURS = COMMON | {
@@ -147,9 +155,10 @@ async def test_every_problem_is_had(
     provoked = CALLS[path][slug]
     text, key = make_key("ward", [provoked.scope or "predict"], images_per_minute=1)
     add_key(tmp_path / "keys.json", key)
+    (tmp_path / "audit").mkdir()
+    places = {"keys_file": tmp_path / "keys.json", "audit_folder": tmp_path / "audit"}
     settings = {"model": guarded_folder, "max_images": 2} | provoked.settings
-    if "keys_file" in settings:
-        settings["keys_file"] = tmp_path / "keys.json"
+    settings |= {name: path for name, path in places.items() if name in settings}
     service = make_service(backend := FakeBackend(guarded=True), **settings)
     async with connect(service) as client:
         provoked.before(service)

@@ -1,0 +1,173 @@
+"""The audit of a real server: killed under load, its disk full, its files turning over; verified from outside."""
+
+import asyncio
+import hashlib
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.conftest import BUNDLED_MODEL
+from tests.drawings import jpeg
+from tests.e2e.server import Server, running
+
+JPEG = {"Content-Type": "image/jpeg"}
+IMAGES = [jpeg(seed) for seed in range(8)]
+
+
+def verify(folder: Path, *words: str) -> list[dict[str, Any]]:
+    """What ``audit verify`` tells of each chain; it must be content."""
+    command = [sys.executable, "-m", "service", "audit", "verify", str(folder), "--json", *words]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return [json.loads(line) for line in done.stdout.splitlines()]
+
+
+def kept(folder: Path) -> dict[str, dict[str, Any]]:
+    """The lines of images, by request id."""
+    lines = [line for path in sorted(folder.glob("*/audit-*.jsonl")) for line in path.read_bytes().splitlines(True)]
+    told = [json.loads(line) for line in lines if line.endswith(b"}\n")]
+    return {each["request_id"]: each for each in told if each["event"] == "read"}
+
+
+async def ask(server: Server, count: int, kill_after: int | None = None) -> dict[str, httpx.Response]:
+    """Ask so often, eight at once, and give the answers that came, by request id."""
+    answers: dict[str, httpx.Response] = {}
+    async with httpx.AsyncClient(base_url=server.url, timeout=30) as client:
+
+        async def one(number: int) -> None:
+            try:
+                response = await client.post("/predict", content=IMAGES[number % 8], headers=JPEG)
+            except httpx.TransportError:
+                return
+            answers[response.headers["X-Request-ID"]] = response
+            if len(answers) == kill_after:
+                server.process.kill()
+
+        limit = asyncio.Semaphore(8)
+
+        async def in_turn(number: int) -> None:
+            async with limit:
+                await one(number)
+
+        await asyncio.gather(*(in_turn(number) for number in range(count)))
+    return answers
+
+
+@pytest.mark.anyio
+async def test_a_killed_server_has_kept_all_that_it_had_answered(tmp_path: Path) -> None:
+    """Also while files turn over; and the next one goes on with the chain."""
+    folder = tmp_path / "audit"
+    folder.mkdir()
+    settings: dict[str, Any] = {"audit": "required", "audit_folder": folder, "audit_max_bytes": 5000}
+    answers: dict[str, httpx.Response] = {}
+    for number in (1, 2):
+        (tmp_path / str(number)).mkdir()
+        with running(BUNDLED_MODEL, tmp_path / str(number), **settings) as server:
+            answers |= await ask(server, 120, kill_after=50)
+            assert server.process.wait(20) == -9
+    assert len(answers) >= 100
+    found = kept(folder)
+    for request_id, response in answers.items():
+        line, prediction = found[request_id], response.json()["predictions"][0]
+        assert (line["label"], line["probability"]) == (prediction["label"], prediction["probability"])
+        assert line["image_sha256"] in {hashlib.sha256(image).hexdigest() for image in IMAGES}
+    (before,) = verify(folder)
+    assert before["files"] > 10
+    assert (before["lines"], before["unclean"]) == (len(found) + 2 + before["torn"], 1)
+    (tmp_path / "3").mkdir()
+    with running(BUNDLED_MODEL, tmp_path / "3", **settings) as server:
+        await ask(server, 3)
+        assert server.stop() == 0
+        heads = [line["head"] for line in server.log_lines if line["message"] == "audit closed"]
+    (after,) = verify(folder, "--expect", before["head"])
+    assert after["unclean"] == 2
+    assert heads == [after["head"]]  # a witness, in the log
+
+
+@pytest.mark.anyio
+async def test_two_servers_share_a_folder_and_no_chain(tmp_path: Path) -> None:
+    folder = tmp_path / "audit"
+    folder.mkdir()
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+    with (
+        running(BUNDLED_MODEL, tmp_path / "a", audit="on", audit_folder=folder) as one,
+        running(BUNDLED_MODEL, tmp_path / "b", audit="on", audit_folder=folder) as other,
+    ):
+        await asyncio.gather(ask(one, 20), ask(other, 30))
+        assert len(verify(folder)) == 2  # and while they run
+        assert (one.stop(), other.stop()) == (0, 0)
+    assert sorted(chain["lines"] for chain in verify(folder)) == [22, 32]
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A disk of 128 KiB, where root can mount one."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=128k", "tmpfs", folder], capture_output=True, check=False
+    )
+    if mounted.returncode:
+        pytest.skip("only root can mount a small disk")
+    yield folder
+    subprocess.run(["umount", folder], check=True)
+
+
+def filled(server: Server, status: int, ready: int) -> None:
+    """Ask until the disk is full and the service answers like this."""
+    for _ in range(40):
+        last = list((asyncio.run(ask(server, 20))).values())
+        if "the audit cannot be written" in server.log:
+            break
+    assert {response.status_code for response in last} <= {200, status}
+    again = list((asyncio.run(ask(server, 20))).values())
+    assert {response.status_code for response in again} == {status}
+    assert httpx.get(f"{server.url}/health/ready").status_code == ready
+    assert server.log.count("the audit cannot be written") == 1
+
+
+@pytest.mark.parametrize(("mode", "status", "ready"), [("on", 200, 200), ("required", 503, 503)])
+def test_a_full_disk(mode: str, status: int, ready: int, small_disk: Path, tmp_path: Path) -> None:
+    settings: dict[str, Any] = {"audit": mode, "audit_folder": small_disk, "audit_max_bytes": 20_000}
+    with running(BUNDLED_MODEL, tmp_path, **settings) as server:
+        filled(server, status, ready)
+        subprocess.run(["mount", "-o", "remount,size=4m", small_disk], check=True)
+        for _ in range(200):
+            if "the audit is written again" in server.log:
+                break
+            time.sleep(0.05)
+        answers = asyncio.run(ask(server, 10))
+        assert httpx.get(f"{server.url}/health/ready").status_code == 200
+        metrics = httpx.get(f"{server.url}/metrics").text
+        assert "xray_audit_failing 0.0" in metrics
+        assert server.stop() == 0
+    assert answers.keys() <= kept(small_disk).keys()
+    (chain,) = verify(small_disk)
+    assert chain["lost"] >= 20 if mode == "on" else chain["lost"] >= 1
+
+
+def test_a_disk_that_turns_read_only(small_disk: Path, tmp_path: Path) -> None:
+    with running(BUNDLED_MODEL, tmp_path, audit="required", audit_folder=small_disk, audit_max_bytes=1) as server:
+        assert {response.status_code for response in (asyncio.run(ask(server, 5))).values()} == {200}
+        # Over the folder the same one, read-only: the disk itself cannot be, while the service has a file open.
+        subprocess.run(["mount", "--bind", small_disk, small_disk], check=True)
+        try:
+            subprocess.run(["mount", "-o", "remount,ro,bind", small_disk], check=True)
+            answers = (asyncio.run(ask(server, 5))).values()
+            assert {response.json()["type"] for response in answers} == {"/problems/audit-unavailable"}
+        finally:
+            subprocess.run(["umount", small_disk], check=True)
+        for _ in range(200):
+            if httpx.get(f"{server.url}/health/ready").status_code == 200:
+                break
+            time.sleep(0.05)
+        assert {response.status_code for response in (asyncio.run(ask(server, 5))).values()} == {200}
+    assert verify(small_disk)[0]["fault"] is None

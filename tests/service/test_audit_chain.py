@@ -1,0 +1,294 @@
+"""Laws of the audit's files: whatever is changed is found, wherever a write is cut off it goes on, nobody shares."""
+
+import hashlib
+import json
+import shutil
+import stat
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from service.audit_chain import AuditError, Chain, chains_of, files_of
+from service.audit_line import GENESIS, Event, Gap, ImageRead, Started, Stopped, read_line, seal
+from service.audit_verify import Verdict, verify_chain
+
+_MODEL = {"model": "m", "version": "1", "graph": "model.onnx", "graph_sha256": "0" * 64, "provider": "CPU"}
+
+
+def line(name: str) -> ImageRead:
+    """A line of an image whose digest is this."""
+    told = {"caller": "ward-3", "request_id": "x", "route": "/predict", "operating_point": "balanced", "threshold": 0.5}
+    return ImageRead(image_sha256=name, label="NORMAL", probability=0.25, **told, **_MODEL)
+
+
+def write(folder: Path, *groups: int, max_bytes: int = 2**20) -> None:
+    """Append groups of so many lines."""
+    with closing(Chain(folder, max_bytes)) as chain:
+        for number, group in enumerate(groups):
+            chain.append([line(f"{number}-{each}") for each in range(group)])
+
+
+def verdict(folder: Path, *after: str) -> Verdict:
+    return verify_chain(folder / "1", after)[0]
+
+
+def images(folder: Path) -> list[str]:
+    """The digests in the chain's lines, in order."""
+    lines = [each for path in files_of(folder / "1") for each in path.read_bytes().splitlines(keepends=True)]
+    told = [json.loads(each) for each in lines if read_line(each)]
+    return [each["image_sha256"] for each in told if each["event"] == "read"]
+
+
+@contextmanager
+def scratch() -> Iterator[Path]:
+    """A folder of its own for each example."""
+    with tempfile.TemporaryDirectory() as name:
+        yield Path(name)
+
+
+@pytest.fixture(scope="module")
+def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A chain of four files, one of them with a torn end that the next one tells of."""
+    folder = tmp_path_factory.mktemp("written")
+    write(folder, 3, 1, 2, max_bytes=1000)
+    last = files_of(folder / "1")[-1]
+    with last.open("ab") as file:
+        file.write(seal(7, line("torn"), GENESIS)[0][:100])
+    write(folder, 2, 2, max_bytes=1000)
+    assert len(files_of(folder / "1")) == 4
+    assert (verdict(folder).lines, verdict(folder).torn) == (11, 1)
+    return folder
+
+
+@given(at=st.integers(min_value=0), change=st.integers(1, 255), data=st.data())
+def test_any_byte_that_was_changed_is_found(written: Path, at: int, change: int, data: st.DataObject) -> None:
+    head = verdict(written).head
+    with scratch() as folder:
+        shutil.copytree(written / "1", folder / "1")
+        path = data.draw(st.sampled_from(files_of(folder / "1")))
+        content = bytearray(path.read_bytes())
+        content[at % len(content)] ^= change
+        path.write_bytes(content)
+        found, seen = verify_chain(folder / "1", watched={head})
+    assert found.fault or not seen  # the very last byte is a newline: without it, the last line is not there yet
+
+
+@given(data=st.data())
+def test_lines_that_were_taken_out_put_in_or_swapped_are_found(written: Path, data: st.DataObject) -> None:
+    with scratch() as folder:
+        shutil.copytree(written / "1", folder / "1")
+        path = data.draw(st.sampled_from(files_of(folder / "1")))
+        lines = path.read_bytes().splitlines(keepends=True)
+        one, other = data.draw(st.integers(0, len(lines) - 1)), data.draw(st.integers(0, len(lines) - 1))
+        is_last = path == files_of(folder / "1")[-1] and one == len(lines) - 1
+        how = data.draw(st.sampled_from(["out", "twice", "forged", "swapped"]))
+        before = list(lines)
+        if how == "out":
+            del lines[one]
+        elif how == "twice":
+            lines.insert(other, lines[one])
+        elif how == "forged":
+            lines.insert(one, seal(one + 1, line("forged"), GENESIS)[0])
+        else:
+            lines[one], lines[other] = lines[other], lines[one]
+        path.write_bytes(b"".join(lines))
+        changed = lines != before
+        found, seen = verify_chain(folder / "1", watched={verdict(written).head})
+    assert (found.fault is not None or not seen) == changed
+    if not (how == "out" and is_last):
+        assert (found.fault is not None) == changed  # also without a head that was kept elsewhere
+
+
+def test_what_a_chain_cannot_tell_by_itself_an_expected_head_does(written: Path, tmp_path: Path) -> None:
+    """Cut off at the end, or all written anew: both are whole chains."""
+    head = verdict(written).head
+    shutil.copytree(written / "1", tmp_path / "cut" / "1")
+    files_of(tmp_path / "cut" / "1")[-1].unlink()
+    (tmp_path / "anew").mkdir()
+    write(tmp_path / "anew", 11)
+    for folder in (tmp_path / "cut", tmp_path / "anew"):
+        found, seen = verify_chain(folder / "1", watched={head})
+        assert found.fault is None
+        assert seen == set()
+    assert verify_chain(written / "1", watched={head})[1] == {head}
+
+
+@given(cut=st.integers(min_value=0), groups=st.lists(st.integers(1, 3), min_size=1, max_size=4))
+def test_wherever_a_write_was_cut_off_the_chain_goes_on(cut: int, groups: list[int]) -> None:
+    """And again, where the first write after that is cut off as well."""
+    with scratch() as folder:
+        write(folder, *groups, max_bytes=1500)
+        for again in (1, 7):
+            last = files_of(folder / "1")[-1]
+            content = last.read_bytes()
+            last.write_bytes(content[: cut * again % (len(content) + 1)])
+            kept = images(folder)
+            write(folder, 1, max_bytes=1500)
+            assert images(folder) == [*kept, "0-0"]
+            found = verdict(folder)
+            assert found.fault is None
+            assert found.unfinished_bytes == 0
+
+
+def test_a_torn_end_is_told_of_and_never_touched(tmp_path: Path) -> None:
+    write(tmp_path, 2)
+    (first,) = files_of(tmp_path / "1")
+    with first.open("ab") as file:
+        file.write(b'{"sequence":3,"ev')
+    before = first.read_bytes()
+    assert verdict(tmp_path).unfinished_bytes == 17  # being written, for all that verify knows
+    write(tmp_path, 1)
+    assert first.read_bytes() == before
+    assert verdict(tmp_path).torn == 1
+    first.write_bytes(before[:-1] + b"w")
+    assert verdict(tmp_path).fault is not None
+
+
+def test_the_hash_is_what_the_documentation_says(tmp_path: Path) -> None:
+    write(tmp_path, 2)
+    one, other = files_of(tmp_path / "1")[0].read_text().splitlines()
+    assert json.loads(one)["hash"] == hashlib.sha256(one.rpartition(',"hash"')[0].encode()).hexdigest()
+    assert json.loads(other)["previous"] == json.loads(one)["hash"]
+    assert json.loads(one)["previous"] == GENESIS
+
+
+@given(text=st.text(max_size=40), number=st.floats())
+def test_whatever_is_told_is_one_line_of_json(text: str, number: float) -> None:
+    raw, digest = seal(1, line(text).model_copy(update={"guard_score": number}), GENESIS)
+    assert raw.count(b"\n") == 1
+    assert json.loads(raw)["image_sha256"] == text
+    found = read_line(raw)
+    assert found
+    assert found.hash == digest
+
+
+def test_files_are_for_the_service_and_a_group_that_may_read(tmp_path: Path) -> None:
+    write(tmp_path, 1)
+    modes = {
+        path.name: stat.S_IMODE(path.stat().st_mode) & 0o777 for path in (tmp_path / "1", *(tmp_path / "1").iterdir())
+    }
+    assert modes == {"1": 0o750, "lock": 0o640, "audit-00000001.jsonl": 0o640}
+
+
+def test_a_file_that_is_full_is_followed_by_another_also_after_a_restart(tmp_path: Path) -> None:
+    for _ in range(2):
+        write(tmp_path, 2, 2, max_bytes=1000)
+    assert [path.name for path in files_of(tmp_path / "1")] == [
+        f"audit-0000000{number}.jsonl" for number in (1, 2, 3, 4)
+    ]
+    assert verdict(tmp_path).lines == 8
+
+
+def test_files_may_be_moved_away_and_no_name_comes_twice(tmp_path: Path) -> None:
+    archive = tmp_path / "archive"
+    archive.mkdir()
+    with closing(Chain(tmp_path, 1)) as chain:
+        for number in range(3):
+            chain.append([line(str(number))])
+        for path in files_of(tmp_path / "1"):
+            path.rename(archive / path.name)
+        chain.append([line("3")])
+    moved, _ = verify_chain(archive)
+    assert (moved.lines, moved.fault) == (3, None)
+    assert [path.name for path in files_of(tmp_path / "1")] == ["audit-00000004.jsonl"]
+    gone = verdict(tmp_path).fault
+    assert gone is not None
+    assert moved.head in gone.reason
+    assert verdict(tmp_path, moved.head).fault is None
+    assert chains_of(archive) == [archive]
+
+
+def test_two_processes_write_two_chains_and_a_third_takes_up_the_first(tmp_path: Path) -> None:
+    with closing(Chain(tmp_path, 1000)) as one, closing(Chain(tmp_path, 1000)) as other:
+        one.append([line("one")])
+        other.append([line("other")])
+        assert [one.path.name, other.path.name] == ["1", "2"]
+    with closing(Chain(tmp_path, 1000)) as third:
+        third.append([Stopped()])
+        assert third.path.name == "1"
+    assert [verify_chain(chain)[0].lines for chain in chains_of(tmp_path)] == [2, 1]
+
+
+def test_a_damaged_chain_is_left_as_it_is_and_the_next_one_used(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    write(tmp_path, 2)
+    (path,) = files_of(tmp_path / "1")
+    path.write_bytes(path.read_bytes().replace(b"NORMAL", b"normal"))
+    before = path.read_bytes()
+    write(tmp_path, 1)
+    assert path.read_bytes() == before
+    assert [chain.name for chain in chains_of(tmp_path)] == ["1", "2"]
+    assert "a chain of the audit is damaged" in caplog.text
+
+
+@pytest.mark.parametrize("content", [b"x" * 9 * 2**20, b"\0" * 9 * 2**20 + b"\n"], ids=["no line", "a line of zeros"])
+def test_a_file_of_something_else_is_damage_and_takes_no_memory(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "1").mkdir()
+    (tmp_path / "1" / "audit-00000001.jsonl").write_bytes(content)
+    write(tmp_path, 1)
+    assert verdict(tmp_path).fault is not None
+    assert verify_chain(tmp_path / "2")[0].fault is None
+
+
+def test_a_folder_that_is_not_there_is_not_made(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError):
+        Chain(tmp_path / "not mounted", 1000)
+
+
+def test_more_chains_than_anybody_needs_are_a_mistake(tmp_path: Path) -> None:
+    chains = [Chain(tmp_path, 1000) for _ in range(64)]
+    with pytest.raises(AuditError, match="64 chains"):
+        Chain(tmp_path, 1000)
+    for chain in chains:
+        chain.close()
+
+
+def test_a_file_that_was_deleted_while_it_is_written_is_an_error(tmp_path: Path) -> None:
+    with closing(Chain(tmp_path, 1000)) as chain:
+        chain.append([line("x")])
+        files_of(tmp_path / "1")[0].unlink()
+        with pytest.raises(FileNotFoundError):
+            chain.append([line("y")])
+
+
+def test_a_full_disk_leaves_a_chain_that_goes_on(tmp_path: Path) -> None:
+    """A real one: the kernel writes as much as fits, and then refuses."""
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", tmp_path], capture_output=True, check=False
+    )
+    if mounted.returncode:
+        pytest.skip("only root can mount a small disk")
+    try:
+        with closing(Chain(tmp_path, 2**20)) as chain:
+            chain.append([line(str(number)) for number in range(30)])
+            kept = [str(number) for number in range(30)]
+            with pytest.raises(OSError, match="No space left"):
+                chain.append([line("too much") for _ in range(100)])
+        assert verdict(tmp_path).unfinished_bytes
+        for _ in range(3):
+            with closing(Chain(tmp_path, 2**20)) as chain, pytest.raises(OSError, match="No space left"):
+                chain.append([line("still")])
+        subprocess.run(["mount", "-o", "remount,size=1m", tmp_path], check=True)
+        write(tmp_path, 1)
+        found = verdict(tmp_path)
+        assert (found.fault, found.torn, found.unfinished_bytes) == (None, 1, 0)
+        assert [name for name in images(tmp_path) if name != "too much"] == [*kept, "0-0"]
+        assert len(files_of(tmp_path / "1")) == 2  # the attempts in between left no file each
+    finally:
+        subprocess.run(["umount", tmp_path], check=True)
+
+
+def test_a_chain_says_what_it_could_not_keep(tmp_path: Path) -> None:
+    started = Started(instance="x", service="1", audit="on", **_MODEL)
+    events: list[Event] = [started, line("a"), started, Gap(since="then", lost=3), Stopped(), started]
+    with closing(Chain(tmp_path, 1000)) as chain:
+        chain.append(events)
+    found = verdict(tmp_path)
+    assert (found.unclean, found.lost, found.fault) == (1, 3, None)
