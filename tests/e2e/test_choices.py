@@ -125,9 +125,7 @@ def test_refused_images_harm_nobody(refusing: Server) -> None:
 def test_openapi_knows_the_parameter_and_the_fields(warning: Server) -> None:
     schema = httpx.get(f"{warning.url}/openapi.json").json()
     parameters = schema["paths"]["/predict"]["post"]["parameters"]
-    assert [(parameter["name"], parameter["in"], parameter["required"]) for parameter in parameters] == [
-        ("operating_point", "query", False)
-    ]
+    assert [parameter["name"] for parameter in parameters if parameter.get("in") == "query"] == ["operating_point"]
     models = schema["components"]["schemas"]
     answer = post(warning, jpeg()).json()
     assert models["PredictResponse"]["properties"].keys() == answer.keys()
