@@ -2,6 +2,7 @@
 
 import logging
 import os
+import signal
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
@@ -49,6 +50,14 @@ def _logging_stays_as_it_is() -> Iterator[None]:
     yield
     root.handlers[:], root.level, access.disabled = before
     logging.captureWarnings(False)
+
+
+@pytest.fixture
+def interruptible() -> Iterator[None]:
+    """Where tests run in the background, SIGINT is ignored, and what they start would inherit that."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 @pytest.fixture(scope="session")

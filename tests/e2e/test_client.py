@@ -381,14 +381,6 @@ def test_no_proxy_sees_an_image(
     assert proxy.asked == []
 
 
-@pytest.fixture
-def interruptible() -> Iterator[None]:
-    """Where tests run in the background, SIGINT is ignored, and what they start would inherit that."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, before)
-
-
 def _interrupt_after(count: int, server: Scripted, client: subprocess.Popen[str]) -> None:
     """Ctrl-C once so many images have been sent."""
     while len(server.predictions) < count:

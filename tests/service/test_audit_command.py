@@ -164,6 +164,7 @@ def test_a_line_that_is_none_stops_no_tail(audit: Path, capsys: pytest.CaptureFi
     assert capsys.readouterr().out.splitlines().count("no line of an audit") == 3
 
 
+@pytest.mark.usefixtures("interruptible")
 def test_tail_follows_what_comes_in_new_files_and_chains_too(audit: Path) -> None:
     command = [sys.executable, "-m", "service", "audit", "tail", str(audit), "-n", "1", "-f"]
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"}
