@@ -1,0 +1,48 @@
+"""An environment of its own for each peer, made when it is first needed."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+from benchmarks.contenders import OURS, PEERS, python_of
+
+ENVIRONMENTS = Path(__file__).parent / ".peers"
+
+
+class NoEnvironment(Exception):
+    """A peer could not be installed; the message is the last line of what was said."""
+
+
+def prepare(name: str, folder: Path) -> Path:
+    """The Python of a contender, with all it needs installed.
+
+    Args:
+        name: of the contender.
+        folder: that holds the environments, each under its peer's name.
+
+    Raises:
+        NoEnvironment: it could not be installed.
+    """
+    python = python_of(name, folder)
+    if name == OURS:
+        return python
+    wanted, installed = PEERS / name / "requirements.txt", folder / name / "installed.txt"
+    if not installed.exists() or installed.read_text() != wanted.read_text():
+        print(f"installing {name} into {folder / name}", file=sys.stderr)
+        _run([sys.executable, "-m", "venv", "--clear", str(folder / name)])
+        _run([str(python), "-m", "pip", "install", "--quiet", "--no-deps", "-r", str(wanted)])
+        installed.write_text(wanted.read_text())
+    return python
+
+
+def versions(name: str) -> dict[str, str]:
+    """What is installed for a peer: version by package."""
+    lines = (PEERS / name / "requirements.txt").read_text().split()
+    return dict(line.split("==", 1) for line in lines)
+
+
+def _run(command: list[str]) -> None:
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        said = (done.stderr or done.stdout).strip().splitlines() or [f"exit code {done.returncode}"]
+        raise NoEnvironment(said[-1])

@@ -1,0 +1,54 @@
+"""mosec.
+
+- Decoding and inference are two stages, so that one goes on beside the other, as in its image recognition example
+  ("PyTorch examples", ``resnet50_msgpack.py``).
+- A decoding process for each CPU (``num``: "the number of processes for parallel computing").
+- One inference process with a thread for each CPU and dynamic batching (``max_batch_size``), which waits for company no
+  longer than it must (``max_wait_time``: 1 ms is the least; the default is 10).
+"""
+
+import json
+from typing import Any
+
+from mosec import Server, Worker
+
+from benchmarks.peers import work
+
+
+class Decode(Worker):
+    """Bytes to pixels."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._decode = work.decoder()
+
+    def deserialize(self, data: bytes) -> bytes:
+        """The body is the image; mosec would take it for JSON."""
+        return data
+
+    def forward(self, data: bytes) -> work.Pixels:
+        """One image."""
+        return self._decode(data)
+
+
+class Score(Worker):
+    """Pixels to probabilities."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._score = work.scorer(threads=work.cpus())
+
+    def forward(self, data: list[work.Pixels]) -> list[float]:
+        """A batch."""
+        return self._score(data)
+
+    def serialize(self, data: Any) -> bytes:
+        """What is answered."""
+        return json.dumps({"probability": data}).encode()
+
+
+if __name__ == "__main__":
+    server = Server()
+    server.append_worker(Decode, num=work.cpus(), route="/predict", timeout=30)
+    server.append_worker(Score, num=1, max_batch_size=4, max_wait_time=1, route="/predict", timeout=30)
+    server.run()

@@ -1,0 +1,157 @@
+"""A server under measurement: started, asked until it answers, weighed, and ended with whatever it started."""
+
+import contextlib
+import ctypes
+import os
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from benchmarks.contenders import Contender
+
+_PR_SET_CHILD_SUBREAPER = 36
+_START_S = 120
+_STOP_S = 15
+
+
+class NotServing(Exception):
+    """A server did not start, or answered wrongly; the message is one line."""
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """A server that has answered its first image.
+
+    Attributes:
+        url: where images are sent to.
+        start_s: seconds from the start of its process to that answer.
+    """
+
+    url: str
+    start_s: float
+
+
+def adopt_orphans() -> None:
+    """From now on a process whose parent ends becomes a child of this one, so that none escapes being weighed and ended
+    (Linux: ``prctl(2)``, PR_SET_CHILD_SUBREAPER).
+    """
+    ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+
+
+@contextmanager
+def serving(contender: Contender, python: Path, scratch: Path, image: bytes) -> Iterator[Server]:
+    """Start a server; at the end, end it and all its processes. No other child of this process may run meanwhile.
+
+    Args:
+        contender: what to start.
+        python: of its environment.
+        scratch: for its temporary files and its log.
+        image: that it has to answer.
+
+    Raises:
+        NotServing: it ended, or did not answer in time.
+    """
+    port, log = free_port(), scratch / "log.txt"
+    began = time.perf_counter()
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            contender.command(python, port),
+            cwd=contender.folder,
+            env=contender.environment(scratch, port),
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,  # Ctrl-C is for this process alone, which then ends that one
+        )
+    try:
+        url = f"http://127.0.0.1:{port}/predict"
+        _await_answer(url, image, process, log)
+        yield Server(url, time.perf_counter() - began)
+    finally:
+        _end(process)
+
+
+def free_port() -> int:
+    """A TCP port that nobody listens on."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return int(free.getsockname()[1])
+
+
+def ask(url: str, image: bytes) -> float:
+    """The probability that a server answers for an image.
+
+    Raises:
+        NotServing: it answers anything else.
+        httpx.TransportError: it does not answer.
+    """
+    response = httpx.post(url, content=image, headers={"Content-Type": "image/jpeg"}, timeout=_START_S)
+    if response.status_code != httpx.codes.OK:
+        raise NotServing(f"answered {response.status_code}: {response.text[:200]}")
+    answer: dict[str, Any] = response.json()
+    return float(answer["predictions"][0]["probability"] if "predictions" in answer else answer["probability"])
+
+
+def _await_answer(url: str, image: bytes, process: subprocess.Popen[bytes], log: Path) -> None:
+    ends, problem = time.monotonic() + _START_S, "no answer"
+    while process.poll() is None and time.monotonic() < ends:
+        try:
+            ask(url, image)
+        except (NotServing, httpx.TransportError) as error:
+            problem = str(error)
+            time.sleep(0.02)
+        else:
+            return
+    said = log.read_text(errors="replace").strip().splitlines()[-1:]
+    raise NotServing(f"did not start: {' '.join([problem, *said])[:300]}")
+
+
+def memory_mib() -> float:
+    """Memory of all that runs under this process: the sum of proportional set sizes, which counts a page that several
+    processes share once.
+    """
+    total = 0
+    for pid in _descendants():
+        with contextlib.suppress(OSError):  # it has just ended
+            rollup = Path(f"/proc/{pid}/smaps_rollup").read_text()
+            total += next(int(line.split()[1]) for line in rollup.splitlines() if line.startswith("Pss:"))
+    return total / 1024
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """Ask it to end, then leave nothing of it."""
+    process.send_signal(signal.SIGTERM)
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        process.wait(_STOP_S)
+    while found := _descendants():
+        for pid in found:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        with contextlib.suppress(ChildProcessError):
+            while os.waitpid(-1, os.WNOHANG)[0]:
+                pass
+        time.sleep(0.02)
+    process.wait()
+
+
+def _descendants() -> list[int]:
+    """Children of this process, their children, and so on."""
+    children: dict[int, list[int]] = {}
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):
+            parent = int(stat.read_text().rpartition(")")[2].split()[1])
+            children.setdefault(parent, []).append(int(stat.parent.name))
+    found, waiting = [], [os.getpid()]
+    while waiting:
+        below = children.get(waiting.pop(), [])
+        found += below
+        waiting += below
+    return found
