@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 # Hashes are checked. Nothing is installed but what the lock file names.
 INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r
 
-.PHONY: help run test lint check format lock openapi offline clean
+.PHONY: help run test lint check format lock openapi bench offline clean
 
 help:  ## List the targets.
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -36,12 +36,15 @@ lock: $(VENV)/.dev  ## Renew the lock files in requirements/ from pyproject.toml
 openapi: $(VENV)/.dev  ## Renew docs/openapi.json from the code.
 	$(BIN)/python -m service openapi > docs/openapi.json
 
+bench: $(VENV)/.dev  ## Measure us beside five peers (12 minutes, needs wrk; BENCH="--help" for options).
+	$(BIN)/python benchmarks/bench.py --store $(BENCH)
+
 PARTS ?= proxy monitoring
 offline:  ## Make one archive that installs the service without internet (needs Docker).
 	deploy/offline.sh $(PARTS)
 
 clean:  ## Remove what the targets above made.
-	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) benchmarks/.peers .mypy_cache .pytest_cache .ruff_cache .hypothesis
 
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \

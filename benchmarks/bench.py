@@ -12,12 +12,14 @@ With --store: the record goes to benchmarks/results, the table into README.md, t
 
 import argparse
 import json
+import signal
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from os.path import commonpath
 from pathlib import Path
 from typing import Any
@@ -137,10 +139,10 @@ def run(chosen: Sequence[Contender], plan: Plan, rounds: int) -> Record:
     found: list[list[Record]] = [[] for _ in chosen]
     for number in range(1, rounds + 1):
         for work in works:
-            limits[work.name].append(turn(f"{number} limit, {work.name}", lambda work=work: limit(work, plan)))
+            limits[work.name].append(turn(f"{number} limit, {work.name}", partial(limit, work, plan)))
         for contender, records in zip(chosen, found, strict=True):
             told = f"{number} {contender.name}, {contender.work.name}"
-            records.append(turn(told, lambda contender=contender: measure(contender, plan)))
+            records.append(turn(told, partial(measure, contender, plan)))
     return {
         "limits": limits,
         "contenders": [
@@ -207,6 +209,7 @@ def main() -> None:
         record = json.loads(given.record.read_text())
     else:
         adopt_orphans()
+        signal.signal(signal.SIGTERM, signal.default_int_handler)  # ended by it, it also leaves no server behind
         chosen = contenders(given.only, given.works)
         with tempfile.TemporaryDirectory() as scratch:
             images = find_images(given.images, Path(scratch))

@@ -18,28 +18,24 @@ def draw(record: Record, path: Path) -> None:
     import matplotlib as mpl  # heavy, and not needed to measure
 
     mpl.use("svg")
-    mpl.rcParams.update({"svg.hashsalt": "peers", "svg.fonttype": "none", "font.size": 9})
     from matplotlib import pyplot
 
     bars = [row for row in reversed(rows(record)) if row.rate is not None]
-    figure, axes = pyplot.subplots(figsize=(8, 1.4 + 0.27 * len(bars)), layout="constrained")
-    for place, row in enumerate(bars):
-        drawn = axes.barh(place, row.rate, color=_COLOURS[row.work], hatch="//" if row.name == OURS else None)
-        axes.bar_label(drawn, fmt=" %.0f")
-    axes.set_yticks(range(len(bars)), [TITLES[row.name] for row in bars])
-    for work, told in WORKS.items():
-        _legend(axes, record, work, told.told)
-    axes.set_xlabel("images a second; ours hatched, the limit in one process dashed")
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.margins(x=0.12)
-    axes.legend(loc="lower right", frameon=False)
-    figure.supxlabel(measured(record).partition(": ")[0], fontsize=7)
-    figure.savefig(path, metadata={"Date": None})
-    pyplot.close(figure)
-
-
-def _legend(axes: object, record: Record, work: str, told: str) -> None:
-    """The colour of a kind of work, and its limit."""
-    axes.barh(0, 0, color=_COLOURS[work], label=told)
-    if (limit := limit_rate(record, work)) is not None:
-        axes.axvline(limit, color=_COLOURS[work], linestyle="--", linewidth=1)
+    with mpl.rc_context({"svg.hashsalt": "peers", "svg.fonttype": "none", "font.size": 9}):
+        figure, axes = pyplot.subplots(figsize=(8, 1.8 + 0.27 * len(bars)), layout="constrained")
+        for work, told in WORKS.items():
+            places = [place for place, row in enumerate(bars) if row.work == work]
+            drawn = axes.barh(places, [bars[place].rate for place in places], color=_COLOURS[work], label=told.told)
+            axes.bar_label(drawn, fmt=" %.0f")
+            for place, bar in zip(places, drawn, strict=True):
+                bar.set_hatch("//" if bars[place].name == OURS else None)
+            if places and (limit := limit_rate(record, work)):
+                axes.vlines(limit, places[0] - 0.5, places[-1] + 0.5, _COLOURS[work], linestyles="--")
+        axes.set_yticks(range(len(bars)), [TITLES[row.name] for row in bars])
+        axes.set_xlabel("images a second; ours hatched; dashed: the limit in one process")
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.margins(x=0.08, y=0.02)
+        figure.legend(loc="outside upper center", frameon=False)
+        figure.supxlabel(measured(record).partition(": ")[0].replace("`", ""), fontsize=7)
+        figure.savefig(path, format="svg", metadata={"Date": None})
+        pyplot.close(figure)

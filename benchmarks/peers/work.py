@@ -57,7 +57,7 @@ class Scorer:
     def __call__(self, pixels: Sequence[Pixels]) -> list[float]:
         """The probability of each image, in one run."""
         probabilities: NDArray[np.float32] = self._session.run(["probability"], {"image": np.stack(pixels)})[0]
-        return probabilities.tolist()
+        return [float(probability) for probability in probabilities]
 
 
 def scorer(threads: int) -> Scorer:

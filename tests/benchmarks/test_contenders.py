@@ -1,0 +1,133 @@
+"""The contenders: how each is started, that a wrong or a failing one is found out, and that none is left running."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from benchmarks import bench
+from benchmarks.contenders import DEFAULT, NAMES, ORDINARY, OURS, PEERS, SAME, WORKS, Contender, Work, contenders
+from benchmarks.environments import NoEnvironment
+from benchmarks.peers.work import DECODERS, Scorer
+from benchmarks.processes import NotServing
+from benchmarks.summary import Record
+from contract.bundle import read_bundle
+from service.settings import Settings
+from tests.conftest import ROOT
+from tests.drawings import jpeg
+
+# A server that answers the same to anybody, and has a process that got away from it.
+_SERVER = """
+import subprocess, sys
+from http.server import BaseHTTPRequestHandler, HTTPServer
+stray = "import subprocess, sys; subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(600)', 'stray'])"
+subprocess.run([sys.executable, "-c", stray], start_new_session=True)
+class Handler(BaseHTTPRequestHandler):
+    def do_POST(self):
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(b'{"probability": 0.25}')
+HTTPServer(("127.0.0.1", int(sys.argv[1])), Handler).serve_forever()
+"""
+# In a process of its own, because it ends all that runs under it.
+_MEASURE = """
+import pathlib, sys
+sys.path.insert(0, {root!r})
+from benchmarks import contenders, processes
+class Fake(contenders.Contender):
+    def command(self, python, port):
+        return [str(python), "-c", {server!r}, str(port)]
+processes.adopt_orphans()
+scratch = pathlib.Path(sys.argv[1])
+try:
+    with processes.serving(Fake(contenders.OURS, contenders.SAME), sys.executable, scratch, b"") as server:
+        assert processes.ask(server.url, b"") == 0.25
+        running = processes.descendants()
+        assert len(running) == 2, running
+        assert processes.memory_mib() > 5
+        {ending}
+except processes.NotServing as error:
+    print(error)
+finally:
+    left = processes.descendants()
+    assert left == [], left
+    print("none left")
+"""
+
+
+def measured(folder: Path, server: str, ending: str = "pass") -> subprocess.CompletedProcess[str]:
+    program = _MEASURE.format(root=str(ROOT), server=server, ending=ending)
+    command = [sys.executable, "-c", program, str(folder)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+
+
+@pytest.mark.parametrize(("ending", "code"), [("pass", 0), ("raise KeyboardInterrupt", -2)])
+def test_no_process_is_left_running_whatever_ends_it(tmp_path: Path, ending: str, code: int) -> None:
+    done = measured(tmp_path, _SERVER, ending)
+    assert (done.stdout, done.returncode) == ("none left\n", code), done.stderr
+
+
+def test_all_have_their_turns_ours_in_both_works_that_it_does() -> None:
+    turns = [(contender.name, contender.work.name) for contender in contenders(list(NAMES), list(WORKS))]
+    peers = [name for name in NAMES if name != OURS]
+    assert turns == [
+        (OURS, "default"),
+        (OURS, "same"),
+        *((name, "same") for name in peers),
+        *((name, "ordinary") for name in peers),
+    ]
+    assert contenders(["mosec"], ["same"]) == [Contender("mosec", SAME)]
+
+
+@pytest.mark.parametrize("work", WORKS.values(), ids=WORKS.keys())
+def test_each_work_has_its_graph(work: Work) -> None:
+    assert (work.model / work.graph).is_file()
+
+
+def test_by_default_we_run_the_graph_and_the_bundle_that_we_are_compared_by() -> None:
+    assert Settings().model == DEFAULT.model
+    assert read_bundle(DEFAULT.model).manifest.cpu_graph == DEFAULT.graph
+
+
+def test_no_setting_of_this_machine_reaches_our_service(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("XRAY_MAX_BATCH", "1")
+    environment = Contender(OURS, SAME).environment(tmp_path, 1)
+    settings = {name: value for name, value in environment.items() if name.startswith("XRAY_")}
+    assert settings == {"XRAY_DEVICE": "cpu", "XRAY_LOG_LEVEL": "warning", "XRAY_PRECISION": "float32"}
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if name != OURS])
+def test_peers_are_pinned_do_not_phone_home_and_name_no_registry(name: str, tmp_path: Path) -> None:
+    pins = (PEERS / name / "requirements.txt").read_text().splitlines()
+    assert all(re.fullmatch(r"[A-Za-z0-9._-]+==[A-Za-z0-9.+!]+", pin) for pin in pins)
+    assert (PEERS / name / "server.py").is_file()
+    environment = Contender(name, ORDINARY).environment(tmp_path, 1)
+    switched_off = {"ray": ("RAY_USAGE_STATS_ENABLED", "0"), "bentoml": ("BENTOML_DO_NOT_TRACK", "True")}
+    if name in switched_off:
+        variable, value = switched_off[name]
+        assert environment[variable] == value
+
+
+def test_an_answer_that_is_not_the_graph_s_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    answers = iter([Scorer(str(SAME.model / SAME.graph), 1)([DECODERS["contract"](jpeg())])[0], 0.5])
+    monkeypatch.setattr(bench, "ask", lambda url, data: next(answers))
+    bench.check("", SAME, [jpeg()])
+    with pytest.raises(NotServing, match=r"answers 0\.5"):
+        bench.check("", SAME, [jpeg()])
+
+
+@pytest.mark.parametrize("error", [NoEnvironment("no such version"), NotServing("no such version\nat all")])
+def test_a_failure_is_a_finding(error: Exception) -> None:
+    def fail() -> Record:
+        raise error
+
+    assert bench.turn("mosec", fail) == {"failed": "no such version"}
+
+
+def test_a_server_that_ends_at_once_is_told_with_its_last_words(tmp_path: Path) -> None:
+    done = measured(tmp_path, "import nothing_that_there_is")
+    assert re.search(r"^did not start: .* No module named 'nothing_that_there_is'\nnone left$", done.stdout), (
+        done.stderr
+    )
