@@ -1,6 +1,6 @@
 """Our service beside plain FastAPI, LitServe, mosec, BentoML and Ray Serve: the same ONNX file, the same images.
 
-    python benchmarks/bench.py [--images FOLDER] [--store] [--rounds 3] [--seconds 6] [--only mosec] [--works same]
+    python benchmarks/bench.py [--images FOLDER] [--store] [--rounds 3] [--seconds 5] [--only mosec] [--works same]
 
 In each round everything has its turn, so that whatever else the machine does falls on all: for each kind of work the
 limit (``limit.py``: decoding and inference in one process, no server), then each server. A server is started; asked a
@@ -43,7 +43,7 @@ _CHECKED = 3
 _TOLERANCE = 1e-5
 # After wrk has closed its connections, a server may still be busy with what was under way.
 _SETTLE_S = 0.5
-console = Console(stderr=True)
+console = Console(stderr=True, width=None if sys.stderr.isatty() else 120)
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,7 +192,7 @@ def parser() -> argparse.ArgumentParser:
     found.add_argument("--rounds", type=int, default=3)
     found.add_argument("--connections", type=int, default=16)
     for name, default, told in (
-        ("seconds", 6, "under load, of each server in each round"),
+        ("seconds", 5, "under load, of each server in each round"),
         ("alone", 2, "seconds with one connection"),
         ("warm", 1, "seconds under load before"),
         ("limit", 6, "seconds of the limit, for each kind of work in each round"),
