@@ -37,7 +37,7 @@ from benchmarks.machine import machine
 from benchmarks.peers.work import DECODERS, Scorer
 from benchmarks.plot import draw
 from benchmarks.processes import NotServing, adopt_orphans, ask, memory_mib, serving
-from benchmarks.summary import Record, comparisons, markdown, measured, replaced, screen
+from benchmarks.summary import PLOT, Record, comparisons, markdown, measured, replaced, screen
 
 _CHECKED = 3
 _TOLERANCE = 1e-5
@@ -175,7 +175,7 @@ def store(record: Record) -> None:
     """Keep a record where results are kept, and show it where results are shown."""
     results = ROOT / "benchmarks" / "results" / f"{record['date']}-peers.json"
     results.write_text(json.dumps(record, indent=2) + "\n")
-    draw(record, ROOT / "docs" / "images" / "peers.svg")
+    draw(record, ROOT / PLOT)
     readme = ROOT / "README.md"
     readme.write_text(replaced(readme.read_text(), markdown(record)))
 

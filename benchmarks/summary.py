@@ -16,6 +16,7 @@ from benchmarks.contenders import DEFAULT, ORDINARY, OURS, SAME, TITLES, WORKS, 
 
 Record = dict[str, Any]
 BEGIN, END = "<!-- peers: make bench writes from here -->", "<!-- peers: to here -->"
+PLOT = "docs/images/peers.svg"
 HEADINGS = ("server", "images/s", "of the limit", "p50 ms", "p99 ms", "alone ms", "memory MiB", "start s")
 
 
@@ -147,11 +148,11 @@ def markdown(record: Record) -> str:
     lines: list[str] = []
     ruler = "| --- |" + " ---: |" * (len(HEADINGS) - 1)
     for title, there in _by_work(record):
-        lines += [f"{title}:", "", f"| {' | '.join(HEADINGS)} |", ruler]
+        lines += [f"**{title}**", "", f"| {' | '.join(HEADINGS)} |", ruler]
         lines += [f"| {' | '.join(row.cells())} |" for row in there]
         lines.append("")
     lines += [f"- {told}: {value:.2f}" for told, value in comparisons(record)]
-    return "\n".join([*lines, "", measured(record)])
+    return "\n".join([*lines, "", f"![The same as bars]({PLOT})", "", measured(record)])
 
 
 def measured(record: Record) -> str:
