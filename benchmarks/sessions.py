@@ -5,14 +5,16 @@
 Each variant differs in one thing from the first, which is what a service runs where it scores images side by side: one
 thread a run, and as many runs at once as there are CPUs. For each: milliseconds to make the session, of one image and
 of four, images a second with all CPUs busy, and MiB that a process grows by. All are measured in turn, so many times
-over, so that what else the machine does meets all alike; medians, as JSON. OpenVINO is measured where its package
-``openvino`` is installed, which this project does not do, with how far its probabilities are from onnxruntime's.
+over and each time in another order, so that what else the machine does meets all alike; medians, as JSON. OpenVINO is
+measured where its package ``openvino`` is installed, which this project does not do, with how far its probabilities are
+from onnxruntime's.
 """
 
 import argparse
 import importlib.util
 import json
 import os
+import random
 import statistics
 import subprocess
 import sys
@@ -94,7 +96,12 @@ def openvino_engine(graph: Path, one: bool) -> Engine:
 
     def make() -> Run:
         request = compiled.create_infer_request()
-        return lambda batch: [request.infer({INPUT: batch})[name].copy() for name in NAMES]
+
+        def run(batch: np.ndarray[Any, Any]) -> list[np.ndarray[Any, Any]]:
+            found = request.infer({INPUT: batch})
+            return [found[name].copy() for name in NAMES]
+
+        return run
 
     return make
 
@@ -177,8 +184,9 @@ def figures_of(arguments: argparse.Namespace, graph: Path) -> dict[str, dict[str
     makes = engines_of(graph, arguments.scratch)
     engines = {name: make() for name, make in makes.items()}
     rounds: dict[str, list[dict[str, float]]] = {name: [] for name in engines}
+    order = random.Random(0)
     for _ in range(arguments.rounds):
-        for name, engine in engines.items():
+        for name, engine in order.sample(list(engines.items()), len(engines)):
             rounds[name].append(
                 {"made_ms": timed_ms(makes[name], 1), **measure(name, engine, images, arguments.seconds)}
             )

@@ -164,6 +164,7 @@ def _session(graph: bytes, providers: dict[str, dict[str, str]], threads: int) -
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
     options.log_severity_level = _ERRORS_ONLY
+    # Arena, memory patterns and level of optimisation are as they come: docs/decisions/0010 has what each is worth.
     # Decoding threads share the CPUs with the model's: a model thread that has nothing to do should not spin.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     # Without this, a session whose provider fails, at its start or in any later run, prints so on stdout and goes on
