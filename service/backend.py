@@ -9,8 +9,7 @@ from numpy.typing import NDArray
 from contract.bundle import FEATURES, HEATMAP, INPUT, PROBABILITY, Bundle, BundleError, InputGuard
 from contract.guard import distance
 from contract.image import SIDE
-from service.session import LiveSession, open_session
-from service.settings import Device, Precision
+from service.session import LiveSession
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,22 +46,17 @@ class OnnxBackend:
 
     Args:
         bundle: the bundle, checked.
-        device: where it should run.
-        precision: of the graph that should run.
-        threads: of one call, on the CPU.
+        live: the session that runs one of its graphs.
         guarded: whether images get a guard score, where the bundle has a guard; if not, none is computed.
 
     Raises:
-        SettingsError, DeviceError: device and precision cannot be had.
-        BundleError: the graph cannot be loaded, or has other inputs or outputs than the contract says.
+        BundleError: the graph has other inputs or outputs than the contract says.
     """
 
-    def __init__(
-        self, bundle: Bundle, *, device: Device, precision: Precision, threads: int, guarded: bool = True
-    ) -> None:
+    def __init__(self, bundle: Bundle, live: LiveSession, *, guarded: bool = True) -> None:
         guard = bundle.manifest.input_guard
-        self._live = open_session(bundle, device, precision, threads)
-        _check_signature(self._live, guard)
+        _check_signature(live, guard)
+        self._live = live
         self._guard = guard if guarded else None
         self._names = [PROBABILITY, FEATURES] if self._guard else [PROBABILITY]
 
@@ -77,9 +71,13 @@ class OnnxBackend:
         return self._live.graph
 
     def predict(self, batch: NDArray[np.uint8], *, explain: bool = False) -> Outputs:
-        """Score a batch of pixels, uint8 (n, 200, 200, 1). Only the outputs that are named are computed."""
+        """Score a batch of pixels, uint8 (n, 200, 200, 1). Only the outputs that are named are computed.
+
+        From any number of threads at once: nothing here changes, and onnxruntime's runs keep apart what is theirs. On
+        CUDA one waits for the other (service/buckets.py).
+        """
         names = [*self._names, HEATMAP] if explain else self._names
-        found = dict(zip(names, self._live.session.run(names, {INPUT: batch}), strict=True))
+        found = dict(zip(names, self._live.run(names, batch), strict=True))
         score = distance(found[FEATURES], self._guard) if self._guard else None
         return Outputs(found[PROBABILITY], score, found.get(HEATMAP))
 

@@ -14,6 +14,7 @@ from service.cpus import usable_cpus
 from service.guard import choose_guard
 from service.points import default_point
 from service.reader import Reader
+from service.session import cuda_of, max_batch_of, open_session
 from service.settings import Settings
 from service.telemetry import Metrics
 
@@ -51,7 +52,7 @@ class Model:
         self.name, self.version = bundle.manifest.name, bundle.manifest.version
         self.default_point = default_point(bundle.manifest, settings.operating_point)
         self.guard = choose_guard(bundle.manifest, settings.guard)
-        self._max_batch = min(settings.max_batch, settings.capacity)
+        self._max_batch = max_batch_of(settings, backend.provider)
         self.batcher = Batcher(
             backend, max_batch=self._max_batch, capacity=settings.capacity, on_batch=metrics.batch_done
         )
@@ -117,13 +118,9 @@ def open_backend(settings: Settings, bundle: Bundle) -> OnnxBackend:
     # Before the model is loaded: what is refused is refused at once, in one line.
     default_point(bundle.manifest, settings.operating_point)
     guard = choose_guard(bundle.manifest, settings.guard)
-    return OnnxBackend(
-        bundle,
-        device=settings.device,
-        precision=settings.precision,
-        threads=settings.threads or usable_cpus(),
-        guarded=guard.mode != "off",
-    )
+    threads = settings.threads or usable_cpus()
+    live = open_session(bundle, settings.device, settings.precision, threads, cuda_of(settings))
+    return OnnxBackend(bundle, live, guarded=guard.mode != "off")
 
 
 def open_model(shared: Shared, folder: Path) -> Model:

@@ -2,15 +2,21 @@
 
 import logging
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import onnxruntime
+from numpy.typing import NDArray
 
-from contract.bundle import GRAPH, INT8_GRAPH, Bundle, BundleError
-from service.settings import Device, Precision, SettingsError
+from contract.bundle import GRAPH, INPUT, INT8_GRAPH, Bundle, BundleError
+from service.buckets import Buckets, Rows
+from service.settings import Device, Precision, Settings, SettingsError
 
 CUDA, CPU = "CUDAExecutionProvider", "CPUExecutionProvider"
 _ERRORS_ONLY = 3
+# On a CPU, more of them a call answer no more of them a second (docs/settings.md); a GPU is idle with so few.
+_MAX_BATCH = {CPU: 4, CUDA: 64}
 
 log = logging.getLogger(__name__)
 
@@ -21,18 +27,64 @@ class DeviceError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class LiveSession:
-    """A session, and the name of the file in the bundle whose graph it runs."""
+    """A session, and the name of the file in the bundle whose graph it runs. ``buckets``: on CUDA, all of them warm."""
 
     session: onnxruntime.InferenceSession
     graph: str
+    buckets: Buckets | None = None
 
     @property
     def provider(self) -> str:
         """The execution provider of the live session, not the one that was asked for."""
         return str(self.session.get_providers()[0])
 
+    def run(self, names: Sequence[str], batch: NDArray[np.uint8]) -> list[Rows]:
+        """The named outputs for a batch, uint8 (n, 200, 200, 1). From any number of threads at once."""
+        if self.buckets:
+            return self.buckets.run(names, batch)
+        found: list[Rows] = self.session.run(names, {INPUT: batch})
+        return found
 
-def open_session(bundle: Bundle, device: Device, precision: Precision, threads: int) -> LiveSession:
+
+@dataclass(frozen=True, slots=True)
+class Cuda:
+    """How the model runs on CUDA, where it does.
+
+    Args:
+        max_batch: most images in one call.
+        memory_bytes: most bytes of the GPU for the graph's weights, tensors and workspaces. CUDA's own are not in it.
+        tf32: whether products may be rounded to TF32's 10 bits of mantissa; float32 has 23.
+    """
+
+    max_batch: int
+    memory_bytes: int
+    tf32: bool
+
+    @property
+    def options(self) -> dict[str, str]:
+        """Of onnxruntime's execution provider, in its words (CUDA-ExecutionProvider in its documentation)."""
+        return {
+            # Asks cuDNN for an algorithm; the default tries all out, for each shape, with gigabytes of workspace. With
+            # that goes cudnn_conv_use_max_workspace too: it bounds the workspace of the search that is not done.
+            "cudnn_conv_algo_search": "HEURISTIC",
+            "use_tf32": str(int(self.tf32)),
+            "gpu_mem_limit": str(self.memory_bytes),
+            # The default doubles what it takes each time. Shapes are few, so what is asked for is what is needed.
+            "arena_extend_strategy": "kSameAsRequested",
+        }
+
+
+def cuda_of(settings: Settings) -> Cuda:
+    """How the model runs on CUDA by these settings."""
+    return Cuda(max_batch_of(settings, CUDA), settings.gpu_memory_bytes, settings.tf32)
+
+
+def max_batch_of(settings: Settings, provider: str) -> int:
+    """Most images in one call of a model that this execution provider runs."""
+    return min(settings.max_batch or _MAX_BATCH[provider], settings.capacity)
+
+
+def open_session(bundle: Bundle, device: Device, precision: Precision, threads: int, cuda: Cuda) -> LiveSession:
     """Load the graph that suits the device the model really gets.
 
     CUDA runs the float32 graph, always: int8 is for the CPU. A CPU runs the graph that the precision names, and with
@@ -43,6 +95,7 @@ def open_session(bundle: Bundle, device: Device, precision: Precision, threads: 
         device: ``auto`` tries CUDA and falls back to the CPU, saying so in the log; ``cuda`` does not fall back.
         precision: of the graph.
         threads: of one call, on the CPU.
+        cuda: how it runs on CUDA.
 
     Raises:
         SettingsError: int8 was asked for, and the bundle has no such graph or the model runs on CUDA.
@@ -50,10 +103,10 @@ def open_session(bundle: Bundle, device: Device, precision: Precision, threads: 
         BundleError: the graph cannot be loaded.
     """
     cpu_name, cpu_graph = _cpu_graph(bundle, precision)
-    if device != "cpu" and (session := _cuda_session(bundle.graph, threads)):
+    if device != "cpu" and (live := _on_cuda(bundle.graph, threads, cuda)):
         if precision == "int8":
             raise SettingsError("XRAY_PRECISION=int8 is for the CPU, but CUDA works here: set XRAY_DEVICE=cpu with it")
-        return LiveSession(session, GRAPH)
+        return live
     if device == "cuda":
         raise DeviceError("XRAY_DEVICE=cuda, but the model does not run on CUDA here (the log says why)")
     if device == "auto":
@@ -71,28 +124,30 @@ def _cpu_graph(bundle: Bundle, precision: Precision) -> tuple[str, bytes]:
     return name, bundle.int8_graph
 
 
-def _cuda_session(graph: bytes, threads: int) -> onnxruntime.InferenceSession | None:
-    """A session that runs on CUDA, or None, with the reason in the log. The session itself is asked where it runs."""
+def _on_cuda(graph: bytes, threads: int, cuda: Cuda) -> LiveSession | None:
+    """A session that runs on CUDA, or None, with the reason in the log.
+
+    The session itself is asked where it runs; and that it does run, for each size of batch, has been seen.
+    """
     if CUDA not in onnxruntime.get_available_providers():
         log.warning("this onnxruntime has no CUDA execution provider")
         return None
     onnxruntime.preload_dlls()  # the CUDA and cuDNN wheels beside onnxruntime-gpu, if they are there
     try:
-        session = _session(graph, [CUDA, CPU], threads)
+        session = _session(graph, {CUDA: cuda.options, CPU: {}}, threads)
+        if session.get_providers()[0] == CUDA:
+            return LiveSession(session, GRAPH, Buckets(session, cuda.max_batch))
+        log.warning("onnxruntime has a CUDA execution provider but could not start it")
     except Exception as error:  # onnxruntime's own exception classes have no common base of their own
         log.warning(
             "onnxruntime has a CUDA execution provider but could not start it", extra={"reason": _reason(error)}
         )
-        return None
-    if session.get_providers()[0] != CUDA:
-        log.warning("onnxruntime has a CUDA execution provider but could not start it")
-        return None
-    return session
+    return None
 
 
 def _cpu_session(graph: bytes, name: str, threads: int) -> onnxruntime.InferenceSession:
     try:
-        return _session(graph, [CPU], threads)
+        return _session(graph, {CPU: {}}, threads)
     except Exception as error:  # as above
         log.debug("onnxruntime refused the graph", exc_info=error)
         raise BundleError(f"{name}: onnxruntime cannot load this graph") from error
@@ -104,13 +159,16 @@ def _reason(error: Exception) -> str:
     return said[0].strip() if said else str(error)[:300]
 
 
-def _session(graph: bytes, providers: list[str], threads: int) -> onnxruntime.InferenceSession:
+def _session(graph: bytes, providers: dict[str, dict[str, str]], threads: int) -> onnxruntime.InferenceSession:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
     options.log_severity_level = _ERRORS_ONLY
+    # Arena, memory patterns and level of optimisation are as they come: docs/decisions/0010 has what each is worth.
     # Decoding threads share the CPUs with the model's: a model thread that has nothing to do should not spin.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     # Without this, a session whose provider fails, at its start or in any later run, prints so on stdout and goes on
     # with the CPU: then what was said of the provider at the start would no longer be true.
-    return onnxruntime.InferenceSession(graph, options, providers=providers, enable_fallback=0)
+    return onnxruntime.InferenceSession(
+        graph, options, providers=list(providers), provider_options=list(providers.values()), enable_fallback=0
+    )

@@ -83,8 +83,21 @@ class Settings(BaseSettings):
         json_schema_extra={"unit": "images"},
         description="Images decoded at once. 0: the CPUs this process may use.",
     )
+    tf32: bool = Field(
+        default=False, description="Whether CUDA may round products to TF32: faster, and not the CPU's probabilities."
+    )
+    gpu_memory_bytes: int = Field(
+        default=4 * 2**30,
+        ge=256 * 2**20,
+        json_schema_extra={"unit": "bytes"},
+        description="Most bytes of a GPU for one model; CUDA itself takes some beside them.",
+    )
     max_batch: int = Field(
-        default=4, ge=1, le=256, json_schema_extra={"unit": "images"}, description="Most images in one model call."
+        default=0,
+        ge=0,
+        le=256,
+        json_schema_extra={"unit": "images"},
+        description="Most images in one model call. 0: 4 on a CPU, 64 on CUDA.",
     )
     capacity: int = Field(
         default=128, ge=1, json_schema_extra={"unit": "images"}, description="Images inside at once; beyond it: 503."

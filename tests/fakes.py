@@ -1,13 +1,18 @@
 """Stand-ins that go through the same protocol as the real thing."""
 
 import threading
+from typing import Any
 
 import numpy as np
+import onnxruntime
+import pytest
 from numpy.typing import NDArray
 
-from contract.bundle import GRAPH
+from contract.bundle import GRAPH, INPUT
 from service.backend import Outputs
-from service.session import CPU
+from service.session import CPU, CUDA
+
+_Session, _Value = onnxruntime.InferenceSession, onnxruntime.OrtValue.ortvalue_from_shape_and_type
 
 
 class FakeBackend:
@@ -43,3 +48,69 @@ class FakeBackend:
             scores[(batch == self.silent).all((1, 2, 3))] = np.nan
         heatmaps = np.stack([self.heatmap] * len(batch)) if explain else None
         return Outputs(scores, 10 * brightness if self.guarded else None, heatmaps)
+
+
+class CudaSession:
+    """onnxruntime's session as it is where CUDA works: a real one on the CPU, whose memory passes for the GPU's.
+
+    Inputs and outputs are really bound, and really run so. Remembers the pixels of every run as the graph got them.
+    """
+
+    def __init__(
+        self, graph: bytes, _: object, *, providers: list[str], provider_options: list[dict[str, str]]
+    ) -> None:
+        self.providers, self.options = providers, dict(zip(providers, provider_options, strict=True))
+        self._real = _Session(graph, providers=[CPU])
+        self.seen: list[NDArray[np.uint8]] = []
+        self.bound = 0
+        self._inside = threading.Lock()
+
+    @property
+    def sizes(self) -> list[int]:
+        """Of the batches, in order."""
+        return [len(batch) for batch in self.seen]
+
+    def get_providers(self) -> list[str]:
+        """Where it says it runs."""
+        return self.providers
+
+    def run(self, names: list[str], feed: dict[str, NDArray[np.uint8]]) -> Any:
+        """Run it the plain way."""
+        self.seen.append(feed[INPUT].copy())
+        return self._real.run(names, feed)
+
+    def io_binding(self) -> Any:
+        """A real one."""
+        return self._real.io_binding()
+
+    def run_with_iobinding(self, binding: Any) -> None:
+        """Run it on what is bound. Two at once are refused: on CUDA they would share one binding's memory."""
+        assert self._inside.acquire(blocking=False), "two runs at once"
+        try:
+            self.bound += 1
+            self.seen.append(binding._bound_inputs[INPUT].numpy().copy())
+            self._real.run_with_iobinding(binding)
+        finally:
+            self._inside.release()
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._real, name)
+
+
+def pretend_cuda(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have onnxruntime be what it is with a GPU, as far as the service can see."""
+
+    def on_the_gpu(shape: tuple[int, ...], kind: type, device: str, number: int) -> Any:
+        assert (device, number) == ("cuda", 0)
+        return _Value(shape, kind, "cpu", 0)
+
+    def session(graph: bytes, options: object, *, providers: list[str], enable_fallback: int, **others: Any) -> Any:
+        assert enable_fallback == 0  # on, it prints on stdout and goes on with the CPU
+        if CUDA in providers:
+            return CudaSession(graph, options, providers=providers, **others)
+        return _Session(graph, options, providers=providers, enable_fallback=enable_fallback, **others)
+
+    monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: [CUDA, CPU])
+    monkeypatch.setattr(onnxruntime, "preload_dlls", lambda: None)
+    monkeypatch.setattr(onnxruntime, "InferenceSession", session)
+    monkeypatch.setattr(onnxruntime.OrtValue, "ortvalue_from_shape_and_type", on_the_gpu)

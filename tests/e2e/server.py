@@ -95,13 +95,13 @@ def running(model: Path, folder: Path, trusted: ssl.SSLContext | None = None, **
     """Start ``python -m service`` with these settings; it is killed at the end if it still runs. One with a certificate
     is asked by a client that trusts as said.
     """
-    port = str(settings.pop("port", 0))
+    port, device = str(settings.pop("port", 0)), str(settings.pop("device", "cpu"))
     environment = {name: value for name, value in os.environ.items() if not name.startswith("XRAY_")}
     environment |= {f"XRAY_{name.upper()}": str(value) for name, value in settings.items()}
     log, scratch = folder / "server.log", folder / "tmp"
     scratch.mkdir(exist_ok=True)
     environment["TMPDIR"] = str(scratch)
-    command = [sys.executable, "-m", "service", "serve", "--model", str(model), "--port", port, "--device", "cpu"]
+    command = [sys.executable, "-m", "service", "serve", "--model", str(model), "--port", port, "--device", device]
     with log.open("wb") as stderr, subprocess.Popen(command, stderr=stderr, env=environment) as process:
         try:
             server = Server(process, log, scratch, trusted)

@@ -1,5 +1,7 @@
 """The model gives one row an image, and only graphs that keep the contract are taken."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -7,11 +9,15 @@ from onnx import TensorProto
 
 from contract.bundle import INT8_GRAPH, Bundle, BundleError
 from service.backend import OnnxBackend
+from service.session import CUDA, Cuda, open_session
 from tests.bundles import GUARD, brightness_bundle, brightness_graph
+from tests.fakes import pretend_cuda
+
+ON_CUDA = Cuda(max_batch=8, memory_bytes=2**30, tf32=False)
 
 
 def loaded(bundle: Bundle, *, guarded: bool = True) -> OnnxBackend:
-    return OnnxBackend(bundle, device="cpu", precision="auto", threads=1, guarded=guarded)
+    return OnnxBackend(bundle, open_session(bundle, "cpu", "auto", 1, ON_CUDA), guarded=guarded)
 
 
 def flat(*levels: int) -> NDArray[np.uint8]:
@@ -91,3 +97,26 @@ def test_so_is_an_int8_graph_by_its_own_name(graph: bytes, words: str) -> None:
     bundle = brightness_bundle(int8_graph=graph, cpu_graph=INT8_GRAPH)
     with pytest.raises(BundleError, match=rf"^model\.int8\.onnx: .*{words}"):
         loaded(bundle)
+
+
+def test_threads_that_call_at_once_each_get_their_own_rows() -> None:
+    backend = loaded(brightness_bundle(brightness_graph(features=2), input_guard=GUARD))
+    levels = range(5, 255, 5)
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(lambda level: backend.predict(flat(level, 255), explain=level % 2 == 0), levels))
+    assert [outputs.probability[0] for outputs in found] == pytest.approx([level / 255 for level in levels], abs=1e-4)
+    assert [outputs.heatmap is not None for outputs in found] == [level % 2 == 0 for level in levels]
+
+
+def test_on_cuda_it_gives_what_it_gives_on_a_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    bundle = brightness_bundle(brightness_graph(features=2), input_guard=GUARD)
+    expected = loaded(bundle).predict(flat(51, 102, 204), explain=True)
+    pretend_cuda(monkeypatch)
+    backend = OnnxBackend(bundle, open_session(bundle, "cuda", "auto", 1, ON_CUDA))
+    assert backend.provider == CUDA
+    for _ in range(2):
+        found = backend.predict(flat(51, 102, 204), explain=True)
+        assert found.probability == pytest.approx(expected.probability, abs=1e-5)
+        assert found.guard_score == pytest.approx(expected.guard_score, abs=1e-3)
+        assert found.heatmap == pytest.approx(expected.heatmap, abs=1e-5)
+        assert backend.predict(flat(0)).heatmap is None

@@ -3,68 +3,65 @@
 import logging
 
 import numpy as np
-import onnxruntime
 import pytest
+from numpy.typing import NDArray
 
 from contract.bundle import GRAPH, INT8_GRAPH, Bundle
-from service.session import CPU, CUDA, DeviceError, LiveSession, open_session
-from service.settings import Device, Precision, SettingsError
+from service.session import CPU, CUDA, Cuda, DeviceError, LiveSession, cuda_of, max_batch_of, open_session
+from service.settings import Device, Precision, Settings, SettingsError
 from tests.bundles import INT8_FULL, brightness_bundle, brightness_graph
+from tests.fakes import CudaSession, pretend_cuda
 
-_REAL = onnxruntime.InferenceSession
 ONE_GRAPH = brightness_bundle()
 TWO_GRAPHS = brightness_bundle(int8_graph=brightness_graph(full=INT8_FULL), cpu_graph=INT8_GRAPH)
 # An int8 graph that was measured, and found no better than the other.
 PREFERS_FLOAT32 = brightness_bundle(int8_graph=brightness_graph(full=INT8_FULL))
 
 
-class Session:
-    """onnxruntime's session, as it is when CUDA works, or when it silently does not."""
-
-    def __init__(self, graph: bytes, providers: list[str]) -> None:
-        self._providers = providers
-        self._real = _REAL(graph, providers=[CPU])
-
-    def get_providers(self) -> list[str]:
-        return self._providers
-
-    def __getattr__(self, name: str) -> object:
-        return getattr(self._real, name)
+DEFAULTS = Cuda(max_batch=4, memory_bytes=2**30, tf32=False)
 
 
 @pytest.fixture
 def cuda_works(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: [CUDA, CPU])
-    monkeypatch.setattr(onnxruntime, "preload_dlls", lambda: None)
-    monkeypatch.setattr(onnxruntime, "InferenceSession", lambda graph, _, providers, **__: Session(graph, providers))
+    pretend_cuda(monkeypatch)
 
 
 @pytest.fixture
 def cuda_fails(cuda_works: None, monkeypatch: pytest.MonkeyPatch) -> None:
     """As with a missing cuDNN: the provider is listed, the session is made, and runs on the CPU."""
-    monkeypatch.setattr(onnxruntime, "InferenceSession", lambda graph, _, providers, **__: Session(graph, [CPU]))
+    monkeypatch.setattr(CudaSession, "get_providers", lambda self: [CPU])
 
 
 @pytest.fixture
 def cuda_raises(cuda_works: None, monkeypatch: pytest.MonkeyPatch) -> None:
     """As with an old driver or none: onnxruntime-gpu 1.26 where there is no GPU, with its fallback off."""
 
-    def session(graph: bytes, _: object, providers: list[str], enable_fallback: int) -> Session:
-        assert enable_fallback == 0  # on, it prints this on stdout and goes on with the CPU
-        if CUDA in providers:
-            raise RuntimeError(
-                "cuda_call.cc:114 [with ERRTYPE = cudaError; bool THRW = true] CUDA failure 35: CUDA driver version is "
-                "insufficient for CUDA runtime version ; GPU=-1 ; hostname=x ; expr=cudaSetDevice(info_.device_id);"
-            )
-        return Session(graph, providers)
+    def session(*_: object, **__: object) -> None:
+        raise RuntimeError(
+            "cuda_call.cc:114 [with ERRTYPE = cudaError; bool THRW = true] CUDA failure 35: CUDA driver version is "
+            "insufficient for CUDA runtime version ; GPU=-1 ; hostname=x ; expr=cudaSetDevice(info_.device_id);"
+        )
 
-    monkeypatch.setattr(onnxruntime, "InferenceSession", session)
+    monkeypatch.setattr(CudaSession, "__init__", session)
+
+
+@pytest.fixture
+def cuda_is_full(cuda_works: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on a GPU that others have filled: small batches run, and four images do not."""
+    run = CudaSession.run
+
+    def full(self: CudaSession, names: list[str], feed: dict[str, NDArray[np.uint8]]) -> object:
+        if len(feed["image"]) == 4:
+            raise RuntimeError("Failed to allocate memory for requested buffer of size 20480000")
+        return run(self, names, feed)
+
+    monkeypatch.setattr(CudaSession, "run", full)
 
 
 def graph_that_answers(live: LiveSession) -> str:
     """By what it answers to a white picture, not by what it is called."""
     white = np.full((1, 200, 200, 1), 255, np.uint8)
-    return GRAPH if live.session.run(["probability"], {"image": white})[0][0] > 0.995 else INT8_GRAPH
+    return GRAPH if live.run(["probability"], white)[0][0] > 0.995 else INT8_GRAPH
 
 
 @pytest.mark.parametrize(
@@ -82,37 +79,37 @@ def graph_that_answers(live: LiveSession) -> str:
 def test_a_cpu_runs_the_graph_that_precision_and_bundle_choose(
     bundle: Bundle, precision: Precision, graph: str
 ) -> None:
-    live = open_session(bundle, "cpu", precision, 1)
+    live = open_session(bundle, "cpu", precision, 1, DEFAULTS)
     assert (live.provider, live.graph, graph_that_answers(live)) == (CPU, graph, graph)
 
 
 @pytest.mark.parametrize("device", ["auto", "cpu", "cuda"])
 def test_int8_without_such_a_graph_is_refused(device: Device) -> None:
     with pytest.raises(SettingsError, match=r"^XRAY_PRECISION=int8, but this bundle has no model\.int8\.onnx$"):
-        open_session(ONE_GRAPH, device, "int8", 1)
+        open_session(ONE_GRAPH, device, "int8", 1, DEFAULTS)
 
 
 @pytest.mark.parametrize("device", ["auto", "cuda"])
 @pytest.mark.parametrize("precision", ["auto", "float32"])
 @pytest.mark.usefixtures("cuda_works")
 def test_cuda_is_used_where_it_works_and_runs_float32(device: Device, precision: Precision) -> None:
-    live = open_session(TWO_GRAPHS, device, precision, 1)
+    live = open_session(TWO_GRAPHS, device, precision, 1, DEFAULTS)
     assert (live.provider, live.graph, graph_that_answers(live)) == (CUDA, GRAPH, GRAPH)
 
 
 @pytest.mark.usefixtures("cuda_works")
 def test_int8_where_cuda_works_is_refused() -> None:
     with pytest.raises(SettingsError, match="set XRAY_DEVICE=cpu with it"):
-        open_session(TWO_GRAPHS, "auto", "int8", 1)
-    assert open_session(TWO_GRAPHS, "cpu", "int8", 1).graph == INT8_GRAPH
+        open_session(TWO_GRAPHS, "auto", "int8", 1, DEFAULTS)
+    assert open_session(TWO_GRAPHS, "cpu", "int8", 1, DEFAULTS).graph == INT8_GRAPH
 
 
 @pytest.mark.usefixtures("cuda_fails")
 def test_a_silent_fallback_is_not_believed_and_takes_the_cpu_s_graph(caplog: pytest.LogCaptureFixture) -> None:
     with pytest.raises(DeviceError):
-        open_session(TWO_GRAPHS, "cuda", "auto", 1)
+        open_session(TWO_GRAPHS, "cuda", "auto", 1, DEFAULTS)
     for precision, graph in (("auto", INT8_GRAPH), ("float32", GRAPH), ("int8", INT8_GRAPH)):
-        live = open_session(TWO_GRAPHS, "auto", precision, 1)  # type: ignore[arg-type]
+        live = open_session(TWO_GRAPHS, "auto", precision, 1, DEFAULTS)  # type: ignore[arg-type]
         assert (live.provider, live.graph, graph_that_answers(live)) == (CPU, graph, graph)
     assert "could not start it" in caplog.text
 
@@ -120,28 +117,67 @@ def test_a_silent_fallback_is_not_believed_and_takes_the_cpu_s_graph(caplog: pyt
 @pytest.mark.usefixtures("cuda_raises")
 def test_a_driver_that_is_too_old_is_named_in_the_log(caplog: pytest.LogCaptureFixture) -> None:
     with pytest.raises(DeviceError):
-        open_session(TWO_GRAPHS, "cuda", "auto", 1)
+        open_session(TWO_GRAPHS, "cuda", "auto", 1, DEFAULTS)
     reason = "CUDA failure 35: CUDA driver version is insufficient for CUDA runtime version"
     assert [getattr(record, "reason", None) for record in caplog.records] == [reason]
-    assert open_session(TWO_GRAPHS, "auto", "auto", 1).provider == CPU
+    assert open_session(TWO_GRAPHS, "auto", "auto", 1, DEFAULTS).provider == CPU
 
 
 def test_a_live_session_never_changes_its_provider_by_itself() -> None:
-    assert open_session(ONE_GRAPH, "cpu", "auto", 1).session._enable_fallback is False
+    assert open_session(ONE_GRAPH, "cpu", "auto", 1, DEFAULTS).session._enable_fallback is False
 
 
 def test_auto_without_cuda_runs_on_the_cpu_and_says_so(caplog: pytest.LogCaptureFixture) -> None:
-    live = open_session(TWO_GRAPHS, "auto", "auto", 1)
+    live = open_session(TWO_GRAPHS, "auto", "auto", 1, DEFAULTS)
     assert (live.provider, live.graph, graph_that_answers(live)) == (CPU, INT8_GRAPH, INT8_GRAPH)
     assert "CUDA cannot be used: the model runs on the CPU" in caplog.text
 
 
 def test_cpu_does_not_mention_cuda(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG)
-    assert open_session(ONE_GRAPH, "cpu", "auto", 1).provider == CPU
+    assert open_session(ONE_GRAPH, "cpu", "auto", 1, DEFAULTS).provider == CPU
     assert not caplog.text
 
 
 def test_cuda_without_cuda_refuses() -> None:
     with pytest.raises(DeviceError):
-        open_session(ONE_GRAPH, "cuda", "auto", 1)
+        open_session(ONE_GRAPH, "cuda", "auto", 1, DEFAULTS)
+
+
+@pytest.mark.usefixtures("cuda_is_full")
+def test_a_gpu_without_room_for_the_largest_batch_is_not_used(caplog: pytest.LogCaptureFixture) -> None:
+    with pytest.raises(DeviceError):
+        open_session(TWO_GRAPHS, "cuda", "auto", 1, DEFAULTS)
+    assert "Failed to allocate memory" in caplog.records[-1].reason  # type: ignore[attr-defined]
+    assert open_session(TWO_GRAPHS, "auto", "auto", 1, DEFAULTS).provider == CPU
+    small = Cuda(max_batch=2, memory_bytes=2**30, tf32=False)
+    assert open_session(TWO_GRAPHS, "auto", "auto", 1, small).provider == CUDA
+
+
+@pytest.mark.usefixtures("cuda_works")
+@pytest.mark.parametrize("tf32", [False, True])
+def test_cuda_gets_what_the_settings_say_and_the_cpu_beside_it_nothing(tf32: bool) -> None:
+    cuda = cuda_of(Settings(tf32=tf32, gpu_memory_bytes=2**30, max_batch=3))
+    live = open_session(ONE_GRAPH, "auto", "auto", 1, cuda)
+    assert live.session.options == {
+        CUDA: {
+            "cudnn_conv_algo_search": "HEURISTIC",
+            "use_tf32": str(int(tf32)),
+            "gpu_mem_limit": "1073741824",
+            "arena_extend_strategy": "kSameAsRequested",
+        },
+        CPU: {},
+    }
+    assert sorted(set(live.session.sizes)) == [1, 2, 3]
+
+
+@pytest.mark.parametrize(
+    ("options", "on_cpu", "on_cuda"),
+    [({}, 4, 64), ({"max_batch": 7}, 7, 7), ({"capacity": 5, "max_images": 5}, 4, 5), ({"max_batch": 256}, 128, 128)],
+)
+def test_the_largest_batch_goes_by_the_provider_unless_it_is_set(
+    options: dict[str, int], on_cpu: int, on_cuda: int
+) -> None:
+    settings = Settings(**options)  # type: ignore[arg-type]
+    assert (max_batch_of(settings, CPU), max_batch_of(settings, CUDA)) == (on_cpu, on_cuda)
+    assert cuda_of(settings).max_batch == on_cuda

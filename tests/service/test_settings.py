@@ -29,7 +29,7 @@ def test_the_environment_is_read_and_an_option_goes_before_it(monkeypatch: pytes
         ("PORT", "many", "XRAY_PORT: Input should be a valid integer"),
         ("DEVICE", "tpu", "XRAY_DEVICE: Input should be 'auto', 'cpu' or 'cuda'"),
         ("PRECISION", "int4", "XRAY_PRECISION: Input should be 'auto', 'float32' or 'int8'"),
-        ("MAX_BATCH", "0", "XRAY_MAX_BATCH: Input should be greater than or equal to 1"),
+        ("MAX_BATCH", "-1", "XRAY_MAX_BATCH: Input should be greater than or equal to 0"),
         ("DEADLINE_S", "-1", "XRAY_DEADLINE_S: Input should be greater than 0"),
         ("MAX_HELD_BYTES", "9", "XRAY_MAX_BODY_BYTES (67108864) is over XRAY_MAX_HELD_BYTES (9)"),
         ("MAX_IMAGES", "500", "XRAY_MAX_IMAGES (500) is over XRAY_CAPACITY (128)"),

@@ -1,0 +1,276 @@
+"""What the service promises of a GPU, checked on one, and how fast it is there. gpu.sh makes the environment for it.
+
+    python benchmarks/gpu.py --result FILE [--model models/pneumonia/2] [--images FOLDER] [--seconds 20] [--runs 50]
+
+- the running service says that CUDA runs it, in /health and in every answer, and answers what a CPU answers;
+- probabilities by CUDA against those of the float32 graph on a CPU, and of an image in each size of batch and alone;
+- images a second of the graph alone, by size of batch, and the first call of each size against later ones;
+- what TF32 changes: probabilities and images a second;
+- images a second and p99 over HTTP (benchmarks/load.py; needs wrk), beside what the CPUs can decode, and what they do
+  by themselves (benchmarks/limit.py);
+- GPU memory before, with the service under load, and with two sessions.
+
+Prints one JSON and writes it to the file. Exits 1 if a promise is broken: it stands under ``broken``.
+"""
+
+import argparse
+import itertools
+import json
+import os
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import httpx
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+sys.path.insert(0, str(Path(__file__).parent.parent))
+
+from benchmarks.machine import machine
+from contract.bundle import PROBABILITY, Bundle, read_bundle
+from contract.image import to_pixels
+from service.session import CUDA, LiveSession, cuda_of, open_session
+from service.settings import Settings
+from tests.drawings import chest, encode
+from tests.e2e.server import Server, running
+
+import onnxruntime  # isort: skip  after contract, which tells it not to phone home
+
+Figures = dict[str, Any]
+ROOT = Path(__file__).parent.parent
+# Of a probability. A CPU and a GPU round in other orders; batches of two sizes may be given other algorithms.
+FROM_CPU, FROM_ALONE = 1e-4, 1e-5
+# A first call of a size that cuDNN had never seen takes some hundred times a later one.
+WARM = 5
+_SIDES = (1300, 1000)
+
+
+def nvidia(query: str) -> list[str]:
+    """What nvidia-smi says of the first GPU."""
+    command = ["nvidia-smi", f"--query-gpu={query}", "--format=csv,noheader,nounits", "--id=0"]
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip().split(", ")
+
+
+def used_mib() -> float:
+    """GPU memory in use, whoever uses it."""
+    return float(nvidia("memory.used")[0])
+
+
+def opened(bundle: Bundle, **settings: Any) -> LiveSession:
+    """A session as the service opens it: with a GPU asked for, DeviceError if it does not run there."""
+    chosen = Settings(**settings)
+    return open_session(bundle, chosen.device, "float32", len(os.sched_getaffinity(0)), cuda_of(chosen))
+
+
+def probabilities(live: LiveSession, pixels: NDArray[np.uint8], size: int) -> NDArray[np.float32]:
+    """Of all the images, so many a batch."""
+    parts = [pixels[start : start + size] for start in range(0, len(pixels), size)]
+    return np.concatenate([live.run([PROBABILITY], part)[0] for part in parts])
+
+
+def apart(one: NDArray[np.float32], other: NDArray[np.float32]) -> float:
+    """The greatest difference; not a number if either has one that is none."""
+    return float(np.max(np.abs(one - other)))
+
+
+def speed(live: LiveSession, pixels: NDArray[np.uint8], sizes: list[int], runs: int) -> dict[str, Figures]:
+    """Of the graph alone, by size of batch: the first call, later ones, and images a second."""
+    found = {}
+    for size in sizes:
+        batch = np.resize(pixels, (size, *pixels.shape[1:]))
+        took = []
+        for _ in range(runs + 1):
+            began = time.perf_counter()
+            live.run([PROBABILITY], batch)
+            took.append(1e3 * (time.perf_counter() - began))
+        median = statistics.median(took[1:])
+        p99 = sorted(took[1:])[int(0.99 * runs)]
+        found[str(size)] = {
+            "first_ms": round(took[0], 3),
+            "median_ms": round(median, 3),
+            "p99_ms": round(p99, 3),
+            "images_per_s": round(1e3 * size / median),
+        }
+    return found
+
+
+def graph_figures(bundle: Bundle, pixels: NDArray[np.uint8], runs: int) -> Figures:
+    """All that needs no server."""
+    cpu, cuda, tf32 = (
+        opened(bundle, device="cpu"),
+        opened(bundle, device="cuda"),
+        opened(bundle, device="cuda", tf32=True),
+    )
+    largest = cuda_of(Settings()).max_batch
+    # The buckets, and what is padded to one.
+    sizes = [size for size in range(1, largest + 1) if size in {1, 2, 3, 4, 8, 16, 31, 32, largest - 1, largest}]
+    pixels = np.resize(pixels, (2 * largest, *pixels.shape[1:]))
+    fast = speed(cuda, pixels, sizes, runs)
+    expected, alone = probabilities(cpu, pixels, 4), probabilities(cuda, pixels, 1)
+    in_batches = {str(size): apart(probabilities(cuda, pixels, size), alone) for size in sizes}
+    rounded = probabilities(tf32, pixels, largest)
+    return {
+        "provider": cuda.provider,
+        "probabilities_of_the_images": [
+            round(float(value), 4) for value in np.quantile(expected, (0, 0.25, 0.5, 0.75, 1))
+        ],
+        "probability_cuda_from_cpu": apart(alone, expected),
+        "probability_in_a_batch_from_alone": in_batches,
+        "speed": fast,
+        "tf32": {
+            "probability_from_cpu": apart(rounded, expected),
+            "speed": speed(tf32, pixels, [1, largest], runs),
+        },
+        "gpu_memory_used_mib": used_mib(),
+    }
+
+
+def decoding(images: list[bytes], seconds: float) -> float:
+    """Images a second that the CPUs decode, doing nothing else: no GPU makes the service faster than that."""
+    cpus = len(os.sched_getaffinity(0))
+    counts, end = [0] * cpus, time.perf_counter() + seconds
+
+    def call(number: int) -> None:
+        for image in itertools.cycle(images):
+            if time.perf_counter() >= end:
+                return
+            to_pixels(image)
+            counts[number] += 1
+
+    threads = [threading.Thread(target=call, args=(number,)) for number in range(cpus)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return sum(counts) / seconds
+
+
+def answered(server: Server, images: list[bytes]) -> Figures:
+    """What the running service says of where it runs, and answers."""
+    found, providers = [], set()
+    with httpx.Client(base_url=server.url, timeout=60) as client:
+        health = client.get("/health").json()
+        for image in images:
+            answer = client.post("/predict", content=image, headers={"Content-Type": "image/jpeg"}).json()
+            found.append(answer["predictions"][0]["probability"])
+            providers.add(answer["provider"])
+    return {"health": health, "providers": sorted(providers), "probabilities": found}
+
+
+def script(name: str, *arguments: str) -> Figures | str:
+    """What another benchmark prints, or why there is none."""
+    path = ROOT / "benchmarks" / name
+    if not path.exists():
+        return f"left out: there is no benchmarks/{name}"
+    ended = subprocess.run([sys.executable, str(path), *arguments], capture_output=True, text=True, check=False)
+    if ended.returncode:
+        return f"failed: {ended.stderr.strip()[-300:]}"
+    found: Figures = json.loads(ended.stdout)
+    return found
+
+
+def service_figures(arguments: argparse.Namespace, folder: Path, images: list[bytes], scratch: Path) -> Figures:
+    """All that needs one; before this process opens sessions of its own."""
+    began = time.perf_counter()
+    with running(arguments.model, scratch, device="cuda") as server:
+        ready_s = time.perf_counter() - began
+        told = answered(server, images)
+        load: Figures | str = "left out: wrk is not installed"
+        if shutil.which("wrk"):
+            rest = ("--images", str(folder), "--seconds", str(arguments.seconds), "--json")
+            load = {n: script("load.py", server.url, "--connections", n, *rest) for n in ("1", "32", "128")}
+        memory = used_mib()
+    return {**told, "ready_s": round(ready_s, 2), "load_by_connections": load, "gpu_memory_used_mib": memory}
+
+
+def broken(graph: Figures, service: Figures, expected: NDArray[np.float32]) -> list[str]:
+    """Which promises do not hold. A number that is none breaks its promise."""
+    found = []
+    if graph["provider"] != CUDA or service["providers"] != [CUDA] or service["health"]["provider"] != CUDA:
+        found.append("CUDA runs the model, and says so")
+    if not graph["probability_cuda_from_cpu"] <= FROM_CPU:
+        found.append(f"probabilities of CUDA and CPU are no more than {FROM_CPU} apart")
+    if not apart(np.asarray(service["probabilities"], np.float32), expected) <= FROM_CPU:
+        found.append(f"those of the service and of a CPU are no more than {FROM_CPU} apart")
+    if not np.max(list(graph["probability_in_a_batch_from_alone"].values())) <= FROM_ALONE:
+        found.append(f"an image's probability in a batch and alone are no more than {FROM_ALONE} apart")
+    cold = [size for size, took in graph["speed"].items() if took["first_ms"] > WARM * took["p99_ms"]]
+    if cold:
+        found.append(f"every size of batch is warm before it is needed (not: {', '.join(cold)})")
+    return found
+
+
+def parsed() -> argparse.Namespace:
+    """The options."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--result", type=Path, required=True)
+    parser.add_argument("--model", type=Path, default=ROOT / "models" / "pneumonia" / "2")
+    parser.add_argument("--images", type=Path, help="folder of JPEGs; without it, drawn ones")
+    parser.add_argument("--seconds", type=float, default=20, help="of each measurement under load")
+    parser.add_argument("--runs", type=int, default=50, help="calls of the graph for each size of batch")
+    return parser.parse_args()
+
+
+def drawn(folder: Path) -> Path:
+    """A folder of drawn radiographs of the size that X-ray machines make, and of coarse noise beside them.
+
+    The bundled model is sure of the drawn ones, where rounding does not show; what it makes of noise is anything.
+    """
+    folder.mkdir()
+    noise = np.random.default_rng(0)
+    for seed in range(8):
+        (folder / f"{seed}.jpeg").write_bytes(encode(chest(seed, *_SIDES)))
+        side = (3, 5, 8, 50)[seed % 4]
+        picture = Image.fromarray(noise.integers(0, 256, (side, side), np.uint8)).resize(
+            _SIDES, Image.Resampling.BICUBIC
+        )
+        (folder / f"noise-{seed}.jpeg").write_bytes(encode(picture))
+    return folder
+
+
+def check(arguments: argparse.Namespace, scratch: Path) -> Figures:
+    """Everything."""
+    folder = arguments.images or drawn(scratch / "drawn")
+    images = [path.read_bytes() for path in sorted(folder.rglob("*.jp*g"))[:64]]
+    pixels = np.stack([to_pixels(image) for image in images])
+    bundle = read_bundle(arguments.model)
+    name, driver, total = nvidia("name,driver_version,memory.total")
+    before = used_mib()
+    service = service_figures(arguments, folder, images[:16], scratch)
+    graph = graph_figures(bundle, pixels, arguments.runs)
+    expected = probabilities(opened(bundle, device="cpu"), pixels[:16], 1)
+    limit = ("--images", str(folder), "--seconds", str(arguments.seconds), "--json")
+    return {
+        **machine(),
+        "gpu": {"name": name, "driver": driver, "memory_mib": float(total)},
+        "onnxruntime": onnxruntime.__version__,
+        "broken": broken(graph, service, expected),
+        "gpu_memory_used_before_mib": before,
+        "graph": graph,
+        "service": service,
+        "decoded_per_s": round(decoding(images, min(arguments.seconds, 10)), 1),
+        "cpu_alone": script("limit.py", str(arguments.model), *limit),
+    }
+
+
+def main() -> int:
+    """Check, print, write."""
+    arguments = parsed()
+    with tempfile.TemporaryDirectory() as scratch:
+        found = json.dumps(check(arguments, Path(scratch)), indent=2)
+    print(found)
+    arguments.result.parent.mkdir(parents=True, exist_ok=True)
+    arguments.result.write_text(found + "\n")
+    return int(bool(json.loads(found)["broken"]))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

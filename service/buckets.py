@@ -1,0 +1,86 @@
+"""Batches of a few sizes only, through memory that is bound once: how a graph is run on a GPU.
+
+cuDNN chooses an algorithm for each convolution and each shape that it meets for the first time, which takes an image of
+that batch up to seconds, and onnxruntime's memory grows with each new shape. So a batch is padded to the next of a few
+sizes, its bucket; and as there is no bucket that was not run once, nobody meets a new shape while the service runs.
+"""
+
+import threading
+from collections.abc import Sequence
+
+import numpy as np
+import onnxruntime
+from numpy.typing import NDArray
+
+from contract.bundle import INPUT
+from contract.image import SIDE
+
+Rows = NDArray[np.float32]
+
+
+def bucket_sizes(largest: int) -> tuple[int, ...]:
+    """1, 2, 4, 8 and so on, below the largest; and the largest itself."""
+    return (*(2**power for power in range((largest - 1).bit_length())), largest)
+
+
+class Buckets:
+    """Runs a session on CUDA, in buckets that are all warm once this is built.
+
+    Calls from several threads are safe, and one waits for the other: a binding belongs to one run at a time
+    (microsoft/onnxruntime#14998 is what happens else), and two runs would share the GPU without being done earlier.
+
+    Args:
+        session: it runs on CUDA.
+        largest: most images in a batch.
+    """
+
+    def __init__(self, session: onnxruntime.InferenceSession, largest: int) -> None:
+        self._lock = threading.Lock()
+        self._buckets = [_Bucket(session, size) for size in bucket_sizes(largest)]
+
+    def run(self, names: Sequence[str], batch: NDArray[np.uint8]) -> list[Rows]:
+        """The named outputs for a batch, uint8 (n, 200, 200, 1), n at most the largest: n rows each, in its order.
+
+        Raises:
+            ValueError: the batch is over the largest.
+        """
+        for bucket in self._buckets:
+            if len(batch) <= bucket.size:
+                with self._lock:
+                    return bucket.run(tuple(names), batch)
+        raise ValueError(f"a batch of {len(batch)} images is over the largest, {self._buckets[-1].size}")
+
+
+class _Bucket:
+    """One size of batch: its memory on both sides of the bus, and what is bound to it for each choice of outputs."""
+
+    def __init__(self, session: onnxruntime.InferenceSession, size: int) -> None:
+        self.size = size
+        self._session = session
+        self._pixels = np.zeros((size, SIDE, SIDE, 1), np.uint8)
+        self._input = onnxruntime.OrtValue.ortvalue_from_shape_and_type(self._pixels.shape, np.uint8, "cuda", 0)
+        self._bindings: dict[tuple[str, ...], onnxruntime.IOBinding] = {}
+        names = tuple(output.name for output in session.get_outputs())
+        # What an output measures, only a run tells; it is the first of this shape, too.
+        found = session.run(names, {INPUT: self._pixels})
+        self._outputs = {name: np.empty_like(rows) for name, rows in zip(names, found, strict=True)}
+        self.run(names, self._pixels)
+
+    def run(self, names: tuple[str, ...], batch: NDArray[np.uint8]) -> list[Rows]:
+        count = len(batch)
+        self._pixels[:count] = batch
+        self._pixels[count:] = 0  # not what another patient left there
+        self._input.update_inplace(self._pixels)
+        self._session.run_with_iobinding(self._binding(names))
+        return [self._outputs[name][:count].copy() for name in names]
+
+    def _binding(self, names: tuple[str, ...]) -> onnxruntime.IOBinding:
+        """The pixels go over the bus as uint8 into memory that stays; each output comes back once, into ours."""
+        if names not in self._bindings:
+            binding = self._session.io_binding()
+            binding.bind_ortvalue_input(INPUT, self._input)
+            for name in names:
+                rows = self._outputs[name]
+                binding.bind_output(name, "cpu", 0, rows.dtype.type, rows.shape, rows.ctypes.data)
+            self._bindings[names] = binding
+        return self._bindings[names]

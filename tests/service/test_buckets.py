@@ -1,0 +1,101 @@
+"""On a GPU: few shapes, all of them warm, and nobody's row is another's."""
+
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import onnxruntime
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from contract.bundle import HEATMAP, PROBABILITY
+from service.buckets import Buckets, bucket_sizes
+from service.session import CPU, CUDA
+from tests.bundles import brightness_graph
+from tests.fakes import CudaSession, pretend_cuda
+
+LARGEST = 6
+SIZES = (1, 2, 4, 6)
+
+
+@pytest.fixture(scope="module")
+def session() -> CudaSession:
+    return CudaSession(brightness_graph(), None, providers=[CUDA, CPU], provider_options=[{}, {}])
+
+
+@pytest.fixture(scope="module")
+def buckets(session: CudaSession) -> Buckets:
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        pretend_cuda(monkeypatch)
+        return Buckets(session, LARGEST)
+
+
+@pytest.fixture(scope="module")
+def alone() -> onnxruntime.InferenceSession:
+    """The same graph, by itself."""
+    return onnxruntime.InferenceSession(brightness_graph(), providers=[CPU])
+
+
+def pictures(*levels: int) -> NDArray[np.uint8]:
+    """Each with its own brightness, and a bright corner, so that no two heatmaps are alike."""
+    batch = np.stack([np.full((200, 200, 1), level, np.uint8) for level in levels])
+    batch[:, :50, :50] = 255
+    return batch
+
+
+@given(largest=st.integers(1, 256), data=st.data())
+def test_each_batch_has_a_bucket_that_wastes_less_than_half_of_it(largest: int, data: st.DataObject) -> None:
+    sizes = bucket_sizes(largest)
+    assert list(sizes) == sorted(set(sizes))
+    assert (sizes[0], sizes[-1]) == (1, largest)
+    count = data.draw(st.integers(1, largest))
+    assert next(size for size in sizes if size >= count) < 2 * count
+
+
+def test_every_bucket_was_run_once_it_is_built(session: CudaSession, buckets: Buckets) -> None:
+    assert session.sizes[:8] == [1, 1, 2, 2, 4, 4, 6, 6]  # to learn what its outputs measure, and by what is bound
+    assert session.bound >= 4
+
+
+@given(
+    batches=st.lists(
+        st.tuples(st.lists(st.integers(1, 250), min_size=1, max_size=LARGEST), st.booleans()), min_size=1, max_size=4
+    )
+)
+def test_rows_keep_their_order_and_padding_is_never_answered(
+    batches: list[tuple[list[int], bool]],
+    session: CudaSession,
+    buckets: Buckets,
+    alone: onnxruntime.InferenceSession,
+) -> None:
+    answers = []
+    for levels, explain in batches:
+        names = [PROBABILITY, HEATMAP] if explain else [PROBABILITY]
+        batch = pictures(*levels)
+        answers.append(buckets.run(names, batch))
+        given_to_the_graph = session.seen[-1]
+        assert len(given_to_the_graph) == next(size for size in SIZES if size >= len(levels))
+        assert (given_to_the_graph[: len(levels)] == batch).all()
+        assert not given_to_the_graph[len(levels) :].any()
+    for (levels, explain), answer in zip(batches, answers, strict=True):  # no later run has written over an answer
+        names = [PROBABILITY, HEATMAP] if explain else [PROBABILITY]
+        for row, level in enumerate(levels):
+            for rows, own in zip(answer, alone.run(names, {"image": pictures(level)}), strict=True):
+                assert len(rows) == len(levels)
+                assert rows[row] == pytest.approx(own[0], abs=1e-5)
+
+
+def test_threads_wait_for_each_other_and_each_gets_its_own(
+    buckets: Buckets, alone: onnxruntime.InferenceSession
+) -> None:
+    levels = list(range(10, 250, 5))
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(lambda level: buckets.run([PROBABILITY], pictures(level, 250))[0], levels))
+    expected = [alone.run([PROBABILITY], {"image": pictures(level)})[0][0] for level in levels]
+    assert [rows[0] for rows in found] == pytest.approx(expected, abs=1e-5)
+
+
+def test_a_batch_over_the_largest_is_refused(buckets: Buckets) -> None:
+    with pytest.raises(ValueError, match="a batch of 7 images is over the largest, 6"):
+        buckets.run([PROBABILITY], pictures(*range(1, 8)))
