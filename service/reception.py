@@ -9,7 +9,7 @@ import errno
 import logging
 import socket
 from collections.abc import Callable, Coroutine, Iterable
-from typing import Any
+from typing import Any, cast
 
 from service.board import AWAY, Place
 
@@ -75,6 +75,8 @@ class Reception:
 
     def close(self) -> None:
         """Take no more. The port is closed when no worker has it open."""
+        if not self._is_open:
+            return
         self._is_open = False
         self.tell()
         for listener in self._listeners:
@@ -113,9 +115,7 @@ class Reception:
                 self._pause(listener, _FULL_S)
             return
         connection.setblocking(False)
-        task = asyncio.create_task(self._arrive(connection), name="arriving connection")
-        self._arriving.add(task)
-        task.add_done_callback(self._arriving.discard)
+        self._arriving.add(asyncio.create_task(self._arrive(connection), name="arriving connection"))
         self.tell()
 
     async def _arrive(self, connection: socket.socket) -> None:
@@ -124,3 +124,6 @@ class Reception:
         except OSError as error:  # it is gone, or its TLS handshake failed
             log.debug("a connection came to nothing", extra={"reason": str(error)})
             connection.close()
+        finally:
+            self._arriving.remove(cast("asyncio.Task[None]", asyncio.current_task()))
+            self.tell()

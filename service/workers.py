@@ -23,7 +23,8 @@ from service.settings import Settings, SettingsError
 _EARLY_S, _MAX_EARLY = 10.0, 5
 # Each early death is waited after, so that all of them together take a few seconds.
 _WAIT_S = 0.2
-_LOOK_S = 0.05
+# How often the parent looks at the first worker while it starts; and at all of them, if no signal told it to.
+_FIRST_S, _LOOK_S = 0.05, 1.0
 
 log = logging.getLogger(__name__)
 
@@ -93,15 +94,15 @@ class Parent:
         gc.freeze()  # what is there now is shared, as long as no collector touches it
         self._hear_signals()
         for worker in self._board.workers:
-            if not self._ending and (place := self._start(worker)):
+            if place := self._start(worker):
                 return place
             if worker == 0:
                 self._await_first()
         while self._running:
-            self._wait(None)
             for worker in self._bury():
                 if place := self._again(worker):
                     return place
+            self._wait(_LOOK_S)
         if self._failed:
             sys.exit(1)
         return None
@@ -109,7 +110,7 @@ class Parent:
     def _await_first(self) -> None:
         """Until the first takes connections there is no other: what is wrong, one tells."""
         while not self._ending and self._board.load(0) == AWAY:
-            self._wait(_LOOK_S)
+            self._wait(_FIRST_S)
             if self._ending:
                 return
             ended, status = os.waitpid(next(iter(self._running)), os.WNOHANG)
@@ -120,13 +121,15 @@ class Parent:
                 sys.exit(code if code > 0 else 1)
 
     def _start(self, worker: int) -> Place | None:
-        """Fork. A signal that comes meanwhile waits until it is clear whose it is."""
+        """Fork, unless the end has come. A signal that comes meanwhile waits until it is clear whose it is."""
         for stream in (sys.stdout, sys.stderr):
             stream.flush()
         signals = {signal.SIGTERM, signal.SIGINT}
         parent = os.getpid()
         signal.pthread_sigmask(signal.SIG_BLOCK, signals)
         try:
+            if self._ending:
+                return None
             process = os.fork()
             if not process:
                 self._become_worker()
@@ -142,9 +145,8 @@ class Parent:
             log.error("a worker dies as soon as it has started, again and again: the service ends")
             self._failed = True
             self._end(signal.SIGTERM, None)
-        if not self._ending:
-            self._wait(_WAIT_S * self._early[worker])
-        return None if self._ending else self._start(worker)
+        self._wait(_WAIT_S * self._early[worker])
+        return self._start(worker)
 
     def _bury(self) -> list[int]:
         """The workers that have ended since this was asked last."""
@@ -184,7 +186,7 @@ class Parent:
             signal.signal(number, self._end)
         signal.signal(signal.SIGCHLD, lambda *_: None)
 
-    def _wait(self, longest_s: float | None) -> None:
+    def _wait(self, longest_s: float) -> None:
         """Until a signal comes, or so long."""
         if select.select([self._woken], [], [], longest_s)[0]:
             os.read(self._woken, 4096)
