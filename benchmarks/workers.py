@@ -6,9 +6,9 @@ One server of the bundled model for each number of workers, side by side. Each r
 whatever else the machine does falls on all of them; one at rest costs next to nothing. The connections are opened at
 once and kept. `gain` is the rate over that of the first number in the same round. Beside it, rate, p50 and p99 of the
 client: the share of requests that the busiest worker had (1 / workers is even), the memory of all processes (PSS, which
-counts shared pages once), CPU time of a request, and how much of that was spent in threads that run the event loop, which
-hold the GIL. Prints median, least and most of the rounds, with machine and date, as JSON. The client takes CPU time too,
-from the same machine.
+counts shared pages once), CPU time of a request, and how much of that was spent in the threads of event loops, which
+hold the GIL. Prints median, least and most of the rounds, with machine and date, as JSON. The client takes CPU time of
+the same machine, too.
 """
 
 import argparse
