@@ -66,7 +66,7 @@ def _run_here(arguments: argparse.Namespace, settings: Settings) -> int:
 
 
 def _complain(message: str, code: int) -> int:
-    print(f"xray-service: {message}", file=sys.stderr)
+    sys.stderr.write(f"xray-service: {message}\n")  # at once, also where several workers write
     return code
 
 

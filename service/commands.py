@@ -5,6 +5,7 @@ import logging
 import os
 import sys
 from collections.abc import Mapping
+from functools import partial
 
 from rich.console import Console
 from rich.markup import escape
@@ -20,6 +21,8 @@ from service.logs import configure_logging
 from service.model import open_backend
 from service.session import DeviceError
 from service.settings import Settings, listed
+from service.worker import Worker
+from service.workers import Parent, divided, listen_at
 
 __all__ = ["DeviceError", "build_service", "print_openapi", "print_settings", "serve"]
 
@@ -31,14 +34,21 @@ def serve(settings: Settings) -> bool:
 
     Raises:
         BundleError, DeviceError, SettingsError: the service must not start like this.
+        SystemExit: it has several workers, and the first of them could not start, or one not go on.
     """
     refuse_open_doors(settings)
-    configure_logging(settings.log_level)
+    configure_logging(settings.log_level, tell_process=settings.workers > 1)
     for unknown in unknown_variables(os.environ):
         log.warning("a variable that is no setting", extra=unknown.model_dump(exclude_none=True))
-    service = build_service(settings)
-    service.repository.open_at_start(listed(settings.load))
-    return server.serve(service)
+    if settings.workers == 1:
+        return server.serve(_service_with_models(settings))
+    try:
+        listeners = listen_at(settings.host, settings.port)
+    except OSError as error:
+        log.error("cannot listen on %s:%d: %s", settings.host, settings.port, error.strerror)
+        return False
+    place = Parent(settings.workers, listeners).run()
+    return place is None or server.serve(_service_with_models(divided(settings)), partial(Worker, place))
 
 
 def print_settings(settings: Settings, options: Mapping[str, object], *, as_json: bool) -> None:
@@ -75,3 +85,10 @@ def build_service(settings: Settings) -> Service:
     """
     bundle = read_bundle(settings.model)
     return Service(settings, bundle, open_backend(settings, bundle))
+
+
+def _service_with_models(settings: Settings) -> Service:
+    """The service, and beside its own model those that are loaded at the start."""
+    service = build_service(settings)
+    service.repository.open_at_start(listed(settings.load))
+    return service

@@ -18,6 +18,11 @@ def usable_cpus(cgroup: Path = _CGROUP) -> int:
     return affinity if quota is None else max(1, min(affinity, math.ceil(quota)))
 
 
+def share_of_cpus(workers: int) -> int:
+    """CPUs for each of so many processes; at least 1."""
+    return max(1, usable_cpus() // workers)
+
+
 def _quota(cgroup: Path) -> float | None:
     """CPUs a cgroup allows: version 2 (``cpu.max``), else version 1; None where there is no limit."""
     try:

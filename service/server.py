@@ -1,6 +1,7 @@
 """The process: a service on a port, until SIGTERM, and then an orderly end."""
 
 import time
+from collections.abc import Callable
 from types import FrameType
 
 import uvicorn
@@ -25,6 +26,11 @@ class Server(uvicorn.Server):
         self._service, self._certificate = service, certificate
         self._closes_at: float | None = None
 
+    @property
+    def is_ending(self) -> bool:
+        """Whether the end has begun."""
+        return self._closes_at is not None
+
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Begin the end. Called in the main thread, between two steps of the event loop."""
         self._service.door.close()
@@ -39,8 +45,8 @@ class Server(uvicorn.Server):
         return await super().on_tick(counter) or drained
 
 
-def serve(service: Service) -> bool:
-    """Serve until SIGTERM or SIGINT. Returns whether the port could be opened.
+def serve(service: Service, kind: Callable[[uvicorn.Config, Service, Certificate | None], Server] = Server) -> bool:
+    """Serve until SIGTERM or SIGINT, with a server of this kind. Returns whether the port could be opened.
 
     Raises:
         SettingsError: the certificate cannot be used, or the audit not be written.
@@ -57,7 +63,7 @@ def serve(service: Service) -> bool:
         ssl_context_factory=(lambda *_: certificate.context) if certificate else None,
         timeout_graceful_shutdown=int(settings.deadline_s + settings.upload_s) + SLOW_READERS_S,
     )
-    server = Server(config, service, certificate)
+    server = kind(config, service, certificate)
     try:
         server.run()
     except SystemExit:  # how uvicorn ends when the port is taken, which it has logged

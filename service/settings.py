@@ -71,17 +71,24 @@ class Settings(BaseSettings):
     guard: GuardMode = Field(
         default="warn", description="What happens to an image unlike the training data: a warning, a 422, or nothing."
     )
+    workers: int = Field(
+        default=1,
+        ge=1,
+        le=64,
+        json_schema_extra={"unit": "processes"},
+        description="Processes that serve the port; threads, capacity and held bytes are divided among them.",
+    )
     threads: int = Field(
         default=0,
         ge=0,
         json_schema_extra={"unit": "threads"},
-        description="Threads of one model call. 0: the CPUs this process may use.",
+        description="Threads of one model call. 0: the CPUs this process may use, divided by the workers.",
     )
     decode_threads: int = Field(
         default=0,
         ge=0,
         json_schema_extra={"unit": "images"},
-        description="Images decoded at once. 0: the CPUs this process may use.",
+        description="Images decoded at once. 0: the CPUs this process may use, divided by the workers.",
     )
     tf32: bool = Field(
         default=False, description="Whether CUDA may round products to TF32: faster, and not the CPU's probabilities."
@@ -183,6 +190,12 @@ class Settings(BaseSettings):
     def _audit_has_a_folder(self) -> Self:
         if self.audit != "off" and self.audit_folder is None:
             raise ValueError(f"XRAY_AUDIT={self.audit} needs XRAY_AUDIT_FOLDER")
+        return self
+
+    @model_validator(mode="after")
+    def _models_come_and_go_in_one_process(self) -> Self:
+        if self.workers > 1 and self.model_control:
+            raise ValueError("XRAY_MODEL_CONTROL needs XRAY_WORKERS=1: a call would load a model in one of them only")
         return self
 
     @model_validator(mode="after")

@@ -16,9 +16,12 @@ from prometheus_client import (
     ProcessCollector,
     generate_latest,
 )
+from prometheus_client.registry import Collector
 
 from contract.bundle import LABELS
+from service.board import Board
 from service.drift import Bins
+from service.totals import Totals
 from service.wire import PredictResponse
 
 log = logging.getLogger("service.request")
@@ -40,6 +43,7 @@ class Metrics:
 
     def __init__(self) -> None:
         self._registry = registry = CollectorRegistry()
+        self._told: Collector = registry
         for collector in (ProcessCollector, PlatformCollector, GCCollector):
             collector(registry=registry)
         self._requests = Counter("xray_requests", "Requests answered.", ["route", "status"], registry=registry)
@@ -169,7 +173,12 @@ class Metrics:
 
     def text(self) -> bytes:
         """All of them in Prometheus' text format."""
-        return generate_latest(self._registry)
+        return generate_latest(self._told)
+
+    def share(self, board: Board, worker: int) -> Totals:
+        """Tell from now on of all workers on a board, of which this process is one. Returns who lets them know."""
+        self._told = totals = Totals(self._registry, board, worker)
+        return totals
 
 
 @dataclass(slots=True)

@@ -66,9 +66,10 @@ async def test_a_truncated_upload_among_31_others(bundled_server: Server) -> Non
 
 
 @pytest.mark.anyio
-async def test_sigterm_under_load_loses_no_accepted_request(tmp_path: Path) -> None:
+@pytest.mark.parametrize("workers", [1, 2])
+async def test_sigterm_under_load_loses_no_accepted_request(workers: int, tmp_path: Path) -> None:
     """On SIGTERM ready turns 503, what was accepted is answered, what comes later is told to come back, exit code 0."""
-    with running(BUNDLED_MODEL, tmp_path, drain_s=3) as server:
+    with running(BUNDLED_MODEL, tmp_path, drain_s=3, workers=workers) as server:
         statuses: list[int] = []
         refused: list[httpx.Response] = []
 
@@ -103,9 +104,10 @@ async def test_sigterm_under_load_loses_no_accepted_request(tmp_path: Path) -> N
         assert all("retry-after" in response.headers for response in refused)
 
 
-def test_a_request_that_is_inside_at_sigterm_is_answered(tmp_path: Path) -> None:
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_request_that_is_inside_at_sigterm_is_answered(workers: int, tmp_path: Path) -> None:
     """The body is still arriving when the signal comes: the request is accepted, so it is answered."""
-    with running(BUNDLED_MODEL, tmp_path, drain_s=0.2) as server:
+    with running(BUNDLED_MODEL, tmp_path, drain_s=0.2, workers=workers) as server:
         image = jpeg()
 
         def slowly() -> bytes:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from service.cpus import usable_cpus
+from service.cpus import share_of_cpus, usable_cpus
 
 
 @pytest.fixture(autouse=True)
@@ -37,3 +37,9 @@ def test_without_a_cgroup_it_is_the_affinity(tmp_path: Path) -> None:
 def test_a_file_that_makes_no_sense_is_no_quota(tmp_path: Path) -> None:
     (tmp_path / "cpu.max").write_text("what")
     assert usable_cpus(tmp_path) == 8
+
+
+@pytest.mark.parametrize(("workers", "cpus"), [(1, 8), (2, 4), (3, 2), (8, 1), (20, 1)])
+def test_workers_share_them(workers: int, cpus: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("service.cpus.usable_cpus", lambda: 8)
+    assert share_of_cpus(workers) == cpus

@@ -70,7 +70,7 @@ def test_the_start_reports_them(
         return True
 
     monkeypatch.setattr(server, "serve", serve)
-    monkeypatch.setattr(commands, "configure_logging", lambda level: None)
+    monkeypatch.setattr(commands, "configure_logging", lambda *_, **__: None)
     monkeypatch.setenv("XRAY_GAURD", "refuse")
     with caplog.at_level(logging.WARNING):
         assert main(["serve", "--model", str(bundle_folder), "--device", "cpu"]) == DONE

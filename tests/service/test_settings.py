@@ -32,6 +32,7 @@ def test_the_environment_is_read_and_an_option_goes_before_it(monkeypatch: pytes
         ("MAX_BATCH", "-1", "XRAY_MAX_BATCH: Input should be greater than or equal to 0"),
         ("DEADLINE_S", "-1", "XRAY_DEADLINE_S: Input should be greater than 0"),
         ("MAX_HELD_BYTES", "9", "XRAY_MAX_BODY_BYTES (67108864) is over XRAY_MAX_HELD_BYTES (9)"),
+        ("WORKERS", "0", "XRAY_WORKERS: Input should be greater than or equal to 1"),
         ("MAX_IMAGES", "500", "XRAY_MAX_IMAGES (500) is over XRAY_CAPACITY (128)"),
     ],
 )

@@ -1,0 +1,138 @@
+"""What this machine can do at best: decoding and inference in one process, with nothing around them.
+
+    python benchmarks/limit.py models/pneumonia/2 [--images FOLDER] [--graph model.onnx] [--decode full] [--seconds 12]
+
+So many callers side by side, each decoding an image and then running the graph with so many threads, in every
+combination that could be the best; in turn, several times over, so that what else the machine does meets all alike. And
+the latency of one image at a time. Prints JSON: of each combination the images a second, the best of them as ``rate``;
+and as ``lone_ms`` the median of decoding plus inference of one image, at the number of threads that is best for that.
+"""
+
+import argparse
+import itertools
+import json
+import os
+import statistics
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+
+sys.path.insert(0, str(Path(__file__).parent.parent))
+
+from benchmarks.images import add_images, find_images
+from benchmarks.machine import machine
+from benchmarks.peers.work import DECODERS, Pixels
+from contract.bundle import FEATURES, GRAPH, INPUT, PROBABILITY, read_bundle
+
+import onnxruntime  # isort: skip  after contract, which tells it not to phone home
+
+_ROUNDS = 4
+
+
+class Engine:
+    """A graph with so many threads a run, and the decoder before it.
+
+    Args:
+        folder: of the bundle.
+        graph: the name of one of its graphs; None: the one that it names for a CPU.
+        decode: the decoder.
+        threads: of a run.
+    """
+
+    def __init__(self, folder: Path, graph: str | None, decode: Callable[[bytes], Pixels], threads: int) -> None:
+        bundle = read_bundle(folder)
+        name = graph or bundle.manifest.cpu_graph
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        found = bundle.graph if name == GRAPH else bundle.int8_graph
+        self._session = onnxruntime.InferenceSession(found, options, providers=["CPUExecutionProvider"])
+        self._names = [PROBABILITY, FEATURES] if bundle.manifest.input_guard else [PROBABILITY]
+        self._decode = decode
+
+    def read(self, data: bytes) -> float:
+        """Decode and score an image; the seconds that it took."""
+        began = time.perf_counter()
+        self._session.run(self._names, {INPUT: self._decode(data)[np.newaxis]})
+        return time.perf_counter() - began
+
+
+def rate(engine: Engine, images: Sequence[bytes], callers: int, seconds: float) -> float:
+    """Images a second of so many callers side by side."""
+    counts, ends = [0] * callers, time.perf_counter() + seconds
+
+    def call(number: int) -> None:
+        for data in itertools.islice(itertools.cycle(images), number * len(images) // callers, None):
+            if time.perf_counter() >= ends:
+                return
+            engine.read(data)
+            counts[number] += 1
+
+    threads = [threading.Thread(target=call, args=(number,)) for number in range(callers)]
+    began = time.perf_counter()
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return sum(counts) / (time.perf_counter() - began)
+
+
+def combinations(cpus: int) -> Iterator[tuple[int, int]]:
+    """Callers and threads a run that could be the best on so many CPUs: neither idle ones, nor many more than CPUs."""
+    sizes = sorted({1, cpus, *(2**power for power in range(cpus.bit_length()) if 2**power < cpus)})
+    for callers in [*sizes, cpus + 1]:
+        yield from ((callers, threads) for threads in sizes if cpus <= callers * threads <= 2 * cpus)
+
+
+def measure(engines: dict[int, Engine], images: Sequence[bytes], seconds: float) -> dict[str, object]:
+    """The figures, over so many seconds in all."""
+    rates: dict[tuple[int, int], list[float]] = {pair: [] for pair in combinations(max(engines))}
+    lone: dict[int, list[float]] = {threads: [] for threads in engines}
+    share = seconds / _ROUNDS / (len(rates) + 1)
+    for _ in range(_ROUNDS):
+        for (callers, threads), found in rates.items():
+            found.append(rate(engines[threads], images, callers, share))
+        ends, cycled = time.perf_counter() + share, itertools.cycle(images)
+        while time.perf_counter() < ends:
+            data = next(cycled)
+            for threads, engine in engines.items():
+                lone[threads].append(engine.read(data))
+    best = {pair: statistics.median(found) for pair, found in rates.items()}
+    alone = {threads: 1e3 * statistics.median(found) for threads, found in lone.items()}
+    return {
+        "rate": round(max(best.values()), 1),
+        "lone_ms": round(min(alone.values()), 2),
+        "rates": {
+            f"{callers} callers, {threads} threads a run": round(value, 1) for (callers, threads), value in best.items()
+        },
+        "lone_ms_by_threads": {str(threads): round(value, 2) for threads, value in alone.items()},
+    }
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("model", type=Path, help="folder of a bundle")
+    add_images(parser)
+    parser.add_argument("--graph", help="file in the bundle; without it, the one that the bundle names for a CPU")
+    parser.add_argument("--decode", choices=DECODERS, default="contract")
+    parser.add_argument("--seconds", type=float, default=12)
+    parser.add_argument("--json", action="store_true", help="accepted: JSON is all there is")
+    given = parser.parse_args()
+    cpus = len(os.sched_getaffinity(0))
+    sizes = {threads for _, threads in combinations(cpus)}
+    with tempfile.TemporaryDirectory() as scratch:
+        images = [path.read_bytes() for path in find_images(given.images, Path(scratch))]
+    engines = {n: Engine(given.model, given.graph, DECODERS[given.decode], n) for n in sorted(sizes)}
+    for engine in engines.values():
+        engine.read(images[0])
+    print(json.dumps({**machine(), "images": len(images), **measure(engines, images, given.seconds)}, indent=2))
+
+
+if __name__ == "__main__":
+    main()

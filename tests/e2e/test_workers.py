@@ -1,0 +1,225 @@
+"""Several processes on one port: who answers, what is counted, and what happens when one of them, or all, end."""
+
+import asyncio
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from service.tls import LOOK_EVERY_S
+from tests.drawings import jpeg
+from tests.e2e.server import Server, running
+from tests.e2e.test_audit import ask, kept, verify
+from tests.e2e.test_tls import Files
+
+JPEG = {"Content-Type": "image/jpeg"}
+PATIENCE_S = 30
+
+
+@pytest.fixture(scope="module")
+def server(bundle_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    with running(bundle_folder, tmp_path_factory.mktemp("workers"), workers=2) as started:
+        await_workers(started, 2)
+        yield started
+
+
+def until(condition: Callable[[], bool], patience_s: float = PATIENCE_S) -> None:
+    end = time.monotonic() + patience_s
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.02)
+
+
+def ready_workers(server: Server) -> list[int]:
+    """Process ids of all workers that have become ready so far."""
+    return [line["pid"] for line in server.log_lines if line["message"] == "ready"]
+
+
+def await_workers(server: Server, count: int) -> None:
+    """Wait until so many have become ready, those that are gone among them."""
+    until(lambda: len(ready_workers(server)) == count)
+
+
+def alive(process: int) -> bool:
+    try:
+        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+def samples(client: httpx.Client) -> dict[str, float]:
+    """What is counted, by name and labels, in the order of names."""
+    text = client.get("/metrics").text
+    return {
+        "/".join([sample.name, *(f"{name}={value}" for name, value in sorted(sample.labels.items()))]): sample.value
+        for family in text_string_to_metric_families(text)
+        for sample in family.samples
+    }
+
+
+def answered_by(server: Server, client: httpx.Client) -> int:
+    """The process that a client's kept connection leads to."""
+    request_id = client.get("/model").headers["X-Request-ID"]
+    until(lambda: any(line.get("request_id") == request_id for line in server.log_lines))
+    return next(int(line["pid"]) for line in server.log_lines if line.get("request_id") == request_id)
+
+
+@pytest.fixture
+def of_each(server: Server) -> Iterator[list[httpx.Client]]:
+    """A client with a connection to each worker that is alive."""
+    found: dict[int, httpx.Client] = {}
+    spare: list[httpx.Client] = []
+
+    def all_found() -> bool:
+        client = httpx.Client(base_url=server.url, timeout=30)
+        spare.append(client)
+        found.setdefault(answered_by(server, client), client)
+        return len(found) == 2
+
+    until(all_found)
+    yield list(found.values())
+    for client in spare:
+        client.close()
+
+
+def test_any_worker_counts_for_all(server: Server, of_each: list[httpx.Client]) -> None:
+    name = "xray_requests_total/route=/predict/status=200"
+    counted = [samples(of_each[0])[name]]
+    for number in range(10):
+        of_each[number % 2].post("/predict", content=jpeg(), headers=JPEG).raise_for_status()
+        counted += [samples(client)[name] for client in of_each]
+    assert counted == sorted(counted)  # what others count comes a second late, and never backwards
+    before = counted[0]
+    until(lambda: {samples(client)[name] for client in of_each} == {before + 10})
+    told = samples(of_each[1])
+    assert told["xray_request_seconds_count/route=/predict"] == before + 10
+    assert told["xray_request_seconds_bucket/le=+Inf/route=/predict"] == before + 10
+    assert (told["xray_seats"], told["xray_seats_taken"], told["xray_ready"]) == (128, 0, 1)
+    assert told["process_cpu_seconds_total/worker=0"] > 0
+    assert told["process_cpu_seconds_total/worker=1"] > 0
+    assert sum(key.startswith("xray_model_info") for key in told) == 1
+
+
+def test_one_that_is_killed_is_replaced_and_the_others_serve_on(server: Server, of_each: list[httpx.Client]) -> None:
+    victim, other = (answered_by(server, client) for client in of_each)
+    of_each[0].post("/predict", content=jpeg(), headers=JPEG).raise_for_status()
+    before = samples(of_each[1])
+    ready = len(ready_workers(server))
+    os.kill(victim, signal.SIGKILL)
+    with pytest.raises(httpx.TransportError):
+        of_each[0].get("/model")
+    assert answered_by(server, of_each[1]) == other
+    await_workers(server, ready + 1)
+    (line,) = [each for each in server.log_lines if each.get("worker_pid") == victim]
+    assert (line["message"], line["exit_code"]) == ("a worker has ended by itself", -signal.SIGKILL)
+    until(lambda: samples(of_each[1])["xray_ready"] == 1)
+    after = samples(of_each[1])
+    counted = [key for key in before if key.startswith("xray_") and ("_total" in key or "_bucket" in key)]
+    assert len(counted) > 100
+    assert {key for key in counted if after[key] < before[key]} == set()
+
+
+def test_a_worker_that_is_told_to_end_is_replaced(server: Server, of_each: list[httpx.Client]) -> None:
+    ready = len(ready_workers(server))
+    os.kill(answered_by(server, of_each[0]), signal.SIGTERM)
+    assert of_each[1].post("/predict", content=jpeg(), headers=JPEG).status_code == 200
+    await_workers(server, ready + 1)
+
+
+def test_workers_end_with_their_parent(bundle_folder: Path, tmp_path: Path) -> None:
+    with running(bundle_folder, tmp_path, workers=2) as server:
+        await_workers(server, 2)
+        workers = ready_workers(server)
+        server.process.kill()
+        until(lambda: not any(alive(worker) for worker in workers))
+        with socket.socket() as again:
+            again.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            again.bind(("127.0.0.1", server.port))
+
+
+def test_sigterm_while_workers_start_is_an_orderly_end(bundle_folder: Path, tmp_path: Path) -> None:
+    with running(bundle_folder, tmp_path, workers=8) as server:  # one is ready
+        assert server.stop() == 0
+    assert all(line["level"] == "INFO" for line in server.log_lines)
+
+
+def test_workers_that_die_again_and_again_end_the_service(bundle_folder: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "brightness" / "1"
+    shutil.copytree(bundle_folder, folder)
+    with running(folder, tmp_path, workers=2) as server:
+        await_workers(server, 2)
+        workers = ready_workers(server)
+        (folder / "manifest.json").unlink()
+        os.kill(workers[0], signal.SIGKILL)
+        assert server.process.wait(PATIENCE_S) == 1
+        assert not any(alive(worker) for worker in workers)
+    assert server.log.count("manifest.json: No such file") == 4
+    assert server.log.count("again and again: the service ends") == 1
+
+
+def start(*options: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "service", "--workers", "3", "--device", "cpu", *options]
+    return subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE_S, check=False)
+
+
+@pytest.mark.parametrize(
+    ("options", "code", "words"),
+    [
+        (["--operating-point", "nope"], 2, "XRAY_OPERATING_POINT: there is no 'nope'"),
+        (["--model", "nowhere"], 1, "nowhere/manifest.json: No such file or directory"),
+        (["--model-control", "1"], 2, "XRAY_MODEL_CONTROL needs XRAY_WORKERS=1"),
+        (["--workers", "65"], 2, "XRAY_WORKERS: Input should be less than or equal to 64"),
+    ],
+)
+def test_what_is_wrong_is_told_once(options: list[str], code: int, words: str) -> None:
+    ended = start("--port", "0", *options)
+    assert ended.returncode == code
+    assert ended.stderr.startswith(f"xray-service: {words}")
+    assert ended.stderr.count("\n") == 1
+
+
+def test_a_port_that_is_taken_is_a_failure(server: Server) -> None:
+    ended = start("--port", str(server.port))
+    assert ended.returncode == 1
+    assert f"cannot listen on 127.0.0.1:{server.port}: Address already in use" in ended.stderr
+    assert ended.stderr.count("\n") == 1
+
+
+def test_each_worker_keeps_a_chain_of_the_audit(bundle_folder: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "audit"
+    folder.mkdir()
+    with running(bundle_folder, tmp_path, workers=2, audit="required", audit_folder=folder) as server:
+        await_workers(server, 2)
+        answers = asyncio.run(ask(server, 40))
+        assert server.stop() == 0
+    assert len(answers) == 40
+    assert kept(folder).keys() == answers.keys()
+    chains = verify(folder)
+    assert len(chains) == 2
+    assert sum(chain["lines"] for chain in chains) == 40 + 2 * len(chains)
+
+
+def test_tls_of_all_workers_is_renewed_and_a_stray_knock_does_no_harm(bundle_folder: Path, tmp_path: Path) -> None:
+    files = Files(tmp_path)
+    files.issue()
+    pair = {"tls_certificate": files.certificate, "tls_key": files.key}
+    with running(bundle_folder, tmp_path, trusted=files.context(), workers=2, **pair) as server:
+        await_workers(server, 2)
+        for _ in range(4):
+            assert not server.raw(b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n").startswith(b"HTTP")
+        files.issue()
+        again = "the certificate was read again"
+        until(lambda: server.log.count(again) == 2, PATIENCE_S + 2 * LOOK_EVERY_S)
+        for _ in range(4):
+            assert httpx.get(f"{server.url}/health", verify=files.context()).status_code == 200
+        assert server.stop() == 0
+    assert "Traceback" not in server.log

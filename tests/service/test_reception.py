@@ -1,0 +1,119 @@
+"""Who of several workers takes a connection, with real sockets and one worker of the two that there are."""
+
+import asyncio
+import errno
+import logging
+import socket
+from collections.abc import AsyncIterator, Callable
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from service import reception
+from service.board import AWAY, Board, Place
+from service.reception import Reception, patience
+from service.workers import listen_at
+
+pytestmark = pytest.mark.anyio
+
+
+class Desk:
+    """A reception of worker 0, and what it has taken."""
+
+    def __init__(self, listeners: list[socket.socket]) -> None:
+        self.board, self.is_ready = Board(2), True
+        self.taken: list[socket.socket] = []
+        self.listeners, self.knocking = listeners, list[socket.socket]()
+        place = Place(0, 0, listeners, self.board)
+        self.reception = Reception(
+            place, connections=lambda: len(self.taken), ready=lambda: self.is_ready, welcome=self.welcome
+        )
+
+    async def welcome(self, connection: socket.socket) -> None:
+        self.taken.append(connection)
+
+    def knock(self, count: int) -> None:
+        """Have so many connections come."""
+        address = self.listeners[0].getsockname()
+        self.knocking += [socket.create_connection(address) for _ in range(count)]
+
+    def close(self) -> None:
+        """Close all."""
+        self.reception.close()
+        for connection in (*self.taken, *self.knocking):
+            connection.close()
+
+
+@pytest.fixture
+async def desk() -> AsyncIterator[Desk]:
+    found = Desk(listen_at("127.0.0.1", 0))
+    found.reception.open()
+    yield found
+    found.close()
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    for _ in range(500):
+        if condition():
+            return
+        await asyncio.sleep(0.01)
+    pytest.fail("it never came")
+
+
+@given(st.integers(0, 5000), st.lists(st.integers(0, AWAY), max_size=8))
+def test_nobody_waits_for_those_who_have_as_many_or_for_long(own: int, others: list[int]) -> None:
+    wait_s = patience(own, others)
+    assert (wait_s > 0) == any(other < own for other in others)
+    assert 0 <= wait_s <= reception._MOST_S
+
+
+async def test_it_tells_how_busy_it_is(desk: Desk) -> None:
+    desk.knock(3)
+    await until(lambda: desk.board.load(0) == 3)
+    desk.is_ready = False
+    desk.reception.tell()
+    assert desk.board.load(0) > 1000  # others go first
+    desk.reception.close()
+    assert desk.board.load(0) == AWAY
+
+
+async def test_it_leaves_a_connection_to_one_that_has_fewer(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reception, "_PATIENCE_S", 60)
+    monkeypatch.setattr(reception, "_MOST_S", 60)
+    desk.board.set_load(1, 0)
+    desk.knock(2)
+    await until(lambda: len(desk.taken) == 1)
+    await asyncio.sleep(0.05)
+    assert len(desk.taken) == 1
+    desk.listeners[0].accept()[0].close()  # as the other worker would
+
+
+async def test_it_takes_a_connection_that_the_other_leaves(desk: Desk) -> None:
+    desk.board.set_load(1, 0)  # and never does anything
+    desk.knock(5)
+    await until(lambda: len(desk.taken) == 5)
+
+
+async def test_it_comes_to_rest_when_the_system_is_full(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(reception, "_FULL_S", 0.05)
+    tries = 0
+
+    class Full(socket.socket):
+        def accept(self) -> tuple[socket.socket, object]:
+            nonlocal tries
+            tries += 1
+            if tries <= 2:
+                raise OSError(errno.EMFILE, "Too many open files")
+            return super().accept()
+
+    listener = Full(fileno=listen_at("127.0.0.1", 0)[0].detach())
+    full = Desk([listener])
+    full.reception.open()
+    full.knock(1)
+    await until(lambda: len(full.taken) == 1)
+    full.close()
+    assert tries == 3
+    assert [record.levelno for record in caplog.records if record.name == "service.reception"] == [logging.ERROR] * 2

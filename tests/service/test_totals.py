@@ -1,0 +1,115 @@
+"""The metrics of several workers as one: sums, whoever is asked, and never less than was told before."""
+
+import time
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+from service import totals
+from service.board import Board
+from service.totals import Totals
+
+WORKERS = 3
+LABELS = ("ward", "lab")
+STEPS = st.lists(
+    st.one_of(
+        st.tuples(st.just("count"), st.integers(0, WORKERS - 1), st.sampled_from(LABELS), st.integers(1, 9)),
+        st.tuples(st.just("die"), st.integers(0, WORKERS - 1), st.just(""), st.just(0)),
+        st.tuples(st.just("ask"), st.integers(0, WORKERS - 1), st.just(""), st.just(0)),
+    ),
+    max_size=25,
+)
+
+
+class Worker:
+    """The metrics of a worker, and what tells of all."""
+
+    def __init__(self, board: Board, worker: int) -> None:
+        self.registry = CollectorRegistry()
+        self.asked = Counter("xray_asked", "Asked.", ["where"], registry=self.registry)
+        self.took_s = Histogram("xray_took_seconds", "Took.", buckets=(1, 5), registry=self.registry)
+        self.process = Counter("process_ticks", "Ticks.", registry=self.registry)
+        self.queue = Gauge("xray_queue_depth", "Waiting.", registry=self.registry)
+        self.ready = Gauge("xray_ready", "Ready.", registry=self.registry)
+        self.failing = Gauge("xray_audit_failing", "Failing.", registry=self.registry)
+        self.totals = Totals(self.registry, board, worker)
+        self.totals.publish()
+
+    def told(self) -> dict[tuple[str, tuple[tuple[str, str], ...]], float]:
+        """By name and labels."""
+        found = [
+            (sample.name, tuple(sorted(sample.labels.items())), sample.value)
+            for each in self.totals.collect()
+            for sample in each.samples
+            if not sample.name.endswith("_created")  # that is the earliest, which may yet be told
+        ]
+        assert len({key[:2] for key in found}) == len(found)  # none twice
+        return {(name, labels): value for name, labels, value in found}
+
+
+@settings(max_examples=50)
+@given(STEPS)
+def test_nothing_told_is_ever_taken_back_and_at_last_all_is_told(steps: list[tuple[str, int, str, int]]) -> None:
+    board = Board(WORKERS)
+    workers = [Worker(board, number) for number in range(WORKERS)]
+    counted = dict.fromkeys(LABELS, 0)
+    lost = dict.fromkeys(LABELS, 0)  # what is counted after a note, and its worker dies
+    since = [dict.fromkeys(LABELS, 0) for _ in workers]
+    before = workers[0].told()
+    for what, number, label, seconds in steps:
+        if what == "count":
+            workers[number].asked.labels(label).inc()
+            workers[number].took_s.observe(seconds)
+            counted[label] += 1
+            since[number][label] += 1
+        elif what == "die":
+            workers[number] = Worker(board, number)
+            lost = {each: lost[each] + since[number][each] for each in LABELS}
+            since[number] = dict.fromkeys(LABELS, 0)
+        else:
+            told = workers[number].told()
+            since[number] = dict.fromkeys(LABELS, 0)
+            fell = {key for key in before if told.get(key, 0) < before[key] and not key[0].startswith("process_")}
+            assert fell == set()
+            before = told
+    for worker in workers:
+        worker.totals.publish()
+    told = workers[0].told()
+    for label in LABELS:
+        assert told.get(("xray_asked_total", (("where", label),)), 0) == counted[label] - lost[label]
+    assert told["xray_took_seconds_count", ()] == sum(counted.values()) - sum(lost.values())
+    assert told["xray_took_seconds_bucket", (("le", "+Inf"),)] == told["xray_took_seconds_count", ()]
+
+
+def test_gauges_are_of_the_whole_and_those_of_processes_stay_apart() -> None:
+    board = Board(2)
+    workers = [Worker(board, number) for number in range(2)]
+    for number, worker in enumerate(workers):
+        worker.queue.set(10 + number)
+        worker.ready.set(number)
+        worker.failing.set(number)
+        worker.process.inc(5 + number)
+        worker.totals.publish()
+    told = workers[0].told()
+    assert told["xray_queue_depth", ()] == 21
+    assert told["xray_ready", ()] == 0
+    assert told["xray_audit_failing", ()] == 1
+    assert [told["process_ticks_total", (("worker", str(number)),)] for number in range(2)] == [5, 6]
+    workers[1] = Worker(board, 1)  # a new process: its own figures begin anew
+    assert workers[1].told()["process_ticks_total", (("worker", "1"),)] == 0
+
+
+def test_a_worker_that_falls_silent_is_not_ready(monkeypatch: pytest.MonkeyPatch) -> None:
+    board = Board(2)
+    workers = [Worker(board, number) for number in range(2)]
+    for worker in workers:
+        worker.ready.set(1)
+        worker.queue.set(3)
+        worker.totals.publish()
+    assert workers[0].told()["xray_ready", ()] == 1
+    now = time.monotonic()
+    monkeypatch.setattr(time, "monotonic", lambda: now + totals._SILENT_S + 1)
+    told = workers[0].told()
+    assert (told["xray_ready", ()], told["xray_queue_depth", ()]) == (0, 6)
