@@ -1,4 +1,5 @@
-"""Dynamic micro-batching: one queue, one task, and every accepted job gets exactly one outcome.
+"""Dynamic micro-batching: one queue, one task for each model call that may run beside others, and every accepted job
+gets exactly one outcome.
 
 A batch is whatever waits when the model gets free. There is no timer: at rest a lone image is answered at once, under
 load batches form by themselves while the model is busy.
@@ -6,8 +7,9 @@ load batches form by themselves while the model is busy.
 
 import asyncio
 import logging
+import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
@@ -52,19 +54,26 @@ class Batcher:
     """Gathers single images into batches for a model.
 
     Args:
-        backend: the model; called from one thread, one batch at a time.
+        backend: the model; called from as many threads as there are runs.
         max_batch: most images a batch.
         capacity: most images waiting.
         on_batch: called with the size of each batch and the seconds it took.
+        runs: most calls of the model at a time.
     """
 
     def __init__(
-        self, backend: Backend, *, max_batch: int, capacity: int, on_batch: Callable[[int, float], object]
+        self,
+        backend: Backend,
+        *,
+        max_batch: int,
+        capacity: int,
+        on_batch: Callable[[int, float], object],
+        runs: int = 1,
     ) -> None:
         self._backend, self._max_batch, self._on_batch = backend, max_batch, on_batch
         self._queue: asyncio.Queue[_Job] = asyncio.Queue(capacity)
-        self._taken: list[_Job] = []
-        self._model = ThreadPoolExecutor(1, thread_name_prefix="model")
+        self._runs, self._idle = runs, 0
+        self._model = ThreadPoolExecutor(runs, thread_name_prefix="model")
         self._open = True
         self.faults = 0
 
@@ -95,43 +104,60 @@ class Batcher:
         return await job.answer
 
     async def run(self) -> None:
-        """Serve the queue. The only consumer; it ends by cancellation, and then nobody is left waiting."""
+        """Serve the queue. It ends by cancellation, or with the first of its tasks; then nobody is left waiting."""
         try:
-            while True:
-                await self._collect()
-                await self._answer()
+            async with asyncio.TaskGroup() as group:
+                for _ in range(self._runs):
+                    group.create_task(self._serve())
         except Exception:
             log.exception("the batcher has ended: liveness fails from now on")
             raise
         finally:
             self._open = False
-            self._refuse_the_rest()
+            _refuse(self._queue.get_nowait() for _ in range(self._queue.qsize()))
             self._model.shutdown(wait=False)
 
-    async def _collect(self) -> None:
-        """Take what waits, oldest first, up to a batch. Who stopped waiting for an answer is left out."""
-        while not self._taken:
-            self._take(await self._queue.get())
-        while len(self._taken) < self._max_batch and not self._queue.empty():
-            self._take(self._queue.get_nowait())
+    async def _serve(self) -> None:
+        """One batch after the other. The end may come in the middle of one."""
+        while True:
+            jobs: list[_Job] = []
+            try:
+                await self._collect(jobs)
+                await self._answer(jobs)
+            finally:
+                _refuse(jobs)
 
-    def _take(self, job: _Job) -> None:
-        if not job.answer.done():
-            self._taken.append(job)
+    async def _collect(self, jobs: list[_Job]) -> None:
+        """Take what waits, oldest first, up to a batch, and no more than leaves as much to each task that is idle, too.
+        Who stopped waiting for an answer is left out.
+        """
+        while not jobs:
+            self._idle += 1
+            try:
+                first = await self._queue.get()
+            finally:
+                self._idle -= 1
+            most = min(self._max_batch, math.ceil((1 + self._queue.qsize()) / (1 + self._idle)))
+            jobs += [job for job in (first, *self._waiting(most - 1)) if not job.answer.done()]
+        # Room that those who have gone left.
+        jobs += [job for job in self._waiting(most - len(jobs)) if not job.answer.done()]
 
-    async def _answer(self) -> None:
+    def _waiting(self, most: int) -> Iterator[_Job]:
+        for _ in range(min(most, self._queue.qsize())):
+            yield self._queue.get_nowait()
+
+    async def _answer(self, jobs: Sequence[_Job]) -> None:
         began = time.monotonic()
-        outcomes = await self._score(self._taken)
+        outcomes = await self._score(jobs)
         took = time.monotonic() - began
-        self._on_batch(len(self._taken), took)
-        for job, outcome in zip(self._taken, outcomes, strict=True):
+        self._on_batch(len(jobs), took)
+        for job, outcome in zip(jobs, outcomes, strict=True):
             if job.answer.done():
                 continue
             if isinstance(outcome, BackendFault):
                 job.answer.set_exception(outcome)
             else:
-                job.answer.set_result(Scored(*outcome, len(self._taken), began - job.arrived, took))
-        self._taken = []
+                job.answer.set_result(Scored(*outcome, len(jobs), began - job.arrived, took))
 
     async def _score(self, jobs: Sequence[_Job]) -> list[_Row | BackendFault]:
         """One outcome a job. A batch the model fails on is tried again one by one: only the culprits fail."""
@@ -152,12 +178,12 @@ class Batcher:
         call = partial(self._backend.predict, batch, explain=any(job.explain for job in jobs))
         return await asyncio.get_running_loop().run_in_executor(self._model, call)
 
-    def _refuse_the_rest(self) -> None:
-        while not self._queue.empty():
-            self._taken.append(self._queue.get_nowait())
-        for job in self._taken:
-            if not job.answer.done():
-                job.answer.set_exception(NotReady("the service is stopping"))
+
+def _refuse(jobs: Iterable[_Job]) -> None:
+    """Tell those who still wait that nobody will answer."""
+    for job in jobs:
+        if not job.answer.done():
+            job.answer.set_exception(NotReady("the service is stopping"))
 
 
 def _checked(outputs: Outputs, jobs: Sequence[_Job]) -> list[_Row | BackendFault]:

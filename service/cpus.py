@@ -23,6 +23,21 @@ def share_of_cpus(workers: int) -> int:
     return max(1, usable_cpus() // workers)
 
 
+def runs_and_threads(cpus: int, runs: int = 0, threads: int = 0) -> tuple[int, int]:
+    """How many model calls run side by side, and on how many threads each.
+
+    Convolutions gain less from a second thread than from a second image: where neither is set, each call has one thread
+    (docs/decisions/0010-one-plain-session.md has the figures).
+
+    Args:
+        cpus: to divide, 1 or more.
+        runs: as set; 0: as many as the threads leave room for.
+        threads: as set; 0: as many as the runs leave room for, and one if those are not set either.
+    """
+    threads = threads or (max(1, cpus // runs) if runs else 1)
+    return runs or max(1, cpus // threads), threads
+
+
 def _quota(cgroup: Path) -> float | None:
     """CPUs a cgroup allows: version 2 (``cpu.max``), else version 1; None where there is no limit."""
     try:

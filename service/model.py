@@ -10,11 +10,11 @@ from pathlib import Path
 from contract.bundle import Bundle, read_bundle
 from service.backend import Backend, OnnxBackend
 from service.batcher import Batcher
-from service.cpus import usable_cpus
+from service.cpus import runs_and_threads, usable_cpus
 from service.guard import choose_guard
 from service.points import default_point
 from service.reader import Reader
-from service.session import cuda_of, max_batch_of, open_session
+from service.session import CPU, cuda_of, max_batch_of, open_session
 from service.settings import Settings
 from service.telemetry import Metrics
 
@@ -52,10 +52,17 @@ class Model:
         self.name, self.version = bundle.manifest.name, bundle.manifest.version
         self.default_point = default_point(bundle.manifest, settings.operating_point)
         self.guard = choose_guard(bundle.manifest, settings.guard)
-        self._max_batch = max_batch_of(settings, backend.provider)
+        max_batch = max_batch_of(settings, backend.provider)
+        # Calls wait for each other on a GPU: side by side they would only hold more memory.
+        runs = _runs_and_threads(settings)[0] if backend.provider == CPU else 1
         self.batcher = Batcher(
-            backend, max_batch=self._max_batch, capacity=settings.capacity, on_batch=metrics.batch_done
+            backend,
+            max_batch=max_batch,
+            capacity=settings.capacity,
+            on_batch=metrics.batch_done,
+            runs=runs,
         )
+        self._warm = min(runs * max_batch, settings.capacity)
         self.reader = Reader(self.batcher, shared.decoders, self.guard, metrics, settings.max_pixels, counts=main)
         self._task: asyncio.Task[None] | None = None
         self._users, self._unused = 0, asyncio.Event()
@@ -76,12 +83,12 @@ class Model:
         self._task = asyncio.create_task(self.batcher.run(), name=f"batcher {self.name}/{self.version}")
 
     async def warm_up(self) -> None:
-        """Go the way of a request with a blank image, alone and as the largest batch: nobody pays for a first time.
+        """Go the way of a request with a blank image, alone and as largest batches: nobody pays for a first time.
 
         Raises:
             ServiceError: the model failed.
         """
-        await self.reader.warm_up(self._max_batch)
+        await self.reader.warm_up(self._warm)
 
     @contextmanager
     def in_use(self) -> Iterator[None]:
@@ -118,9 +125,13 @@ def open_backend(settings: Settings, bundle: Bundle) -> OnnxBackend:
     # Before the model is loaded: what is refused is refused at once, in one line.
     default_point(bundle.manifest, settings.operating_point)
     guard = choose_guard(bundle.manifest, settings.guard)
-    threads = settings.threads or usable_cpus()
+    threads = _runs_and_threads(settings)[1]
     live = open_session(bundle, settings.device, settings.precision, threads, cuda_of(settings))
     return OnnxBackend(bundle, live, guarded=guard.mode != "off")
+
+
+def _runs_and_threads(settings: Settings) -> tuple[int, int]:
+    return runs_and_threads(usable_cpus(), settings.parallel_runs, settings.threads)
 
 
 def open_model(shared: Shared, folder: Path) -> Model:

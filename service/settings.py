@@ -82,7 +82,14 @@ class Settings(BaseSettings):
         default=0,
         ge=0,
         json_schema_extra={"unit": "threads"},
-        description="Threads of one model call. 0: the CPUs this process may use, divided by the workers.",
+        description="Threads of one model call on a CPU. 0: 1, or what XRAY_PARALLEL_RUNS leaves to each.",
+    )
+    parallel_runs: int = Field(
+        default=0,
+        ge=0,
+        le=256,
+        json_schema_extra={"unit": "model calls"},
+        description="Model calls side by side on a CPU. 0: the CPUs it may use, divided by workers and threads.",
     )
     decode_threads: int = Field(
         default=0,

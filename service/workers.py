@@ -16,7 +16,7 @@ import time
 from types import FrameType
 
 from service.board import AWAY, Board, Place
-from service.cpus import share_of_cpus
+from service.cpus import runs_and_threads, share_of_cpus
 from service.settings import Settings, SettingsError
 
 # A worker that dies before it has lived so long has died early. So often in a row, and the parent gives up.
@@ -35,11 +35,13 @@ def divided(settings: Settings) -> Settings:
     Threads that are set are those of each. A worker has room for the largest request that is allowed, also where its
     share would be less.
     """
-    threads, part = share_of_cpus(settings.workers), 1 / settings.workers
+    cpus, part = share_of_cpus(settings.workers), 1 / settings.workers
+    runs, threads = runs_and_threads(cpus, settings.parallel_runs, settings.threads)
     return settings.model_copy(
         update={
-            "threads": settings.threads or threads,
-            "decode_threads": settings.decode_threads or threads,
+            "parallel_runs": runs,
+            "threads": threads,
+            "decode_threads": settings.decode_threads or cpus,
             "capacity": max(math.ceil(settings.capacity * part), settings.max_images),
             "max_held_bytes": max(math.ceil(settings.max_held_bytes * part), settings.max_body_bytes),
         }

@@ -1,6 +1,7 @@
 """Stand-ins that go through the same protocol as the real thing."""
 
 import threading
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -18,8 +19,8 @@ _Session, _Value = onnxruntime.InferenceSession, onnxruntime.OrtValue.ortvalue_f
 class FakeBackend:
     """Gives each image its mean brightness, 0..1; guarded, ten times that as its guard score. Remembers its batches.
 
-    Set ``hold`` to keep the model busy until it is released, ``fails`` to make it fail on batches of such an image,
-    ``heatmap`` to what each image that is explained gets, float32 (h, w).
+    Set ``hold`` to keep the model busy until it is released, ``meet`` to what each call does first, ``fails`` to make
+    it fail on batches of such an image, ``heatmap`` to what each image that is explained gets, float32 (h, w).
     """
 
     provider = CPU
@@ -30,6 +31,7 @@ class FakeBackend:
         self.sizes: list[int] = []
         self.explained: list[bool] = []
         self.hold: threading.Event | None = None
+        self.meet: Callable[[], object] = lambda: None
         self.fails: int | None = None
         self.silent: int | None = None
         self.heatmap: NDArray[np.float32] = np.zeros((5, 5), np.float32)
@@ -38,6 +40,7 @@ class FakeBackend:
         """Score a batch."""
         self.sizes.append(len(batch))
         self.explained.append(explain)
+        self.meet()
         if self.hold is not None:
             self.hold.wait(10)
         if self.fails is not None and (batch == self.fails).all((1, 2, 3)).any():

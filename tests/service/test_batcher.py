@@ -24,8 +24,10 @@ def pixels(value: int) -> NDArray[np.uint8]:
 
 
 @asynccontextmanager
-async def running(backend: FakeBackend, max_batch: int = 8, capacity: int = 64) -> AsyncIterator[Batcher]:
-    batcher = Batcher(backend, max_batch=max_batch, capacity=capacity, on_batch=lambda size, seconds: None)
+async def running(
+    backend: FakeBackend, max_batch: int = 8, capacity: int = 64, runs: int = 1
+) -> AsyncIterator[Batcher]:
+    batcher = Batcher(backend, max_batch=max_batch, capacity=capacity, on_batch=lambda size, seconds: None, runs=runs)
     task = asyncio.create_task(batcher.run())
     await asyncio.sleep(0)
     try:
@@ -132,6 +134,37 @@ async def test_more_than_capacity_are_refused_at_once() -> None:
         await asyncio.gather(*tasks)
 
 
+async def test_images_that_come_together_are_run_side_by_side() -> None:
+    backend = FakeBackend()
+    met = threading.Barrier(3)
+    backend.meet = lambda: met.wait(10)
+    async with running(backend, runs=3) as batcher:
+        await asyncio.gather(*await asked(batcher, 3))
+        assert batcher.faults == 0
+    assert backend.sizes == [1, 1, 1]
+
+
+async def test_what_waits_is_divided_among_those_who_are_idle() -> None:
+    backend = FakeBackend()
+    async with running(backend, runs=2) as batcher:
+        await asyncio.gather(*await asked(batcher, 6))
+    assert sorted(backend.sizes) == [3, 3]
+
+
+async def test_a_run_that_hangs_leaves_the_others_to_go_on() -> None:
+    backend = FakeBackend()
+    backend.hold = free = threading.Event()
+    async with running(backend, runs=2) as batcher:
+        stuck = (await asked(batcher, 1))[0]
+        while not backend.sizes:
+            await asyncio.sleep(0.001)
+        backend.hold = None
+        await asyncio.gather(*await asked(batcher, 5))
+        assert not stuck.done()
+        free.set()
+        await stuck
+
+
 async def test_who_hangs_up_is_left_out_of_the_batch() -> None:
     async with busy() as (backend, batcher, free):
         waiting = await asked(batcher, 4)
@@ -163,7 +196,8 @@ async def test_a_batcher_that_breaks_is_logged_and_leaves_nobody_waiting(caplog:
     with pytest.raises(NotReady):
         await batcher.submit(pixels(1))
     await asyncio.wait([task])
-    assert isinstance(task.exception(), ZeroDivisionError)
+    assert isinstance(error := task.exception(), ExceptionGroup)
+    assert error.subgroup(ZeroDivisionError)
     assert "the batcher has ended" in caplog.text
 
 
@@ -172,9 +206,9 @@ ASKERS = st.lists(st.tuples(st.integers(0, 3), st.booleans()), min_size=1, max_s
 
 
 @settings(max_examples=150)
-@given(ASKERS, st.integers(1, 8), st.sets(st.integers(0, 39), max_size=3), st.booleans())
+@given(ASKERS, st.integers(1, 8), st.integers(1, 3), st.sets(st.integers(0, 39), max_size=3), st.booleans())
 def test_every_accepted_job_gets_exactly_one_outcome(
-    askers: list[tuple[int, bool]], max_batch: int, culprits: set[int], stopped: bool
+    askers: list[tuple[int, bool]], max_batch: int, runs: int, culprits: set[int], stopped: bool
 ) -> None:
     """Arrivals, hang-ups, a model that fails on some images, a service that stops: nobody is lost or mixed up."""
     backend = FakeBackend(guarded=True)
@@ -190,7 +224,7 @@ def test_every_accepted_job_gets_exactly_one_outcome(
 
     async def play() -> list[Scored | BaseException]:
         tasks = []
-        async with running(backend, max_batch=max_batch) as batcher:
+        async with running(backend, max_batch=max_batch, runs=runs) as batcher:
             for value, (gap, hangs_up) in enumerate(askers):
                 for _ in range(gap):
                     await asyncio.sleep(0)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from service.cpus import share_of_cpus, usable_cpus
+from service.cpus import runs_and_threads, share_of_cpus, usable_cpus
 
 
 @pytest.fixture(autouse=True)
@@ -43,3 +43,19 @@ def test_a_file_that_makes_no_sense_is_no_quota(tmp_path: Path) -> None:
 def test_workers_share_them(workers: int, cpus: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("service.cpus.usable_cpus", lambda: 8)
     assert share_of_cpus(workers) == cpus
+
+
+@pytest.mark.parametrize(
+    ("runs", "threads", "found"),
+    [
+        (0, 0, (8, 1)),
+        (0, 2, (4, 2)),
+        (2, 0, (2, 4)),
+        (1, 0, (1, 8)),
+        (3, 5, (3, 5)),
+        (0, 16, (1, 16)),
+        (16, 0, (16, 1)),
+    ],
+)
+def test_runs_and_threads_fill_the_cpus(runs: int, threads: int, found: tuple[int, int]) -> None:
+    assert runs_and_threads(8, runs, threads) == found
