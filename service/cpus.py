@@ -26,15 +26,15 @@ def share_of_cpus(workers: int) -> int:
 def runs_and_threads(cpus: int, runs: int = 0, threads: int = 0) -> tuple[int, int]:
     """How many model calls run side by side, and on how many threads each.
 
-    Convolutions gain less from a second thread than from a second image: where neither is set, each call has one thread
-    (docs/decisions/0010-one-plain-session.md has the figures).
+    Where neither is set, each call has two threads. A third would gain it little; and on two CPUs two calls of one thread
+    served no faster than one call of two, beside the threads that decode (docs/operations.md has the figures).
 
     Args:
         cpus: to divide, 1 or more.
         runs: as set; 0: as many as the threads leave room for.
-        threads: as set; 0: as many as the runs leave room for, and one if those are not set either.
+        threads: as set; 0: as many as the runs leave room for, and two if those are not set either.
     """
-    threads = threads or (max(1, cpus // runs) if runs else 1)
+    threads = threads or (max(1, cpus // runs) if runs else min(2, cpus))
     return runs or max(1, cpus // threads), threads
 
 

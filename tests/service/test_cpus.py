@@ -48,7 +48,7 @@ def test_workers_share_them(workers: int, cpus: int, monkeypatch: pytest.MonkeyP
 @pytest.mark.parametrize(
     ("runs", "threads", "found"),
     [
-        (0, 0, (8, 1)),
+        (0, 0, (4, 2)),
         (0, 2, (4, 2)),
         (2, 0, (2, 4)),
         (1, 0, (1, 8)),
@@ -59,3 +59,8 @@ def test_workers_share_them(workers: int, cpus: int, monkeypatch: pytest.MonkeyP
 )
 def test_runs_and_threads_fill_the_cpus(runs: int, threads: int, found: tuple[int, int]) -> None:
     assert runs_and_threads(8, runs, threads) == found
+
+
+@pytest.mark.parametrize(("cpus", "found"), [(1, (1, 1)), (2, (1, 2)), (3, (1, 2)), (64, (32, 2))])
+def test_a_call_has_two_threads_unless_told_otherwise(cpus: int, found: tuple[int, int]) -> None:
+    assert runs_and_threads(cpus) == found

@@ -15,7 +15,7 @@ def _eight_cores(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_threads_seats_and_bytes_are_divided() -> None:
     share = divided(Settings(workers=3, max_images=1, max_body_bytes=1, capacity=100, max_held_bytes=1000))
-    assert (share.parallel_runs, share.threads, share.decode_threads) == (2, 1, 2)
+    assert (share.parallel_runs, share.threads, share.decode_threads) == (1, 2, 2)
     assert (share.capacity, share.max_held_bytes) == (34, 334)
 
 
