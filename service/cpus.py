@@ -26,8 +26,8 @@ def share_of_cpus(workers: int) -> int:
 def runs_and_threads(cpus: int, runs: int = 0, threads: int = 0) -> tuple[int, int]:
     """How many model calls run side by side, and on how many threads each.
 
-    Where neither is set, each call has two threads. A third would gain it little; and on two CPUs two calls of one thread
-    served no faster than one call of two, beside the threads that decode (docs/operations.md has the figures).
+    Where neither is set, each call has two threads: on two CPUs, beside the threads that decode, two calls of one
+    thread served no faster than one call of two (docs/operations.md has the figures). More CPUs were not at hand.
 
     Args:
         cpus: to divide, 1 or more.
