@@ -12,6 +12,8 @@ from service.watch import Clock, Watched
 # A revoked key is refused after this at the latest; to look at a file ten times a second would tell nobody more.
 LOOK_EVERY_S = 1.0
 _MINUTE_S = 60.0
+# Of an image: what a difference of two clock readings may lose, for who comes back on the second it was told.
+_ROUNDING = 1e-7
 
 log = logging.getLogger(__name__)
 
@@ -81,7 +83,7 @@ class Quota:
             QuotaExceeded: none is left; it tells after how many seconds there is.
         """
         self._refill()
-        if self._left < 1:
+        if self._left < 1 - _ROUNDING:
             wait_s = math.ceil((1 - self._left) * _MINUTE_S / self.per_minute)
             raise QuotaExceeded(f"this key may send {self.per_minute} images a minute", retry_after_s=wait_s)
         self._left -= 1
