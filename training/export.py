@@ -39,7 +39,6 @@ def export_graph(readout: Readout) -> bytes:
     proto, _ = tf2onnx.convert.from_function(graph, input_signature=signature, opset=OPSET)
     if kernel is not None:
         _input_to_initializer(proto, kernel)
-    _fold_grey(proto.graph)
     _name_the_batch(proto)
     onnx.checker.check_model(proto)
     return bytes(proto.SerializeToString())
@@ -92,31 +91,6 @@ def _input_to_initializer(proto: onnx.ModelProto, kernel: NDArray[np.float32]) -
     graph = proto.graph
     graph.input.remove(next(value for value in graph.input if value.name == _KERNEL))
     graph.initializer.append(onnx.numpy_helper.from_array(kernel, _KERNEL))
-
-
-def _fold_grey(graph: onnx.GraphProto) -> None:
-    """Where the grey channel is repeated only to be convolved, convolve it once, with the kernel summed over channels.
-
-    The specified networks do repeat it. Both are the same sum in another order, padding included, so they differ by
-    rounding; ``prove`` compares what comes out with the network itself.
-    """
-    repeats = next((node for node in graph.node if node.op_type == "Concat" and len(set(node.input)) == 1), None)
-    if repeats is None:
-        return
-    chain = [repeats]
-    while chain[-1].op_type != "Conv":
-        users = [node for node in graph.node if chain[-1].output[0] in node.input]
-        if len(users) != 1 or users[0].op_type not in {"Transpose", "Conv"}:
-            return
-        chain += users
-    kernel = next(value for value in graph.initializer if value.name == chain[-1].input[1])
-    summed = onnx.numpy_helper.to_array(kernel).sum(axis=1, keepdims=True, dtype=np.float64)
-    kernel.CopyFrom(onnx.numpy_helper.from_array(summed.astype(np.float32), kernel.name))
-    chain[1].input[0] = repeats.input[0]
-    graph.node.remove(repeats)
-    stale = {output for node in chain[:-1] for output in node.output}  # three channels, as they were noted down
-    for value in [value for value in graph.value_info if value.name in stale]:
-        graph.value_info.remove(value)
 
 
 def _name_the_batch(proto: onnx.ModelProto) -> None:

@@ -33,20 +33,6 @@ def test_keras_and_onnxruntime_agree(architecture: str) -> None:
     assert prove(export_graph(readout), readout, batch) <= TOLERANCE
 
 
-@pytest.mark.parametrize("architecture", ["baseline", "deep", "deep-stacked"])
-def test_the_grey_channel_is_convolved_once(architecture: str) -> None:
-    """The kernel that is left is the network's, summed; that it gives what the network gives is the test above."""
-    model = build(architecture, "rescale")
-    graph = onnx.load_from_string(export_graph(Readout(model))).graph
-    first = next(node for node in graph.node if node.op_type == "Conv")
-    kernel = onnx.numpy_helper.to_array(next(each for each in graph.initializer if each.name == first.input[1]))
-    layer = next(layer for layer in model.layers if isinstance(layer, keras.layers.Conv2D))
-    summed = np.asarray(layer.kernel).sum(axis=2).transpose(2, 0, 1)[:, np.newaxis]
-    assert kernel.shape == (32, 1, 3, 3)
-    assert kernel == pytest.approx(summed, abs=1e-6)
-    assert not [node for node in graph.node if node.op_type == "Concat" and len(set(node.input)) == 1]
-
-
 def test_features_are_in_the_graph_too() -> None:
     raw, batch = Readout(build("compact", "rescale")), pixels()
     readout = Readout(raw.model, projection=fit_projection(raw.layouts(batch), 8))
