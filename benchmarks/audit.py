@@ -11,7 +11,6 @@ import argparse
 import asyncio
 import json
 import resource
-import statistics
 import sys
 import tempfile
 import time
@@ -23,6 +22,7 @@ import httpx
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from benchmarks.machine import machine
+from benchmarks.timing import spread
 from service.audit_chain import Chain
 from service.audit_line import ImageRead
 from service.audit_verify import verify_chain
@@ -79,12 +79,9 @@ def serve(folder: Path, rounds: int, requests: int, clients: int) -> dict[str, d
             for mode, server in servers.items():
                 found = asyncio.run(ask(server, requests, clients))
                 asked[mode] += [found] if turn else []  # the first is to get warm
-    return {mode: {name: spread([each[name] for each in found]) for name in found[0]} for mode, found in asked.items()}
-
-
-def spread(values: list[float]) -> list[float]:
-    """Median, least and most."""
-    return [round(value, 1) for value in (statistics.median(values), min(values), max(values))]
+    return {
+        mode: {name: spread([each[name] for each in found], 1) for name in found[0]} for mode, found in asked.items()
+    }
 
 
 def verify(folder: Path, lines: int) -> dict[str, float]:

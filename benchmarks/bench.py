@@ -12,6 +12,7 @@ With --store: the record goes to benchmarks/results, the table into README.md, t
 
 import argparse
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -36,7 +37,7 @@ from benchmarks.load import LoadError, load
 from benchmarks.machine import machine
 from benchmarks.peers.work import DECODERS, Scorer
 from benchmarks.plot import draw
-from benchmarks.processes import NotServing, adopt_orphans, ask, memory_mib, serving
+from benchmarks.processes import NotServing, adopt_orphans, ask, descendants, memory_mib, serving
 from benchmarks.summary import PLOT, Record, comparisons, markdown, measured, replaced, screen
 
 _CHECKED = 3
@@ -92,7 +93,7 @@ def measure(contender: Contender, plan: Plan) -> Record:
             "p50_ms": found.p50_ms,
             "p99_ms": found.p99_ms,
             "alone_ms": alone.p50_ms,
-            "memory_mib": round(memory_mib(), 1),
+            "memory_mib": round(memory_mib(descendants(os.getpid())), 1),
             "errors": found.errors | alone.errors,
         }
 
@@ -113,7 +114,7 @@ def check(url: str, work: Work, sample: Sequence[bytes]) -> None:
 def limit(work: Work, plan: Plan) -> Record:
     """One turn of the limit."""
     command = [sys.executable, "benchmarks/limit.py", str(work.model), "--graph", work.graph, "--decode", work.decode]
-    command += ["--images", commonpath(plan.images), "--seconds", str(plan.limit_s), "--json"]
+    command += ["--images", commonpath(plan.images), "--seconds", str(plan.limit_s)]
     done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT)
     if done.returncode:
         raise NotServing(f"limit.py: {done.stderr.strip().splitlines()[-1]}")

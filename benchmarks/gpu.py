@@ -22,8 +22,9 @@ import statistics
 import subprocess
 import sys
 import tempfile
-import threading
 import time
+from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,7 @@ from PIL import Image
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from benchmarks.machine import machine
+from benchmarks.timing import rate
 from contract.bundle import PROBABILITY, Bundle, read_bundle
 from contract.image import to_pixels
 from service.session import CUDA, LiveSession, cuda_of, open_session
@@ -135,22 +137,12 @@ def graph_figures(bundle: Bundle, pixels: NDArray[np.uint8], runs: int) -> Figur
 
 def decoding(images: list[bytes], seconds: float) -> float:
     """Images a second that the CPUs decode, doing nothing else: no GPU makes the service faster than that."""
-    cpus = len(os.sched_getaffinity(0))
-    counts, end = [0] * cpus, time.perf_counter() + seconds
+    cycled = (itertools.cycle(images) for _ in os.sched_getaffinity(0))
+    return rate([partial(_decode_next, files) for files in cycled], seconds)
 
-    def call(number: int) -> None:
-        for image in itertools.cycle(images):
-            if time.perf_counter() >= end:
-                return
-            to_pixels(image)
-            counts[number] += 1
 
-    threads = [threading.Thread(target=call, args=(number,)) for number in range(cpus)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    return sum(counts) / seconds
+def _decode_next(images: Iterator[bytes]) -> None:
+    to_pixels(next(images))
 
 
 def answered(server: Server, images: list[bytes]) -> Figures:
@@ -166,11 +158,9 @@ def answered(server: Server, images: list[bytes]) -> Figures:
 
 
 def script(name: str, *arguments: str) -> Figures | str:
-    """What another benchmark prints, or why there is none."""
-    path = ROOT / "benchmarks" / name
-    if not path.exists():
-        return f"left out: there is no benchmarks/{name}"
-    ended = subprocess.run([sys.executable, str(path), *arguments], capture_output=True, text=True, check=False)
+    """What another benchmark prints, or why it failed."""
+    command = [sys.executable, str(ROOT / "benchmarks" / name), *arguments]
+    ended = subprocess.run(command, capture_output=True, text=True, check=False)
     if ended.returncode:
         return f"failed: {ended.stderr.strip()[-300:]}"
     found: Figures = json.loads(ended.stdout)
@@ -185,8 +175,9 @@ def service_figures(arguments: argparse.Namespace, folder: Path, images: list[by
         told = answered(server, images)
         load: Figures | str = "left out: wrk is not installed"
         if shutil.which("wrk"):
-            rest = ("--images", str(folder), "--seconds", str(arguments.seconds), "--json")
-            load = {n: script("load.py", server.url, "--connections", n, *rest) for n in ("1", "32", "128")}
+            rest = ("--images", str(folder), "--seconds", str(arguments.seconds))
+            url = f"{server.url}/predict"
+            load = {n: script("load.py", url, "--connections", n, *rest) for n in ("1", "32", "128")}
         memory = used_mib()
     return {**told, "ready_s": round(ready_s, 2), "load_by_connections": load, "gpu_memory_used_mib": memory}
 
@@ -247,7 +238,7 @@ def check(arguments: argparse.Namespace, scratch: Path) -> Figures:
     service = service_figures(arguments, folder, images[:16], scratch)
     graph = graph_figures(bundle, pixels, arguments.runs)
     expected = probabilities(opened(bundle, device="cpu"), pixels[:16], 1)
-    limit = ("--images", str(folder), "--seconds", str(arguments.seconds), "--json")
+    limit = ("--images", str(folder), "--seconds", str(arguments.seconds))
     return {
         **machine(),
         "gpu": {"name": name, "driver": driver, "memory_mib": float(total)},

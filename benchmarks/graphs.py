@@ -21,19 +21,12 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from benchmarks.machine import machine
+from benchmarks.peers.work import open_session
 from contract.bundle import FEATURES, GRAPH, HEATMAP, INPUT, INT8_GRAPH, PROBABILITY, read_bundle
 
 import onnxruntime  # isort: skip  after contract, which tells it not to phone home
 
 Run = Callable[[], object]
-
-
-def session(graph: bytes, threads: int) -> onnxruntime.InferenceSession:
-    """A session as the service opens it."""
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    return onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
 
 
 def runs_of(folder: Path, threads: int, batch: int) -> dict[str, Run]:
@@ -44,7 +37,7 @@ def runs_of(folder: Path, threads: int, batch: int) -> dict[str, Run]:
     for name, graph in ((GRAPH, bundle.graph), (INT8_GRAPH, bundle.int8_graph)):
         if graph is None:
             continue
-        opened = session(graph, threads)
+        opened = open_session(graph, threads)
         served = [PROBABILITY, FEATURES] if bundle.manifest.input_guard else [PROBABILITY]
         for title, outputs in (("", served), (" with heatmap", [*served, HEATMAP])):
             found[f"{folder.name}/{name}{title}"] = partial(opened.run, outputs, {INPUT: pixels})

@@ -15,9 +15,9 @@ import os
 import statistics
 import sys
 import tempfile
-import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -26,10 +26,9 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from benchmarks.images import add_images, find_images
 from benchmarks.machine import machine
-from benchmarks.peers.work import DECODERS, Pixels
-from contract.bundle import FEATURES, GRAPH, INPUT, PROBABILITY, read_bundle
-
-import onnxruntime  # isort: skip  after contract, which tells it not to phone home
+from benchmarks.peers.work import DECODERS, Pixels, open_session
+from benchmarks.timing import rate
+from contract.bundle import FEATURES, INPUT, PROBABILITY, read_bundle
 
 _ROUNDS = 4
 
@@ -47,11 +46,7 @@ class Engine:
     def __init__(self, folder: Path, graph: str | None, decode: Callable[[bytes], Pixels], threads: int) -> None:
         bundle = read_bundle(folder)
         name = graph or bundle.manifest.cpu_graph
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        found = bundle.graph if name == GRAPH else bundle.int8_graph
-        self._session = onnxruntime.InferenceSession(found, options, providers=["CPUExecutionProvider"])
+        self._session = open_session(str(folder / name), threads)
         self._names = [PROBABILITY, FEATURES] if bundle.manifest.input_guard else [PROBABILITY]
         self._decode = decode
 
@@ -62,24 +57,13 @@ class Engine:
         return time.perf_counter() - began
 
 
-def rate(engine: Engine, images: Sequence[bytes], callers: int, seconds: float) -> float:
-    """Images a second of so many callers side by side."""
-    counts, ends = [0] * callers, time.perf_counter() + seconds
+def _from(images: Sequence[bytes], number: int, callers: int) -> Iterator[bytes]:
+    """The images over and over; each caller begins elsewhere."""
+    return itertools.islice(itertools.cycle(images), number * len(images) // callers, None)
 
-    def call(number: int) -> None:
-        for data in itertools.islice(itertools.cycle(images), number * len(images) // callers, None):
-            if time.perf_counter() >= ends:
-                return
-            engine.read(data)
-            counts[number] += 1
 
-    threads = [threading.Thread(target=call, args=(number,)) for number in range(callers)]
-    began = time.perf_counter()
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    return sum(counts) / (time.perf_counter() - began)
+def _read_next(engine: Engine, images: Iterator[bytes]) -> None:
+    engine.read(next(images))
 
 
 def combinations(cpus: int) -> Iterator[tuple[int, int]]:
@@ -96,7 +80,8 @@ def measure(engines: dict[int, Engine], images: Sequence[bytes], seconds: float)
     share = seconds / _ROUNDS / (len(rates) + 1)
     for _ in range(_ROUNDS):
         for (callers, threads), found in rates.items():
-            found.append(rate(engines[threads], images, callers, share))
+            reads = [partial(_read_next, engines[threads], _from(images, n, callers)) for n in range(callers)]
+            found.append(rate(reads, share))
         ends, cycled = time.perf_counter() + share, itertools.cycle(images)
         while time.perf_counter() < ends:
             data = next(cycled)
@@ -122,7 +107,6 @@ def main() -> None:
     parser.add_argument("--graph", help="file in the bundle; without it, the one that the bundle names for a CPU")
     parser.add_argument("--decode", choices=DECODERS, default="contract")
     parser.add_argument("--seconds", type=float, default=12)
-    parser.add_argument("--json", action="store_true", help="accepted: JSON is all there is")
     given = parser.parse_args()
     cpus = len(os.sched_getaffinity(0))
     sizes = {threads for _, threads in combinations(cpus)}

@@ -7,7 +7,7 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -114,12 +114,12 @@ def _await_answer(url: str, image: bytes, process: subprocess.Popen[bytes], log:
     raise NotServing(f"did not start: {' '.join([problem, *said])[:300]}")
 
 
-def memory_mib() -> float:
-    """Memory of all that runs under this process: the sum of proportional set sizes, which counts a page that several
+def memory_mib(processes: Iterable[int]) -> float:
+    """Memory of these processes: the sum of proportional set sizes, which counts a page that several
     processes share once.
     """
     total = 0
-    for pid in descendants():
+    for pid in processes:
         with contextlib.suppress(OSError):  # it has just ended
             rollup = Path(f"/proc/{pid}/smaps_rollup").read_text()
             total += next(int(line.split()[1]) for line in rollup.splitlines() if line.startswith("Pss:"))
@@ -131,7 +131,7 @@ def _end(process: subprocess.Popen[bytes]) -> None:
     process.send_signal(signal.SIGTERM)
     with contextlib.suppress(subprocess.TimeoutExpired):
         process.wait(_STOP_S)
-    while found := descendants():
+    while found := descendants(os.getpid()):
         for pid in found:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
@@ -142,14 +142,14 @@ def _end(process: subprocess.Popen[bytes]) -> None:
     process.wait()
 
 
-def descendants() -> list[int]:
-    """Children of this process, their children, and so on."""
+def descendants(process: int) -> list[int]:
+    """Children of a process, their children, and so on."""
     children: dict[int, list[int]] = {}
     for stat in Path("/proc").glob("[0-9]*/stat"):
         with contextlib.suppress(OSError):
             parent = int(stat.read_text().rpartition(")")[2].split()[1])
             children.setdefault(parent, []).append(int(stat.parent.name))
-    found, waiting = [], [os.getpid()]
+    found, waiting = [], [process]
     while waiting:
         below = children.get(waiting.pop(), [])
         found += below

@@ -19,7 +19,6 @@ import statistics
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 from collections.abc import Callable
 from functools import partial
@@ -31,6 +30,7 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from benchmarks.machine import machine
+from benchmarks.timing import rate
 from contract.bundle import FEATURES, GRAPH, INPUT, INT8_GRAPH, PROBABILITY
 from contract.image import to_pixels
 from tests.drawings import jpeg
@@ -126,25 +126,6 @@ def timed_ms(call: Callable[[], object], times: int = 5) -> float:
     return statistics.median(took)
 
 
-def rate(engine: Engine, callers: int, image: np.ndarray[Any, Any], seconds: float) -> float:
-    """Images a second of so many callers side by side."""
-    counts = [0] * callers
-    runs = [engine() for _ in range(callers)]
-    end = time.perf_counter() + seconds
-
-    def call(number: int) -> None:
-        while time.perf_counter() < end:
-            runs[number](image)
-            counts[number] += 1
-
-    threads = [threading.Thread(target=call, args=(number,)) for number in range(callers)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    return sum(counts) / seconds
-
-
 def measure(name: str, engine: Engine, images: np.ndarray[Any, Any], seconds: float) -> dict[str, float]:
     """One round of one variant."""
     run = engine()
@@ -153,7 +134,7 @@ def measure(name: str, engine: Engine, images: np.ndarray[Any, Any], seconds: fl
     if "one image" not in name:
         found["four_ms"] = timed_ms(lambda: run(images[:4]), 3)
     callers = 1 if "all CPUs" in name else CPUS
-    return {**found, "images_per_s": rate(engine, callers, images[:1], seconds)}
+    return {**found, "images_per_s": rate([partial(engine(), images[:1]) for _ in range(callers)], seconds)}
 
 
 def grown_mib(arguments: argparse.Namespace, graph: Path, name: str) -> float:
@@ -169,7 +150,7 @@ def grow(make: Callable[[], Engine]) -> None:
     before = resident_mib(os.getpid())
     engine = make()
     for batch in (images[:1], images):
-        rate(engine, 2, batch, 0.3)
+        rate([partial(engine(), batch) for _ in range(2)], 0.3)
     print(resident_mib(os.getpid()) - before)
 
 

@@ -15,7 +15,6 @@ import argparse
 import asyncio
 import json
 import os
-import statistics
 import sys
 import tempfile
 import time
@@ -28,6 +27,8 @@ import httpx
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from benchmarks.machine import machine
+from benchmarks.processes import descendants, memory_mib
+from benchmarks.timing import spread
 from tests.conftest import BUNDLED_MODEL
 from tests.drawings import jpeg
 from tests.e2e.server import Server, running
@@ -70,22 +71,15 @@ def measure(server: Server, image: bytes, connections: int, seconds: float) -> d
         "p50_ms": took[len(took) // 2],
         "p99_ms": took[int(0.99 * len(took))],
         "busiest_share": max(by_worker.values()) / by_worker.total(),
-        "pss_mib": sum(pss_mib(process) for process in family(server.process.pid)),
+        "pss_mib": memory_mib(family(server.process.pid)),
         "cpu_ms": 1e3 * (whole_after - whole) / len(took),
         "event_loop_ms": 1e3 * (loop_after - loop) / len(took),
     }
 
 
 def family(process: int) -> list[int]:
-    """A process and its children."""
-    children = Path(f"/proc/{process}/task/{process}/children").read_text().split()
-    return [process, *map(int, children)]
-
-
-def pss_mib(process: int) -> float:
-    """Memory of a process, what it shares with others divided among them."""
-    lines = Path(f"/proc/{process}/smaps_rollup").read_text().splitlines()
-    return next(int(line.split()[1]) for line in lines if line.startswith("Pss:")) / 1024
+    """A process and those under it."""
+    return [process, *descendants(process)]
 
 
 def cpu_s(parent: int) -> tuple[float, float]:
@@ -131,15 +125,10 @@ def main() -> None:
                 gain = figures["per_second"] / found[given.workers[0]]["per_second"]
                 rounds[count] += [{"gain": gain, **figures}] if turn else []
     medians = {
-        f"{count} workers": {key: spread([each[key] for each in found]) for key in found[0]}
+        f"{count} workers": {key: spread([each[key] for each in found], 2) for key in found[0]}
         for count, found in rounds.items()
     }
     print(json.dumps({**machine(), "image_bytes": len(image), **medians}, indent=2))
-
-
-def spread(values: list[float]) -> list[float]:
-    """Median, least and most."""
-    return [round(value, 2) for value in (statistics.median(values), min(values), max(values))]
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ import asyncio
 import logging
 import math
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
@@ -134,17 +134,12 @@ class Batcher:
         while not jobs:
             self._idle += 1
             try:
-                first = await self._queue.get()
+                _take(await self._queue.get(), jobs)
             finally:
                 self._idle -= 1
-            most = min(self._max_batch, math.ceil((1 + self._queue.qsize()) / (1 + self._idle)))
-            jobs += [job for job in (first, *self._waiting(most - 1)) if not job.answer.done()]
-        # Room that those who have gone left.
-        jobs += [job for job in self._waiting(most - len(jobs)) if not job.answer.done()]
-
-    def _waiting(self, most: int) -> Iterator[_Job]:
-        for _ in range(min(most, self._queue.qsize())):
-            yield self._queue.get_nowait()
+        most = min(self._max_batch, math.ceil((1 + self._queue.qsize()) / (1 + self._idle)))
+        while len(jobs) < most and not self._queue.empty():
+            _take(self._queue.get_nowait(), jobs)
 
     async def _answer(self, jobs: Sequence[_Job]) -> None:
         began = time.monotonic()
@@ -177,6 +172,11 @@ class Batcher:
         batch = np.stack([job.pixels for job in jobs])
         call = partial(self._backend.predict, batch, explain=any(job.explain for job in jobs))
         return await asyncio.get_running_loop().run_in_executor(self._model, call)
+
+
+def _take(job: _Job, jobs: list[_Job]) -> None:
+    if not job.answer.done():
+        jobs.append(job)
 
 
 def _refuse(jobs: Iterable[_Job]) -> None:

@@ -40,6 +40,14 @@ def decoder() -> Callable[[bytes], Pixels]:
     return DECODERS[os.environ["PEER_DECODE"]]
 
 
+def open_session(graph: str | bytes, threads: int) -> onnxruntime.InferenceSession:
+    """A session on the CPU as our service opens it: an ONNX file or its bytes, with so many threads a run."""
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    return onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
+
+
 class Scorer:
     """A graph in a session with the options that our service gives its own.
 
@@ -49,10 +57,7 @@ class Scorer:
     """
 
     def __init__(self, graph: str, threads: int) -> None:
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        self._session = onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
+        self._session = open_session(graph, threads)
 
     def __call__(self, pixels: Sequence[Pixels]) -> list[float]:
         """The probability of each image, in one run."""

@@ -33,7 +33,7 @@ HTTPServer(("127.0.0.1", int(sys.argv[1])), Handler).serve_forever()
 """
 # In a process of its own, because it ends all that runs under it.
 _MEASURE = """
-import pathlib, sys
+import os, pathlib, sys
 sys.path.insert(0, {root!r})
 from benchmarks import contenders, processes
 class Fake(contenders.Contender):
@@ -44,14 +44,14 @@ scratch = pathlib.Path(sys.argv[1])
 try:
     with processes.serving(Fake(contenders.OURS, contenders.SAME), sys.executable, scratch, b"") as server:
         assert processes.ask(server.url, b"") == 0.25
-        running = processes.descendants()
+        running = processes.descendants(os.getpid())
         assert len(running) == 2, running
-        assert processes.memory_mib() > 5
+        assert processes.memory_mib(running) > 5
         {ending}
 except processes.NotServing as error:
     print(error)
 finally:
-    left = processes.descendants()
+    left = processes.descendants(os.getpid())
     assert left == [], left
     print("none left")
 """
