@@ -39,6 +39,7 @@ from benchmarks.machine import machine
 from benchmarks.timing import rate
 from contract.bundle import PROBABILITY, Bundle, read_bundle
 from contract.image import to_pixels
+from service.cpus import Calls
 from service.session import CUDA, LiveSession, cuda_of, open_session
 from service.settings import Settings
 from tests.drawings import chest, encode
@@ -68,8 +69,8 @@ def used_mib() -> float:
 
 def opened(bundle: Bundle, **settings: Any) -> LiveSession:
     """A session as the service opens it: with a GPU asked for, DeviceError if it does not run there."""
-    chosen = Settings(**settings)
-    return open_session(bundle, chosen.device, "float32", len(os.sched_getaffinity(0)), cuda_of(chosen))
+    chosen, cpus = Settings(**settings), len(os.sched_getaffinity(0))
+    return open_session(bundle, chosen.device, "float32", Calls(1, cpus, cpus), cuda_of(chosen))
 
 
 def probabilities(live: LiveSession, pixels: NDArray[np.uint8], size: int) -> NDArray[np.float32]:

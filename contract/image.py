@@ -141,6 +141,7 @@ def _decode(data: bytes, header: Header, least: int) -> tuple[Image.Image, int]:
         if image.size != (header.width, header.height):
             raise TruncatedImage("the file states two different sizes")
         orientation = _orientation(image)
+        image.decodermaxblock = len(data)  # all at once, instead of in pieces of 64 kB
         image.draft("L", (least, least))
         return _grey(image), orientation
 

@@ -118,27 +118,36 @@ def needs(scope: Scope) -> Callable[..., Coroutine[Any, Any, Caller]]:
     async def check(
         request: Request, sent: Annotated[HTTPAuthorizationCredentials | None, Security(_BEARER, scopes=[scope])]
     ) -> Caller:
-        gate: Gate = request.app.state.service.gate
-        caller = gate.caller(sent.credentials if sent else None)
-        request.state.record.caller = caller.name
-        if scope not in caller.scopes:
-            if gate.has_keys and caller is ANYBODY:
-                raise Unauthorized(NO_KEY)
-            raise Forbidden(f"this call takes a key with the scope {scope}")
-        return caller
+        return _let_in(request, sent, scope)
 
     return check
 
 
-@raises(QuotaExceeded)
-async def spends_one(caller: Annotated[Caller, Depends(needs("predict"))]) -> Caller:
+# Not a dependency on ``needs``: FastAPI takes its time over each one, and this is every request's.
+@raises(Unauthorized, Forbidden, QuotaExceeded)
+async def spends_one(
+    request: Request, sent: Annotated[HTTPAuthorizationCredentials | None, Security(_BEARER, scopes=["predict"])]
+) -> Caller:
     """A dependency of calls that have images read: counts one of the caller's, before anything of the body is read.
 
     Raises:
+        Unauthorized, Forbidden: the caller may not have images read.
         QuotaExceeded: none is left.
     """
+    caller = _let_in(request, sent, "predict")
     if caller.quota:
         caller.quota.take_one()
+    return caller
+
+
+def _let_in(request: Request, sent: HTTPAuthorizationCredentials | None, scope: Scope) -> Caller:
+    gate: Gate = request.app.state.service.gate
+    caller = gate.caller(sent.credentials if sent else None)
+    request.state.record.caller = caller.name
+    if scope not in caller.scopes:
+        if gate.has_keys and caller is ANYBODY:
+            raise Unauthorized(NO_KEY)
+        raise Forbidden(f"this call takes a key with the scope {scope}")
     return caller
 
 

@@ -37,8 +37,11 @@ class Backend(Protocol):
     def graph(self) -> str:
         """The file in the bundle that is run."""
 
-    def predict(self, batch: NDArray[np.uint8], *, explain: bool = False) -> Outputs:
-        """Score a batch of pixels, uint8 (n, 200, 200, 1); with heatmaps, of the same run, if it is to be explained."""
+    def predict(self, batch: NDArray[np.uint8], *, explain: bool = False, alone: bool = False) -> Outputs:
+        """Score a batch of pixels, uint8 (n, 200, 200, 1); with heatmaps, of the same run, if it is to be explained.
+
+        ``alone``: the service has nothing else to do meanwhile. It changes how fast the answer comes, not what it is.
+        """
 
 
 class OnnxBackend:
@@ -70,14 +73,14 @@ class OnnxBackend:
         """The file in the bundle that is run."""
         return self._live.graph
 
-    def predict(self, batch: NDArray[np.uint8], *, explain: bool = False) -> Outputs:
+    def predict(self, batch: NDArray[np.uint8], *, explain: bool = False, alone: bool = False) -> Outputs:
         """Score a batch of pixels, uint8 (n, 200, 200, 1). Only the outputs that are named are computed.
 
         From any number of threads at once: nothing here changes, and onnxruntime's runs keep apart what is theirs. On
         CUDA one waits for the other (service/buckets.py).
         """
         names = [*self._names, HEATMAP] if explain else self._names
-        found = dict(zip(names, self._live.run(names, batch), strict=True))
+        found = dict(zip(names, self._live.run(names, batch, alone=alone), strict=True))
         score = distance(found[FEATURES], self._guard) if self._guard else None
         return Outputs(found[PROBABILITY], score, found.get(HEATMAP))
 

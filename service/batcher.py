@@ -50,30 +50,37 @@ class _Job:
     arrived: float = field(default_factory=time.monotonic)
 
 
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Most images a batch, most images that wait, most calls of the model at a time."""
+
+    batch: int
+    waiting: int
+    runs: int = 1
+
+
 class Batcher:
     """Gathers single images into batches for a model.
 
     Args:
         backend: the model; called from as many threads as there are runs.
-        max_batch: most images a batch.
-        capacity: most images waiting.
+        limits: what it keeps to.
         on_batch: called with the size of each batch and the seconds it took.
-        runs: most calls of the model at a time.
+        is_alone: whether there is no more to do than the one image that is asked for.
     """
 
     def __init__(
         self,
         backend: Backend,
+        limits: Limits,
         *,
-        max_batch: int,
-        capacity: int,
         on_batch: Callable[[int, float], object],
-        runs: int = 1,
+        is_alone: Callable[[], bool] = lambda: False,
     ) -> None:
-        self._backend, self._max_batch, self._on_batch = backend, max_batch, on_batch
-        self._queue: asyncio.Queue[_Job] = asyncio.Queue(capacity)
-        self._runs, self._idle = runs, 0
-        self._model = ThreadPoolExecutor(runs, thread_name_prefix="model")
+        self._backend, self._limits, self._on_batch, self._is_alone = backend, limits, on_batch, is_alone
+        self._queue: asyncio.Queue[_Job] = asyncio.Queue(limits.waiting)
+        self._idle = 0
+        self._model = ThreadPoolExecutor(limits.runs, thread_name_prefix="model")
         self._open = True
         self.faults = 0
 
@@ -107,7 +114,7 @@ class Batcher:
         """Serve the queue. It ends by cancellation, or with the first of its tasks; then nobody is left waiting."""
         try:
             async with asyncio.TaskGroup() as group:
-                for _ in range(self._runs):
+                for _ in range(self._limits.runs):
                     group.create_task(self._serve())
         except Exception:
             log.exception("the batcher has ended: liveness fails from now on")
@@ -137,7 +144,7 @@ class Batcher:
                 _take(await self._queue.get(), jobs)
             finally:
                 self._idle -= 1
-        most = min(self._max_batch, math.ceil((1 + self._queue.qsize()) / (1 + self._idle)))
+        most = min(self._limits.batch, math.ceil((1 + self._queue.qsize()) / (1 + self._idle)))
         while len(jobs) < most and not self._queue.empty():
             _take(self._queue.get_nowait(), jobs)
 
@@ -170,7 +177,8 @@ class Batcher:
     async def _call_model(self, jobs: Sequence[_Job]) -> Outputs:
         """Heatmaps are computed for the whole batch if one of its jobs wants its own, else not at all."""
         batch = np.stack([job.pixels for job in jobs])
-        call = partial(self._backend.predict, batch, explain=any(job.explain for job in jobs))
+        explain = any(job.explain for job in jobs)
+        call = partial(self._backend.predict, batch, explain=explain, alone=self._is_alone())
         return await asyncio.get_running_loop().run_in_executor(self._model, call)
 
 

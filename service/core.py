@@ -12,7 +12,7 @@ from contract.bundle import Bundle
 from service.access import open_gate
 from service.audit import Audit
 from service.backend import Backend
-from service.cpus import usable_cpus
+from service.cpus import share_of_cpus
 from service.door import Door, Phase
 from service.drift import bins_of
 from service.model import Model, Shared, open_model
@@ -42,13 +42,14 @@ class Service:
         self.gate = open_gate(settings)
         self.door = Door(settings.capacity, settings.max_held_bytes)
         self.metrics = Metrics()
-        self._decoders = ThreadPoolExecutor(settings.decode_threads or usable_cpus(), thread_name_prefix="decode")
+        decoding = settings.decode_threads or share_of_cpus(settings.workers)
+        self._decoders = ThreadPoolExecutor(decoding, thread_name_prefix="decode")
         self.audit = Audit(settings, self.metrics)
         # One at a time, apart from the decoders: pictures for people never hold up what is only to be read.
         self.drawer = ThreadPoolExecutor(1, thread_name_prefix="draw")
         # One at a time: what is written as JSON takes a multiple of its size once it is parsed.
         self.parser = ThreadPoolExecutor(1, thread_name_prefix="parse")
-        shared = Shared(settings, self._decoders, self.metrics)
+        shared = Shared(settings, self._decoders, self.metrics, lambda: self.door.seated <= 1)
         self.main = Model(shared, bundle, backend, main=True)
         self.repository = Repository(self.main, folder_of(settings, self.main), partial(open_model, shared))
         self.metrics.serves(

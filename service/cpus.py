@@ -2,9 +2,12 @@
 
 import math
 import os
+from dataclasses import dataclass
 from pathlib import Path
 
 _CGROUP = Path("/sys/fs/cgroup")
+# Beyond four, threads of one small image mostly wait for each other.
+_MOST_ALONE = 4
 
 
 def usable_cpus(cgroup: Path = _CGROUP) -> int:
@@ -23,19 +26,38 @@ def share_of_cpus(workers: int) -> int:
     return max(1, usable_cpus() // workers)
 
 
-def runs_and_threads(cpus: int, runs: int = 0, threads: int = 0) -> tuple[int, int]:
-    """How many model calls run side by side, and on how many threads each.
+@dataclass(frozen=True, slots=True)
+class Calls:
+    """How model calls share the CPUs.
 
-    Where neither is set, each call has two threads: on two CPUs, beside the threads that decode, two calls of one
-    thread served no faster than one call of two (docs/operations.md has the figures). More CPUs were not at hand.
+    Attributes:
+        runs: most side by side.
+        threads: of each.
+        alone: of one while there is nothing else to do; as many as ``threads`` where that makes no difference.
+    """
+
+    runs: int
+    threads: int
+    alone: int
+
+
+def share_out(cpus: int, runs: int = 0, threads: int = 0, *, batches_pay: bool = False) -> Calls:
+    """How model calls share so many CPUs.
+
+    Convolutions gain nothing by threads that another call could have had, and lose what threads cost that wait for each
+    other: so calls of one thread, side by side; and several threads only for an image that nobody else competes with.
+    A model whose weights are read from memory anew for each call is better off with large batches, one at a time.
 
     Args:
-        cpus: to divide, 1 or more.
-        runs: as set; 0: as many as the threads leave room for.
-        threads: as set; 0: as many as the runs leave room for, and two if those are not set either.
+        cpus: 1 or more.
+        runs: as set; 0: not set.
+        threads: as set; 0: not set.
+        batches_pay: whether a call of four images takes much less than four calls.
     """
-    threads = threads or (max(1, cpus // runs) if runs else min(2, cpus))
-    return runs or max(1, cpus // threads), threads
+    if threads or runs:
+        threads = threads or max(1, cpus // runs)
+        return Calls(runs or max(1, cpus // threads), threads, threads)
+    return Calls(1, cpus, cpus) if batches_pay else Calls(cpus, 1, min(cpus, _MOST_ALONE))
 
 
 def _quota(cgroup: Path) -> float | None:

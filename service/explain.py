@@ -16,14 +16,13 @@ from service.drawing import Style, draw
 from service.openapi import BINARY, header, raises
 from service.points import Point
 from service.reader import Reading
-from service.routes import READING_PROBLEMS, SERVER_TIMING, Alive, image_body, point, take_only
+from service.routes import READING_PROBLEMS, SERVER_TIMING, Alive, image_body, point
 from service.telemetry import RequestRecord
 from service.uploads import IMAGES_PROBLEMS, read_uploads
 from service.wire import PredictResponse
 
 router = APIRouter()
 _STYLES: tuple[Style, ...] = get_args(Style)
-_TAKEN = ("format", "operating_point")
 
 
 class Png(Response):
@@ -44,9 +43,8 @@ _Format = Annotated[
 
 
 @raises(errors.InvalidParameter)
-async def _style(request: Request, wanted: _Format = "overlay") -> Style:
+async def _style(wanted: _Format = "overlay") -> Style:
     """The format of a request, refused before its body is read."""
-    take_only(request, *_TAKEN)
     if wanted not in _STYLES:
         raise errors.InvalidParameter(f"format is one of {', '.join(_STYLES)}")
     return wanted
@@ -80,8 +78,8 @@ _PICTURE: dict[str, Any] = {
 async def explain(
     request: Request,
     service: Alive,
+    point: Annotated[Point, Depends(point("format"))],
     style: Annotated[Style, Depends(_style)],
-    point: Annotated[Point, Depends(point)],
 ) -> Png:
     """Send one image as to `/predict`: as the body, or as the part named `file` of multipart/form-data.
 

@@ -1,7 +1,7 @@
 """One model that is served: its bundle, its session, its queue and who reads with it; and its life."""
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Executor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -9,8 +9,8 @@ from pathlib import Path
 
 from contract.bundle import Bundle, read_bundle
 from service.backend import Backend, OnnxBackend
-from service.batcher import Batcher
-from service.cpus import runs_and_threads, usable_cpus
+from service.batcher import Batcher, Limits
+from service.cpus import Calls, share_of_cpus, share_out
 from service.guard import choose_guard
 from service.points import default_point
 from service.reader import Reader
@@ -20,15 +20,20 @@ from service.telemetry import Metrics
 
 # So many model calls in a row that failed, and a model is no longer ready.
 _MAX_FAULTS = 3
+# A graph that is larger finds no room in a CPU's cache, and is read from memory for each call.
+_CACHED_BYTES = 32 * 2**20
 
 
 @dataclass(frozen=True, slots=True)
 class Shared:
-    """What all models of a service have in common. ``decoders``: where images are decoded."""
+    """What all models of a service have in common. ``decoders``: where images are decoded; ``is_alone``: whether there
+    is at most one image inside.
+    """
 
     settings: Settings
     decoders: Executor
     metrics: Metrics
+    is_alone: Callable[[], bool]
 
 
 class Model:
@@ -54,13 +59,12 @@ class Model:
         self.guard = choose_guard(bundle.manifest, settings.guard)
         max_batch = max_batch_of(settings, backend.provider)
         # Calls wait for each other on a GPU: side by side they would only hold more memory.
-        runs = _runs_and_threads(settings)[0] if backend.provider == CPU else 1
+        runs = _calls(settings, bundle).runs if backend.provider == CPU else 1
         self.batcher = Batcher(
             backend,
-            max_batch=max_batch,
-            capacity=settings.capacity,
+            Limits(max_batch, settings.capacity, runs),
             on_batch=metrics.batch_done,
-            runs=runs,
+            is_alone=shared.is_alone,
         )
         self._warm = min(runs * max_batch, settings.capacity)
         self.reader = Reader(self.batcher, shared.decoders, self.guard, metrics, settings.max_pixels, counts=main)
@@ -125,13 +129,13 @@ def open_backend(settings: Settings, bundle: Bundle) -> OnnxBackend:
     # Before the model is loaded: what is refused is refused at once, in one line.
     default_point(bundle.manifest, settings.operating_point)
     guard = choose_guard(bundle.manifest, settings.guard)
-    threads = _runs_and_threads(settings)[1]
-    live = open_session(bundle, settings.device, settings.precision, threads, cuda_of(settings))
+    live = open_session(bundle, settings.device, settings.precision, _calls(settings, bundle), cuda_of(settings))
     return OnnxBackend(bundle, live, guarded=guard.mode != "off")
 
 
-def _runs_and_threads(settings: Settings) -> tuple[int, int]:
-    return runs_and_threads(usable_cpus(), settings.parallel_runs, settings.threads)
+def _calls(settings: Settings, bundle: Bundle) -> Calls:
+    cpus, large = share_of_cpus(settings.workers), len(bundle.graph) > _CACHED_BYTES
+    return share_out(cpus, settings.parallel_runs, settings.threads, batches_pay=large)
 
 
 def open_model(shared: Shared, folder: Path) -> Model:

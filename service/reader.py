@@ -62,29 +62,28 @@ class Reader:
             ServiceError: the service cannot answer for it now.
         """
         began = time.monotonic()
-        decoded = await self._decode(image) if isinstance(image, bytes) else Decoded(image, turned=False)
+        # Not what is explained counts: people look again at what stands out, and that must not pass for a drift.
+        seen = await self._decode(image, counts=self.counts and not explain)
         decode_s = time.monotonic() - began
-        scored = await self.batcher.submit(decoded.pixels, explain=explain)
+        scored = await self.batcher.submit(seen.pixels, explain=explain)
         self.metrics.image_read(decode_s, scored.queue_s, scored.inference_s)
-        if self.counts and not explain:
-            self._count(decoded.pixels, scored)
+        if seen.light:
+            self._count(seen.light, scored)
         return Reading(
             probability=scored.probability,
             guard_score=scored.guard_score,
             heatmap=scored.heatmap,
             flagged=self._judge(scored.guard_score),
-            turned=decoded.turned,
+            turned=seen.turned,
             batch_size=scored.batch_size,
             decode_s=decode_s,
             queue_s=scored.queue_s,
             inference_s=scored.inference_s,
         )
 
-    def _count(self, pixels: NDArray[np.uint8], scored: Scored) -> None:
-        """Count what came in. Not what is explained: people look again at what stands out, and that must not pass for a
-        drift.
-        """
-        brightness, contrast = light(pixels)
+    def _count(self, light: tuple[float, float], scored: Scored) -> None:
+        """Count what came in."""
+        brightness, contrast = light
         numbers = {"brightness": brightness, "contrast": contrast, "probability": scored.probability}
         if scored.guard_score is not None:
             numbers["guard_score"] = scored.guard_score
@@ -106,13 +105,33 @@ class Reader:
         Raises:
             ServiceError: the model failed.
         """
-        blank = [await self._decode(_blank(kind)) for kind in ("JPEG", "PNG")]
+        blank = [await self._decode(_blank(kind), counts=True) for kind in ("JPEG", "PNG")]
         for size in sorted({1, batch}):
             await asyncio.gather(*(self.batcher.submit(blank[0].pixels) for _ in range(size)))
 
-    async def _decode(self, data: bytes) -> Decoded:
-        call = partial(decode, data, max_pixels=self.max_pixels)
+    async def _decode(self, image: bytes | NDArray[np.uint8], *, counts: bool) -> "_Seen":
+        if not isinstance(image, bytes):
+            return _seen(Decoded(image, turned=False), counts)
+        call = partial(_decoded, image, self.max_pixels, counts)
         return await asyncio.get_running_loop().run_in_executor(self.decoders, call)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Seen:
+    """A decoded image; ``light``: what counts of it, its brightness and contrast, or None where it does not count."""
+
+    pixels: NDArray[np.uint8]
+    turned: bool
+    light: tuple[float, float] | None
+
+
+def _decoded(data: bytes, max_pixels: int, counts: bool) -> _Seen:
+    """All that is to be done with a file's pixels before the model, in one go in one thread."""
+    return _seen(decode(data, max_pixels=max_pixels), counts)
+
+
+def _seen(decoded: Decoded, counts: bool) -> _Seen:
+    return _Seen(decoded.pixels, decoded.turned, light(decoded.pixels) if counts else None)
 
 
 def _blank(kind: str) -> bytes:

@@ -1,7 +1,8 @@
 """The calls of the service."""
 
 import asyncio
-from typing import Annotated, cast
+from collections.abc import Callable, Coroutine
+from typing import Annotated, Any, cast
 
 from fastapi import APIRouter, Depends, Query, Request, Response
 from fastapi.responses import PlainTextResponse
@@ -11,18 +12,18 @@ from pydantic.json_schema import SkipJsonSchema
 from contract.bundle import INT8_GRAPH
 from contract.errors import ImageRefused
 from service import errors, predictions
-from service.access import Reads, needs, spends_one
+from service.access import Reads, needs
 from service.core import Service
 from service.openapi import BINARY, CONTENT_DIGEST, Document, header, raises
 from service.points import Point, find_point
-from service.telemetry import RequestRecord
 from service.uploads import IMAGES_PROBLEMS, MULTIPART, PART, RAW_TYPES, read_uploads
 from service.wire import Health, PredictResponse, Probe, ServedModel
 
 router = APIRouter()
 
 
-def _service(request: Request) -> Service:
+async def _service(request: Request) -> Service:
+    # Not a plain ``def``: FastAPI has a thread run those.
     return cast(Service, request.app.state.service)
 
 
@@ -41,22 +42,25 @@ Named = Annotated[
 
 def take_only(request: Request, *names: str) -> None:
     """Refuse parameters of other names, and one that stands twice: a slip must not pass for the default."""
+    if not request.scope["query_string"]:
+        return
     asked = [name for name, _ in request.query_params.multi_items()]
     if len(asked) > len(set(asked) & set(names)):
         raise errors.InvalidParameter(f"the parameters of this call: {', '.join(names) or 'none'}; each at most once")
 
 
-@raises(errors.UnknownOperatingPoint)
-async def point(service: Alive, operating_point: Named = None) -> Point:
-    """The operating point of a request."""
-    if operating_point is None:
-        return service.main.default_point
-    return find_point(service.main.bundle.manifest, operating_point)
+def point(*beside: str) -> Callable[..., Coroutine[Any, Any, Point]]:
+    """A dependency: the operating point of a request, which may have these parameters beside it and no others."""
 
+    @raises(errors.InvalidParameter, errors.UnknownOperatingPoint)
+    async def found(request: Request, operating_point: Named = None) -> Point:
+        take_only(request, *beside, "operating_point")
+        model = request.app.state.service.main
+        if operating_point is None:
+            return cast(Point, model.default_point)
+        return find_point(model.bundle.manifest, operating_point)
 
-@raises(errors.InvalidParameter)
-async def _one_parameter(request: Request) -> None:
-    take_only(request, "operating_point")
+    return found
 
 
 def image_body(most: int | None = None) -> Document:
@@ -89,17 +93,16 @@ _UNREADY = "Starting, draining or failing."
     summary="Read one or more chest radiographs",
     openapi_extra=image_body(),
     responses={200: {"headers": {"Server-Timing": SERVER_TIMING}}},
-    dependencies=[Depends(spends_one), Depends(_one_parameter)],
 )
 @raises(*IMAGES_PROBLEMS, *READING_PROBLEMS)
 async def predict(
-    request: Request, http: Response, service: Alive, caller: Reads, point: Annotated[Point, Depends(point)]
+    request: Request, http: Response, caller: Reads, point: Annotated[Point, Depends(point())]
 ) -> PredictResponse:
     """Send a JPEG or PNG as the body, or one or more as parts named `file` of multipart/form-data.
 
     A request whose only image fails answers with that problem; one of several answers 200 with an error in its place.
     """
-    record: RequestRecord = request.state.record
+    service, record = await _service(request), request.state.record
     with service.door.admit() as party:
         uploads = await read_uploads(request, service.settings, party, service.settings.max_images)
         party.grow(len(uploads) - 1)

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from contract.bundle import GRAPH, INPUT, INT8_GRAPH, Bundle, BundleError
 from service.buckets import Buckets, Rows
+from service.cpus import Calls
 from service.settings import Device, Precision, Settings, SettingsError
 
 CUDA, CPU = "CUDAExecutionProvider", "CPUExecutionProvider"
@@ -27,22 +28,31 @@ class DeviceError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class LiveSession:
-    """A session, and the name of the file in the bundle whose graph it runs. ``buckets``: on CUDA, all of them warm."""
+    """A session, and the name of the file in the bundle whose graph it runs.
+
+    ``buckets``: on CUDA, all of them warm. ``alone``: the same on a CPU, with more threads a call: for one that there
+    is nothing beside; None where that would make no difference.
+    """
 
     session: onnxruntime.InferenceSession
     graph: str
     buckets: Buckets | None = None
+    alone: onnxruntime.InferenceSession | None = None
 
     @property
     def provider(self) -> str:
         """The execution provider of the live session, not the one that was asked for."""
         return str(self.session.get_providers()[0])
 
-    def run(self, names: Sequence[str], batch: NDArray[np.uint8]) -> list[Rows]:
-        """The named outputs for a batch, uint8 (n, 200, 200, 1). From any number of threads at once."""
+    def run(self, names: Sequence[str], batch: NDArray[np.uint8], *, alone: bool = False) -> list[Rows]:
+        """The named outputs for a batch, uint8 (n, 200, 200, 1). From any number of threads at once.
+
+        ``alone``: there is nothing else to do meanwhile.
+        """
         if self.buckets:
             return self.buckets.run(names, batch)
-        found: list[Rows] = self.session.run(names, {INPUT: batch})
+        session = self.alone if alone and self.alone else self.session
+        found: list[Rows] = session.run(names, {INPUT: batch})
         return found
 
 
@@ -84,7 +94,7 @@ def max_batch_of(settings: Settings, provider: str) -> int:
     return min(settings.max_batch or _MAX_BATCH[provider], settings.capacity)
 
 
-def open_session(bundle: Bundle, device: Device, precision: Precision, threads: int, cuda: Cuda) -> LiveSession:
+def open_session(bundle: Bundle, device: Device, precision: Precision, calls: Calls, cuda: Cuda) -> LiveSession:
     """Load the graph that suits the device the model really gets.
 
     CUDA runs the float32 graph, always: int8 is for the CPU. A CPU runs the graph that the precision names, and with
@@ -94,7 +104,7 @@ def open_session(bundle: Bundle, device: Device, precision: Precision, threads: 
         bundle: with one graph, or two.
         device: ``auto`` tries CUDA and falls back to the CPU, saying so in the log; ``cuda`` does not fall back.
         precision: of the graph.
-        threads: of one call, on the CPU.
+        calls: how they share the CPUs.
         cuda: how it runs on CUDA.
 
     Raises:
@@ -103,7 +113,7 @@ def open_session(bundle: Bundle, device: Device, precision: Precision, threads: 
         BundleError: the graph cannot be loaded.
     """
     cpu_name, cpu_graph = _cpu_graph(bundle, precision)
-    if device != "cpu" and (live := _on_cuda(bundle.graph, threads, cuda)):
+    if device != "cpu" and (live := _on_cuda(bundle.graph, calls.alone, cuda)):
         if precision == "int8":
             raise SettingsError("XRAY_PRECISION=int8 is for the CPU, but CUDA works here: set XRAY_DEVICE=cpu with it")
         return live
@@ -111,7 +121,9 @@ def open_session(bundle: Bundle, device: Device, precision: Precision, threads: 
         raise DeviceError("XRAY_DEVICE=cuda, but the model does not run on CUDA here (the log says why)")
     if device == "auto":
         log.warning("CUDA cannot be used: the model runs on the CPU")
-    return LiveSession(_cpu_session(cpu_graph, cpu_name, threads), cpu_name)
+    opened = {threads: _cpu_session(cpu_graph, cpu_name, threads) for threads in {calls.threads, calls.alone}}
+    alone = opened[calls.alone] if calls.alone != calls.threads else None
+    return LiveSession(opened[calls.threads], cpu_name, alone=alone)
 
 
 def _cpu_graph(bundle: Bundle, precision: Precision) -> tuple[str, bytes]:

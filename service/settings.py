@@ -82,7 +82,7 @@ class Settings(BaseSettings):
         default=0,
         ge=0,
         json_schema_extra={"unit": "threads"},
-        description="Threads of one model call on a CPU. 0: 2, or what XRAY_PARALLEL_RUNS leaves to each.",
+        description="Threads of one model call on a CPU. 0: 1, up to 4 while nothing else is to be done.",
     )
     parallel_runs: int = Field(
         default=0,

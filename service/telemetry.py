@@ -67,15 +67,14 @@ class Metrics:
         self._inference_s = Histogram(
             "xray_inference_seconds", "One model call, whole batch.", buckets=_SECONDS, registry=registry
         )
-        self._stage_s = Histogram(
+        stage_s = Histogram(
             "xray_stage_seconds",
             "Of one image: decode, queue, inference.",
             ["stage"],
             buckets=_SECONDS,
             registry=registry,
         )
-        for stage in _STAGES:
-            self._stage_s.labels(stage)
+        self._stages = [stage_s.labels(stage) for stage in _STAGES]
         binned = ["feature", "bin"]
         self._drift = Counter("xray_drift_images", "Images by a number of their own.", binned, registry=registry)
         text = "Which part of the reference's images is in the bin."
@@ -148,8 +147,8 @@ class Metrics:
 
     def image_read(self, decode_s: float, queue_s: float, inference_s: float) -> None:
         """Count where the time of an image went."""
-        for stage, seconds in zip(_STAGES, (decode_s, queue_s, inference_s), strict=True):
-            self._stage_s.labels(stage).observe(seconds)
+        for stage, seconds in zip(self._stages, (decode_s, queue_s, inference_s), strict=True):
+            stage.observe(seconds)
 
     def image_judged(self, score: float, flagged: bool) -> None:
         """Count what the guard says of an image. An infinite score would make the scores' sum useless for good."""

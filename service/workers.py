@@ -16,7 +16,6 @@ import time
 from types import FrameType
 
 from service.board import AWAY, Board, Place
-from service.cpus import runs_and_threads, share_of_cpus
 from service.settings import Settings, SettingsError
 
 # A worker that dies before it has lived so long has died early. So often in a row, and the parent gives up.
@@ -30,18 +29,13 @@ log = logging.getLogger(__name__)
 
 
 def divided(settings: Settings) -> Settings:
-    """The settings of one worker: its share of threads, seats and bytes.
-
-    Threads that are set are those of each. A worker has room for the largest request that is allowed, also where its
+    """The settings of one worker: its share of seats and bytes. (Its share of the CPUs it takes itself, as it knows how
+    many workers there are.) A worker has room for the largest request that is allowed, also where its
     share would be less.
     """
-    cpus, part = share_of_cpus(settings.workers), 1 / settings.workers
-    runs, threads = runs_and_threads(cpus, settings.parallel_runs, settings.threads)
+    part = 1 / settings.workers
     return settings.model_copy(
         update={
-            "parallel_runs": runs,
-            "threads": threads,
-            "decode_threads": settings.decode_threads or cpus,
             "capacity": max(math.ceil(settings.capacity * part), settings.max_images),
             "max_held_bytes": max(math.ceil(settings.max_held_bytes * part), settings.max_body_bytes),
         }

@@ -11,8 +11,10 @@ from numpy.typing import NDArray
 
 from contract.bundle import GRAPH, INPUT
 from service.backend import Outputs
+from service.cpus import Calls
 from service.session import CPU, CUDA
 
+ONE_THREAD = Calls(runs=1, threads=1, alone=1)
 _Session, _Value = onnxruntime.InferenceSession, onnxruntime.OrtValue.ortvalue_from_shape_and_type
 
 
@@ -30,16 +32,18 @@ class FakeBackend:
         self.guarded = guarded
         self.sizes: list[int] = []
         self.explained: list[bool] = []
+        self.alone: list[bool] = []
         self.hold: threading.Event | None = None
         self.meet: Callable[[], object] = lambda: None
         self.fails: int | None = None
         self.silent: int | None = None
         self.heatmap: NDArray[np.float32] = np.zeros((5, 5), np.float32)
 
-    def predict(self, batch: NDArray[np.uint8], *, explain: bool = False) -> Outputs:
+    def predict(self, batch: NDArray[np.uint8], *, explain: bool = False, alone: bool = False) -> Outputs:
         """Score a batch."""
         self.sizes.append(len(batch))
         self.explained.append(explain)
+        self.alone.append(alone)
         self.meet()
         if self.hold is not None:
             self.hold.wait(10)

@@ -11,13 +11,13 @@ from contract.bundle import INT8_GRAPH, Bundle, BundleError
 from service.backend import OnnxBackend
 from service.session import CUDA, Cuda, open_session
 from tests.bundles import GUARD, brightness_bundle, brightness_graph
-from tests.fakes import pretend_cuda
+from tests.fakes import ONE_THREAD, pretend_cuda
 
 ON_CUDA = Cuda(max_batch=8, memory_bytes=2**30, tf32=False)
 
 
 def loaded(bundle: Bundle, *, guarded: bool = True) -> OnnxBackend:
-    return OnnxBackend(bundle, open_session(bundle, "cpu", "auto", 1, ON_CUDA), guarded=guarded)
+    return OnnxBackend(bundle, open_session(bundle, "cpu", "auto", ONE_THREAD, ON_CUDA), guarded=guarded)
 
 
 def flat(*levels: int) -> NDArray[np.uint8]:
@@ -112,7 +112,7 @@ def test_on_cuda_it_gives_what_it_gives_on_a_cpu(monkeypatch: pytest.MonkeyPatch
     bundle = brightness_bundle(brightness_graph(features=2), input_guard=GUARD)
     expected = loaded(bundle).predict(flat(51, 102, 204), explain=True)
     pretend_cuda(monkeypatch)
-    backend = OnnxBackend(bundle, open_session(bundle, "cuda", "auto", 1, ON_CUDA))
+    backend = OnnxBackend(bundle, open_session(bundle, "cuda", "auto", ONE_THREAD, ON_CUDA))
     assert backend.provider == CUDA
     for _ in range(2):
         found = backend.predict(flat(51, 102, 204), explain=True)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from service.backend import Outputs
-from service.batcher import Batcher, Scored
+from service.batcher import Batcher, Limits, Scored
 from service.errors import BackendFault, NotReady, Overloaded
 from tests.fakes import FakeBackend
 
@@ -27,11 +27,17 @@ def pixels(value: int) -> NDArray[np.uint8]:
 async def running(
     backend: FakeBackend, max_batch: int = 8, capacity: int = 64, runs: int = 1
 ) -> AsyncIterator[Batcher]:
-    batcher = Batcher(backend, max_batch=max_batch, capacity=capacity, on_batch=lambda size, seconds: None, runs=runs)
+    batcher = Batcher(backend, Limits(max_batch, capacity, runs), on_batch=lambda size, seconds: None)
+    async with served(batcher):
+        yield batcher
+
+
+@asynccontextmanager
+async def served(batcher: Batcher) -> AsyncIterator[None]:
     task = asyncio.create_task(batcher.run())
     await asyncio.sleep(0)
     try:
-        yield batcher
+        yield
     finally:
         task.cancel()
         await asyncio.wait([task])
@@ -108,7 +114,7 @@ async def test_a_row_without_a_probability_is_that_image_s_fault_alone() -> None
 )
 async def test_a_wrong_number_of_rows_is_nobody_s_answer(monkeypatch: pytest.MonkeyPatch, outputs: Outputs) -> None:
     backend = FakeBackend()
-    monkeypatch.setattr(backend, "predict", lambda batch, explain: outputs)
+    monkeypatch.setattr(backend, "predict", lambda batch, **_: outputs)
     async with running(backend) as batcher:
         outcomes = await asyncio.gather(*await asked(batcher, 3), return_exceptions=True)
         assert batcher.faults == 3
@@ -118,7 +124,7 @@ async def test_a_wrong_number_of_rows_is_nobody_s_answer(monkeypatch: pytest.Mon
 async def test_a_guard_score_that_is_no_number_is_no_fault(monkeypatch: pytest.MonkeyPatch) -> None:
     backend = FakeBackend()
     outputs = Outputs(np.array([0.1, 0.2], np.float32), np.array([np.inf, 1.0]))
-    monkeypatch.setattr(backend, "predict", lambda batch, explain: outputs)
+    monkeypatch.setattr(backend, "predict", lambda batch, **_: outputs)
     async with running(backend) as batcher:
         scored = await asyncio.gather(*await asked(batcher, 2))
         assert batcher.faults == 0
@@ -165,6 +171,15 @@ async def test_a_run_that_hangs_leaves_the_others_to_go_on() -> None:
         await stuck
 
 
+@pytest.mark.parametrize("is_alone", [True, False])
+async def test_the_model_is_told_whether_there_is_anything_else_to_do(is_alone: bool) -> None:
+    backend = FakeBackend()
+    batcher = Batcher(backend, Limits(8, 8), on_batch=lambda *_: None, is_alone=lambda: is_alone)
+    async with served(batcher):
+        await batcher.submit(pixels(0))
+    assert backend.alone == [is_alone]
+
+
 async def test_who_hangs_up_is_left_out_of_the_batch() -> None:
     async with busy() as (backend, batcher, free):
         waiting = await asked(batcher, 4)
@@ -191,7 +206,7 @@ async def test_a_batcher_that_breaks_is_logged_and_leaves_nobody_waiting(caplog:
     def broken(size: int, seconds: float) -> None:
         raise ZeroDivisionError
 
-    batcher = Batcher(FakeBackend(), max_batch=2, capacity=8, on_batch=broken)
+    batcher = Batcher(FakeBackend(), Limits(2, 8), on_batch=broken)
     task = asyncio.create_task(batcher.run())
     with pytest.raises(NotReady):
         await batcher.submit(pixels(1))

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from service.cpus import runs_and_threads, share_of_cpus, usable_cpus
+from service.cpus import Calls, share_of_cpus, share_out, usable_cpus
 
 
 @pytest.fixture(autouse=True)
@@ -47,20 +47,17 @@ def test_workers_share_them(workers: int, cpus: int, monkeypatch: pytest.MonkeyP
 
 @pytest.mark.parametrize(
     ("runs", "threads", "found"),
-    [
-        (0, 0, (4, 2)),
-        (0, 2, (4, 2)),
-        (2, 0, (2, 4)),
-        (1, 0, (1, 8)),
-        (3, 5, (3, 5)),
-        (0, 16, (1, 16)),
-        (16, 0, (16, 1)),
-    ],
+    [(0, 2, (4, 2)), (2, 0, (2, 4)), (1, 0, (1, 8)), (3, 5, (3, 5)), (0, 16, (1, 16)), (16, 0, (16, 1))],
 )
-def test_runs_and_threads_fill_the_cpus(runs: int, threads: int, found: tuple[int, int]) -> None:
-    assert runs_and_threads(8, runs, threads) == found
+def test_what_is_not_set_fills_the_cpus(runs: int, threads: int, found: tuple[int, int]) -> None:
+    assert share_out(8, runs, threads) == Calls(*found, alone=found[1])
 
 
-@pytest.mark.parametrize(("cpus", "found"), [(1, (1, 1)), (2, (1, 2)), (3, (1, 2)), (64, (32, 2))])
-def test_a_call_has_two_threads_unless_told_otherwise(cpus: int, found: tuple[int, int]) -> None:
-    assert runs_and_threads(cpus) == found
+@pytest.mark.parametrize(("cpus", "alone"), [(1, 1), (2, 2), (3, 3), (64, 4)])
+def test_calls_have_one_thread_and_more_only_alone(cpus: int, alone: int) -> None:
+    assert share_out(cpus) == Calls(cpus, 1, alone)
+
+
+def test_where_batches_pay_there_is_one_call_at_a_time() -> None:
+    assert share_out(8, batches_pay=True) == Calls(1, 8, 8)
+    assert share_out(8, 2, batches_pay=True) == Calls(2, 4, 4)

@@ -7,10 +7,11 @@ import pytest
 from numpy.typing import NDArray
 
 from contract.bundle import GRAPH, INT8_GRAPH, Bundle
+from service.cpus import Calls
 from service.session import CPU, CUDA, Cuda, DeviceError, LiveSession, cuda_of, max_batch_of, open_session
 from service.settings import Device, Precision, Settings, SettingsError
 from tests.bundles import INT8_FULL, brightness_bundle, brightness_graph
-from tests.fakes import CudaSession, pretend_cuda
+from tests.fakes import ONE_THREAD, CudaSession, pretend_cuda
 
 ONE_GRAPH = brightness_bundle()
 TWO_GRAPHS = brightness_bundle(int8_graph=brightness_graph(full=INT8_FULL), cpu_graph=INT8_GRAPH)
@@ -79,37 +80,47 @@ def graph_that_answers(live: LiveSession) -> str:
 def test_a_cpu_runs_the_graph_that_precision_and_bundle_choose(
     bundle: Bundle, precision: Precision, graph: str
 ) -> None:
-    live = open_session(bundle, "cpu", precision, 1, DEFAULTS)
+    live = open_session(bundle, "cpu", precision, ONE_THREAD, DEFAULTS)
     assert (live.provider, live.graph, graph_that_answers(live)) == (CPU, graph, graph)
+
+
+def test_a_call_alone_has_a_session_of_its_own_where_it_has_more_threads() -> None:
+    assert open_session(ONE_GRAPH, "cpu", "auto", ONE_THREAD, DEFAULTS).alone is None
+    live = open_session(TWO_GRAPHS, "cpu", "auto", Calls(runs=2, threads=1, alone=2), DEFAULTS)
+    threads = [session.get_session_options().intra_op_num_threads for session in (live.session, live.alone) if session]
+    assert threads == [1, 2]
+    batch = np.arange(2, dtype=np.uint8).reshape(2, 1, 1, 1).repeat(200, 1).repeat(200, 2)
+    beside, alone = (live.run(["probability"], batch, alone=is_alone)[0] for is_alone in (False, True))
+    np.testing.assert_array_equal(alone, beside)
 
 
 @pytest.mark.parametrize("device", ["auto", "cpu", "cuda"])
 def test_int8_without_such_a_graph_is_refused(device: Device) -> None:
     with pytest.raises(SettingsError, match=r"^XRAY_PRECISION=int8, but this bundle has no model\.int8\.onnx$"):
-        open_session(ONE_GRAPH, device, "int8", 1, DEFAULTS)
+        open_session(ONE_GRAPH, device, "int8", ONE_THREAD, DEFAULTS)
 
 
 @pytest.mark.parametrize("device", ["auto", "cuda"])
 @pytest.mark.parametrize("precision", ["auto", "float32"])
 @pytest.mark.usefixtures("cuda_works")
 def test_cuda_is_used_where_it_works_and_runs_float32(device: Device, precision: Precision) -> None:
-    live = open_session(TWO_GRAPHS, device, precision, 1, DEFAULTS)
+    live = open_session(TWO_GRAPHS, device, precision, ONE_THREAD, DEFAULTS)
     assert (live.provider, live.graph, graph_that_answers(live)) == (CUDA, GRAPH, GRAPH)
 
 
 @pytest.mark.usefixtures("cuda_works")
 def test_int8_where_cuda_works_is_refused() -> None:
     with pytest.raises(SettingsError, match="set XRAY_DEVICE=cpu with it"):
-        open_session(TWO_GRAPHS, "auto", "int8", 1, DEFAULTS)
-    assert open_session(TWO_GRAPHS, "cpu", "int8", 1, DEFAULTS).graph == INT8_GRAPH
+        open_session(TWO_GRAPHS, "auto", "int8", ONE_THREAD, DEFAULTS)
+    assert open_session(TWO_GRAPHS, "cpu", "int8", ONE_THREAD, DEFAULTS).graph == INT8_GRAPH
 
 
 @pytest.mark.usefixtures("cuda_fails")
 def test_a_silent_fallback_is_not_believed_and_takes_the_cpu_s_graph(caplog: pytest.LogCaptureFixture) -> None:
     with pytest.raises(DeviceError):
-        open_session(TWO_GRAPHS, "cuda", "auto", 1, DEFAULTS)
+        open_session(TWO_GRAPHS, "cuda", "auto", ONE_THREAD, DEFAULTS)
     for precision, graph in (("auto", INT8_GRAPH), ("float32", GRAPH), ("int8", INT8_GRAPH)):
-        live = open_session(TWO_GRAPHS, "auto", precision, 1, DEFAULTS)  # type: ignore[arg-type]
+        live = open_session(TWO_GRAPHS, "auto", precision, ONE_THREAD, DEFAULTS)  # type: ignore[arg-type]
         assert (live.provider, live.graph, graph_that_answers(live)) == (CPU, graph, graph)
     assert "could not start it" in caplog.text
 
@@ -117,48 +128,48 @@ def test_a_silent_fallback_is_not_believed_and_takes_the_cpu_s_graph(caplog: pyt
 @pytest.mark.usefixtures("cuda_raises")
 def test_a_driver_that_is_too_old_is_named_in_the_log(caplog: pytest.LogCaptureFixture) -> None:
     with pytest.raises(DeviceError):
-        open_session(TWO_GRAPHS, "cuda", "auto", 1, DEFAULTS)
+        open_session(TWO_GRAPHS, "cuda", "auto", ONE_THREAD, DEFAULTS)
     reason = "CUDA failure 35: CUDA driver version is insufficient for CUDA runtime version"
     assert [getattr(record, "reason", None) for record in caplog.records] == [reason]
-    assert open_session(TWO_GRAPHS, "auto", "auto", 1, DEFAULTS).provider == CPU
+    assert open_session(TWO_GRAPHS, "auto", "auto", ONE_THREAD, DEFAULTS).provider == CPU
 
 
 def test_a_live_session_never_changes_its_provider_by_itself() -> None:
-    assert open_session(ONE_GRAPH, "cpu", "auto", 1, DEFAULTS).session._enable_fallback is False
+    assert open_session(ONE_GRAPH, "cpu", "auto", ONE_THREAD, DEFAULTS).session._enable_fallback is False
 
 
 def test_auto_without_cuda_runs_on_the_cpu_and_says_so(caplog: pytest.LogCaptureFixture) -> None:
-    live = open_session(TWO_GRAPHS, "auto", "auto", 1, DEFAULTS)
+    live = open_session(TWO_GRAPHS, "auto", "auto", ONE_THREAD, DEFAULTS)
     assert (live.provider, live.graph, graph_that_answers(live)) == (CPU, INT8_GRAPH, INT8_GRAPH)
     assert "CUDA cannot be used: the model runs on the CPU" in caplog.text
 
 
 def test_cpu_does_not_mention_cuda(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG)
-    assert open_session(ONE_GRAPH, "cpu", "auto", 1, DEFAULTS).provider == CPU
+    assert open_session(ONE_GRAPH, "cpu", "auto", ONE_THREAD, DEFAULTS).provider == CPU
     assert not caplog.text
 
 
 def test_cuda_without_cuda_refuses() -> None:
     with pytest.raises(DeviceError):
-        open_session(ONE_GRAPH, "cuda", "auto", 1, DEFAULTS)
+        open_session(ONE_GRAPH, "cuda", "auto", ONE_THREAD, DEFAULTS)
 
 
 @pytest.mark.usefixtures("cuda_is_full")
 def test_a_gpu_without_room_for_the_largest_batch_is_not_used(caplog: pytest.LogCaptureFixture) -> None:
     with pytest.raises(DeviceError):
-        open_session(TWO_GRAPHS, "cuda", "auto", 1, DEFAULTS)
+        open_session(TWO_GRAPHS, "cuda", "auto", ONE_THREAD, DEFAULTS)
     assert "Failed to allocate memory" in caplog.records[-1].reason  # type: ignore[attr-defined]
-    assert open_session(TWO_GRAPHS, "auto", "auto", 1, DEFAULTS).provider == CPU
+    assert open_session(TWO_GRAPHS, "auto", "auto", ONE_THREAD, DEFAULTS).provider == CPU
     small = Cuda(max_batch=2, memory_bytes=2**30, tf32=False)
-    assert open_session(TWO_GRAPHS, "auto", "auto", 1, small).provider == CUDA
+    assert open_session(TWO_GRAPHS, "auto", "auto", ONE_THREAD, small).provider == CUDA
 
 
 @pytest.mark.usefixtures("cuda_works")
 @pytest.mark.parametrize("tf32", [False, True])
 def test_cuda_gets_what_the_settings_say_and_the_cpu_beside_it_nothing(tf32: bool) -> None:
     cuda = cuda_of(Settings(tf32=tf32, gpu_memory_bytes=2**30, max_batch=3))
-    live = open_session(ONE_GRAPH, "auto", "auto", 1, cuda)
+    live = open_session(ONE_GRAPH, "auto", "auto", ONE_THREAD, cuda)
     assert live.session.options == {
         CUDA: {
             "cudnn_conv_algo_search": "HEURISTIC",

@@ -8,20 +8,9 @@ from service.settings import Settings
 from service.workers import divided, listen_at
 
 
-@pytest.fixture(autouse=True)
-def _eight_cores(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("service.cpus.usable_cpus", lambda: 8)
-
-
-def test_threads_seats_and_bytes_are_divided() -> None:
+def test_seats_and_bytes_are_divided() -> None:
     share = divided(Settings(workers=3, max_images=1, max_body_bytes=1, capacity=100, max_held_bytes=1000))
-    assert (share.parallel_runs, share.threads, share.decode_threads) == (1, 2, 2)
     assert (share.capacity, share.max_held_bytes) == (34, 334)
-
-
-def test_threads_that_are_set_are_those_of_each() -> None:
-    share = divided(Settings(workers=2, parallel_runs=3, threads=7, decode_threads=5))
-    assert (share.parallel_runs, share.threads, share.decode_threads) == (3, 7, 5)
 
 
 def test_the_largest_request_fits_into_any_worker() -> None:
