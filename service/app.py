@@ -83,7 +83,10 @@ def create_app(service: Service) -> FastAPI:
     # The one added last is outermost.
     if origins := listed(service.settings.cors_origins):
         app.add_middleware(CORSMiddleware, allow_origins=origins, **_CORS)
-    app.add_middleware(RequestContext, metrics=service.metrics, hosts=listed(service.settings.allowed_hosts))
+    # A page of another origin is to see why it was refused, which takes the layer within.
+    knock = None if origins else service.door.knock
+    hosts = listed(service.settings.allowed_hosts)
+    app.add_middleware(RequestContext, metrics=service.metrics, hosts=hosts, knock=knock)
     errors.install(app)
     openapi.complete(app, routers, service.gate.open_to)
     kinds = errors.kinds()

@@ -10,7 +10,7 @@ import logging
 import math
 import time
 from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -66,6 +66,7 @@ class Batcher:
         backend: the model; called from as many threads as there are runs.
         limits: what it keeps to.
         on_batch: called with the size of each batch and the seconds it took.
+        executor: where it is called; None: in threads of its own, as on a GPU, which CPUs only wait for.
         is_alone: whether there is no more to do than the one image that is asked for.
     """
 
@@ -75,12 +76,14 @@ class Batcher:
         limits: Limits,
         *,
         on_batch: Callable[[int, float], object],
+        executor: Executor | None = None,
         is_alone: Callable[[], bool] = lambda: False,
     ) -> None:
         self._backend, self._limits, self._on_batch, self._is_alone = backend, limits, on_batch, is_alone
         self._queue: asyncio.Queue[_Job] = asyncio.Queue(limits.waiting)
         self._idle = 0
-        self._model = ThreadPoolExecutor(limits.runs, thread_name_prefix="model")
+        self._executor = executor
+        self._model = executor or ThreadPoolExecutor(limits.runs, thread_name_prefix="model")
         self._open = True
         self.faults = 0
 
@@ -122,7 +125,8 @@ class Batcher:
         finally:
             self._open = False
             _refuse(self._queue.get_nowait() for _ in range(self._queue.qsize()))
-            self._model.shutdown(wait=False)
+            if self._executor is None:
+                self._model.shutdown(wait=False)
 
     async def _serve(self) -> None:
         """One batch after the other. The end may come in the middle of one."""

@@ -5,7 +5,7 @@ Pure ASGI, because Starlette's ``BaseHTTPMiddleware`` hides from a route that it
 
 import re
 import uuid
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import ClientDisconnect, Request
@@ -18,6 +18,8 @@ REQUEST_ID = "X-Request-ID"
 SAFE_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _PORT = re.compile(r":\d*$")
 _MAX_URI_BYTES = 8192
+# Calls that images are sent to.
+_READING = frozenset({"/predict", "/explain"})
 
 
 # For every answer that does not say otherwise: nobody on the way keeps it, it is what its type says, and no browser
@@ -45,10 +47,19 @@ class RequestContext:
         app: the app below.
         metrics: where requests are counted.
         hosts: names that requests may be addressed to, without port; empty: any. Health checks may use any.
+        knock: raises if no image would be let in now. Asked before anything else is done for a request to have some
+            read: a service that has more to do than it can must refuse at next to no cost. None: the call itself asks.
     """
 
-    def __init__(self, app: ASGIApp, metrics: Metrics, hosts: Collection[str] = ()) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        metrics: Metrics,
+        hosts: Collection[str] = (),
+        knock: Callable[[], object] | None = None,
+    ) -> None:
         self._app, self._metrics, self._hosts = app, metrics, {host.lower() for host in hosts}
+        self._knock = knock
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one request, whatever becomes of it."""
@@ -79,6 +90,9 @@ class RequestContext:
                 raise errors.UriTooLong(f"an address may have {_MAX_URI_BYTES} bytes")
             if self._hosts and not scope["path"].startswith(HEALTH) and _host(scope) not in self._hosts:
                 raise errors.UnknownHost("the Host of this request is not a name of this service")
+            if self._knock and scope["path"] in _READING and scope["method"] == "POST":
+                record.route = scope["path"]
+                self._knock()
             await self._app(scope, receive, send)
         except ClientDisconnect:
             record.outcome = "client-gone"

@@ -16,6 +16,7 @@ from service.cpus import share_of_cpus
 from service.door import Door, Phase
 from service.drift import bins_of
 from service.model import Model, Shared, open_model
+from service.pool import Pool
 from service.repository import Repository, folder_of
 from service.settings import Settings
 from service.telemetry import Metrics
@@ -42,14 +43,13 @@ class Service:
         self.gate = open_gate(settings)
         self.door = Door(settings.capacity, settings.max_held_bytes)
         self.metrics = Metrics()
-        decoding = settings.decode_threads or share_of_cpus(settings.workers)
-        self._decoders = ThreadPoolExecutor(decoding, thread_name_prefix="decode")
+        self._pool = Pool(settings.decode_threads or share_of_cpus(settings.workers))
         self.audit = Audit(settings, self.metrics)
         # One at a time, apart from the decoders: pictures for people never hold up what is only to be read.
         self.drawer = ThreadPoolExecutor(1, thread_name_prefix="draw")
         # One at a time: what is written as JSON takes a multiple of its size once it is parsed.
         self.parser = ThreadPoolExecutor(1, thread_name_prefix="parse")
-        shared = Shared(settings, self._decoders, self.metrics, lambda: self.door.seated <= 1)
+        shared = Shared(settings, self._pool, self.metrics, lambda: self.door.seated <= 1)
         self.main = Model(shared, bundle, backend, main=True)
         self.repository = Repository(self.main, folder_of(settings, self.main), partial(open_model, shared))
         self.metrics.serves(
@@ -91,7 +91,8 @@ class Service:
                 await asyncio.wait([warming])
             for model in self.repository.models:
                 await model.end()
-            for pool in (self._decoders, self.drawer, self.parser):
+            self._pool.shutdown()
+            for pool in (self.drawer, self.parser):
                 pool.shutdown(wait=False)
 
     async def _warm_up(self) -> None:

@@ -50,6 +50,15 @@ class Door:
         if self.phase is not Phase.READY:
             raise NotReady(f"the service is {self.phase.value}")
 
+    def knock(self) -> None:
+        """See whether one more would be let in now, at the cost of a look.
+
+        Raises:
+            NotReady, Overloaded: as ``admit``.
+        """
+        self.insist()
+        self._see_room(1)
+
     @contextmanager
     def admit(self) -> Iterator["Party"]:
         """One seat, for as long as the context lasts; the party may take more, and carry bytes in.
@@ -73,9 +82,12 @@ class Door:
         Raises:
             Overloaded: there are not so many.
         """
+        self._see_room(count)
+        self.seated += count
+
+    def _see_room(self, count: int) -> None:
         if self.seated + count > self._capacity:
             raise Overloaded(f"{self.seated} images are inside, {self._capacity} fit")
-        self.seated += count
 
     def hold(self, count: int) -> None:
         """Take in bytes that somebody lets go of.

@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Callable, Iterator
-from concurrent.futures import Executor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +12,7 @@ from service.batcher import Batcher, Limits
 from service.cpus import Calls, share_of_cpus, share_out
 from service.guard import choose_guard
 from service.points import default_point
+from service.pool import Pool
 from service.reader import Reader
 from service.session import CPU, cuda_of, max_batch_of, open_session
 from service.settings import Settings
@@ -26,12 +26,12 @@ _CACHED_BYTES = 32 * 2**20
 
 @dataclass(frozen=True, slots=True)
 class Shared:
-    """What all models of a service have in common. ``decoders``: where images are decoded; ``is_alone``: whether there
+    """What all models of a service have in common. ``pool``: the threads that compute; ``is_alone``: whether there
     is at most one image inside.
     """
 
     settings: Settings
-    decoders: Executor
+    pool: Pool
     metrics: Metrics
     is_alone: Callable[[], bool]
 
@@ -64,10 +64,11 @@ class Model:
             backend,
             Limits(max_batch, settings.capacity, runs),
             on_batch=metrics.batch_done,
+            executor=shared.pool.model if backend.provider == CPU else None,
             is_alone=shared.is_alone,
         )
         self._warm = min(runs * max_batch, settings.capacity)
-        self.reader = Reader(self.batcher, shared.decoders, self.guard, metrics, settings.max_pixels, counts=main)
+        self.reader = Reader(self.batcher, shared.pool.decoders, self.guard, metrics, settings.max_pixels, counts=main)
         self._task: asyncio.Task[None] | None = None
         self._users, self._unused = 0, asyncio.Event()
         self._unused.set()

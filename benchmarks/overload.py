@@ -1,0 +1,198 @@
+"""What the service does when more comes than it can do: open-loop load, at fractions and multiples of its capacity.
+
+    python benchmarks/overload.py [--images FOLDER] [--seconds 8] [--rounds 3] [--json]
+
+First the capacity: answers a second to 16 connections that each ask as soon as they are answered. Then requests come at
+random (Poisson) at 0.5, 0.9, 1.5 and 4 times that rate, whether or not earlier ones are answered, each on a connection
+of its own, as so many clients would. Of each load: good answers a second while it lasts, over the capacity; latency of
+good answers and of refusals (503), from the moment that a request was due; whatever else came. At the end, how long
+after the heaviest load a lone image is answered in twice its time, or less.
+
+The client runs beside the service and takes its part of the same CPUs, the more the heavier the load is: ``client_cpus``
+says how much, and the service cannot have that.
+"""
+
+import argparse
+import asyncio
+import itertools
+import json
+import os
+import random
+import statistics
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import uvloop
+from rich.console import Console
+
+sys.path.insert(0, str(Path(__file__).parent.parent))
+
+from benchmarks.contenders import DEFAULT, OURS, Contender
+from benchmarks.images import add_images, find_images
+from benchmarks.load import load
+from benchmarks.machine import machine
+from benchmarks.processes import adopt_orphans, ask, serving
+
+FACTORS = (0.5, 0.9, 1.5, 4.0)
+_CONNECTIONS, _CAPACITY_S = 16, 4
+_PATIENCE_S = 20
+_PROBES, _PROBE_EVERY_S, _RECOVERED = 20, 0.02, 2.0
+_HEADERS = (
+    "POST {path} HTTP/1.1\r\nHost: {host}\r\nContent-Type: image/jpeg\r\n"
+    "Content-Length: {length}\r\nConnection: close\r\n\r\n"
+)
+console = Console(stderr=True, width=None if sys.stderr.isatty() else 120)
+
+
+@dataclass(slots=True)
+class Answers:
+    """Latencies in milliseconds of what was answered with 200 and with 503; how often anything else came.
+
+    ``in_time``: how many of the good answers came while more was still being asked for, which ``ends`` at that time.
+    """
+
+    ends: float
+    in_time: int = 0
+    good: list[float] = field(default_factory=list)
+    refused: list[float] = field(default_factory=list)
+    other: Counter[str] = field(default_factory=Counter)
+
+
+class Asker(asyncio.Protocol):
+    """Sends one request and takes its status: what follows the first line of an answer is read past."""
+
+    def __init__(self, request: bytes) -> None:
+        self._request = request
+        self.status: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Send all of it."""
+        transport.write(self._request)  # type: ignore[attr-defined]
+
+    def data_received(self, data: bytes) -> None:
+        """The first bytes have the status."""
+        if not self.status.done():
+            self.status.set_result(data[9:12].decode(errors="replace"))
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Perhaps before an answer."""
+        if not self.status.done():
+            self.status.set_result("closed" if exc is None else type(exc).__name__)
+
+
+async def ask_once(host: str, port: int, request: bytes, due: float, answers: Answers) -> None:
+    """Ask, and note what came of it and how long after it was due."""
+    loop = asyncio.get_running_loop()
+    try:
+        async with asyncio.timeout(_PATIENCE_S):
+            transport, asker = await loop.create_connection(lambda: Asker(request), host, port)
+            status = await asker.status
+            transport.close()
+    except (TimeoutError, OSError) as error:
+        status = type(error).__name__
+    took = 1e3 * (loop.time() - due)
+    answers.in_time += status == "200" and loop.time() <= answers.ends
+    kept = {"200": answers.good, "503": answers.refused}.get(status)
+    if kept is None:
+        answers.other[status] += 1
+    else:
+        kept.append(took)
+
+
+async def offer(url: str, images: Sequence[bytes], rate: float, seconds: float) -> Answers:
+    """Requests at random times, so many a second on average, whatever becomes of them; ends when all are answered."""
+    parts, rng = urlsplit(url), random.Random(1)
+    host, port = parts.hostname or "", parts.port or 80
+    requests = [
+        _HEADERS.format(path=parts.path, host=parts.netloc, length=len(image)).encode() + image for image in images
+    ]
+    loop = asyncio.get_running_loop()
+    due = loop.time()
+    answers = Answers(ends=due + seconds)
+    async with asyncio.TaskGroup() as group:
+        for request in itertools.cycle(requests):
+            due += rng.expovariate(rate)
+            if due > answers.ends:
+                break
+            await asyncio.sleep(due - loop.time())
+            group.create_task(ask_once(host, port, request, due, answers))
+    return answers
+
+
+def percentile(values: Sequence[float], share: float) -> float | None:
+    """The value that so large a share lies below; None of none."""
+    return round(sorted(values)[min(len(values) - 1, int(share * len(values)))], 1) if values else None
+
+
+def told(answers: Answers, seconds: float, capacity: float, client_s: float) -> dict[str, Any]:
+    """The figures of one load."""
+    goodput = answers.in_time / seconds
+    return {
+        "goodput": round(goodput, 1),
+        "goodput_over_capacity": round(goodput / capacity, 3),
+        "good_p50_ms": percentile(answers.good, 0.5),
+        "good_p99_ms": percentile(answers.good, 0.99),
+        "refused": len(answers.refused),
+        "refused_p50_ms": percentile(answers.refused, 0.5),
+        "refused_p99_ms": percentile(answers.refused, 0.99),
+        "other": dict(answers.other),
+        "client_cpus": round(client_s / seconds, 2),
+    }
+
+
+def lone_ms(url: str, image: bytes) -> float:
+    """Milliseconds of one request."""
+    began = time.perf_counter()
+    ask(url, image)
+    return 1e3 * (time.perf_counter() - began)
+
+
+def recovery_s(url: str, image: bytes, before_ms: float) -> float:
+    """Seconds until a lone image is answered in twice the time that it took before, or less."""
+    began = time.perf_counter()
+    while time.perf_counter() < began + _PATIENCE_S:
+        if lone_ms(url, image) <= _RECOVERED * before_ms:
+            return round(time.perf_counter() - began, 3)
+        time.sleep(_PROBE_EVERY_S)
+    raise SystemExit(f"no recovery within {_PATIENCE_S} s")
+
+
+def measure(url: str, images: Sequence[Path], seconds: float) -> dict[str, Any]:
+    """One round: capacity, each load, recovery."""
+    bodies = [path.read_bytes() for path in images]
+    before = statistics.median(lone_ms(url, bodies[0]) for _ in range(_PROBES))
+    capacity = load(url, images, _CONNECTIONS, _CAPACITY_S).rate
+    loads = {}
+    for factor in FACTORS:
+        began = sum(os.times()[:2])
+        answers = uvloop.run(offer(url, bodies, factor * capacity, seconds))
+        loads[str(factor)] = told(answers, seconds, capacity, sum(os.times()[:2]) - began)
+        console.print(factor, loads[str(factor)])
+    return {"capacity": round(capacity, 1), "loads": loads, "recovery_s": recovery_s(url, bodies[0], before)}
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    add_images(parser)
+    parser.add_argument("--seconds", type=float, default=8, help="of each load")
+    parser.add_argument("--rounds", type=int, default=3)
+    given = parser.parse_args()
+    adopt_orphans()
+    with tempfile.TemporaryDirectory() as scratch:
+        images = find_images(given.images, Path(scratch))
+        contender = Contender(OURS, DEFAULT)
+        with serving(contender, Path(sys.executable), Path(scratch), images[0].read_bytes()) as server:
+            rounds = [measure(server.url, images, given.seconds) for _ in range(given.rounds)]
+    print(json.dumps({**machine(), "images": len(images), "rounds": rounds}, indent=2))
+
+
+if __name__ == "__main__":
+    main()
