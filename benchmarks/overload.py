@@ -8,8 +8,8 @@ of its own, as so many clients would. Of each load: good answers a second while 
 good answers and of refusals (503), from the moment that a request was due; whatever else came. At the end, how long
 after the heaviest load a lone image is answered in twice its time, or less.
 
-The client runs beside the service and takes its part of the same CPUs, the more the heavier the load is: ``client_cpus``
-says how much, and the service cannot have that.
+The client runs beside the service and takes its part of the same CPUs, the more the heavier the load is:
+``client_cpus`` says how much, and the service cannot have that.
 """
 
 import argparse

@@ -33,7 +33,7 @@ class Caller:
 ANYBODY = Caller(None, frozenset({"predict", "metrics"}))
 NO_KEY = "this call takes a key: send it as 'Authorization: Bearer KEY'"
 
-_BEARER = HTTPBearer(
+BEARER = HTTPBearer(
     auto_error=False,
     scheme_name="key",
     description="A key of `python -m service keys add`. A service without keys asks for none.",
@@ -116,7 +116,7 @@ def needs(scope: Scope) -> Callable[..., Coroutine[Any, Any, Caller]]:
 
     @raises(Unauthorized, Forbidden)
     async def check(
-        request: Request, sent: Annotated[HTTPAuthorizationCredentials | None, Security(_BEARER, scopes=[scope])]
+        request: Request, sent: Annotated[HTTPAuthorizationCredentials | None, Security(BEARER, scopes=[scope])]
     ) -> Caller:
         return _let_in(request, sent, scope)
 
@@ -126,7 +126,7 @@ def needs(scope: Scope) -> Callable[..., Coroutine[Any, Any, Caller]]:
 # Not a dependency on ``needs``: FastAPI takes its time over each one, and this is every request's.
 @raises(Unauthorized, Forbidden, QuotaExceeded)
 async def spends_one(
-    request: Request, sent: Annotated[HTTPAuthorizationCredentials | None, Security(_BEARER, scopes=["predict"])]
+    request: Request, sent: Annotated[HTTPAuthorizationCredentials | None, Security(BEARER, scopes=["predict"])]
 ) -> Caller:
     """A dependency of calls that have images read: counts one of the caller's, before anything of the body is read.
 

@@ -5,14 +5,16 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from fastapi import FastAPI
+from fastapi.routing import APIRoute
 from fastapi_offline import FastAPIOffline
 from starlette.middleware.cors import CORSMiddleware
 
 from service import errors, explain, oip, oip_repository, openapi, page_files
 from service.context import RequestContext
 from service.core import Service
+from service.direct import Direct
 from service.oip_request import HEADER_LENGTH
-from service.routes import router
+from service.routes import predict, router
 from service.settings import listed
 
 # Not asked of the installed package, since a clone and the image are not installed; a test holds it to pyproject.toml.
@@ -83,7 +85,8 @@ def create_app(service: Service) -> FastAPI:
     # The one added last is outermost.
     if origins := listed(service.settings.cors_origins):
         app.add_middleware(CORSMiddleware, allow_origins=origins, **_CORS)
-    # A page of another origin is to see why it was refused, which takes the layer within.
+    else:  # what these two answer has no headers for a page of another origin
+        app.add_middleware(Direct, route=_route(predict))
     knock = None if origins else service.door.knock
     hosts = listed(service.settings.allowed_hosts)
     app.add_middleware(RequestContext, metrics=service.metrics, hosts=hosts, knock=knock)
@@ -94,3 +97,7 @@ def create_app(service: Service) -> FastAPI:
         ("/predict", "/explain"), (kind.status for kind in kinds), (kind.type for kind in kinds)
     )
     return app
+
+
+def _route(call: object) -> APIRoute:
+    return next(route for route in router.routes if isinstance(route, APIRoute) and route.endpoint is call)

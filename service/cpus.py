@@ -9,7 +9,7 @@ from pathlib import Path
 
 _CGROUP = Path("/sys/fs/cgroup")
 # Of threads that compute. Five steps less are a third of the weight (sched(7): about 1.25 a step).
-_NICE = 5
+_NICE, _NICEST = 5, 19
 # Beyond four, threads of one small image mostly wait for each other.
 _MOST_ALONE = 4
 
@@ -32,7 +32,8 @@ def step_back() -> None:
     On Linux, where each thread has a nice value of its own (sched(7)); elsewhere it would be the whole process's.
     """
     if sys.platform == "linux":
-        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICE)
+        thread = threading.get_native_id()
+        os.setpriority(os.PRIO_PROCESS, thread, min(_NICEST, os.getpriority(os.PRIO_PROCESS, thread) + _NICE))
 
 
 def share_of_cpus(workers: int) -> int:

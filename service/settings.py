@@ -94,8 +94,8 @@ class Settings(BaseSettings):
     decode_threads: int = Field(
         default=0,
         ge=0,
-        json_schema_extra={"unit": "images"},
-        description="Images decoded at once. 0: the CPUs this process may use, divided by the workers.",
+        json_schema_extra={"unit": "threads"},
+        description="Threads that decode and run the model. 0: the CPUs it may use, divided by the workers.",
     )
     tf32: bool = Field(
         default=False, description="Whether CUDA may round products to TF32: faster, and not the CPU's probabilities."

@@ -4,13 +4,14 @@ import asyncio
 import base64
 import hashlib
 import re
-from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, Awaitable
 from dataclasses import dataclass
+from typing import TypeVar
 
 from fastapi import Request
 from starlette.datastructures import FormData, UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
+from starlette.requests import ClientDisconnect
 
 from service.door import Party
 from service.errors import (
@@ -25,6 +26,8 @@ from service.errors import (
     UploadTimeout,
 )
 from service.settings import Settings
+
+T = TypeVar("T")
 
 PART = "file"
 # A raw body's type. What it really is, its first bytes say.
@@ -56,8 +59,8 @@ async def read_uploads(request: Request, settings: Settings, party: Party, most:
         IMAGES_PROBLEMS: the request is not one that can be read.
         Overloaded: there is no room for its bytes.
     """
-    async with _arriving(request, settings, settings.max_body_bytes, party) as stream:
-        return await _read(request, stream, most)
+    stream = _counted(request, settings.max_body_bytes, party)
+    return await _in_time(_read(request, stream, most), settings.upload_s)
 
 
 async def read_body(request: Request, settings: Settings, party: Party | None = None) -> bytes:
@@ -68,22 +71,19 @@ async def read_body(request: Request, settings: Settings, party: Party | None = 
         Overloaded: there is no room for its bytes.
     """
     limit = settings.max_body_bytes if party else _MAX_FIELD_BYTES
-    async with _arriving(request, settings, limit, party) as stream:
-        return b"".join([chunk async for chunk in stream])
+    return await _in_time(_joined(_counted(request, limit, party)), settings.upload_s)
 
 
-@asynccontextmanager
-async def _arriving(
-    request: Request, settings: Settings, limit: int, party: Party | None
-) -> AsyncIterator[AsyncGenerator[bytes, None]]:
-    """A body while it arrives, within its time and its limits."""
-    if request.headers.get("content-encoding", "identity") != "identity":
-        raise UnsupportedEncoding("send the body without a Content-Encoding")
+async def _in_time(arriving: Awaitable[T], seconds: float) -> T:
     try:
-        async with asyncio.timeout(settings.upload_s):
-            yield _counted(request, limit, party)
+        async with asyncio.timeout(seconds):
+            return await arriving
     except TimeoutError:
-        raise UploadTimeout(f"the body did not arrive within {settings.upload_s:g} s") from None
+        raise UploadTimeout(f"the body did not arrive within {seconds:g} s") from None
+
+
+async def _joined(stream: AsyncGenerator[bytes, None]) -> bytes:
+    return b"".join([chunk async for chunk in stream])
 
 
 async def _read(request: Request, stream: AsyncGenerator[bytes, None], most: int) -> list[Upload]:
@@ -92,7 +92,7 @@ async def _read(request: Request, stream: AsyncGenerator[bytes, None], most: int
         return await _read_multipart(request, stream, most)
     if media_type and media_type not in RAW_TYPES:
         raise UnsupportedBody(f"send {', '.join(RAW_TYPES)} or {MULTIPART}")
-    body = b"".join([chunk async for chunk in stream])
+    body = await _joined(stream)
     if not body or not media_type:
         raise MissingBody(f"send an image as the body with its Content-Type, or as a part named {PART} of {MULTIPART}")
     return [Upload(None, body)]
@@ -100,12 +100,14 @@ async def _read(request: Request, stream: AsyncGenerator[bytes, None], most: int
 
 async def _counted(request: Request, limit: int, party: Party | None) -> AsyncGenerator[bytes, None]:
     """The body, chunk by chunk, while it keeps within the limits; refused at its header if that says more."""
+    if request.headers.get("content-encoding", "identity") != "identity":
+        raise UnsupportedEncoding("send the body without a Content-Encoding")
     too_large = BodyTooLarge(f"a request may hold {limit} bytes")
     if int(request.headers.get("content-length", 0)) > limit:
         raise too_large
     seen, stated = 0, _stated_digest(request)
     digest = hashlib.sha256() if stated else None
-    async for chunk in request.stream():
+    async for chunk in _chunks(request):
         seen += len(chunk)
         if seen > limit:
             raise too_large
@@ -116,6 +118,17 @@ async def _counted(request: Request, limit: int, party: Party | None) -> AsyncGe
         yield chunk
     if digest and base64.b64encode(digest.digest()).decode() != stated:
         raise DigestMismatch("the body is not the one that its Content-Digest was made of")
+
+
+async def _chunks(request: Request) -> AsyncGenerator[bytes, None]:
+    """What Starlette's ``Request.stream`` gives, and no more than that is done for each chunk."""
+    more = True
+    while more:
+        message = await request.receive()
+        if message["type"] == "http.disconnect":
+            raise ClientDisconnect
+        more = message.get("more_body", False)
+        yield message.get("body", b"")
 
 
 def _stated_digest(request: Request) -> str | None:

@@ -26,6 +26,17 @@ def test_nobody_comes_in_after_it_closes(door: Door) -> None:
         assert door.seated == 1  # who is inside stays
 
 
+def test_who_knocks_is_told_what_coming_in_would_and_takes_no_seat(door: Door) -> None:
+    door.knock()
+    assert door.seated == 0
+    door.seat(3)
+    with pytest.raises(Overloaded):
+        door.knock()
+    door.close()
+    with pytest.raises(NotReady):
+        door.knock()
+
+
 def test_it_does_not_open_again_once_it_is_closed(door: Door) -> None:
     door.close()
     door.open()

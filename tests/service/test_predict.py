@@ -47,6 +47,21 @@ async def test_the_label_is_the_probability_against_the_threshold(make_service: 
     assert all(entry["warnings"] == [] and entry["error"] is None for entry in answer["predictions"])
 
 
+async def test_the_answer_is_the_same_with_and_without_fastapi(make_service: MakeService, connect: Connect) -> None:
+    """Where another origin is let in, FastAPI makes the answer; else service.direct."""
+    told = []
+    for origins in (None, "http://other.hospital"):
+        async with connect(make_service(cors_origins=origins)) as client:
+            for query in ("", "?operating_point=balanced", "?operating_point=", "?operating_point=none", "?other=1"):
+                for body in (jpeg(), b"no image"):
+                    headers = {"Content-Type": "image/jpeg", "X-Request-ID": "same"}
+                    answer = await client.post(f"/predict{query}", content=body, headers=headers)
+                    told.append((answer.status_code, answer.headers["content-type"], answer.content))
+                    assert ("server-timing" in answer.headers) == (answer.status_code == 200)
+    assert told[: len(told) // 2] == told[len(told) // 2 :]
+    assert {status for status, *_ in told} == {200, 415, 422}
+
+
 async def test_many_come_back_in_the_order_sent(make_service: MakeService, connect: Connect) -> None:
     images = [jpeg(seed) for seed in range(10)]
     async with connect(make_service(max_batch=3)) as client:
@@ -118,6 +133,22 @@ async def test_beyond_capacity_is_refused_before_any_work(make_service: MakeServ
     assert int(refused.headers["retry-after"]) >= 1
     assert [response.status_code for response in (*answered, again)] == [200, 200, 200]
     assert service.door.seated == 0
+
+
+@pytest.mark.parametrize("origins", [None, "http://other.hospital"])
+async def test_who_does_not_fit_is_refused_before_anything_else_is_looked_at(
+    make_service: MakeService, connect: Connect, origins: str | None
+) -> None:
+    """Nor is it refused later where a page of another origin has to see why."""
+    service = make_service(cors_origins=origins)
+    async with connect(service) as client:
+        service.door.seat(service.settings.capacity)
+        refused = await client.post("/predict", content=jpeg(), headers=JPEG | {"Origin": "http://other.hospital"})
+        assert_problem(refused, 503, "overloaded")
+        assert refused.headers["retry-after"]
+        assert ("access-control-allow-origin" in refused.headers) == (origins is not None)
+        assert 'xray_requests_total{route="/predict",status="503"} 1.0' in (await client.get("/metrics")).text
+        assert (await client.get("/predict")).status_code == 405
 
 
 async def test_many_images_need_as_many_seats(make_service: MakeService, connect: Connect) -> None:
