@@ -3,7 +3,9 @@
 Pure ASGI, because Starlette's ``BaseHTTPMiddleware`` hides from a route that its client has gone.
 """
 
+import asyncio
 import re
+import time
 import uuid
 from collections.abc import Callable, Collection
 
@@ -12,12 +14,15 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service import errors
+from service.errors import ServiceError
 from service.telemetry import CLIENT_GONE, HEALTH, Metrics, RequestRecord
 
 REQUEST_ID = "X-Request-ID"
 SAFE_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _PORT = re.compile(r":\d*$")
 _MAX_URI_BYTES = 8192
+# A refusal takes half a millisecond of the event loop and of Python's lock, which threads that compute need, too.
+_REFUSAL_EVERY_S = 0.002
 # Calls that images are sent to.
 _READING = frozenset({"/predict", "/explain"})
 
@@ -59,7 +64,7 @@ class RequestContext:
         knock: Callable[[], object] | None = None,
     ) -> None:
         self._app, self._metrics, self._hosts = app, metrics, {host.lower() for host in hosts}
-        self._knock = knock
+        self._knock, self._next_refusal = knock, 0.0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one request, whatever becomes of it."""
@@ -92,7 +97,7 @@ class RequestContext:
                 raise errors.UnknownHost("the Host of this request is not a name of this service")
             if self._knock and scope["path"] in _READING and scope["method"] == "POST":
                 record.route = scope["path"]
-                self._knock()
+                await self._come_in(self._knock)
             await self._app(scope, receive, send)
         except ClientDisconnect:
             record.outcome = "client-gone"
@@ -101,6 +106,21 @@ class RequestContext:
             if record.status != CLIENT_GONE:
                 raise  # the answer had begun: only the connection can be closed now
             await response(scope, receive, send)
+
+    async def _come_in(self, knock: Callable[[], object]) -> None:
+        """Who is refused is refused at a bounded rate, so that many who ask again at once do not keep the service from
+        answering anybody; and looks once more when it is their turn.
+        """
+        try:
+            knock()
+        except ServiceError:
+            now = time.monotonic()
+            self._next_refusal = max(now, self._next_refusal) + _REFUSAL_EVERY_S
+            if (wait := self._next_refusal - _REFUSAL_EVERY_S - now) > 0:
+                await asyncio.sleep(wait)
+                knock()
+            else:
+                raise
 
 
 def _request_id(headers: Headers) -> str:

@@ -1,5 +1,6 @@
 """The process: a service on a port, until SIGTERM, and then an orderly end."""
 
+import sys
 import time
 from collections.abc import Callable
 from types import FrameType
@@ -12,6 +13,8 @@ from service.tls import Certificate, certificate_of
 
 # After the deadline of the last accepted request there is nothing left to wait for but slow readers of answers.
 SLOW_READERS_S = 5
+# How long the event loop may keep Python's lock from threads that compute, while it has something to do without end.
+_TURN_S = 0.001
 
 
 class Server(uvicorn.Server):
@@ -51,6 +54,7 @@ def serve(service: Service, kind: Callable[[uvicorn.Config, Service, Certificate
     Raises:
         SettingsError: the certificate cannot be used, or the audit not be written.
     """
+    sys.setswitchinterval(_TURN_S)
     settings = service.settings
     certificate = certificate_of(settings)
     config = uvicorn.Config(

@@ -151,6 +151,21 @@ async def test_who_does_not_fit_is_refused_before_anything_else_is_looked_at(
         assert (await client.get("/predict")).status_code == 405
 
 
+async def test_who_is_refused_soon_after_another_waits_for_a_turn_and_may_come_in_then(
+    make_service: MakeService, connect: Connect, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("service.context._REFUSAL_EVERY_S", 0.2)
+    service = make_service()
+    async with connect(service) as client:
+        service.door.seat(service.settings.capacity)
+        assert (await client.post("/predict", content=jpeg())).status_code == 503
+        second = asyncio.create_task(client.post("/predict", content=jpeg(), headers={"Content-Type": "image/jpeg"}))
+        await asyncio.sleep(0.05)
+        assert not second.done()
+        service.door.seated = 0
+        assert (await second).status_code == 200
+
+
 async def test_many_images_need_as_many_seats(make_service: MakeService, connect: Connect) -> None:
     backend = FakeBackend()
     service = make_service(backend, capacity=4, max_images=4)
