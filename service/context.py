@@ -115,12 +115,12 @@ class RequestContext:
             knock()
         except ServiceError:
             now = time.monotonic()
-            self._next_refusal = max(now, self._next_refusal) + _REFUSAL_EVERY_S
-            if (wait := self._next_refusal - _REFUSAL_EVERY_S - now) > 0:
-                await asyncio.sleep(wait)
-                knock()
-            else:
+            turn = max(now, self._next_refusal)
+            self._next_refusal = turn + _REFUSAL_EVERY_S
+            if turn == now:
                 raise
+            await asyncio.sleep(turn - now)
+            knock()
 
 
 def _request_id(headers: Headers) -> str:
