@@ -14,7 +14,7 @@ run: $(VENV)/.cpu  ## Start the service with the bundled model on port 8000.
 	$(BIN)/python -m service serve
 
 test: $(VENV)/.dev  ## Run the tests.
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2
 
 lint: $(VENV)/.dev  ## Check format, style and types.
 	$(BIN)/ruff format --check --quiet .

@@ -4,10 +4,9 @@ Were there threads for either, twice as many as CPUs would compete for them, and
 that is put aside while it holds that lock keeps the event loop waiting for its turn, and with it every request.
 """
 
-import threading
 from collections import deque
 from collections.abc import Callable
-from concurrent.futures import Executor, Future
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from typing import Any, ParamSpec, TypeVar
 
 from service.cpus import step_back
@@ -28,68 +27,33 @@ class Pool:
     """
 
     def __init__(self, threads: int) -> None:
-        self._tasks: dict[_Rank, deque[_Task]] = {}
-        self._changed = threading.Condition()
-        self._open = True
-        self.model, self.decoders = _Rank(self), _Rank(self)
-        for number in range(threads):
-            threading.Thread(target=self._work, name=f"compute_{number}", daemon=True).start()
+        # Its threads are waited for when the process ends. It must not end under one that is inside onnxruntime: that
+        # takes the whole process down with SIGABRT, and a good exit code with it.
+        self._threads = ThreadPoolExecutor(threads, thread_name_prefix="compute", initializer=step_back)
+        self.model, self.decoders = _Rank(self._one_more), _Rank(self._one_more)
 
     def shutdown(self) -> None:
         """Take no more tasks. What was not begun is cancelled; what was is ended, and not waited for."""
-        with self._changed:
-            self._open = False
-            for tasks in self._tasks.values():
-                for future, _ in tasks:
-                    future.cancel()
-                tasks.clear()
-            self._changed.notify_all()
+        self._threads.shutdown(wait=False, cancel_futures=True)
+        for rank in (self.model, self.decoders):
+            while task := rank.take():
+                task[0].cancel()
 
-    def admit(self, rank: "_Rank") -> None:
-        """Take tasks of this rank, too: after those of all that were admitted before."""
-        self._tasks[rank] = deque()
+    def _one_more(self) -> None:
+        self._threads.submit(self._do_one)
 
-    def put(self, rank: "_Rank", call: Callable[[], T]) -> "Future[T]":
-        """Have this called."""
-        future: Future[T] = Future()
-        with self._changed:
-            if not self._open:
-                raise RuntimeError("the pool is shut down")
-            self._tasks[rank].append((future, call))
-            self._changed.notify()
-        return future
-
-    def _work(self) -> None:
-        step_back()
-        while task := self._take():
-            future, call = task
-            if not future.set_running_or_notify_cancel():
-                continue
-            try:
-                result = call()
-            except BaseException as error:
-                future.set_exception(error)
-            else:
-                future.set_result(result)
-            del task, future, call
-
-    def _take(self) -> _Task | None:
-        """The next task; None at the end."""
-        with self._changed:
-            while self._open:
-                for tasks in self._tasks.values():
-                    if tasks:
-                        return tasks.popleft()
-                self._changed.wait()
-        return None
+    def _do_one(self) -> None:
+        """Do what is first now, which need not be what was first when this was asked for."""
+        if task := self.model.take() or self.decoders.take():
+            _do(*task)
 
 
 class _Rank(Executor):
     """The tasks of one rank, as an executor."""
 
-    def __init__(self, pool: Pool) -> None:
-        self._pool = pool
-        pool.admit(self)
+    def __init__(self, one_more: Callable[[], None]) -> None:
+        self._one_more = one_more
+        self._tasks: deque[_Task] = deque()
 
     def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> "Future[T]":
         """Have a thread call this.
@@ -97,4 +61,25 @@ class _Rank(Executor):
         Raises:
             RuntimeError: the pool is shut down.
         """
-        return self._pool.put(self, lambda: fn(*args, **kwargs))
+        future: Future[T] = Future()
+        self._tasks.append((future, lambda: fn(*args, **kwargs)))
+        self._one_more()
+        return future
+
+    def take(self) -> _Task | None:
+        """The oldest."""
+        try:
+            return self._tasks.popleft()
+        except IndexError:  # asked for first, it might be gone by then
+            return None
+
+
+def _do(future: Future[T], call: Callable[[], T]) -> None:
+    if not future.set_running_or_notify_cancel():
+        return
+    try:
+        result = call()
+    except BaseException as error:
+        future.set_exception(error)
+    else:
+        future.set_result(result)

@@ -7,11 +7,12 @@ import signal
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import httpx
 import hypothesis
 import pytest
+from xdist.scheduler import LoadScopeScheduling
 
 from contract.bundle import INT8_GRAPH, read_bundle
 from service.app import create_app
@@ -30,6 +31,24 @@ BUNDLED_MODEL = ROOT / "models" / "pneumonia" / "2"
 # How long an example takes depends on what else the machine does: no test fails for that.
 hypothesis.settings.register_profile("timeless", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
 hypothesis.settings.load_profile("timeless")
+
+
+if "PYTEST_XDIST_WORKER" in os.environ:  # threads of one that wait for each other take the CPU of the other
+    os.environ.setdefault("TF_NUM_INTRAOP_THREADS", "1")
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeScheduling:
+    """Of two processes, one has all that needs TensorFlow, and trains the one network that those tests share.
+
+    Otherwise the tests of a file stay together, with the servers that they share.
+    """
+    return _TrainingTogether(config, log)
+
+
+class _TrainingTogether(LoadScopeScheduling):  # type: ignore[misc]  # it ships no types
+    def _split_scope(self, nodeid: str) -> str:
+        file = nodeid.split("::", 1)[0]
+        return "training" if file.startswith("tests/training/") or file == "tests/e2e/test_parity.py" else file
 
 
 @pytest.fixture(scope="session")

@@ -1,6 +1,7 @@
 """The pool's laws: the model's tasks before the decoders', each outcome its asker's, nothing begun after the end."""
 
 import os
+import subprocess
 import sys
 import threading
 from collections.abc import Iterator
@@ -75,6 +76,17 @@ def test_the_end_cancels_what_was_not_begun_and_lets_the_rest_end() -> None:
             task.result(WAIT_S)
     with pytest.raises(RuntimeError):
         pool.model.submit(print)
+
+
+def test_a_process_does_not_end_under_what_was_begun() -> None:
+    """It would be killed by SIGABRT if that were a model call."""
+    code = (
+        "import threading, time; from service.pool import Pool; pool, begun = Pool(2), threading.Event()\n"
+        "def work(): begun.set(); time.sleep(0.5); print('ended')\n"
+        "pool.model.submit(work); begun.wait(); pool.shutdown()"
+    )
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
+    assert (ended.returncode, ended.stdout) == (0, "ended\n"), ended.stderr
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="a thread has a nice value of its own on Linux alone")
