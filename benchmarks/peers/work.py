@@ -40,11 +40,14 @@ def decoder() -> Callable[[bytes], Pixels]:
     return DECODERS[os.environ["PEER_DECODE"]]
 
 
-def open_session(graph: str | bytes, threads: int) -> onnxruntime.InferenceSession:
-    """A session on the CPU as our service opens it: an ONNX file or its bytes, with so many threads a run."""
+def open_session(graph: str | bytes, threads: int, *, spin: bool = False) -> onnxruntime.InferenceSession:
+    """A session on the CPU as our service opens it: an ONNX file or its bytes, with so many threads a run.
+
+    ``spin``: they do, while they wait for each other, as ours for an image alone.
+    """
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    options.add_session_config_entry("session.intra_op.allow_spinning", str(int(spin)))
     return onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
 
 
