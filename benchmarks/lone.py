@@ -1,0 +1,97 @@
+"""What a request costs over its decoding and inference where nothing else is to be done; and what a change did to that.
+
+    python benchmarks/lone.py [--model models/pneumonia/2] [--images FOLDER] [--requests 300] [--beside CHECKOUT]
+
+Each image in turn is decoded and scored in this process, at the number of threads that is best for it, and sent to the
+service of this checkout, and to that of another one if it is named. Prints JSON: medians in milliseconds; ``over_ms``
+is the median of what the service took longer for the same image.
+"""
+
+import argparse
+import contextlib
+import itertools
+import json
+import os
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import httpx
+
+sys.path.insert(0, str(Path(__file__).parent.parent))
+
+from benchmarks.images import add_images, find_images
+from benchmarks.limit import Engine
+from benchmarks.machine import machine
+from benchmarks.peers.work import DECODERS
+from benchmarks.wire import timed
+from tests.e2e.server import running
+
+_HERE = Path(__file__).parent.parent
+_WARM = 10
+_MOST_THREADS = 4
+
+
+def in_process(engines: Sequence[Engine]) -> Callable[[bytes], float]:
+    """Milliseconds of decoding and inference, by whichever of them is best."""
+    return lambda image: 1e3 * min(engine.read(image) for engine in engines)
+
+
+def by_request(client: httpx.Client) -> Callable[[bytes], float]:
+    """Milliseconds of a request for one image."""
+
+    def send(image: bytes) -> float:
+        headers = {"Content-Type": "image/jpeg"}
+        return timed(client, client.build_request("POST", "/predict", content=image, headers=headers))
+
+    return send
+
+
+def compare(ways: dict[str, Callable[[bytes], float]], images: Sequence[bytes], requests: int) -> dict[str, object]:
+    """Medians of so many images, each read in all ways, and over the first way of each other one."""
+    took: dict[str, list[float]] = {name: [] for name in ways}
+    for number, image in enumerate(itertools.islice(itertools.cycle(images), _WARM + requests)):
+        for name, way in ways.items():
+            found = way(image)
+            if number >= _WARM:
+                took[name].append(found)
+    first, *others = took
+    over = {name: [a - b for a, b in zip(took[name], took[first], strict=True)] for name in others}
+    return {
+        "requests": requests,
+        "ms": {name: round(statistics.median(found), 2) for name, found in took.items()},
+        "over_ms": {name: round(statistics.median(found), 2) for name, found in over.items()},
+    }
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--model", type=Path, default=_HERE / "models" / "pneumonia" / "2")
+    add_images(parser)
+    parser.add_argument("--requests", type=int, default=300)
+    parser.add_argument("--beside", type=Path, help="another checkout, whose service is measured, too")
+    given = parser.parse_args()
+    sizes = sorted({1, min(len(os.sched_getaffinity(0)), _MOST_THREADS)})
+    model = given.model.resolve()
+    ways = {"in process": in_process([Engine(model, None, DECODERS["contract"], size, spin=True) for size in sizes])}
+    with contextlib.ExitStack() as stack:
+        scratch = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        images = [path.read_bytes() for path in find_images(given.images, scratch)]
+        for name, checkout in {"this": _HERE, "beside": given.beside}.items():
+            if checkout:
+                (scratch / name).mkdir()
+                with contextlib.chdir(checkout):
+                    server = stack.enter_context(running(model, scratch / name))
+                client = stack.enter_context(httpx.Client(base_url=server.url, timeout=60))
+                ways[name] = by_request(client)
+                time.sleep(0.5)
+        measured = compare(ways, images, given.requests)
+    print(json.dumps({**machine(), "model": "/".join(model.parts[-2:]), **measured}, indent=2))
+
+
+if __name__ == "__main__":
+    main()
