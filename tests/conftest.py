@@ -66,9 +66,10 @@ def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
 def _logging_stays_as_it_is() -> Iterator[None]:
     """A command configures logging for its whole process, which here is that of all tests."""
     root, access = logging.getLogger(), logging.getLogger("uvicorn.access")
-    before = root.handlers[:], root.level, access.disabled
+    before, level = (root.handlers[:], access.disabled), root.level
     yield
-    root.handlers[:], root.level, access.disabled = before
+    root.handlers[:], access.disabled = before
+    root.setLevel(level)  # only so do loggers forget what they were told not to log
     logging.captureWarnings(False)
 
 
