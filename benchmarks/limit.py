@@ -41,15 +41,12 @@ class Engine:
         graph: the name of one of its graphs; None: the one that it names for a CPU.
         decode: the decoder.
         threads: of a run.
-        spin: whether they spin while they wait for each other.
     """
 
-    def __init__(
-        self, folder: Path, graph: str | None, decode: Callable[[bytes], Pixels], threads: int, *, spin: bool
-    ) -> None:
+    def __init__(self, folder: Path, graph: str | None, decode: Callable[[bytes], Pixels], threads: int) -> None:
         bundle = read_bundle(folder)
         name = graph or bundle.manifest.cpu_graph
-        self._session = open_session(str(folder / name), threads, spin=spin)
+        self._session = open_session(str(folder / name), threads)
         self._names = [PROBABILITY, FEATURES] if bundle.manifest.input_guard else [PROBABILITY]
         self._decode = decode
 
@@ -76,12 +73,10 @@ def combinations(cpus: int) -> Iterator[tuple[int, int]]:
         yield from ((callers, threads) for threads in sizes if cpus <= callers * threads <= 2 * cpus)
 
 
-def measure(
-    engines: dict[int, Engine], spinning: dict[int, Engine], images: Sequence[bytes], seconds: float
-) -> dict[str, object]:
-    """The figures, over so many seconds in all; of one image at a time by engines that spin."""
+def measure(engines: dict[int, Engine], images: Sequence[bytes], seconds: float) -> dict[str, object]:
+    """The figures, over so many seconds in all."""
     rates: dict[tuple[int, int], list[float]] = {pair: [] for pair in combinations(max(engines))}
-    lone: dict[int, list[float]] = {threads: [] for threads in spinning}
+    lone: dict[int, list[float]] = {threads: [] for threads in engines}
     share = seconds / _ROUNDS / (len(rates) + 1)
     for _ in range(_ROUNDS):
         for (callers, threads), found in rates.items():
@@ -90,7 +85,7 @@ def measure(
         ends, cycled = time.perf_counter() + share, itertools.cycle(images)
         while time.perf_counter() < ends:
             data = next(cycled)
-            for threads, engine in spinning.items():
+            for threads, engine in engines.items():
                 lone[threads].append(engine.read(data))
     best = {pair: statistics.median(found) for pair, found in rates.items()}
     alone = {threads: 1e3 * statistics.median(found) for threads, found in lone.items()}
@@ -117,13 +112,10 @@ def main() -> None:
     sizes = {threads for _, threads in combinations(cpus)}
     with tempfile.TemporaryDirectory() as scratch:
         images = [path.read_bytes() for path in find_images(given.images, Path(scratch))]
-    made = partial(Engine, given.model, given.graph, DECODERS[given.decode])
-    engines, spinning = ({n: made(n, spin=spin) for n in sorted(sizes)} for spin in (False, True))
-    for engine in [*engines.values(), *spinning.values()]:
+    engines = {n: Engine(given.model, given.graph, DECODERS[given.decode], n) for n in sorted(sizes)}
+    for engine in engines.values():
         engine.read(images[0])
-    print(
-        json.dumps({**machine(), "images": len(images), **measure(engines, spinning, images, given.seconds)}, indent=2)
-    )
+    print(json.dumps({**machine(), "images": len(images), **measure(engines, images, given.seconds)}, indent=2))
 
 
 if __name__ == "__main__":

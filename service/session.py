@@ -121,9 +121,9 @@ def open_session(bundle: Bundle, device: Device, precision: Precision, calls: Ca
         raise DeviceError("XRAY_DEVICE=cuda, but the model does not run on CUDA here (the log says why)")
     if device == "auto":
         log.warning("CUDA cannot be used: the model runs on the CPU")
-    session = _cpu_session(cpu_graph, cpu_name, calls.threads)
-    alone = _cpu_session(cpu_graph, cpu_name, calls.alone, spin=True) if calls.alone != calls.threads else None
-    return LiveSession(session, cpu_name, alone=alone)
+    opened = {threads: _cpu_session(cpu_graph, cpu_name, threads) for threads in {calls.threads, calls.alone}}
+    alone = opened[calls.alone] if calls.alone != calls.threads else None
+    return LiveSession(opened[calls.threads], cpu_name, alone=alone)
 
 
 def _cpu_graph(bundle: Bundle, precision: Precision) -> tuple[str, bytes]:
@@ -157,9 +157,9 @@ def _on_cuda(graph: bytes, threads: int, cuda: Cuda) -> LiveSession | None:
     return None
 
 
-def _cpu_session(graph: bytes, name: str, threads: int, *, spin: bool = False) -> onnxruntime.InferenceSession:
+def _cpu_session(graph: bytes, name: str, threads: int) -> onnxruntime.InferenceSession:
     try:
-        return _session(graph, {CPU: {}}, threads, spin=spin)
+        return _session(graph, {CPU: {}}, threads)
     except Exception as error:  # as above
         log.debug("onnxruntime refused the graph", exc_info=error)
         raise BundleError(f"{name}: onnxruntime cannot load this graph") from error
@@ -171,16 +171,14 @@ def _reason(error: Exception) -> str:
     return said[0].strip() if said else str(error)[:300]
 
 
-def _session(
-    graph: bytes, providers: dict[str, dict[str, str]], threads: int, *, spin: bool = False
-) -> onnxruntime.InferenceSession:
+def _session(graph: bytes, providers: dict[str, dict[str, str]], threads: int) -> onnxruntime.InferenceSession:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
     options.log_severity_level = _ERRORS_ONLY
     # Arena, memory patterns and level of optimisation are as they come: docs/decisions/0010 has what each is worth.
-    # A thread that spins while it waits takes the CPU from others that have to do: good only where there are none.
-    options.add_session_config_entry("session.intra_op.allow_spinning", str(int(spin)))
+    # Decoding threads share the CPUs with the model's: a model thread that has nothing to do should not spin.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     # Without this, a session whose provider fails, at its start or in any later run, prints so on stdout and goes on
     # with the CPU: then what was said of the provider at the start would no longer be true.
     return onnxruntime.InferenceSession(

@@ -40,14 +40,11 @@ def decoder() -> Callable[[bytes], Pixels]:
     return DECODERS[os.environ["PEER_DECODE"]]
 
 
-def open_session(graph: str | bytes, threads: int, *, spin: bool = False) -> onnxruntime.InferenceSession:
-    """A session on the CPU as our service opens it: an ONNX file or its bytes, with so many threads a run.
-
-    ``spin``: they do, while they wait for each other, as ours for an image alone.
-    """
+def open_session(graph: str | bytes, threads: int) -> onnxruntime.InferenceSession:
+    """A session on the CPU as our service opens it: an ONNX file or its bytes, with so many threads a run."""
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
-    options.add_session_config_entry("session.intra_op.allow_spinning", str(int(spin)))
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     return onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
 
 
