@@ -12,7 +12,6 @@ import contextlib
 import http.client
 import itertools
 import json
-import os
 import statistics
 import sys
 import tempfile
@@ -26,11 +25,12 @@ from benchmarks.images import add_images, find_images
 from benchmarks.limit import Engine
 from benchmarks.machine import machine
 from benchmarks.peers.work import DECODERS
+from service.cpus import share_out, usable_cpus
+from tests.conftest import BUNDLED_MODEL
 from tests.e2e.server import running
 
 _HERE = Path(__file__).parent.parent
 _WARM = 10
-_MOST_THREADS = 4
 
 
 def in_process(engines: Sequence[Engine]) -> Callable[[bytes], float]:
@@ -74,12 +74,12 @@ def compare(ways: dict[str, Callable[[bytes], float]], images: Sequence[bytes], 
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--model", type=Path, default=_HERE / "models" / "pneumonia" / "2")
+    parser.add_argument("--model", type=Path, default=BUNDLED_MODEL)
     add_images(parser)
     parser.add_argument("--requests", type=int, default=300)
     parser.add_argument("--beside", type=Path, help="another checkout, whose service is measured, too")
     given = parser.parse_args()
-    sizes = sorted({1, min(len(os.sched_getaffinity(0)), _MOST_THREADS)})
+    sizes = {1, share_out(usable_cpus()).alone}
     model = given.model.resolve()
     ways = {"in process": in_process([Engine(model, None, DECODERS["contract"], size) for size in sizes])}
     with contextlib.ExitStack() as stack:

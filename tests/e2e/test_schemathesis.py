@@ -19,7 +19,7 @@ from tests.e2e.server import Server, running
 from tests.openapi import operations
 
 CONFIG = ROOT / "tests" / "e2e" / "schemathesis.toml"
-EXAMPLES = os.environ.get("EXAMPLES", "10")
+EXAMPLES = os.environ.get("EXAMPLES", "20")
 
 
 @pytest.fixture(scope="module")
