@@ -78,7 +78,7 @@ class Parent:
         self._running: dict[int, tuple[int, float]] = {}  # by process id: which worker, and since when
         self._early = dict.fromkeys(self._board.workers, 0)
         self._failed, self._ending = False, False
-        self._woken = -1
+        self._woken = self._waker = -1
 
     def run(self) -> Place | None:
         """Watch until SIGTERM or SIGINT, and until all workers have ended. Returns in each worker with its place, to go
@@ -174,10 +174,10 @@ class Parent:
             listener.close()
 
     def _hear_signals(self) -> None:
-        self._woken, waker = os.pipe()
-        for end in (self._woken, waker):
+        self._woken, self._waker = os.pipe()
+        for end in (self._woken, self._waker):
             os.set_blocking(end, False)
-        signal.set_wakeup_fd(waker, warn_on_full_buffer=False)
+        signal.set_wakeup_fd(self._waker, warn_on_full_buffer=False)
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._end)
         signal.signal(signal.SIGCHLD, lambda *_: None)
@@ -189,8 +189,8 @@ class Parent:
 
     def _become_worker(self) -> None:
         """Undo what is the parent's alone."""
-        waker = signal.set_wakeup_fd(-1)
-        for end in (self._woken, waker):
+        signal.set_wakeup_fd(-1)  # from Python 3.12 on, asyncio has done so by now
+        for end in (self._woken, self._waker):
             os.close(end)
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGCHLD):
             signal.signal(number, signal.SIG_DFL)
