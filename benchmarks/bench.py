@@ -30,7 +30,8 @@ from rich.console import Console
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-from benchmarks.contenders import NAMES, OURS, ROOT, WORKS, Contender, Work, contenders
+from benchmarks import ROOT
+from benchmarks.contenders import NAMES, OURS, WORKS, Contender, Work, contenders
 from benchmarks.environments import ENVIRONMENTS, NoEnvironment, prepare, versions
 from benchmarks.images import add_images, find_images
 from benchmarks.load import LoadError, load

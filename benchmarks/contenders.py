@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-ROOT = Path(__file__).parent.parent
+from benchmarks import ROOT
+
 PEERS = ROOT / "benchmarks" / "peers"
 OURS = "xray-inference"
 

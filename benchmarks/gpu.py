@@ -35,6 +35,7 @@ from PIL import Image
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
+from benchmarks import BUNDLED_MODEL, ROOT
 from benchmarks.machine import machine
 from benchmarks.timing import rate
 from contract.bundle import PROBABILITY, Bundle, read_bundle
@@ -48,7 +49,6 @@ from tests.e2e.server import Server, running
 import onnxruntime  # isort: skip  after contract, which tells it not to phone home
 
 Figures = dict[str, Any]
-ROOT = Path(__file__).parent.parent
 # Of a probability. A CPU and a GPU round in other orders; batches of two sizes may be given other algorithms.
 FROM_CPU, FROM_ALONE = 1e-4, 1e-5
 # A first call of a size that cuDNN had never seen takes some hundred times a later one.
@@ -204,7 +204,7 @@ def parsed() -> argparse.Namespace:
     """The options."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--result", type=Path, required=True)
-    parser.add_argument("--model", type=Path, default=ROOT / "models" / "pneumonia" / "2")
+    parser.add_argument("--model", type=Path, default=BUNDLED_MODEL)
     parser.add_argument("--images", type=Path, help="folder of JPEGs; without it, drawn ones")
     parser.add_argument("--seconds", type=float, default=20, help="of each measurement under load")
     parser.add_argument("--runs", type=int, default=50, help="calls of the graph for each size of batch")

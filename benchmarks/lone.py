@@ -21,12 +21,12 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
+from benchmarks import BUNDLED_MODEL
 from benchmarks.images import add_images, find_images
 from benchmarks.limit import Engine
 from benchmarks.machine import machine
 from benchmarks.peers.work import DECODERS
 from service.cpus import share_out, usable_cpus
-from tests.conftest import BUNDLED_MODEL
 from tests.e2e.server import running
 
 _HERE = Path(__file__).parent.parent

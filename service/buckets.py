@@ -1,12 +1,14 @@
-"""Batches of a few sizes only, through memory that is bound once: how a graph is run on a GPU.
+"""Batches of a few sizes only, each with a session and memory of its own: how a graph is run on a GPU.
 
-cuDNN chooses an algorithm for each convolution and each shape that it meets for the first time, which takes an image of
-that batch up to seconds, and onnxruntime's memory grows with each new shape. So a batch is padded to the next of a few
-sizes, its bucket; and as there is no bucket that was not run once, nobody meets a new shape while the service runs.
+Since version 1.20, onnxruntime's convolutions on CUDA keep one plan of cuDNN's, for the shape that came last; any other
+makes a new plan (microsoft/onnxruntime#23006). On an H200 that made of a call of 1 ms one of 50, each time that a batch
+had another size than the one before. So a batch is padded to the next of a few sizes, its bucket, and each bucket has a
+session, which never sees another shape. All were run once before the service is ready: nobody waits for a plan.
 """
 
+import itertools
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import onnxruntime
@@ -19,24 +21,26 @@ Rows = NDArray[np.float32]
 
 
 def bucket_sizes(largest: int) -> tuple[int, ...]:
-    """1, 2, 4, 8 and so on, below the largest; and the largest itself."""
-    return (*(2**power for power in range((largest - 1).bit_length())), largest)
+    """1, 4, 16, 64 and so on, below the largest; and the largest itself.
+
+    A session takes time at the start and memory; a GPU that is padded to four times a batch of a few hardly notices.
+    """
+    return (*itertools.takewhile(lambda size: size < largest, (4**power for power in itertools.count())), largest)
 
 
 class Buckets:
-    """Runs a session on CUDA, in buckets that are all warm once this is built.
+    """Runs a graph on CUDA, in buckets that are all warm once this is built.
 
     Calls from several threads are safe, and one waits for the other: a binding belongs to one run at a time
     (microsoft/onnxruntime#14998 is what happens else), and two runs would share the GPU without being done earlier.
 
     Args:
-        session: it runs on CUDA.
-        largest: most images in a batch.
+        sessions: of the graph, on CUDA, by the size of batch that each is for; in ascending order.
     """
 
-    def __init__(self, session: onnxruntime.InferenceSession, largest: int) -> None:
+    def __init__(self, sessions: Mapping[int, onnxruntime.InferenceSession]) -> None:
         self._lock = threading.Lock()
-        self._buckets = [_Bucket(session, size) for size in bucket_sizes(largest)]
+        self._buckets = [_Bucket(session, size) for size, session in sessions.items()]
 
     def run(self, names: Sequence[str], batch: NDArray[np.uint8]) -> list[Rows]:
         """The named outputs for a batch, uint8 (n, 200, 200, 1), n at most the largest: n rows each, in its order.
@@ -52,7 +56,9 @@ class Buckets:
 
 
 class _Bucket:
-    """One size of batch: its memory on both sides of the bus, and what is bound to it for each choice of outputs."""
+    """One size of batch: its session, its memory on both sides of the bus, and what is bound to that for each choice of
+    outputs.
+    """
 
     def __init__(self, session: onnxruntime.InferenceSession, size: int) -> None:
         self.size = size

@@ -10,7 +10,7 @@ import onnxruntime
 from numpy.typing import NDArray
 
 from contract.bundle import GRAPH, INPUT, INT8_GRAPH, Bundle, BundleError
-from service.buckets import Buckets, Rows
+from service.buckets import Buckets, Rows, bucket_sizes
 from service.cpus import Calls
 from service.settings import Device, Precision, Settings, SettingsError
 
@@ -30,8 +30,8 @@ class DeviceError(Exception):
 class LiveSession:
     """A session, and the name of the file in the bundle whose graph it runs.
 
-    ``buckets``: on CUDA, all of them warm. ``alone``: the same on a CPU, with more threads a call: for one that there
-    is nothing beside; None where that would make no difference.
+    ``buckets``: on CUDA, all of them warm; the session is that of the largest. ``alone``: the same on a CPU, with more
+    threads a call: for one that there is nothing beside; None where that would make no difference.
     """
 
     session: onnxruntime.InferenceSession
@@ -62,7 +62,8 @@ class Cuda:
 
     Args:
         max_batch: most images in one call.
-        memory_bytes: most bytes of the GPU for the graph's weights, tensors and workspaces. CUDA's own are not in it.
+        memory_bytes: most bytes of the GPU for weights, tensors and workspaces, of all sessions. CUDA's own are not in
+            it.
         tf32: whether products may be rounded to TF32's 10 bits of mantissa; float32 has 23.
     """
 
@@ -71,14 +72,20 @@ class Cuda:
     tf32: bool
 
     @property
-    def options(self) -> dict[str, str]:
+    def shares(self) -> dict[int, int]:
+        """By size of batch, the bytes of its session: half of all evenly, for weights; half by size, for tensors."""
+        sizes = bucket_sizes(self.max_batch)
+        half = self.memory_bytes // 2
+        return {size: half // len(sizes) + half * size // sum(sizes) for size in sizes}
+
+    def options(self, memory_bytes: int) -> dict[str, str]:
         """Of onnxruntime's execution provider, in its words (CUDA-ExecutionProvider in its documentation)."""
         return {
             # Asks cuDNN for an algorithm; the default tries all out, for each shape, with gigabytes of workspace. With
             # that goes cudnn_conv_use_max_workspace too: it bounds the workspace of the search that is not done.
             "cudnn_conv_algo_search": "HEURISTIC",
             "use_tf32": str(int(self.tf32)),
-            "gpu_mem_limit": str(self.memory_bytes),
+            "gpu_mem_limit": str(memory_bytes),
             # The default doubles what it takes each time. Shapes are few, so what is asked for is what is needed.
             "arena_extend_strategy": "kSameAsRequested",
         }
@@ -113,7 +120,7 @@ def open_session(bundle: Bundle, device: Device, precision: Precision, calls: Ca
         BundleError: the graph cannot be loaded.
     """
     cpu_name, cpu_graph = _cpu_graph(bundle, precision)
-    if device != "cpu" and (live := _on_cuda(bundle.graph, calls.alone, cuda)):
+    if device != "cpu" and (live := _on_cuda(bundle.graph, cuda)):
         if precision == "int8":
             raise SettingsError("XRAY_PRECISION=int8 is for the CPU, but CUDA works here: set XRAY_DEVICE=cpu with it")
         return live
@@ -136,19 +143,22 @@ def _cpu_graph(bundle: Bundle, precision: Precision) -> tuple[str, bytes]:
     return name, bundle.int8_graph
 
 
-def _on_cuda(graph: bytes, threads: int, cuda: Cuda) -> LiveSession | None:
-    """A session that runs on CUDA, or None, with the reason in the log.
+def _on_cuda(graph: bytes, cuda: Cuda) -> LiveSession | None:
+    """Sessions that run on CUDA, or None, with the reason in the log.
 
-    The session itself is asked where it runs; and that it does run, for each size of batch, has been seen.
+    They themselves are asked where they run; and that they do run, for each size of batch, has been seen.
     """
     if CUDA not in onnxruntime.get_available_providers():
         log.warning("this onnxruntime has no CUDA execution provider")
         return None
     onnxruntime.preload_dlls()  # the CUDA and cuDNN wheels beside onnxruntime-gpu, if they are there
     try:
-        session = _session(graph, {CUDA: cuda.options, CPU: {}}, threads)
-        if session.get_providers()[0] == CUDA:
-            return LiveSession(session, GRAPH, Buckets(session, cuda.max_batch))
+        # One thread: nothing but the arithmetic of shapes is left to the CPU.
+        sessions = {
+            size: _session(graph, {CUDA: cuda.options(share), CPU: {}}, 1) for size, share in cuda.shares.items()
+        }
+        if all(session.get_providers()[0] == CUDA for session in sessions.values()):
+            return LiveSession(sessions[cuda.max_batch], GRAPH, Buckets(sessions))
         log.warning("onnxruntime has a CUDA execution provider but could not start it")
     except Exception as error:  # onnxruntime's own exception classes have no common base of their own
         log.warning(

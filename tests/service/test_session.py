@@ -4,9 +4,12 @@ import logging
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from contract.bundle import GRAPH, INT8_GRAPH, Bundle
+from service.buckets import bucket_sizes
 from service.cpus import Calls
 from service.session import CPU, CUDA, Cuda, DeviceError, LiveSession, cuda_of, max_batch_of, open_session
 from service.settings import Device, Precision, Settings, SettingsError
@@ -161,7 +164,7 @@ def test_a_gpu_without_room_for_the_largest_batch_is_not_used(caplog: pytest.Log
         open_session(TWO_GRAPHS, "cuda", "auto", ONE_THREAD, DEFAULTS)
     assert "Failed to allocate memory" in caplog.records[-1].reason  # type: ignore[attr-defined]
     assert open_session(TWO_GRAPHS, "auto", "auto", ONE_THREAD, DEFAULTS).provider == CPU
-    small = Cuda(max_batch=2, memory_bytes=2**30, tf32=False)
+    small = Cuda(max_batch=3, memory_bytes=2**30, tf32=False)
     assert open_session(TWO_GRAPHS, "auto", "auto", ONE_THREAD, small).provider == CUDA
 
 
@@ -174,12 +177,21 @@ def test_cuda_gets_what_the_settings_say_and_the_cpu_beside_it_nothing(tf32: boo
         CUDA: {
             "cudnn_conv_algo_search": "HEURISTIC",
             "use_tf32": str(int(tf32)),
-            "gpu_mem_limit": "1073741824",
+            "gpu_mem_limit": str(cuda.shares[3]),
             "arena_extend_strategy": "kSameAsRequested",
         },
         CPU: {},
     }
-    assert sorted(set(live.session.sizes)) == [1, 2, 3]
+    assert set(live.session.sizes) == {3}
+
+
+@given(largest=st.integers(1, 256), memory=st.integers(2**28, 2**34))
+def test_the_sessions_on_a_gpu_share_its_memory(largest: int, memory: int) -> None:
+    shares = Cuda(largest, memory, tf32=False).shares
+    assert tuple(shares) == bucket_sizes(largest)
+    assert 0.999 * memory < sum(shares.values()) <= memory
+    assert list(shares.values()) == sorted(shares.values())
+    assert min(shares.values()) >= memory / 2 / len(shares) - 1
 
 
 @pytest.mark.parametrize(
