@@ -12,7 +12,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from training.shifts import (
-    Cdf,
     Pixels,
     affine,
     blur,
@@ -74,10 +73,11 @@ def slight(image: Pixels, rng: np.random.Generator) -> Pixels:
     return image
 
 
-def _balanced_histograms(pixels: NDArray[np.uint8], labels: NDArray[np.uint8]) -> list[Cdf]:
+def _balanced_histograms(pixels: NDArray[np.uint8], labels: NDArray[np.uint8]) -> NDArray[np.float64]:
+    """As one array, shape (n, 256), which processes share."""
     each = min(_PER_CLASS, *(int((labels == label).sum()) for label in (0, 1)))
     rows = [row for label in (0, 1) for row in np.flatnonzero(labels == label)[:each]]
-    return [cdf(pixels[row]) for row in rows]
+    return np.stack([cdf(pixels[row]) for row in rows])
 
 
 def _position(image: Pixels, rng: np.random.Generator) -> Pixels:
@@ -95,7 +95,7 @@ def _position(image: Pixels, rng: np.random.Generator) -> Pixels:
     )
 
 
-def _exposure(image: Pixels, histograms: list[Cdf], rng: np.random.Generator) -> Pixels:
+def _exposure(image: Pixels, histograms: NDArray[np.float64], rng: np.random.Generator) -> Pixels:
     if _chance(rng, 0.5):
         image = match_histogram(image, histograms[rng.integers(len(histograms))], rng.uniform(0.4, 1))
     if _chance(rng, 0.6):

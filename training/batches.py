@@ -1,9 +1,10 @@
 """The images of an epoch, batch by batch, in an order and with augmentations that depend on the seed alone."""
 
+import warnings
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
+from joblib import Parallel, cpu_count, delayed
 from numpy.typing import NDArray
 
 from training.augment import Augment, unchanged
@@ -11,32 +12,49 @@ from training.dataset import Dataset
 
 # Pixels uint8 (n, 200, 200, 1) and labels (n,).
 Batch = tuple[NDArray[np.uint8], NDArray[np.uint8]]
+# With fewer CPUs the network itself takes them all, and processes beside it are not worth their start.
+_CPUS_FOR_PROCESSES = 4
 
 
 def shuffled_batches(data: Dataset, batch: int, seed: tuple[int, int], augment: Augment = unchanged) -> Iterator[Batch]:
-    """All images of a dataset, uint8 until the network's first layer; the next batch is made while one is used.
+    """All images of a dataset, uint8 until the network's first layer; the next batches are made while one is used.
+
+    Augmentation takes about 2 ms an image, more than a GPU needs to train on it, so all CPUs work at it.
 
     Args:
         data: the images.
         batch: images a batch; the last may be smaller.
         seed: of the run, and the number of the epoch, so that a resumed run sees what it would have seen.
-        augment: what is done to each image.
+        augment: what is done to each image; it travels to other processes.
     """
     order = np.random.default_rng(seed).permutation(len(data.labels))
-
-    def made(start: int) -> Batch:
-        rng = np.random.default_rng((*seed, start))
-        rows = order[start : start + batch]
-        return np.stack([augment(data.pixels[row, :, :, 0], rng) for row in rows])[..., np.newaxis], data.labels[rows]
-
     starts = range(0, len(order), batch)
-    with ThreadPoolExecutor(1) as thread:
-        coming = thread.submit(made, 0)
-        for following in (*starts[1:], None):
-            ready = coming.result()
-            if following is not None:
-                coming = thread.submit(made, following)
-            yield ready
+    rows = [order[start : start + batch] for start in starts]
+    made = _workers(augment)(
+        delayed(_augmented)(data.pixels[at], augment, (*seed, start)) for at, start in zip(rows, starts, strict=True)
+    )
+    try:
+        for at, pixels in zip(rows, made, strict=True):
+            yield pixels, data.labels[at]
+    finally:  # who is interrupted amid an epoch need not hear that work was done in vain
+        with warnings.catch_warnings(action="ignore"):
+            made.close()
+
+
+def _workers(augment: Augment) -> Parallel:
+    """Processes where there is something to do and CPUs to do it, threads elsewhere; results come in order.
+
+    Images travel through pipes: the shared memory that joblib would put them in is 64 MB in a container.
+    """
+    cpus = cpu_count()
+    backend = "threading" if augment is unchanged or cpus < _CPUS_FOR_PROCESSES else "loky"
+    return Parallel(max(2, cpus - 1), backend, return_as="generator", batch_size=1, max_nbytes=None)
+
+
+def _augmented(pixels: NDArray[np.uint8], augment: Augment, seed: tuple[int, ...]) -> NDArray[np.uint8]:
+    """A batch, augmented; what comes depends on nothing but the arguments."""
+    rng = np.random.default_rng(seed)
+    return np.stack([augment(image, rng) for image in pixels[..., 0]])[..., np.newaxis]
 
 
 def batches_in_order(data: Dataset, batch: int) -> Iterator[Batch]:

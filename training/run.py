@@ -6,7 +6,7 @@ data.json         where the data was, its fingerprint, image sizes, and the file
 environment.json  the code's revision and the packages' versions
 history.json      one record a finished epoch
 epoch-012.keras   the last epoch, or as many as are averaged: weights and optimizer
-best.keras        in float32: the epoch with the lowest validation loss, or the mean of the last epochs' weights
+best.keras        in float32: the epoch with the lowest validation loss; not in a run whose last epochs are averaged
 curves.png        loss and accuracy over the epochs
 """
 
@@ -134,21 +134,23 @@ class Run:
         Raises:
             TrainingError: no epoch has been finished.
         """
-        if not (self.folder / "best.keras").exists():
+        config, last = self.config, len(self.history)
+        if not last:
             raise TrainingError(f"{self.folder}: no epoch of this run is finished")
+        if config.average_epochs:
+            return averaged(self._kept(config, last), config)
         return keras.models.load_model(self.folder / "best.keras", compile=False)
 
     def save_epoch(self, model: keras.Model, finished: list[Epoch]) -> None:
         """Save the checkpoint of the last of these epochs. A run stopped amid this resumes from a whole one."""
         config, last = self.config, len(finished)
         model.save(self._checkpoint(last))
-        kept = [self._checkpoint(epoch) for epoch in range(max(1, last + 1 - max(1, config.average_epochs)), last + 1)]
-        if config.average_epochs or _is_best(finished):
-            self._save_best(averaged(kept, config))
+        if not config.average_epochs and _is_best(finished):
+            self._save_best(averaged([self._checkpoint(last)], config))
         records = [epoch.model_dump() for epoch in finished]
         self._replace("history.json", (json.dumps(records, indent=2) + "\n").encode())
         for old in self.folder.glob("epoch-*.keras"):
-            if old not in kept:
+            if old not in self._kept(config, last):
                 old.unlink()
 
     def _save_best(self, model: keras.Model) -> None:
@@ -158,6 +160,10 @@ class Run:
 
     def _checkpoint(self, epoch: int) -> Path:
         return self.folder / f"epoch-{epoch:03}.keras"
+
+    def _kept(self, config: TrainingConfig, last: int) -> list[Path]:
+        """The checkpoints that are there after this epoch."""
+        return [self._checkpoint(epoch) for epoch in range(max(1, last + 1 - max(1, config.average_epochs)), last + 1)]
 
     def _replace(self, name: str, data: bytes) -> None:
         partial = self.folder / f".{name}.partial"

@@ -3,10 +3,12 @@
 import json
 from pathlib import Path
 
+import keras
 import numpy as np
 import pytest
 
 from training.__main__ import FAILED, main
+from training.augment import acquisition
 from training.batches import shuffled_batches
 from training.config import TrainingConfig
 from training.curves import draw_curves
@@ -131,6 +133,30 @@ def test_batches_hold_each_image_once_in_an_order_of_the_seed(data: Dataset) -> 
     assert [len(labels) for _, labels in shuffled_batches(data, 32, (1, 0))] == [32, 16]
 
 
+def test_processes_make_the_same_batches_as_threads(data: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
+    augment = acquisition(data.pixels, data.labels)
+    made = []
+    for cpus in (2, 4):
+        monkeypatch.setattr("training.batches.cpu_count", lambda cpus=cpus: cpus)
+        made.append(list(shuffled_batches(data, 16, (1, 0), augment)))
+    for (pixels, labels), (others, of_others) in zip(*made, strict=True):
+        assert (pixels == others).all()
+        assert (labels == of_others).all()
+
+
+def test_an_averaged_run_is_the_mean_of_its_last_epochs(data: Dataset, tmp_path: Path) -> None:
+    config = CONFIG.model_copy(update={"average_epochs": 2})
+    run = begun(tmp_path / "run", data, config)
+    with pytest.raises(TrainingError, match="no epoch of this run is finished"):
+        run.best_model()
+    fit(run, data)
+    kept = sorted(run.folder.glob("*.keras"))
+    assert [path.name for path in kept] == ["epoch-002.keras", "epoch-003.keras"]
+    weights = [keras.models.load_model(path).get_weights() for path in kept]
+    for weight, *versions in zip(run.best_model().get_weights(), *weights, strict=True):
+        assert weight == pytest.approx(np.mean(versions, axis=0), abs=1e-6)
+
+
 def test_a_run_is_not_begun_over_another(data: Dataset, tmp_path: Path) -> None:
     begun(tmp_path / "run", data)
     with pytest.raises(TrainingError, match="--resume"):
@@ -143,5 +169,3 @@ def test_what_is_no_run_is_named(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text("{}x")
     with pytest.raises(TrainingError, match="not what a run saves"):
         _ = Run(tmp_path).config
-    with pytest.raises(TrainingError, match="no epoch of this run is finished"):
-        Run(tmp_path).best_model()
