@@ -48,15 +48,14 @@ RECIPES: dict[str, dict[str, Any]] = {
     SPECIFICATION: {},
     "robust": {
         "architecture": "compact",
-        "epochs": 50,
+        "epochs": 120,
         "optimizer": "adamw",
         "learning_rate": 2e-3,
         "schedule": "cosine",
-        "weight_decay": 0.05,
+        "weight_decay": 0.15,
         "augmentation": "acquisition",
         "class_balance": True,
         "label_smoothing": 0.05,
-        "average_epochs": 5,
-        "precision": "mixed_bfloat16",
+        "average_epochs": 10,
     },
 }

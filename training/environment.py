@@ -9,6 +9,7 @@ from typing import Self
 from pydantic import BaseModel, ConfigDict
 
 _PACKAGES = (
+    "jax",
     "keras",
     "numpy",
     "onnx",
@@ -18,6 +19,7 @@ _PACKAGES = (
     "tensorflow",
     "tensorflow-cpu",
     "tf2onnx",
+    "torch",
 )
 _UNKNOWN = "unknown"
 

@@ -14,8 +14,9 @@ from training.readout import Readout
 
 # Enough that what is unlike any radiograph stands out, few enough for 4,000 images to fill: see docs/experiments.md.
 COMPONENTS = 300
-# The share of validation radiographs that is flagged: half of the 2 % asked for, since both samples are small.
-FALSE_ALARMS = 0.01
+# The share of validation radiographs that is flagged: a quarter of the 2 % that are bearable, since both samples are
+# small (docs/experiments.md has what other shares gave).
+FALSE_ALARMS = 0.005
 
 
 def training_layouts(readout: Readout, train: Dataset, seed: int) -> NDArray[np.float32]:

@@ -63,8 +63,8 @@ def test_kernels_are_standardised_whatever_the_weights_are(model: keras.Model) -
     layer.kernel.assign(kernel)
 
 
-def test_the_recipe_trains_in_bfloat16_and_keeps_float32(tmp_path: Path) -> None:
-    config = TrainingConfig.model_validate({**RECIPES["robust"], "epochs": 2, "seed": 4})
+def test_training_in_bfloat16_keeps_float32(tmp_path: Path) -> None:
+    config = TrainingConfig.model_validate({**RECIPES["robust"], "epochs": 2, "seed": 4, "precision": "mixed_bfloat16"})
     model, paths = compiled(config, 1), []
     assert model.get_layer(MAPS).compute_dtype == "bfloat16"
     assert keras.mixed_precision.dtype_policy().name == "float32"
