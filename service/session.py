@@ -73,10 +73,11 @@ class Cuda:
 
     @property
     def shares(self) -> dict[int, int]:
-        """By size of batch, the bytes of its session: half of all evenly, for weights; half by size, for tensors."""
+        """By size of batch, the bytes of its session: a quarter of all evenly, for weights; the rest by size."""
         sizes = bucket_sizes(self.max_batch)
-        half = self.memory_bytes // 2
-        return {size: half // len(sizes) + half * size // sum(sizes) for size in sizes}
+        evenly = self.memory_bytes // 4
+        by_size = self.memory_bytes - evenly
+        return {size: evenly // len(sizes) + by_size * size // sum(sizes) for size in sizes}
 
     def options(self, memory_bytes: int) -> dict[str, str]:
         """Of onnxruntime's execution provider, in its words (CUDA-ExecutionProvider in its documentation)."""

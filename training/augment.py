@@ -74,7 +74,7 @@ def slight(image: Pixels, rng: np.random.Generator) -> Pixels:
 
 
 def _balanced_histograms(pixels: NDArray[np.uint8], labels: NDArray[np.uint8]) -> NDArray[np.float64]:
-    """As one array, shape (n, 256), which processes share."""
+    """As one array, shape (n, 256): it is sent to other processes."""
     each = min(_PER_CLASS, *(int((labels == label).sum()) for label in (0, 1)))
     rows = [row for label in (0, 1) for row in np.flatnonzero(labels == label)[:each]]
     return np.stack([cdf(pixels[row]) for row in rows])
