@@ -105,7 +105,7 @@ def _table(verdict: Verdict) -> Table:
     state = "NOT AS IT WAS WRITTEN" if verdict.fault else "as it was written"
     table = Table(f"chain {Path(verdict.chain).name}", state)
     lines = f"{verdict.first} to {verdict.last}" if verdict.lines else "none"
-    table.add_row("lines", f"{lines}, in {verdict.files} files")
+    table.add_row("lines", f"{lines}, in {verdict.files} file{'s' * (verdict.files != 1)}")
     table.add_row("from", verdict.begins or "")
     table.add_row("to", verdict.ends or "")
     table.add_row("head", verdict.head)
