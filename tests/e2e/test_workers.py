@@ -91,6 +91,18 @@ def of_each(server: Server) -> Iterator[list[httpx.Client]]:
         client.close()
 
 
+def test_workers_start_where_asyncio_tidies_up_after_a_fork(
+    bundle_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """From Python 3.12 on it takes the wakeup file descriptor away before a worker can; so here, on any version."""
+    hook = "import os, signal\nos.register_at_fork(after_in_child=lambda: signal.set_wakeup_fd(-1))\n"
+    (tmp_path / "sitecustomize.py").write_text(hook)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    with running(bundle_folder, tmp_path, workers=2) as started:
+        await_workers(started, 2)
+        assert started.stop() == 0
+
+
 def test_any_worker_counts_for_all(server: Server, of_each: list[httpx.Client]) -> None:
     name = "xray_requests_total/route=/predict/status=200"
     counted = [samples(of_each[0])[name]]
