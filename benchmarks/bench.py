@@ -30,7 +30,6 @@ from rich.console import Console
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-from benchmarks import ROOT
 from benchmarks.contenders import NAMES, OURS, WORKS, Contender, Work, contenders
 from benchmarks.environments import ENVIRONMENTS, NoEnvironment, prepare, versions
 from benchmarks.images import add_images, find_images
@@ -40,6 +39,7 @@ from benchmarks.peers.work import DECODERS, Scorer
 from benchmarks.plot import draw
 from benchmarks.processes import NotServing, adopt_orphans, ask, descendants, memory_mib, serving
 from benchmarks.summary import PLOT, Record, comparisons, markdown, measured, replaced, screen
+from tests import ROOT
 
 _CHECKED = 3
 _TOLERANCE = 1e-5

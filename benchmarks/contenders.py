@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from benchmarks import ROOT
+from tests import ROOT
 
 PEERS = ROOT / "benchmarks" / "peers"
 OURS = "xray-inference"

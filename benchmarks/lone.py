@@ -21,15 +21,14 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-from benchmarks import BUNDLED_MODEL
 from benchmarks.images import add_images, find_images
 from benchmarks.limit import Engine
 from benchmarks.machine import machine
 from benchmarks.peers.work import DECODERS
 from service.cpus import share_out, usable_cpus
+from tests import BUNDLED_MODEL, ROOT
 from tests.e2e.server import running
 
-_HERE = Path(__file__).parent.parent
 _WARM = 10
 
 
@@ -85,7 +84,7 @@ def main() -> None:
     with contextlib.ExitStack() as stack:
         scratch = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         images = [path.read_bytes() for path in find_images(given.images, scratch)]
-        for name, checkout in {"this": _HERE, "beside": given.beside}.items():
+        for name, checkout in {"this": ROOT, "beside": given.beside}.items():
             if checkout:
                 (scratch / name).mkdir()
                 with contextlib.chdir(checkout):

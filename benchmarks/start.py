@@ -20,6 +20,7 @@ import httpx
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from benchmarks.machine import machine
+from tests import ROOT
 from tests.drawings import jpeg
 from tests.e2e.server import resident_mib
 
@@ -33,7 +34,7 @@ def measure() -> dict[str, float]:
         port = free.getsockname()[1]
     began = time.perf_counter()
     command = [sys.executable, "-m", "service", "--port", str(port)]
-    with subprocess.Popen(command, stderr=subprocess.DEVNULL, cwd=Path(__file__).parent.parent) as process:
+    with subprocess.Popen(command, stderr=subprocess.DEVNULL, cwd=ROOT) as process:
         try:
             with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=60) as client:
                 await_ready(client)

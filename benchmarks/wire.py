@@ -26,6 +26,7 @@ from benchmarks.images import add_images, find_images
 from benchmarks.machine import machine
 from benchmarks.overload import percentile
 from benchmarks.processes import adopt_orphans, serving
+from tests import ROOT
 
 _BYTES = 500_000
 _CHECKS = ("/health", "/metrics")
@@ -78,7 +79,7 @@ def checks(client: httpx.Client, url: str, images: list[Path], seconds: int) -> 
     command = [sys.executable, "benchmarks/load.py", url, "--images", str(images[0].parent.parent)]
     command += ["--seconds", str(seconds)]
     took: dict[str, list[float]] = {path: [] for path in _CHECKS}
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=Path(__file__).parent.parent) as under_load:
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT) as under_load:
         time.sleep(1)
         while under_load.poll() is None:
             for path in _CHECKS:

@@ -26,12 +26,12 @@ import httpx
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-from benchmarks import BUNDLED_MODEL
 from benchmarks.images import add_images, find_images
 from benchmarks.load import load
 from benchmarks.machine import machine
 from benchmarks.processes import descendants, memory_mib
 from benchmarks.timing import spread
+from tests import BUNDLED_MODEL
 from tests.e2e.server import Server, running
 
 _TICKS_PER_S = os.sysconf("SC_CLK_TCK")

@@ -6,7 +6,6 @@ had another size than the one before. So a batch is padded to the next of a few 
 session, which never sees another shape. All were run once before the service is ready: nobody waits for a plan.
 """
 
-import itertools
 import threading
 from collections.abc import Mapping, Sequence
 
@@ -19,13 +18,14 @@ from contract.image import SIDE
 
 Rows = NDArray[np.float32]
 
+# Each session takes time at the start, and memory; a GPU hardly notices padding to four times a batch of a few. The
+# most that XRAY_MAX_BATCH may be, 256, is four times the last.
+_SIZES = (1, 4, 16, 64)
+
 
 def bucket_sizes(largest: int) -> tuple[int, ...]:
-    """1, 4, 16, 64 and so on, below the largest; and the largest itself.
-
-    A session takes time at the start and memory; a GPU that is padded to four times a batch of a few hardly notices.
-    """
-    return (*itertools.takewhile(lambda size: size < largest, (4**power for power in itertools.count())), largest)
+    """Those below the largest; and the largest itself."""
+    return (*(size for size in _SIZES if size < largest), largest)
 
 
 class Buckets:

@@ -20,13 +20,11 @@ from service.backend import Backend
 from service.commands import build_service
 from service.core import Service
 from service.settings import Settings
+from tests import ROOT
 from tests.bundles import GUARD, INT8_FULL, POINTS, brightness_graph, write_brightness_bundle
 
 if TYPE_CHECKING:
     from tests.trained import Trained
-
-ROOT = Path(__file__).parent.parent
-BUNDLED_MODEL = ROOT / "models" / "pneumonia" / "2"
 
 # How long an example takes depends on what else the machine does: no test fails for that.
 hypothesis.settings.register_profile("timeless", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])

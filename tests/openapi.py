@@ -9,7 +9,7 @@ from typing import Any
 import httpx
 from jsonschema import Draft202012Validator, FormatChecker
 
-from tests.conftest import ROOT
+from tests import ROOT
 
 FILE = ROOT / "docs" / "openapi.json"
 PROBLEM_JSON = "application/problem+json"

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import ROOT
+from tests import ROOT
 
 PACKAGES = ("contract", "service", "training")
 MODULES = [path for package in PACKAGES for path in sorted((ROOT / package).glob("*.py"))]

@@ -19,7 +19,7 @@ from service import errors
 from service.app import VERSION
 from service.server import SLOW_READERS_S
 from service.settings import Settings
-from tests.conftest import ROOT
+from tests import ROOT
 
 Instruction = tuple[str, str]
 Service = dict[str, Any]

@@ -14,7 +14,8 @@ from service.predict_options import add_options
 from service.problems import COMMAND_LINE
 from service.results import COLUMNS
 from service.settings import Settings
-from tests.conftest import ROOT, Connect, MakeService
+from tests import ROOT
+from tests.conftest import Connect, MakeService
 from training.__main__ import main as training_command
 from training.stress import REALISTIC
 

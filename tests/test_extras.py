@@ -6,7 +6,7 @@ from importlib.metadata import entry_points
 
 import pytest
 
-from tests.conftest import ROOT
+from tests import ROOT
 
 # Names what is missing without the extra, and then runs the command line in the same process.
 _WITHOUT = """

@@ -8,11 +8,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from benchmarks.gpu import broken, graph_figures
+from benchmarks.gpu import broken
+from benchmarks.gpu_graph import graph_figures
 from contract.image import to_pixels
 from service.session import CPU, CUDA
+from tests import ROOT
 from tests.bundles import brightness_bundle
-from tests.conftest import ROOT
 from tests.drawings import jpeg
 from tests.fakes import pretend_cuda
 
@@ -93,7 +94,7 @@ def test_a_promise_that_is_broken_is_named(graph: dict[str, Any], served: dict[s
 
 def test_a_session_as_it_should_be_keeps_them(monkeypatch: pytest.MonkeyPatch) -> None:
     pretend_cuda(monkeypatch)
-    monkeypatch.setattr("benchmarks.gpu.used_mib", lambda: 0.0)
+    monkeypatch.setattr("benchmarks.gpu_graph.used_mib", lambda: 0.0)
     monkeypatch.setattr("benchmarks.gpu.WARM", float("inf"))
     monkeypatch.setenv("XRAY_MAX_BATCH", "6")
     pixels = np.stack([to_pixels(jpeg(seed)) for seed in range(3)])

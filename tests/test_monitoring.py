@@ -17,7 +17,8 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from service.session import CUDA
 from service.settings import Device
-from tests.conftest import ROOT, Connect, MakeService
+from tests import ROOT
+from tests.conftest import Connect, MakeService
 from tests.drawings import encode, jpeg
 
 FOLDER = ROOT / "deploy" / "monitoring"

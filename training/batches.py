@@ -27,7 +27,8 @@ def shuffled_batches(data: Dataset, batch: int, seed: tuple[int, int], augment: 
         seed: of the run, and the number of the epoch, so that a resumed run sees what it would have seen.
         augment: what is done to each image; it travels to other processes.
     """
-    order = np.random.default_rng(seed).permutation(len(data.labels))
+    labels = data.labels
+    order = np.random.default_rng(seed).permutation(len(labels))
     starts = range(0, len(order), batch)
     rows = [order[start : start + batch] for start in starts]
     made = _workers(augment)(
@@ -35,7 +36,7 @@ def shuffled_batches(data: Dataset, batch: int, seed: tuple[int, int], augment: 
     )
     try:
         for at, pixels in zip(rows, made, strict=True):
-            yield pixels, data.labels[at]
+            yield pixels, labels[at]
     finally:  # who is interrupted amid an epoch need not hear that work was done in vain
         with warnings.catch_warnings(action="ignore"):
             made.close()

@@ -149,9 +149,8 @@ class Run:
             self._save_best(averaged([self._checkpoint(last)], config))
         records = [epoch.model_dump() for epoch in finished]
         self._replace("history.json", (json.dumps(records, indent=2) + "\n").encode())
-        for old in self.folder.glob("epoch-*.keras"):
-            if old not in self._kept(config, last):
-                old.unlink()
+        for old in set(self.folder.glob("epoch-*.keras")) - set(self._kept(config, last)):
+            old.unlink()
 
     def _save_best(self, model: keras.Model) -> None:
         partial = self.folder / ".best.partial.keras"  # Keras goes by the suffix

@@ -15,7 +15,7 @@ from benchmarks.processes import NotServing
 from benchmarks.summary import Record
 from contract.bundle import read_bundle
 from service.settings import Settings
-from tests.conftest import ROOT
+from tests import ROOT
 from tests.drawings import jpeg
 
 # A server that answers the same to anybody, and has a process that got away from it.

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from benchmarks.contenders import OURS
 from benchmarks.plot import draw
 from benchmarks.summary import BEGIN, END, comparisons, markdown, ratio, replaced, rows
-from tests.conftest import ROOT
+from tests import ROOT
 
 FAILED = {"failed": "pip found no such version"}
 

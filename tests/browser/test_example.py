@@ -5,7 +5,7 @@ import base64
 import pytest
 from playwright.sync_api import Page, Route
 
-from tests.conftest import ROOT
+from tests import ROOT
 from tests.drawings import chest, jpeg
 
 _ASK = """async ([call, image, options]) => {

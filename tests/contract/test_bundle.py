@@ -9,8 +9,8 @@ import pytest
 
 from contract.bundle import CARD, GRAPH, INT8_GRAPH, MANIFEST, BundleError, read_bundle, write_bundle
 from contract.image import IMAGE_CONTRACT
+from tests import BUNDLED_MODEL
 from tests.bundles import THRESHOLD, brightness_graph, manifest, write_brightness_bundle
-from tests.conftest import BUNDLED_MODEL
 
 
 @pytest.fixture

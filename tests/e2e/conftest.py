@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import BUNDLED_MODEL
+from tests import BUNDLED_MODEL
 from tests.e2e.server import Server, running
 
 

@@ -13,7 +13,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.conftest import BUNDLED_MODEL
+from tests import BUNDLED_MODEL
 from tests.drawings import jpeg
 from tests.e2e.server import Server, running
 

@@ -10,8 +10,8 @@ import httpx
 import numpy as np
 import pytest
 
+from tests import ROOT
 from tests.bundles import GUARD, INT8_FULL, POINTS
-from tests.conftest import ROOT
 from tests.drawings import encode, jpeg
 from tests.e2e.server import Server, running
 from tests.problems import assert_problem

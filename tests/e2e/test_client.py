@@ -25,7 +25,7 @@ import pytest
 import trustme
 
 from service.__main__ import main
-from tests.conftest import ROOT
+from tests import ROOT
 from tests.drawings import jpeg, png
 from tests.e2e.scripted import HTML, MODEL, Scripted, Step, answer, problem, scripted
 from tests.e2e.server import Server, running

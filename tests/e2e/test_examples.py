@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from tests.conftest import ROOT
+from tests import ROOT
 from tests.drawings import jpeg, png
 from tests.e2e.scripted import answer, problem, scripted
 from tests.e2e.server import Server

@@ -15,7 +15,7 @@ from tritonclient.utils import InferenceServerException
 
 from contract.image import to_pixels
 from service.keys import add_key, make_key
-from tests.conftest import BUNDLED_MODEL
+from tests import BUNDLED_MODEL
 from tests.drawings import jpeg, png
 from tests.e2e.server import Server, running
 

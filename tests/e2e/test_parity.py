@@ -7,7 +7,7 @@ import httpx
 import numpy as np
 import pytest
 
-from tests.conftest import BUNDLED_MODEL
+from tests import BUNDLED_MODEL
 from tests.drawings import chest, encode
 from tests.e2e.server import Server, running
 from tests.trained import Trained

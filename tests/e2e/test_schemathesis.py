@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 
 from service.keys import add_key, make_key
+from tests import ROOT
 from tests.bundles import GUARD, POINTS, brightness_graph, write_brightness_bundle
-from tests.conftest import ROOT
 from tests.e2e.server import Server, running
 from tests.openapi import operations
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.conftest import BUNDLED_MODEL
+from tests import BUNDLED_MODEL
 from tests.drawings import jpeg
 from tests.e2e.server import Server, running
 from tests.problems import assert_problem

@@ -13,7 +13,7 @@ import pytest
 from service.__main__ import DONE, FAILED, WRONG_USE, main
 from service.audit_chain import Chain, files_of
 from service.audit_line import GENESIS, ImageRead, Started, Stopped
-from tests.conftest import ROOT
+from tests import ROOT
 
 _MODEL = {"model": "m", "version": "1", "graph": "model.onnx", "graph_sha256": "0" * 64, "provider": "CPU"}
 _ASKED = {"caller": "ward-3", "request_id": "x", "route": "/predict", "operating_point": "balanced", "threshold": 0.5}

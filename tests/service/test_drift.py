@@ -16,8 +16,9 @@ from contract.drift import DriftReference, quantiles
 from service.core import Service
 from service.drift import Bins, bins_of, tenths
 from service.telemetry import Metrics
+from tests import BUNDLED_MODEL, ROOT
 from tests.bundles import GUARD, brightness_bundle, write_brightness_bundle
-from tests.conftest import BUNDLED_MODEL, ROOT, Connect, MakeService
+from tests.conftest import Connect, MakeService
 from tests.drawings import encode, jpeg
 from tests.psi import psi, psi_told, told
 

@@ -15,7 +15,7 @@ from service.__main__ import DONE, FAILED, WRONG_USE, main
 from service.errors import QuotaExceeded
 from service.keyring import Quota
 from service.keys import KeyFileError, add_key, make_key, read_keys, revoke_key
-from tests.conftest import ROOT
+from tests import ROOT
 
 
 @pytest.fixture

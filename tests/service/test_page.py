@@ -7,7 +7,8 @@ import pytest
 from httpx import Response
 
 from service.colours import PLASMA
-from tests.conftest import ROOT, Connect, MakeService
+from tests import ROOT
+from tests.conftest import Connect, MakeService
 from tests.problems import assert_problem
 
 pytestmark = pytest.mark.anyio

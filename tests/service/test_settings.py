@@ -7,7 +7,7 @@ from pydantic import ValidationError
 
 from service.__main__ import FAILED, WRONG_USE, main
 from service.settings import Settings, explain, settings_from
-from tests.conftest import BUNDLED_MODEL
+from tests import BUNDLED_MODEL
 
 
 def test_defaults_serve_the_bundled_model_to_this_machine_only() -> None:

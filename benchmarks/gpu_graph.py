@@ -1,0 +1,97 @@
+"""The graph alone on a GPU: probabilities beside those of a CPU, and time by size of batch. For gpu.py."""
+
+import os
+import statistics
+import subprocess
+import time
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from contract.bundle import PROBABILITY, Bundle
+from service.cpus import Calls
+from service.session import LiveSession, cuda_of, open_session
+from service.settings import Settings
+
+Figures = dict[str, Any]
+
+
+def nvidia(query: str) -> list[str]:
+    """What nvidia-smi says of the first GPU."""
+    command = ["nvidia-smi", f"--query-gpu={query}", "--format=csv,noheader,nounits", "--id=0"]
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip().split(", ")
+
+
+def used_mib() -> float:
+    """GPU memory in use, whoever uses it."""
+    return float(nvidia("memory.used")[0])
+
+
+def opened(bundle: Bundle, **settings: Any) -> LiveSession:
+    """A session as the service opens it: with a GPU asked for, DeviceError if it does not run there."""
+    chosen, cpus = Settings(**settings), len(os.sched_getaffinity(0))
+    return open_session(bundle, chosen.device, "float32", Calls(1, cpus, cpus), cuda_of(chosen))
+
+
+def probabilities(live: LiveSession, pixels: NDArray[np.uint8], size: int) -> NDArray[np.float32]:
+    """Of all the images, so many a batch."""
+    parts = [pixels[start : start + size] for start in range(0, len(pixels), size)]
+    return np.concatenate([live.run([PROBABILITY], part)[0] for part in parts])
+
+
+def apart(one: NDArray[np.float32], other: NDArray[np.float32]) -> float:
+    """The greatest difference; not a number if either has one that is none."""
+    return float(np.max(np.abs(one - other)))
+
+
+def speed(live: LiveSession, pixels: NDArray[np.uint8], sizes: list[int], runs: int) -> dict[str, Figures]:
+    """Of the graph alone, by size of batch: the first call, later ones, and images a second."""
+    found = {}
+    for size in sizes:
+        batch = np.resize(pixels, (size, *pixels.shape[1:]))
+        took = []
+        for _ in range(runs + 1):
+            began = time.perf_counter()
+            live.run([PROBABILITY], batch)
+            took.append(1e3 * (time.perf_counter() - began))
+        median = statistics.median(took[1:])
+        p99 = sorted(took[1:])[int(0.99 * runs)]
+        found[str(size)] = {
+            "first_ms": round(took[0], 3),
+            "median_ms": round(median, 3),
+            "p99_ms": round(p99, 3),
+            "images_per_s": round(1e3 * size / median),
+        }
+    return found
+
+
+def graph_figures(bundle: Bundle, pixels: NDArray[np.uint8], runs: int) -> Figures:
+    """All that needs no server."""
+    cpu, cuda, tf32 = (
+        opened(bundle, device="cpu"),
+        opened(bundle, device="cuda"),
+        opened(bundle, device="cuda", tf32=True),
+    )
+    largest = cuda_of(Settings()).max_batch
+    # The buckets, and what is padded to one.
+    sizes = [size for size in range(1, largest + 1) if size in {1, 2, 3, 4, 8, 16, 31, 32, largest - 1, largest}]
+    pixels = np.resize(pixels, (2 * largest, *pixels.shape[1:]))
+    fast = speed(cuda, pixels, sizes, runs)
+    expected, alone = probabilities(cpu, pixels, 4), probabilities(cuda, pixels, 1)
+    in_batches = {str(size): apart(probabilities(cuda, pixels, size), alone) for size in sizes}
+    rounded = probabilities(tf32, pixels, largest)
+    return {
+        "provider": cuda.provider,
+        "probabilities_of_the_images": [
+            round(float(value), 4) for value in np.quantile(expected, (0, 0.25, 0.5, 0.75, 1))
+        ],
+        "probability_cuda_from_cpu": apart(alone, expected),
+        "probability_in_a_batch_from_alone": in_batches,
+        "speed": fast,
+        "tf32": {
+            "probability_from_cpu": apart(rounded, expected),
+            "speed": speed(tf32, pixels, [1, largest], runs),
+        },
+        "gpu_memory_used_mib": used_mib(),
+    }
