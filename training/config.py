@@ -4,7 +4,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-Strategy = Literal["patient", "random"]
+from training.split import Strategy
 
 
 class TrainingConfig(BaseModel):

@@ -16,9 +16,10 @@ from training.export import PROVED_BATCHES, export_graph, prove
 from training.features import fit_projection, has_layout
 from training.guard import COMPONENTS, fit_guard, training_layouts
 from training.heatmap import QUIET_SHARE, has_switches
+from training.int8 import Int8Check, compare
 from training.metrics import Scores
 from training.points import DEFAULT, choose_points, shifted_scores
-from training.quantise import CALIBRATION_IMAGES, Int8Check, compare, quantise
+from training.quantise import CALIBRATION_IMAGES, quantise
 from training.readout import Readout
 from training.run import Run
 

@@ -20,71 +20,12 @@ from onnxruntime.quantization import (
     quantize_static,
 )
 from onnxruntime.quantization.shape_inference import quant_pre_process
-from pydantic import BaseModel, ConfigDict
 
-from contract.bundle import FEATURES, INPUT, InputGuard, Measured
-from contract.guard import distance
-from training.assess import graph_output, graph_predict
-from training.dataset import Dataset
-from training.evaluate import in_batches, score
-from training.metrics import auc, share
+from contract.bundle import INPUT
 
 # As many images as the ranges of activations are read off.
 CALIBRATION_IMAGES = 256
 _BATCH = 32
-# What the int8 graph may cost, on held-out images: of the AUC, and as a share of decisions.
-MAX_AUC_LOSS, MAX_CHANGED = 0.002, 0.005
-
-
-class Int8Check(BaseModel):
-    """The int8 graph against the float32 one, on the same images, at the default threshold."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    measured_on: str
-    images: int
-    auc_float32: float
-    auc_int8: float
-    decisions_changed: float
-    mean_difference: float
-    largest_difference: float
-    flagged_by_guard: Measured | None
-
-    @property
-    def acceptable(self) -> bool:
-        """Whether the int8 graph may be served in place of the other."""
-        return self.auc_float32 - self.auc_int8 <= MAX_AUC_LOSS and self.decisions_changed <= MAX_CHANGED
-
-
-def compare(  # noqa: PLR0913, PLR0917  two graphs, and what they are compared on
-    graph: bytes, int8_graph: bytes, data: Dataset, measured_on: str, threshold: float, guard: InputGuard | None
-) -> Int8Check:
-    """What 8 bits change.
-
-    Args:
-        graph: float32.
-        int8_graph: of ``quantise``.
-        data: images that neither was trained, calibrated or chosen on.
-        measured_on: says what they are.
-        threshold: PNEUMONIA from here on, 0..1.
-        guard: the bundle's, fitted on the float32 graph.
-    """
-    plain, rounded = score(graph_predict(graph), data), score(graph_predict(int8_graph), data)
-    difference = np.abs(plain.probability - rounded.probability)
-    flagged = None
-    if guard:
-        far = distance(in_batches(graph_output(int8_graph, FEATURES), data.pixels), guard) > guard.threshold
-        flagged = share(rounded, far)
-    return Int8Check(
-        measured_on=measured_on,
-        images=len(difference),
-        auc_float32=auc(plain).value,
-        auc_int8=auc(rounded).value,
-        decisions_changed=float(np.mean((plain.probability >= threshold) != (rounded.probability >= threshold))),
-        mean_difference=float(difference.mean()),
-        largest_difference=float(difference.max()),
-        flagged_by_guard=flagged,
-    )
 
 
 def quantise(graph: bytes, pixels: NDArray[np.uint8]) -> bytes:

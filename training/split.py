@@ -1,14 +1,17 @@
 """Which images train, which choose (validation) and which are only measured on (test)."""
 
+from typing import Literal
+
 import numpy as np
 from pydantic import BaseModel, ConfigDict
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 from sklearn.model_selection import StratifiedGroupKFold, train_test_split
 
-from training.config import Strategy
 from training.dataset import Dataset
 from training.errors import DataError
+
+Strategy = Literal["patient", "random"]
 
 
 class Split(BaseModel):

@@ -7,8 +7,8 @@ from contract.bundle import Measured
 from training.agreement import Agreement
 from training.controls import Control
 from training.evaluate import Results
+from training.int8 import Int8Check
 from training.outside import Group
-from training.quantise import Int8Check
 from training.record import PointFigures, PredictiveValues, Report
 from training.stress import Shifted, StressTable
 

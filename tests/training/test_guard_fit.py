@@ -12,7 +12,8 @@ from training.evaluate import in_batches
 from training.export import export_graph
 from training.features import fit_projection
 from training.guard import COMPONENTS, FALSE_ALARMS, fit_guard, training_layouts
-from training.quantise import compare, quantise
+from training.int8 import compare
+from training.quantise import quantise
 from training.readout import Readout
 from training.split import split_dataset
 
