@@ -11,7 +11,7 @@ from training.bundle import export_run
 from training.config import TrainingConfig
 from training.dataset import Dataset, load_dataset
 from training.fit import fit
-from training.readout import Readout
+from training.networks.readout import Readout
 from training.run import DataRecord, Run
 from training.split import split_dataset
 

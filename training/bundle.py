@@ -19,13 +19,13 @@ from contract.bundle import (
     write_bundle,
 )
 from contract.image import IMAGE_CONTRACT
-from training import heatmap
 from training.assess import Assessment, assess, graph_predict
 from training.card import write_card
 from training.dataset import Dataset
 from training.drift import measure_reference
 from training.errors import ExportError
 from training.finish import Finished, finish
+from training.networks import heatmap
 from training.points import DEFAULT
 from training.record import TrainingFacts
 from training.report import NO_OTHERS, Others, measure_report

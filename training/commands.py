@@ -12,7 +12,6 @@ from rich.table import Table
 
 from contract.bundle import MANIFEST, BundleError, read_bundle
 from contract.drift import LEVELS, DriftReference
-from training.architectures import ARCHITECTURES, NORMALISATIONS
 from training.assess import assess, assess_bundle, keras_predict
 from training.card import NO_ABOUT, about_of
 from training.config import RECIPES, SPECIFICATION, TrainingConfig
@@ -23,6 +22,7 @@ from training.errors import TrainingError, WrongUse
 from training.evaluate import Results
 from training.fit import fit
 from training.gallery import gallery
+from training.networks.architectures import ARCHITECTURES, NORMALISATIONS
 from training.outside import find_pictures
 from training.page import write_report
 from training.progress import bar

@@ -15,7 +15,7 @@ class TrainingConfig(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    architecture: str = Field(default="deep", description="Network: a name in training/architectures.py.")
+    architecture: str = Field(default="deep", description="Network: a name in training/networks/architectures.py.")
     normalisation: str = Field(default="rescale", description="Input normalisation; only rescale is served.")
     epochs: int = Field(default=25, ge=1, description="Passes over the training images.")
     batch: int = Field(default=32, ge=1, description="Images a step.")

@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 from contract.bundle import FEATURES, HEATMAP, INPUT, PROBABILITY
 from contract.image import SIDE
 from training.errors import ExportError
-from training.heatmap import has_switches
-from training.names import HIDDEN
-from training.readout import Readout
+from training.networks.heatmap import has_switches
+from training.networks.names import HIDDEN
+from training.networks.readout import Readout
 
 # The newest operator set that ONNX Runtime's execution providers have had for years.
 OPSET = 17

@@ -13,14 +13,14 @@ from training.calibrate import calibration_error, fit_calibration, uncalibrated
 from training.dataset import Dataset
 from training.evaluate import in_batches, score
 from training.export import PROVED_BATCHES, export_graph, prove
-from training.features import fit_projection, has_layout
 from training.guard import COMPONENTS, fit_guard, training_layouts
-from training.heatmap import QUIET_SHARE, has_switches
 from training.int8 import Int8Check, compare
 from training.metrics import Scores
+from training.networks.features import fit_projection, has_layout
+from training.networks.heatmap import QUIET_SHARE, has_switches
+from training.networks.readout import Readout
 from training.points import DEFAULT, choose_points, shifted_scores
 from training.quantise import CALIBRATION_IMAGES, quantise
-from training.readout import Readout
 from training.run import Run
 
 

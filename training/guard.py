@@ -10,7 +10,7 @@ from training.augment import slight
 from training.dataset import Dataset
 from training.evaluate import in_batches
 from training.metrics import Scores, share
-from training.readout import Readout
+from training.networks.readout import Readout
 
 # Enough that what is unlike any radiograph stands out, few enough for 4,000 images to fill: see docs/experiments.md.
 COMPONENTS = 300

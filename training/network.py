@@ -7,8 +7,8 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from training.architectures import build
 from training.config import TrainingConfig
+from training.networks.architectures import build
 
 
 def compiled(config: TrainingConfig, steps: int) -> keras.Model:

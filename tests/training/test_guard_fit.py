@@ -5,16 +5,16 @@ import onnxruntime
 import pytest
 
 from contract.guard import distance
-from training.architectures import build
 from training.assess import Parts
 from training.dataset import Dataset
 from training.evaluate import in_batches
 from training.export import export_graph
-from training.features import fit_projection
 from training.guard import COMPONENTS, FALSE_ALARMS, fit_guard, training_layouts
 from training.int8 import compare
+from training.networks.architectures import build
+from training.networks.features import fit_projection
+from training.networks.readout import Readout
 from training.quantise import quantise
-from training.readout import Readout
 from training.split import split_dataset
 
 

@@ -14,7 +14,7 @@ from typing import Any
 import keras
 from keras import layers, ops
 
-from training.names import LAYOUT, MAPS, PROBABILITY
+from training.networks.names import LAYOUT, MAPS, PROBABILITY
 
 Tensor = Any  # a symbolic Keras tensor; Keras ships no types for it
 

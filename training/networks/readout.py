@@ -7,10 +7,10 @@ from numpy.typing import NDArray
 
 from contract.bundle import FEATURES, HEATMAP, PROBABILITY, Calibration
 from contract.image import SIDE
-from training.architectures import Tensor
-from training.features import Projection, has_layout, layout
-from training.heatmap import contributions, has_switches, heatmap, nearest_switch
-from training.names import LAYOUT, MAPS
+from training.networks.architectures import Tensor
+from training.networks.features import Projection, has_layout, layout
+from training.networks.heatmap import contributions, has_switches, heatmap, nearest_switch
+from training.networks.names import LAYOUT, MAPS
 
 _UNCALIBRATED = Calibration()
 
@@ -19,7 +19,7 @@ class Readout:
     """A float32 network with everything behind it that the graph of a bundle holds.
 
     Args:
-        model: of ``training.architectures.build``.
+        model: of ``training.networks.architectures.build``.
         calibration: of its log-odds.
         projection: makes the features; without it there are none.
         quiet: what a place may add to the log-odds, before calibration, and stay dark in the heatmap.
@@ -42,7 +42,7 @@ class Readout:
 
         Args:
             image: uint8 or float (n, 200, 200, 1), 0..255.
-            kernel: see ``training.heatmap.contributions``.
+            kernel: see ``training.networks.heatmap.contributions``.
         """
         maps, *coarse = self._maps(image)
         logit, places = contributions(self.model, maps, kernel)

@@ -7,7 +7,7 @@ from PIL import Image
 
 from contract.image import squash
 from tests.drawings import chest
-from training.architectures import ARCHITECTURES, NORMALISATIONS, build
+from training.networks.architectures import ARCHITECTURES, NORMALISATIONS, build
 
 # (filters of the convolutions, sides of the pools' results, parameters), worked out by hand from the specification.
 SPECIFIED = {

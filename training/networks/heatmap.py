@@ -3,8 +3,8 @@
 Every network here is, behind its last feature maps A, such that the log-odds z come apart into what each place adds:
 
 ``compact`` ends in an average and one dense unit w, so a place adds ``A @ w / places``: the class activation map (Zhou
-et al., CVPR 2016). ``training.readout`` takes two things off it: the frame that padding draws around any picture, and
-what nearly every place of a NORMAL training image adds too, so that a healthy chest is dark.
+et al., CVPR 2016). ``training.networks.readout`` takes two things off it: the frame that padding draws around any
+picture, and what nearly every place of a NORMAL training image adds too, so that a healthy chest is dark.
 
 The specified networks end in Flatten, Dense (ReLU), Dense 1, so behind A they are piecewise linear: with g the gradient
 of z with respect to A, which is ``(W2 where the ReLU is on) @ W1'``, a place adds the sum over its channels of g * A:
@@ -19,8 +19,8 @@ The map is not stretched to each image's own maximum: an image without evidence 
 import keras
 from keras import ops
 
-from training.architectures import Tensor
-from training.names import HIDDEN, PROBABILITY
+from training.networks.architectures import Tensor
+from training.networks.names import HIDDEN, PROBABILITY
 
 # Evidence is shown per area: a place that adds one unit of log-odds per this share of the picture shows 1 - 1/e = 0.63.
 REFERENCE_AREA = 1 / 36
@@ -49,7 +49,7 @@ def contributions(model: keras.Model, maps: Tensor, kernel: Tensor = None) -> tu
     """The log-odds, and what each place adds to them.
 
     Args:
-        model: of ``training.architectures.build``.
+        model: of ``training.networks.architectures.build``.
         maps: float (n, h, w, c), its last feature maps for n images.
         kernel: the hidden layer's, if the model's own is not to be used (training.export has its reasons).
 

@@ -9,11 +9,11 @@ from PIL import Image
 
 from contract.image import squash
 from tests.drawings import chest
-from training.architectures import build
-from training.compact import StandardisedConv
 from training.config import RECIPES, TrainingConfig
-from training.names import LAYOUT, MAPS
 from training.network import averaged, compiled
+from training.networks.architectures import build
+from training.networks.compact import StandardisedConv
+from training.networks.names import LAYOUT, MAPS
 
 
 @pytest.fixture(scope="module")

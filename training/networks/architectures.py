@@ -12,8 +12,8 @@ import keras
 from keras import layers
 
 from contract.image import SIDE
-from training.compact import compact
-from training.names import HIDDEN, MAPS, PROBABILITY
+from training.networks.compact import compact
+from training.networks.names import HIDDEN, MAPS, PROBABILITY
 
 Tensor = Any  # a symbolic Keras tensor; Keras ships no types for it
 

@@ -1,9 +1,9 @@
 """What the input guard goes by: what kind of thing a network sees, and roughly where.
 
-The coarse maps of ``compact`` (training.compact), averaged over 4 x 4 windows: texture alone does not tell a lateral
-view from a frontal one, layout does. They are projected on their principal components over training images and so are
-uncorrelated there; ``contract.guard.distance`` over them is a Mahalanobis distance (Lee et al., NeurIPS 2018, use it
-on such features to find inputs from elsewhere).
+The coarse maps of ``compact`` (training.networks.compact), averaged over 4 x 4 windows: texture alone does not tell a
+lateral view from a frontal one, layout does. They are projected on their principal components over training images and
+so are uncorrelated there; ``contract.guard.distance`` over them is a Mahalanobis distance (Lee et al., NeurIPS 2018,
+use it on such features to find inputs from elsewhere).
 """
 
 from dataclasses import dataclass
@@ -13,8 +13,8 @@ import numpy as np
 from keras import ops
 from numpy.typing import NDArray
 
-from training.architectures import Tensor
-from training.names import LAYOUT
+from training.networks.architectures import Tensor
+from training.networks.names import LAYOUT
 
 # Windows of 4 every 3 places: 4 x 4 of them on the 13 x 13 maps, one place shared by neighbours.
 _WINDOW, _STEP = 4, 3

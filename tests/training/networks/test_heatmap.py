@@ -9,10 +9,10 @@ from PIL import Image
 from contract.image import squash
 from tests.drawings import chest
 from tests.trained import Trained
-from training.architectures import build
-from training.heatmap import contributions, heatmap
-from training.names import HIDDEN, MAPS, PROBABILITY
-from training.readout import Readout
+from training.networks.architectures import build
+from training.networks.heatmap import contributions, heatmap
+from training.networks.names import HIDDEN, MAPS, PROBABILITY
+from training.networks.readout import Readout
 
 
 def pixels(opacity: float, mirrored: bool = False, count: int = 8) -> np.ndarray:

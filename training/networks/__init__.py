@@ -1,0 +1,1 @@
+"""The networks, and what is served of one: probability, heatmap, features. Imports ``contract`` only."""
