@@ -3,7 +3,7 @@
 import numpy as np
 from pydantic import BaseModel, ConfigDict
 
-from training.dataset import Dataset
+from training.data.dataset import Dataset
 from training.errors import DataError
 from training.evaluate import Predict, score
 

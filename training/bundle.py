@@ -21,7 +21,7 @@ from contract.bundle import (
 from contract.image import IMAGE_CONTRACT
 from training.assess import Assessment, assess, graph_predict
 from training.card import write_card
-from training.dataset import Dataset
+from training.data.dataset import Dataset
 from training.drift import measure_reference
 from training.errors import ExportError
 from training.finish import Finished, finish

@@ -16,7 +16,8 @@ from training.assess import assess, assess_bundle, keras_predict
 from training.card import NO_ABOUT, about_of
 from training.config import RECIPES, SPECIFICATION, TrainingConfig
 from training.curves import draw_curves
-from training.dataset import Dataset, Skipped, load_dataset
+from training.data.dataset import Dataset, Skipped, load_dataset
+from training.data.split import split_dataset
 from training.drift import add_reference
 from training.errors import TrainingError, WrongUse
 from training.evaluate import Results
@@ -28,7 +29,6 @@ from training.page import write_report
 from training.progress import bar
 from training.report import Others, measure_report, split_of
 from training.run import DataRecord, Run
-from training.split import split_dataset
 from training.table import EXPERIMENTS, Experiment, begin, write_table
 from training.tables import interval
 

@@ -16,7 +16,7 @@ from sklearn.ensemble import HistGradientBoostingClassifier
 from contract.bundle import Measured
 from contract.header import read_header
 from contract.image import SIDE
-from training.dataset import Dataset
+from training.data.dataset import Dataset
 from training.metrics import Scores, auc
 
 # uint8 (n, 200, 200) in, float (n, d) out.

@@ -7,11 +7,11 @@ import numpy as np
 from contract.bundle import INT8_GRAPH, Bundle, read_bundle, write_manifest
 from contract.drift import DriftReference, light, quantiles
 from training.assess import Parts, graph_predict
-from training.dataset import Dataset
+from training.data.dataset import Dataset
+from training.data.split import Split
 from training.errors import TrainingError
 from training.evaluate import in_batches
 from training.report import split_of
-from training.split import Split
 
 _DIGITS = 6
 

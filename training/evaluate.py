@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
 from contract.bundle import Measured, OperatingPoint
-from training.dataset import Dataset
+from training.data.dataset import Dataset
 from training.errors import DataError, TrainingError
 from training.metrics import (
     Scores,

@@ -10,7 +10,7 @@ import numpy as np
 from contract.bundle import Calibration, InputGuard, OperatingPoint
 from training.assess import Parts, graph_predict, keras_predict
 from training.calibrate import calibration_error, fit_calibration, uncalibrated
-from training.dataset import Dataset
+from training.data.dataset import Dataset
 from training.evaluate import in_batches, score
 from training.export import PROVED_BATCHES, export_graph, prove
 from training.guard import COMPONENTS, fit_guard, training_layouts

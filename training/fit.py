@@ -12,10 +12,10 @@ from collections.abc import Callable, Iterable, Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from training.augment import Augment, acquisition, unchanged
-from training.batches import Batch, batches_in_order, shuffled_batches
 from training.config import TrainingConfig
-from training.dataset import Dataset
+from training.data.augment import Augment, acquisition, unchanged
+from training.data.batches import Batch, batches_in_order, shuffled_batches
+from training.data.dataset import Dataset
 from training.network import compiled
 from training.run import Epoch, Run
 

@@ -12,7 +12,7 @@ from PIL import Image
 from contract.bundle import HEATMAP
 from contract.image import SIDE
 from training.assess import graph_output, graph_predict
-from training.dataset import Dataset
+from training.data.dataset import Dataset
 from training.evaluate import in_batches
 
 SHOWN = 8

@@ -6,8 +6,8 @@ from numpy.typing import NDArray
 from contract.bundle import InputGuard, Measured
 from contract.drift import quantiles
 from contract.guard import distance
-from training.augment import slight
-from training.dataset import Dataset
+from training.data.augment import slight
+from training.data.dataset import Dataset
 from training.evaluate import in_batches
 from training.metrics import Scores, share
 from training.networks.readout import Readout

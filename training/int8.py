@@ -6,7 +6,7 @@ from pydantic import BaseModel, ConfigDict
 from contract.bundle import FEATURES, InputGuard, Measured
 from contract.guard import distance
 from training.assess import graph_output, graph_predict
-from training.dataset import Dataset
+from training.data.dataset import Dataset
 from training.evaluate import in_batches, score
 from training.metrics import auc, share
 

@@ -9,7 +9,7 @@ from scipy.stats import binomtest
 from sklearn.metrics import brier_score_loss
 
 from contract.bundle import Measured
-from training.dataset import Dataset
+from training.data.dataset import Dataset
 
 RESAMPLES = 2000
 # Equal-width bins of the expected calibration error (Guo et al., ICML 2017, use 15).

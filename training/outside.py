@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict
 from contract.bundle import FEATURES, InputGuard, Measured
 from contract.guard import distance
 from training.assess import graph_output, graph_predict
-from training.dataset import Skipped, read_pictures
+from training.data.dataset import Skipped, read_pictures
 from training.errors import DataError
 from training.evaluate import in_batches
 from training.metrics import Scores, share

@@ -7,7 +7,7 @@ alike: a threshold that is best for one detector's grey levels alone does not st
 import numpy as np
 
 from contract.bundle import OperatingPoint
-from training.dataset import Dataset
+from training.data.dataset import Dataset
 from training.evaluate import Predict, score
 from training.metrics import Scores, balanced_threshold, sensitivity, specificity, threshold_for
 from training.stress import REALISTIC, apply_shift

@@ -7,12 +7,12 @@ one that stays above goes by something else. Compare with the controls of the sa
 import numpy as np
 
 from contract.image import SIDE
-from training import shifts
 from training.controls import Control
-from training.dataset import Dataset
+from training.data import shifts
+from training.data.dataset import Dataset
+from training.data.shifts import Pixels
 from training.evaluate import Predict, score
 from training.metrics import auc
-from training.shifts import Pixels
 from training.stress import Draw, Shift, apply_shift
 
 _PATCH = 25

@@ -18,12 +18,12 @@ from contract.bundle import (
 from training.agreement import Agreement
 from training.bands import Curve
 from training.controls import Control
+from training.data.split import Strategy
 from training.environment import Environment
 from training.evaluate import Results
 from training.int8 import Int8Check
 from training.metrics import Bin
 from training.outside import Group
-from training.split import Strategy
 from training.stress import StressTable
 
 # At which a PNEUMONIA or NORMAL answer is worth how much; the share in the data measured on comes besides.

@@ -12,7 +12,8 @@ from training.assess import RANDOM_IMAGES, TEST_PATIENTS, VALIDATION_PATIENTS, e
 from training.bands import precision_recall, roc
 from training.calibrate import calibration_error, uncalibrated
 from training.controls import Control, run_controls, run_file_controls
-from training.dataset import Dataset
+from training.data.dataset import Dataset
+from training.data.split import Split, split_dataset
 from training.environment import Environment
 from training.errors import TrainingError
 from training.evaluate import Predict, Results, measure, score
@@ -35,7 +36,6 @@ from training.record import (
     SplitFacts,
     TrainingFacts,
 )
-from training.split import Split, split_dataset
 from training.stress import stress
 
 

@@ -20,11 +20,11 @@ import keras
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from training.config import TrainingConfig
-from training.dataset import Dataset
+from training.data.dataset import Dataset
+from training.data.split import Split
 from training.environment import Environment
 from training.errors import TrainingError
 from training.network import averaged
-from training.split import Split
 
 Record = TypeVar("Record", bound=BaseModel)
 

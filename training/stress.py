@@ -13,11 +13,11 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict
 
 from contract.bundle import Measured
-from training import shifts
-from training.dataset import Dataset
+from training.data import shifts
+from training.data.dataset import Dataset
+from training.data.shifts import Cdf, Pixels
 from training.evaluate import Predict, score
 from training.metrics import Scores, auc, sensitivity, specificity
-from training.shifts import Cdf, Pixels
 
 # realistic: what another place does. swapped: each image gets the other class's look, so whoever goes by the look is
 # wrong. guard: for the input guard to notice; no network is expected to read it.

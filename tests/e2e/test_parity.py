@@ -11,7 +11,7 @@ from tests import BUNDLED_MODEL
 from tests.drawings import chest, encode
 from tests.e2e.server import Server, running
 from tests.trained import Trained
-from training.dataset import load_dataset
+from training.data.dataset import load_dataset
 
 ATOL = 1e-5
 

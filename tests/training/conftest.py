@@ -6,7 +6,7 @@ import keras
 import pytest
 
 from tests.datasets import write_data_folder
-from training.dataset import Dataset, load_dataset
+from training.data.dataset import Dataset, load_dataset
 
 
 @pytest.fixture(autouse=True)

@@ -10,10 +10,11 @@ from numpy.typing import NDArray
 
 from contract.image import SIDE
 from tests.drawings import chest, encode
-from training import controls, probes, shifts
+from training import controls, probes
 from training.controls import CONTROLS, run_controls, run_file_controls
-from training.dataset import Dataset, load_dataset
-from training.folder import Radiograph
+from training.data import shifts
+from training.data.dataset import Dataset, load_dataset
+from training.data.folder import Radiograph
 from training.probes import PROBES, probe
 from training.stress import apply_shift
 

@@ -8,16 +8,16 @@ import numpy as np
 import pytest
 
 from training.__main__ import FAILED, main
-from training.augment import acquisition
-from training.batches import shuffled_batches
 from training.config import TrainingConfig
 from training.curves import draw_curves
-from training.dataset import Dataset
+from training.data.augment import acquisition
+from training.data.batches import shuffled_batches
+from training.data.dataset import Dataset
+from training.data.split import split_dataset
 from training.errors import TrainingError
 from training.fit import fit
 from training.network import compiled
 from training.run import DataRecord, Epoch, Run, best_epoch
-from training.split import split_dataset
 
 CONFIG = TrainingConfig(architecture="deep", epochs=3, batch=16, folds=4, seed=5)
 
@@ -137,7 +137,7 @@ def test_processes_make_the_same_batches_as_threads(data: Dataset, monkeypatch: 
     augment = acquisition(data.pixels, data.labels)
     made = []
     for cpus in (2, 4):
-        monkeypatch.setattr("training.batches.cpu_count", lambda cpus=cpus: cpus)
+        monkeypatch.setattr("training.data.batches.cpu_count", lambda cpus=cpus: cpus)
         made.append(list(shuffled_batches(data, 16, (1, 0), augment)))
     for (pixels, labels), (others, of_others) in zip(*made, strict=True):
         assert (pixels == others).all()

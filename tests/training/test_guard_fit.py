@@ -6,7 +6,8 @@ import pytest
 
 from contract.guard import distance
 from training.assess import Parts
-from training.dataset import Dataset
+from training.data.dataset import Dataset
+from training.data.split import split_dataset
 from training.evaluate import in_batches
 from training.export import export_graph
 from training.guard import COMPONENTS, FALSE_ALARMS, fit_guard, training_layouts
@@ -15,7 +16,6 @@ from training.networks.architectures import build
 from training.networks.features import fit_projection
 from training.networks.readout import Readout
 from training.quantise import quantise
-from training.split import split_dataset
 
 
 @pytest.fixture

@@ -9,10 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import roc_auc_score
 
-from training.dataset import Dataset
+from training.data.dataset import Dataset
+from training.data.folder import Radiograph
 from training.errors import DataError, TrainingError
 from training.evaluate import choose_operating_point, measure, score
-from training.folder import Radiograph
 from training.metrics import (
     Scores,
     accuracy,

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from training.dataset import Dataset
+from training.data.dataset import Dataset
 from training.metrics import Scores, threshold_for
 from training.points import KEPT, choose_points, shifted_scores
 from training.stress import REALISTIC

@@ -9,9 +9,9 @@ import pytest
 from numpy.typing import NDArray
 
 from tests.datasets import write_data_folder
-from training import shifts
 from training.agreement import agreement
-from training.dataset import Dataset, load_dataset
+from training.data import shifts
+from training.data.dataset import Dataset, load_dataset
 from training.errors import DataError
 from training.stress import SUITE, StressTable, apply_shift, stress
 

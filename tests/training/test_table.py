@@ -10,10 +10,10 @@ import pytest
 
 from training import commands
 from training.__main__ import DONE, FAILED, main
-from training.dataset import Dataset
-from training.folder import Radiograph
+from training.data.dataset import Dataset
+from training.data.folder import Radiograph
+from training.data.split import split_at_random
 from training.run import DataRecord, Epoch, Run
-from training.split import split_at_random
 from training.table import EXPERIMENTS, Experiment, begin, read_table
 
 

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from training.data.folder import find_radiographs, patient_of
 from training.errors import DataError
-from training.folder import find_radiographs, patient_of
 
 
 def fill(folder: Path, *names: str) -> Path:

@@ -9,10 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from contract.bundle import sha256
-from training.dataset import Dataset, load_dataset
+from training.data.dataset import Dataset, load_dataset
+from training.data.folder import Radiograph
+from training.data.split import Split, patient_groups, split_dataset
 from training.errors import DataError
-from training.folder import Radiograph
-from training.split import Split, patient_groups, split_dataset
 
 
 def dataset(rows: list[tuple[int, int, int]], part: str | None = None) -> Dataset:

@@ -7,8 +7,8 @@ import pytest
 
 from contract.image import to_pixels
 from tests.drawings import jpeg
-from training import dataset
-from training.dataset import Dataset, load_dataset
+from training.data import dataset
+from training.data.dataset import Dataset, load_dataset
 from training.errors import DataError
 
 

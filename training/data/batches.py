@@ -7,8 +7,8 @@ import numpy as np
 from joblib import Parallel, cpu_count, delayed
 from numpy.typing import NDArray
 
-from training.augment import Augment, unchanged
-from training.dataset import Dataset
+from training.data.augment import Augment, unchanged
+from training.data.dataset import Dataset
 
 # Pixels uint8 (n, 200, 200, 1) and labels (n,).
 Batch = tuple[NDArray[np.uint8], NDArray[np.uint8]]

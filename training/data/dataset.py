@@ -13,8 +13,8 @@ from contract.bundle import LABELS, sha256
 from contract.errors import ImageRefused
 from contract.header import read_header
 from contract.image import IMAGE_CONTRACT, SIDE, to_pixels
+from training.data.folder import Radiograph, find_radiographs
 from training.errors import DataError
-from training.folder import Radiograph, find_radiographs
 
 
 @dataclass(frozen=True, slots=True)

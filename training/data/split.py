@@ -8,7 +8,7 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 from sklearn.model_selection import StratifiedGroupKFold, train_test_split
 
-from training.dataset import Dataset
+from training.data.dataset import Dataset
 from training.errors import DataError
 
 Strategy = Literal["patient", "random"]

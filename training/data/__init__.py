@@ -1,0 +1,3 @@
+"""From folders of radiographs to batches of pixels: reading, splitting by patient, augmentation, shifts. Imports
+``contract`` only.
+"""
