@@ -8,12 +8,12 @@ import numpy as np
 from contract.bundle import read_bundle
 from tests.datasets import write_data_folder
 from training.bundle import export_run
-from training.config import TrainingConfig
 from training.data.dataset import Dataset, load_dataset
 from training.data.split import split_dataset
-from training.fit import fit
+from training.fitting.config import TrainingConfig
+from training.fitting.fit import fit
+from training.fitting.run import DataRecord, Run
 from training.networks.readout import Readout
-from training.run import DataRecord, Run
 
 # Not the specification's rate: with it a hundred images would teach the network nothing in a few epochs.
 CONFIG = TrainingConfig(architecture="deep", epochs=6, batch=8, learning_rate=0.01, folds=4, seed=3)

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import get_args
 
 from contract.bundle import GRAPH, CpuGraph
-from training.config import RECIPES, TrainingConfig
 from training.errors import TrainingError, WrongUse
+from training.fitting.config import RECIPES, TrainingConfig
 
 DONE, FAILED, WRONG_USE = 0, 1, 2
 

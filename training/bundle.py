@@ -25,11 +25,11 @@ from training.data.dataset import Dataset
 from training.drift import measure_reference
 from training.errors import ExportError
 from training.finish import Finished, finish
+from training.fitting.run import Run, best_epoch
 from training.networks import heatmap
 from training.points import DEFAULT
 from training.record import TrainingFacts
 from training.report import NO_OTHERS, Others, measure_report
-from training.run import Run, best_epoch
 
 
 def export_run(  # noqa: PLR0913  the last two are for those who have more to measure on, or time to watch

@@ -14,21 +14,21 @@ from contract.bundle import MANIFEST, BundleError, read_bundle
 from contract.drift import LEVELS, DriftReference
 from training.assess import assess, assess_bundle, keras_predict
 from training.card import NO_ABOUT, about_of
-from training.config import RECIPES, SPECIFICATION, TrainingConfig
-from training.curves import draw_curves
 from training.data.dataset import Dataset, Skipped, load_dataset
 from training.data.split import split_dataset
 from training.drift import add_reference
 from training.errors import TrainingError, WrongUse
 from training.evaluate import Results
-from training.fit import fit
+from training.fitting.config import RECIPES, SPECIFICATION, TrainingConfig
+from training.fitting.curves import draw_curves
+from training.fitting.fit import fit
+from training.fitting.progress import bar
+from training.fitting.run import DataRecord, Run
 from training.gallery import gallery
 from training.networks.architectures import ARCHITECTURES, NORMALISATIONS
 from training.outside import find_pictures
 from training.page import write_report
-from training.progress import bar
 from training.report import Others, measure_report, split_of
-from training.run import DataRecord, Run
 from training.table import EXPERIMENTS, Experiment, begin, write_table
 from training.tables import interval
 

@@ -13,6 +13,7 @@ from training.calibrate import calibration_error, fit_calibration, uncalibrated
 from training.data.dataset import Dataset
 from training.evaluate import in_batches, score
 from training.export import PROVED_BATCHES, export_graph, prove
+from training.fitting.run import Run
 from training.guard import COMPONENTS, fit_guard, training_layouts
 from training.int8 import Int8Check, compare
 from training.metrics import Scores
@@ -21,7 +22,6 @@ from training.networks.heatmap import QUIET_SHARE, has_switches
 from training.networks.readout import Readout
 from training.points import DEFAULT, choose_points, shifted_scores
 from training.quantise import CALIBRATION_IMAGES, quantise
-from training.run import Run
 
 
 @dataclass(frozen=True, slots=True, eq=False)

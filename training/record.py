@@ -19,8 +19,8 @@ from training.agreement import Agreement
 from training.bands import Curve
 from training.controls import Control
 from training.data.split import Strategy
-from training.environment import Environment
 from training.evaluate import Results
+from training.fitting.environment import Environment
 from training.int8 import Int8Check
 from training.metrics import Bin
 from training.outside import Group

@@ -14,9 +14,9 @@ from training.calibrate import calibration_error, uncalibrated
 from training.controls import Control, run_controls, run_file_controls
 from training.data.dataset import Dataset
 from training.data.split import Split, split_dataset
-from training.environment import Environment
 from training.errors import TrainingError
 from training.evaluate import Predict, Results, measure, score
+from training.fitting.environment import Environment
 from training.metrics import (
     Scores,
     confusion,

@@ -5,11 +5,11 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from training.config import TrainingConfig
 from training.data.dataset import Dataset
 from training.data.split import split_at_random
 from training.errors import TrainingError
-from training.run import DataRecord, Run, best_epoch
+from training.fitting.config import TrainingConfig
+from training.fitting.run import DataRecord, Run, best_epoch
 from training.tables import table
 
 # The author validated on 522 images drawn at random from all.

@@ -12,14 +12,14 @@ from contract.image import squash
 from tests.drawings import chest
 from tests.trained import CONFIG, Trained
 from training.bundle import export_run
-from training.config import TrainingConfig
 from training.errors import ExportError
 from training.export import OPSET, TOLERANCE, export_graph, prove
+from training.fitting.config import TrainingConfig
+from training.fitting.run import Run
 from training.networks.architectures import build
 from training.networks.features import fit_projection
 from training.networks.names import HIDDEN, MAPS, PROBABILITY
 from training.networks.readout import Readout
-from training.run import Run
 
 
 def pixels(count: int = 32) -> np.ndarray:

@@ -13,7 +13,7 @@ from training.__main__ import DONE, FAILED, main
 from training.data.dataset import Dataset
 from training.data.folder import Radiograph
 from training.data.split import split_at_random
-from training.run import DataRecord, Epoch, Run
+from training.fitting.run import DataRecord, Epoch, Run
 from training.table import EXPERIMENTS, Experiment, begin, read_table
 
 

@@ -9,8 +9,8 @@ from PIL import Image
 
 from contract.image import squash
 from tests.drawings import chest
-from training.config import RECIPES, TrainingConfig
-from training.network import averaged, compiled
+from training.fitting.config import RECIPES, TrainingConfig
+from training.fitting.network import averaged, compiled
 from training.networks.architectures import build
 from training.networks.compact import StandardisedConv
 from training.networks.names import LAYOUT, MAPS

@@ -8,16 +8,16 @@ import numpy as np
 import pytest
 
 from training.__main__ import FAILED, main
-from training.config import TrainingConfig
-from training.curves import draw_curves
 from training.data.augment import acquisition
 from training.data.batches import shuffled_batches
 from training.data.dataset import Dataset
 from training.data.split import split_dataset
 from training.errors import TrainingError
-from training.fit import fit
-from training.network import compiled
-from training.run import DataRecord, Epoch, Run, best_epoch
+from training.fitting.config import TrainingConfig
+from training.fitting.curves import draw_curves
+from training.fitting.fit import fit
+from training.fitting.network import compiled
+from training.fitting.run import DataRecord, Epoch, Run, best_epoch
 
 CONFIG = TrainingConfig(architecture="deep", epochs=3, batch=16, folds=4, seed=5)
 

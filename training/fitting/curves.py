@@ -4,7 +4,7 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
-from training.run import Epoch, best_epoch
+from training.fitting.run import Epoch, best_epoch
 
 
 def draw_curves(history: list[Epoch], path: Path) -> None:

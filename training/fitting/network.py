@@ -7,7 +7,7 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from training.config import TrainingConfig
+from training.fitting.config import TrainingConfig
 from training.networks.architectures import build
 
 

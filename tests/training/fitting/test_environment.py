@@ -2,7 +2,7 @@
 
 import pytest
 
-from training.environment import Environment
+from training.fitting.environment import Environment
 
 
 def test_outside_a_clone_the_revision_is_the_image_s_or_unknown(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,12 +12,12 @@ from collections.abc import Callable, Iterable, Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from training.config import TrainingConfig
 from training.data.augment import Augment, acquisition, unchanged
 from training.data.batches import Batch, batches_in_order, shuffled_batches
 from training.data.dataset import Dataset
-from training.network import compiled
-from training.run import Epoch, Run
+from training.fitting.config import TrainingConfig
+from training.fitting.network import compiled
+from training.fitting.run import Epoch, Run
 
 
 def _nothing(*_: object) -> None:

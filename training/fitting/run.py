@@ -19,12 +19,12 @@ from typing import Self, TypeVar
 import keras
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from training.config import TrainingConfig
 from training.data.dataset import Dataset
 from training.data.split import Split
-from training.environment import Environment
 from training.errors import TrainingError
-from training.network import averaged
+from training.fitting.config import TrainingConfig
+from training.fitting.environment import Environment
+from training.fitting.network import averaged
 
 Record = TypeVar("Record", bound=BaseModel)
 
