@@ -17,7 +17,7 @@ from service.settings import Settings
 from tests import ROOT
 from tests.conftest import Connect, MakeService
 from training.__main__ import main as training_command
-from training.stress import REALISTIC
+from training.evaluation.stress import REALISTIC
 
 DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
 

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
-from training.metrics import Scores, Weights, resampled
+from training.evaluation.metrics import Scores, Weights, resampled
 
 # Weighted counts of PNEUMONIA and of NORMAL at or over each threshold, from the highest down, to a value at each place.
 Read = Callable[[NDArray[np.float64], NDArray[np.float64]], NDArray[np.float64]]

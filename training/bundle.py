@@ -19,11 +19,11 @@ from contract.bundle import (
     write_bundle,
 )
 from contract.image import IMAGE_CONTRACT
-from training.assess import Assessment, assess, graph_predict
 from training.card import write_card
 from training.data.dataset import Dataset
 from training.drift import measure_reference
 from training.errors import ExportError
+from training.evaluation.assess import Assessment, assess, graph_predict
 from training.finish import Finished, finish
 from training.fitting.run import Run, best_epoch
 from training.networks import heatmap

@@ -12,13 +12,14 @@ from rich.table import Table
 
 from contract.bundle import MANIFEST, BundleError, read_bundle
 from contract.drift import LEVELS, DriftReference
-from training.assess import assess, assess_bundle, keras_predict
 from training.card import NO_ABOUT, about_of
 from training.data.dataset import Dataset, Skipped, load_dataset
 from training.data.split import split_dataset
 from training.drift import add_reference
 from training.errors import TrainingError, WrongUse
-from training.evaluate import Results
+from training.evaluation.assess import assess, assess_bundle, keras_predict
+from training.evaluation.evaluate import Results
+from training.evaluation.outside import find_pictures
 from training.fitting.config import RECIPES, SPECIFICATION, TrainingConfig
 from training.fitting.curves import draw_curves
 from training.fitting.fit import fit
@@ -26,7 +27,6 @@ from training.fitting.progress import bar
 from training.fitting.run import DataRecord, Run
 from training.gallery import gallery
 from training.networks.architectures import ARCHITECTURES, NORMALISATIONS
-from training.outside import find_pictures
 from training.page import write_report
 from training.report import Others, measure_report, split_of
 from training.table import EXPERIMENTS, Experiment, begin, write_table

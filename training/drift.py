@@ -6,11 +6,11 @@ import numpy as np
 
 from contract.bundle import INT8_GRAPH, Bundle, read_bundle, write_manifest
 from contract.drift import DriftReference, light, quantiles
-from training.assess import Parts, graph_predict
 from training.data.dataset import Dataset
 from training.data.split import Split
 from training.errors import TrainingError
-from training.evaluate import in_batches
+from training.evaluation.assess import Parts, graph_predict
+from training.evaluation.evaluate import in_batches
 from training.report import split_of
 
 _DIGITS = 6

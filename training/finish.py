@@ -8,15 +8,15 @@ from dataclasses import dataclass
 import numpy as np
 
 from contract.bundle import Calibration, InputGuard, OperatingPoint
-from training.assess import Parts, graph_predict, keras_predict
-from training.calibrate import calibration_error, fit_calibration, uncalibrated
 from training.data.dataset import Dataset
-from training.evaluate import in_batches, score
+from training.evaluation.assess import Parts, graph_predict, keras_predict
+from training.evaluation.calibration import calibration_error, fit_calibration, uncalibrated
+from training.evaluation.evaluate import in_batches, score
+from training.evaluation.int8 import Int8Check, compare
+from training.evaluation.metrics import Scores
 from training.export import PROVED_BATCHES, export_graph, prove
 from training.fitting.run import Run
 from training.guard import COMPONENTS, fit_guard, training_layouts
-from training.int8 import Int8Check, compare
-from training.metrics import Scores
 from training.networks.features import fit_projection, has_layout
 from training.networks.heatmap import QUIET_SHARE, has_switches
 from training.networks.readout import Readout

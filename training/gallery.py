@@ -11,9 +11,9 @@ from PIL import Image
 
 from contract.bundle import HEATMAP
 from contract.image import SIDE
-from training.assess import graph_output, graph_predict
 from training.data.dataset import Dataset
-from training.evaluate import in_batches
+from training.evaluation.assess import graph_output, graph_predict
+from training.evaluation.evaluate import in_batches
 
 SHOWN = 8
 # Cividis (Nuñez et al., PLoS ONE 2018): read alike with and without colour vision deficiency.

@@ -8,8 +8,8 @@ from contract.drift import quantiles
 from contract.guard import distance
 from training.data.augment import slight
 from training.data.dataset import Dataset
-from training.evaluate import in_batches
-from training.metrics import Scores, share
+from training.evaluation.evaluate import in_batches
+from training.evaluation.metrics import Scores, share
 from training.networks.readout import Readout
 
 # Enough that what is unlike any radiograph stands out, few enough for 4,000 images to fill: see docs/experiments.md.

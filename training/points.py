@@ -8,9 +8,9 @@ import numpy as np
 
 from contract.bundle import OperatingPoint
 from training.data.dataset import Dataset
-from training.evaluate import Predict, score
-from training.metrics import Scores, balanced_threshold, sensitivity, specificity, threshold_for
-from training.stress import REALISTIC, apply_shift
+from training.evaluation.evaluate import Predict, score
+from training.evaluation.metrics import Scores, balanced_threshold, sensitivity, specificity, threshold_for
+from training.evaluation.stress import REALISTIC, apply_shift
 
 DEFAULT = "balanced"
 # What rule-out keeps of the sick, and rule-in of the healthy.

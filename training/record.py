@@ -15,16 +15,16 @@ from contract.bundle import (
     OperatingPoint,
     Provenance,
 )
-from training.agreement import Agreement
 from training.bands import Curve
-from training.controls import Control
 from training.data.split import Strategy
-from training.evaluate import Results
+from training.evaluation.agreement import Agreement
+from training.evaluation.controls import Control
+from training.evaluation.evaluate import Results
+from training.evaluation.int8 import Int8Check
+from training.evaluation.metrics import Bin
+from training.evaluation.outside import Group
+from training.evaluation.stress import StressTable
 from training.fitting.environment import Environment
-from training.int8 import Int8Check
-from training.metrics import Bin
-from training.outside import Group
-from training.stress import StressTable
 
 # At which a PNEUMONIA or NORMAL answer is worth how much; the share in the data measured on comes besides.
 PREVALENCES = (0.01, 0.05, 0.1, 0.2, 0.5)

@@ -7,25 +7,26 @@ from datetime import UTC, datetime
 import numpy as np
 
 from contract.bundle import Calibration, Manifest, Measured
-from training.agreement import Agreement, agreement
-from training.assess import RANDOM_IMAGES, TEST_PATIENTS, VALIDATION_PATIENTS, everyone, graph_predict
 from training.bands import precision_recall, roc
-from training.calibrate import calibration_error, uncalibrated
-from training.controls import Control, run_controls, run_file_controls
 from training.data.dataset import Dataset
 from training.data.split import Split, split_dataset
 from training.errors import TrainingError
-from training.evaluate import Predict, Results, measure, score
-from training.fitting.environment import Environment
-from training.metrics import (
+from training.evaluation.agreement import Agreement, agreement
+from training.evaluation.assess import RANDOM_IMAGES, TEST_PATIENTS, VALIDATION_PATIENTS, everyone, graph_predict
+from training.evaluation.calibration import calibration_error, uncalibrated
+from training.evaluation.controls import Control, run_controls, run_file_controls
+from training.evaluation.evaluate import Predict, Results, measure, score
+from training.evaluation.metrics import (
     Scores,
     confusion,
     reliability,
     sensitivity,
     specificity,
 )
-from training.outside import Group, Pictures, ask
-from training.probes import probe
+from training.evaluation.outside import Group, Pictures, ask
+from training.evaluation.probes import probe
+from training.evaluation.stress import stress
+from training.fitting.environment import Environment
 from training.record import (
     PREVALENCES,
     ModelFacts,
@@ -36,7 +37,6 @@ from training.record import (
     SplitFacts,
     TrainingFacts,
 )
-from training.stress import stress
 
 
 @dataclass(frozen=True, slots=True, eq=False)

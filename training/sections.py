@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from training.metrics import RESAMPLES
+from training.evaluation.metrics import RESAMPLES
 from training.record import Report
 from training.tables import (
     agreement_sentence,

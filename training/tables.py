@@ -4,13 +4,13 @@ from collections.abc import Iterable, Sequence
 from itertools import groupby
 
 from contract.bundle import Measured
-from training.agreement import Agreement
-from training.controls import Control
-from training.evaluate import Results
-from training.int8 import Int8Check
-from training.outside import Group
+from training.evaluation.agreement import Agreement
+from training.evaluation.controls import Control
+from training.evaluation.evaluate import Results
+from training.evaluation.int8 import Int8Check
+from training.evaluation.outside import Group
+from training.evaluation.stress import Shifted, StressTable
 from training.record import PointFigures, PredictiveValues, Report
-from training.stress import Shifted, StressTable
 
 
 def interval(measured: Measured) -> str:

@@ -5,7 +5,7 @@ import pytest
 from sklearn.metrics import precision_recall_curve, roc_curve
 
 from training.bands import GRID, Curve, precision_recall, roc
-from training.metrics import Scores, auc
+from training.evaluation.metrics import Scores, auc
 
 
 def drawn(images: int, patients: int, seed: int = 0) -> Scores:

@@ -5,13 +5,13 @@ import onnxruntime
 import pytest
 
 from contract.guard import distance
-from training.assess import Parts
 from training.data.dataset import Dataset
 from training.data.split import split_dataset
-from training.evaluate import in_batches
+from training.evaluation.assess import Parts
+from training.evaluation.evaluate import in_batches
+from training.evaluation.int8 import compare
 from training.export import export_graph
 from training.guard import COMPONENTS, FALSE_ALARMS, fit_guard, training_layouts
-from training.int8 import compare
 from training.networks.architectures import build
 from training.networks.features import fit_projection
 from training.networks.readout import Readout

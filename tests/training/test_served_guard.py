@@ -10,8 +10,8 @@ from contract.bundle import FEATURES, Bundle, read_bundle
 from contract.guard import distance
 from contract.image import to_pixels
 from tests.training.test_guard_fit import foreign
-from training.assess import graph_output
-from training.evaluate import in_batches
+from training.evaluation.assess import graph_output
+from training.evaluation.evaluate import in_batches
 
 SERVED = Path(__file__).parents[2] / "models" / "pneumonia" / "2"
 

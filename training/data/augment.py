@@ -1,9 +1,9 @@
 """Augmentation: each time an image is trained on, it was taken by another machine, operator and file.
 
-The kinds are those of the stress suite (training.stress), whose strongest gamma and contrast lie beyond the ranges
-here. They tear apart what the training files tie together: histogram, sharpness, noise, compression and aspect ratio
-differ between the classes of the public set, so each image takes the histogram of another of either class, is stretched
-either way, and is blurred or sharpened whatever it was.
+The kinds are those of the stress suite (training.evaluation.stress), whose strongest gamma and contrast lie beyond the
+ranges here. They tear apart what the training files tie together: histogram, sharpness, noise, compression and aspect
+ratio differ between the classes of the public set, so each image takes the histogram of another of either class, is
+stretched either way, and is blurred or sharpened whatever it was.
 """
 
 from collections.abc import Callable

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict
 from contract.bundle import Measured, OperatingPoint
 from training.data.dataset import Dataset
 from training.errors import DataError, TrainingError
-from training.metrics import (
+from training.evaluation.metrics import (
     Scores,
     accuracy,
     auc,

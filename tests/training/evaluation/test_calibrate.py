@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 from scipy.special import expit, logit
 
 from contract.bundle import Calibration
-from training.calibrate import calibrated, calibration_error, fit_calibration, uncalibrated
-from training.metrics import Scores
+from training.evaluation.calibration import calibrated, calibration_error, fit_calibration, uncalibrated
+from training.evaluation.metrics import Scores
 
 
 def scores(scale: float, shift: float, count: int = 4000) -> Scores:

@@ -11,7 +11,7 @@ from contract.bundle import InputGuard, Measured
 from tests.bundles import brightness_graph
 from tests.drawings import chest, encode
 from training.errors import DataError
-from training.outside import Pictures, ask, find_pictures
+from training.evaluation.outside import Pictures, ask, find_pictures
 
 GUARD = InputGuard(
     location=(0.4,) * 64,

@@ -12,7 +12,7 @@ from scipy.optimize import minimize
 from scipy.special import expit, logit
 
 from contract.bundle import Calibration, CalibrationError
-from training.metrics import Scores, brier, expected_calibration_error
+from training.evaluation.metrics import Scores, brier, expected_calibration_error
 
 # A float32 probability of 0 or 1 has no logit; these are the last that do.
 _LEAST, _GREATEST = 1e-30, 1 - 2**-25

@@ -9,11 +9,11 @@ import pytest
 from numpy.typing import NDArray
 
 from tests.datasets import write_data_folder
-from training.agreement import agreement
 from training.data import shifts
 from training.data.dataset import Dataset, load_dataset
 from training.errors import DataError
-from training.stress import SUITE, StressTable, apply_shift, stress
+from training.evaluation.agreement import agreement
+from training.evaluation.stress import SUITE, StressTable, apply_shift, stress
 
 
 def patch(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:

@@ -2,7 +2,7 @@
 
 Each control is a small classifier that is shown something no diagnosis can be made from, trained on the training part
 and measured on held-out patients. An AUC well over 0.5 is a shortcut that lies in the data, and that any network may
-take; whether one does is asked by training.probes.
+take; whether one does is asked by training.evaluation.probes.
 """
 
 from collections.abc import Callable
@@ -17,7 +17,7 @@ from contract.bundle import Measured
 from contract.header import read_header
 from contract.image import SIDE
 from training.data.dataset import Dataset
-from training.metrics import Scores, auc
+from training.evaluation.metrics import Scores, auc
 
 # uint8 (n, 200, 200) in, float (n, d) out.
 Features = Callable[[NDArray[np.uint8]], NDArray[np.floating]]

@@ -5,7 +5,7 @@ from pydantic import BaseModel, ConfigDict
 
 from training.data.dataset import Dataset
 from training.errors import DataError
-from training.evaluate import Predict, score
+from training.evaluation.evaluate import Predict, score
 
 
 class Agreement(BaseModel):

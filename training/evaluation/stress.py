@@ -16,8 +16,8 @@ from contract.bundle import Measured
 from training.data import shifts
 from training.data.dataset import Dataset
 from training.data.shifts import Cdf, Pixels
-from training.evaluate import Predict, score
-from training.metrics import Scores, auc, sensitivity, specificity
+from training.evaluation.evaluate import Predict, score
+from training.evaluation.metrics import Scores, auc, sensitivity, specificity
 
 # realistic: what another place does. swapped: each image gets the other class's look, so whoever goes by the look is
 # wrong. guard: for the input guard to notice; no network is expected to read it.

@@ -7,13 +7,13 @@ one that stays above goes by something else. Compare with the controls of the sa
 import numpy as np
 
 from contract.image import SIDE
-from training.controls import Control
 from training.data import shifts
 from training.data.dataset import Dataset
 from training.data.shifts import Pixels
-from training.evaluate import Predict, score
-from training.metrics import auc
-from training.stress import Draw, Shift, apply_shift
+from training.evaluation.controls import Control
+from training.evaluation.evaluate import Predict, score
+from training.evaluation.metrics import auc
+from training.evaluation.stress import Draw, Shift, apply_shift
 
 _PATCH = 25
 _BLUR = 12

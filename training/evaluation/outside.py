@@ -9,11 +9,11 @@ from pydantic import BaseModel, ConfigDict
 
 from contract.bundle import FEATURES, InputGuard, Measured
 from contract.guard import distance
-from training.assess import graph_output, graph_predict
 from training.data.dataset import Skipped, read_pictures
 from training.errors import DataError
-from training.evaluate import in_batches
-from training.metrics import Scores, share
+from training.evaluation.assess import graph_output, graph_predict
+from training.evaluation.evaluate import in_batches
+from training.evaluation.metrics import Scores, share
 
 
 @dataclass(frozen=True, slots=True, eq=False)

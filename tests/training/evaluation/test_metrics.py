@@ -12,8 +12,8 @@ from sklearn.metrics import roc_auc_score
 from training.data.dataset import Dataset
 from training.data.folder import Radiograph
 from training.errors import DataError, TrainingError
-from training.evaluate import choose_operating_point, measure, score
-from training.metrics import (
+from training.evaluation.evaluate import choose_operating_point, measure, score
+from training.evaluation.metrics import (
     Scores,
     accuracy,
     auc,

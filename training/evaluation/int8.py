@@ -5,10 +5,10 @@ from pydantic import BaseModel, ConfigDict
 
 from contract.bundle import FEATURES, InputGuard, Measured
 from contract.guard import distance
-from training.assess import graph_output, graph_predict
 from training.data.dataset import Dataset
-from training.evaluate import in_batches, score
-from training.metrics import auc, share
+from training.evaluation.assess import graph_output, graph_predict
+from training.evaluation.evaluate import in_batches, score
+from training.evaluation.metrics import auc, share
 
 # What the int8 graph may cost, on held-out images: of the AUC, and as a share of decisions.
 MAX_AUC_LOSS, MAX_CHANGED = 0.002, 0.005

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict
 from contract.bundle import INPUT, PROBABILITY, Bundle, OperatingPoint
 from training.data.dataset import Dataset
 from training.data.split import Split
-from training.evaluate import Predict, Results, choose_operating_point, measure, score
+from training.evaluation.evaluate import Predict, Results, choose_operating_point, measure, score
 
 VALIDATION_PATIENTS = "validation patients (none of their images trained)"
 TEST_PATIENTS = "held-out patients (none of their images trained or chose anything)"

@@ -10,13 +10,13 @@ from numpy.typing import NDArray
 
 from contract.image import SIDE
 from tests.drawings import chest, encode
-from training import controls, probes
-from training.controls import CONTROLS, run_controls, run_file_controls
 from training.data import shifts
 from training.data.dataset import Dataset, load_dataset
 from training.data.folder import Radiograph
-from training.probes import PROBES, probe
-from training.stress import apply_shift
+from training.evaluation import controls, probes
+from training.evaluation.controls import CONTROLS, run_controls, run_file_controls
+from training.evaluation.probes import PROBES, probe
+from training.evaluation.stress import apply_shift
 
 # How PNEUMONIA images are told from NORMAL ones in the drawings, and which controls can see it.
 SHORTCUTS = {

@@ -1,0 +1,3 @@
+"""What a network is worth: figures with intervals, stress suite, controls, calibration, int8 check. Imports ``data``
+and ``fitting``.
+"""
