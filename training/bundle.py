@@ -19,7 +19,6 @@ from contract.bundle import (
     write_bundle,
 )
 from contract.image import IMAGE_CONTRACT
-from training.card import write_card
 from training.data.dataset import Dataset
 from training.drift import measure_reference
 from training.errors import ExportError
@@ -28,8 +27,9 @@ from training.finish import Finished, finish
 from training.fitting.run import Run, best_epoch
 from training.networks import heatmap
 from training.points import DEFAULT
-from training.record import TrainingFacts
-from training.report import NO_OTHERS, Others, measure_report
+from training.reporting.card import write_card
+from training.reporting.record import TrainingFacts
+from training.reporting.report import NO_OTHERS, Others, measure_report
 
 
 def export_run(  # noqa: PLR0913  the last two are for those who have more to measure on, or time to watch

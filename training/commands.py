@@ -12,7 +12,6 @@ from rich.table import Table
 
 from contract.bundle import MANIFEST, BundleError, read_bundle
 from contract.drift import LEVELS, DriftReference
-from training.card import NO_ABOUT, about_of
 from training.data.dataset import Dataset, Skipped, load_dataset
 from training.data.split import split_dataset
 from training.drift import add_reference
@@ -25,12 +24,13 @@ from training.fitting.curves import draw_curves
 from training.fitting.fit import fit
 from training.fitting.progress import bar
 from training.fitting.run import DataRecord, Run
-from training.gallery import gallery
 from training.networks.architectures import ARCHITECTURES, NORMALISATIONS
-from training.page import write_report
-from training.report import Others, measure_report, split_of
-from training.table import EXPERIMENTS, Experiment, begin, write_table
-from training.tables import interval
+from training.reporting.card import NO_ABOUT, about_of
+from training.reporting.claims import EXPERIMENTS, Experiment, begin, write_table
+from training.reporting.gallery import gallery
+from training.reporting.page import write_report
+from training.reporting.report import Others, measure_report, split_of
+from training.reporting.tables import interval
 
 _SKIPPED_SHOWN = 20
 _progress = Console(stderr=True)

@@ -11,7 +11,7 @@ from training.data.split import Split
 from training.errors import TrainingError
 from training.evaluation.assess import Parts, graph_predict
 from training.evaluation.evaluate import in_batches
-from training.report import split_of
+from training.reporting.report import split_of
 
 _DIGITS = 6
 

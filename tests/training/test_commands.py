@@ -10,8 +10,8 @@ from contract.bundle import read_bundle
 from tests.drawings import jpeg, png
 from tests.trained import Trained
 from training.__main__ import DONE, FAILED, WRONG_USE, main
-from training.card import about_of
-from training.page import PATIENTS_SHOWN
+from training.reporting.card import about_of
+from training.reporting.page import PATIENTS_SHOWN
 
 
 def test_a_folder_of_radiographs_becomes_a_bundle(

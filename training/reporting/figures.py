@@ -8,11 +8,11 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from training.bands import Curve
 from training.evaluation.metrics import Bin
 from training.evaluation.outside import Group
 from training.evaluation.stress import StressTable
-from training.record import Report
+from training.reporting.bands import Curve
+from training.reporting.record import Report
 
 # Blue and orange of Okabe & Ito's palette, told apart by all common kinds of colour vision.
 BLUE, ORANGE, GREY = "#0072b2", "#d55e00", "#777777"

@@ -8,10 +8,10 @@ from pathlib import Path
 from markdown_it import MarkdownIt
 
 from training.errors import TrainingError
-from training.figures import curves_figure, guard_figure, guard_histogram, reliability_figure, stress_figure
-from training.gallery import Example, Wall
-from training.record import Report
-from training.sections import NOT_A_DEVICE, Part, sections
+from training.reporting.figures import curves_figure, guard_figure, guard_histogram, reliability_figure, stress_figure
+from training.reporting.gallery import Example, Wall
+from training.reporting.record import Report
+from training.reporting.sections import NOT_A_DEVICE, Part, sections
 
 _STYLE = """
 :root { color-scheme: light; }

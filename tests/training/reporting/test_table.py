@@ -14,7 +14,7 @@ from training.data.dataset import Dataset
 from training.data.folder import Radiograph
 from training.data.split import split_at_random
 from training.fitting.run import DataRecord, Epoch, Run
-from training.table import EXPERIMENTS, Experiment, begin, read_table
+from training.reporting.claims import EXPERIMENTS, Experiment, begin, read_table
 
 
 def test_every_network_meets_every_normalisation_with_the_author_s_settings() -> None:

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from sklearn.metrics import precision_recall_curve, roc_curve
 
-from training.bands import GRID, Curve, precision_recall, roc
 from training.evaluation.metrics import Scores, auc
+from training.reporting.bands import GRID, Curve, precision_recall, roc
 
 
 def drawn(images: int, patients: int, seed: int = 0) -> Scores:

@@ -7,7 +7,6 @@ from datetime import UTC, datetime
 import numpy as np
 
 from contract.bundle import Calibration, Manifest, Measured
-from training.bands import precision_recall, roc
 from training.data.dataset import Dataset
 from training.data.split import Split, split_dataset
 from training.errors import TrainingError
@@ -27,7 +26,8 @@ from training.evaluation.outside import Group, Pictures, ask
 from training.evaluation.probes import probe
 from training.evaluation.stress import stress
 from training.fitting.environment import Environment
-from training.record import (
+from training.reporting.bands import precision_recall, roc
+from training.reporting.record import (
     PREVALENCES,
     ModelFacts,
     PointFigures,

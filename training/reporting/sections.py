@@ -4,8 +4,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from training.evaluation.metrics import RESAMPLES
-from training.record import Report
-from training.tables import (
+from training.reporting.record import Report
+from training.reporting.tables import (
     agreement_sentence,
     calibration_table,
     controls_table,

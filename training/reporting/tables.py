@@ -10,7 +10,7 @@ from training.evaluation.evaluate import Results
 from training.evaluation.int8 import Int8Check
 from training.evaluation.outside import Group
 from training.evaluation.stress import Shifted, StressTable
-from training.record import PointFigures, PredictiveValues, Report
+from training.reporting.record import PointFigures, PredictiveValues, Report
 
 
 def interval(measured: Measured) -> str:

@@ -3,8 +3,8 @@
 Every figure in it is one of the report's; the words on people, uses, warnings and data are the ``--about`` text.
 """
 
-from training.record import Report
-from training.sections import NOT_A_DEVICE, sections
+from training.reporting.record import Report
+from training.reporting.sections import NOT_A_DEVICE, sections
 
 _CARD = """\
 # {title}: PNEUMONIA or NORMAL on frontal chest radiographs

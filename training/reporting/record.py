@@ -15,7 +15,6 @@ from contract.bundle import (
     OperatingPoint,
     Provenance,
 )
-from training.bands import Curve
 from training.data.split import Strategy
 from training.evaluation.agreement import Agreement
 from training.evaluation.controls import Control
@@ -25,6 +24,7 @@ from training.evaluation.metrics import Bin
 from training.evaluation.outside import Group
 from training.evaluation.stress import StressTable
 from training.fitting.environment import Environment
+from training.reporting.bands import Curve
 
 # At which a PNEUMONIA or NORMAL answer is worth how much; the share in the data measured on comes besides.
 PREVALENCES = (0.01, 0.05, 0.1, 0.2, 0.5)

@@ -13,16 +13,16 @@ from contract.bundle import Bundle, Calibration, Measured, read_bundle
 from tests.drawings import chest
 from tests.trained import Trained
 from tests.training.test_outside import GUARD, even, guarded_graph
-from training.card import about_of, write_card
 from training.errors import TrainingError
 from training.evaluation.calibration import uncalibrated
 from training.evaluation.metrics import Scores
 from training.evaluation.outside import ask
-from training.gallery import gallery, overlay
-from training.page import PATIENTS_SHOWN, write_page, write_report
-from training.record import Report, TrainingFacts
-from training.report import NO_OTHERS, Others, measure_report, predictive_values, split_of
-from training.tables import calibration_table, elsewhere_sentence
+from training.reporting.card import about_of, write_card
+from training.reporting.gallery import gallery, overlay
+from training.reporting.page import PATIENTS_SHOWN, write_page, write_report
+from training.reporting.record import Report, TrainingFacts
+from training.reporting.report import NO_OTHERS, Others, measure_report, predictive_values, split_of
+from training.reporting.tables import calibration_table, elsewhere_sentence
 
 shares = st.floats(0.01, 0.99)
 

@@ -10,7 +10,7 @@ from training.data.split import split_at_random
 from training.errors import TrainingError
 from training.fitting.config import TrainingConfig
 from training.fitting.run import DataRecord, Run, best_epoch
-from training.tables import table
+from training.reporting.tables import table
 
 # The author validated on 522 images drawn at random from all.
 VALIDATION_IMAGES = 522
