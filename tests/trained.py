@@ -7,9 +7,9 @@ import numpy as np
 
 from contract.bundle import read_bundle
 from tests.datasets import write_data_folder
-from training.bundle import export_run
 from training.data.dataset import Dataset, load_dataset
 from training.data.split import split_dataset
+from training.exporting.bundle import export_run
 from training.fitting.config import TrainingConfig
 from training.fitting.fit import fit
 from training.fitting.run import DataRecord, Run

@@ -14,11 +14,11 @@ from contract.bundle import MANIFEST, BundleError, read_bundle
 from contract.drift import LEVELS, DriftReference
 from training.data.dataset import Dataset, Skipped, load_dataset
 from training.data.split import split_dataset
-from training.drift import add_reference
 from training.errors import TrainingError, WrongUse
 from training.evaluation.assess import assess, assess_bundle, keras_predict
 from training.evaluation.evaluate import Results
 from training.evaluation.outside import find_pictures
+from training.exporting.drift import add_reference
 from training.fitting.config import RECIPES, SPECIFICATION, TrainingConfig
 from training.fitting.curves import draw_curves
 from training.fitting.fit import fit
@@ -81,7 +81,10 @@ def evaluate(arguments: argparse.Namespace) -> None:
 
 def export(arguments: argparse.Namespace) -> None:
     """Write the bundle of a run and print its manifest, or what was measured."""
-    from training.bundle import check_target, export_run  # TensorFlow, which no other command needs on another backend
+    from training.exporting.bundle import (  # TensorFlow, which no other command needs on another backend
+        check_target,
+        export_run,
+    )
 
     check_target(arguments.bundle)
     run, data = _run_and_data(arguments.run, arguments)

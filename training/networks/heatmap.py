@@ -51,7 +51,7 @@ def contributions(model: keras.Model, maps: Tensor, kernel: Tensor = None) -> tu
     Args:
         model: of ``training.networks.architectures.build``.
         maps: float (n, h, w, c), its last feature maps for n images.
-        kernel: the hidden layer's, if the model's own is not to be used (training.export has its reasons).
+        kernel: the hidden layer's, if the model's own is not to be used (training.exporting.onnx has its reasons).
 
     Returns:
         log-odds float32 (n,) and contributions float32 (n, h, w), any sign: these add up to the log-odds less the

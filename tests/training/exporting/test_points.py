@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from training.data.dataset import Dataset
 from training.evaluation.metrics import Scores, threshold_for
 from training.evaluation.stress import REALISTIC
-from training.points import KEPT, choose_points, shifted_scores
+from training.exporting.points import KEPT, choose_points, shifted_scores
 
 
 def scores(seed: int, count: int = 400, apart: float = 2.5) -> Scores:

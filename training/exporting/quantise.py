@@ -32,7 +32,7 @@ def quantise(graph: bytes, pixels: NDArray[np.uint8]) -> bytes:
     """The int8 twin of a float32 graph, with the same input and outputs.
 
     Args:
-        graph: of ``training.export.export_graph``.
+        graph: of ``training.exporting.onnx.export_graph``.
         pixels: uint8 (n, 200, 200, 1), training images; at most ``CALIBRATION_IMAGES`` of them are used.
     """
     with tempfile.TemporaryDirectory() as folder:

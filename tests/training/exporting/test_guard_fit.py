@@ -10,12 +10,12 @@ from training.data.split import split_dataset
 from training.evaluation.assess import Parts
 from training.evaluation.evaluate import in_batches
 from training.evaluation.int8 import compare
-from training.export import export_graph
-from training.guard import COMPONENTS, FALSE_ALARMS, fit_guard, training_layouts
+from training.exporting.guard import COMPONENTS, FALSE_ALARMS, fit_guard, training_layouts
+from training.exporting.onnx import export_graph
+from training.exporting.quantise import quantise
 from training.networks.architectures import build
 from training.networks.features import fit_projection
 from training.networks.readout import Readout
-from training.quantise import quantise
 
 
 @pytest.fixture

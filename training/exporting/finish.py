@@ -14,14 +14,14 @@ from training.evaluation.calibration import calibration_error, fit_calibration, 
 from training.evaluation.evaluate import in_batches, score
 from training.evaluation.int8 import Int8Check, compare
 from training.evaluation.metrics import Scores
-from training.export import PROVED_BATCHES, export_graph, prove
+from training.exporting.guard import COMPONENTS, fit_guard, training_layouts
+from training.exporting.onnx import PROVED_BATCHES, export_graph, prove
+from training.exporting.points import DEFAULT, choose_points, shifted_scores
+from training.exporting.quantise import CALIBRATION_IMAGES, quantise
 from training.fitting.run import Run
-from training.guard import COMPONENTS, fit_guard, training_layouts
 from training.networks.features import fit_projection, has_layout
 from training.networks.heatmap import QUIET_SHARE, has_switches
 from training.networks.readout import Readout
-from training.points import DEFAULT, choose_points, shifted_scores
-from training.quantise import CALIBRATION_IMAGES, quantise
 
 
 @dataclass(frozen=True, slots=True, eq=False)

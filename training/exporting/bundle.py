@@ -20,13 +20,13 @@ from contract.bundle import (
 )
 from contract.image import IMAGE_CONTRACT
 from training.data.dataset import Dataset
-from training.drift import measure_reference
 from training.errors import ExportError
 from training.evaluation.assess import Assessment, assess, graph_predict
-from training.finish import Finished, finish
+from training.exporting.drift import measure_reference
+from training.exporting.finish import Finished, finish
+from training.exporting.points import DEFAULT
 from training.fitting.run import Run, best_epoch
 from training.networks import heatmap
-from training.points import DEFAULT
 from training.reporting.card import write_card
 from training.reporting.record import TrainingFacts
 from training.reporting.report import NO_OTHERS, Others, measure_report

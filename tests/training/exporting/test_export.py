@@ -11,9 +11,9 @@ from contract.bundle import CARD, GRAPH, Calibration, read_bundle
 from contract.image import squash
 from tests.drawings import chest
 from tests.trained import CONFIG, Trained
-from training.bundle import export_run
 from training.errors import ExportError
-from training.export import OPSET, TOLERANCE, export_graph, prove
+from training.exporting.bundle import export_run
+from training.exporting.onnx import OPSET, TOLERANCE, export_graph, prove
 from training.fitting.config import TrainingConfig
 from training.fitting.run import Run
 from training.networks.architectures import build

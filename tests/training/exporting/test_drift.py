@@ -11,9 +11,9 @@ from contract.bundle import MANIFEST, Bundle, read_bundle, write_manifest
 from contract.drift import LEVELS, light
 from tests.trained import Trained
 from training.__main__ import DONE, FAILED, main
-from training.drift import add_reference
 from training.errors import TrainingError
 from training.evaluation.assess import graph_predict
+from training.exporting.drift import add_reference
 
 
 @pytest.fixture
