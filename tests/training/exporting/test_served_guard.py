@@ -9,11 +9,12 @@ from numpy.typing import NDArray
 from contract.bundle import FEATURES, Bundle, read_bundle
 from contract.guard import distance
 from contract.image import to_pixels
-from tests.training.test_guard_fit import foreign
+from tests import ROOT
+from tests.training.exporting.test_guard import foreign
 from training.evaluation.assess import graph_output
 from training.evaluation.evaluate import in_batches
 
-SERVED = Path(__file__).parents[2] / "models" / "pneumonia" / "2"
+SERVED = ROOT / "models" / "pneumonia" / "2"
 
 
 @pytest.fixture(scope="module")

@@ -14,8 +14,9 @@ from scipy.ndimage import gaussian_filter
 
 from contract.bundle import HEATMAP, INPUT, PROBABILITY, Bundle, read_bundle
 from contract.image import to_pixels
+from tests import ROOT
 
-SERVED = Path(__file__).parents[2] / "models" / "pneumonia" / "2"
+SERVED = ROOT / "models" / "pneumonia" / "2"
 CELL = 8  # pixels of an image to a place of the map: 200 / 25
 DELETED = 62  # a tenth of 25 x 25
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from contract.bundle import Bundle, Calibration, Measured, read_bundle
 from tests.drawings import chest
 from tests.trained import Trained
-from tests.training.test_outside import GUARD, even, guarded_graph
+from tests.training.evaluation.test_outside import GUARD, even, guarded_graph
 from training.errors import TrainingError
 from training.evaluation.calibration import uncalibrated
 from training.evaluation.metrics import Scores
