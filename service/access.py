@@ -8,10 +8,9 @@ from typing import Annotated, Any
 from fastapi import Depends, Request, Security
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
-from service.errors import Forbidden, QuotaExceeded, Unauthorized
+from service.errors import Forbidden, QuotaExceeded, Unauthorized, raises
 from service.keyring import KeyRing, Quota
 from service.keys import KeyFileError, Scope
-from service.openapi import raises
 from service.settings import Settings, SettingsError
 
 

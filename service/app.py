@@ -9,7 +9,7 @@ from fastapi.routing import APIRoute
 from fastapi_offline import FastAPIOffline
 from starlette.middleware.cors import CORSMiddleware
 
-from service import errors, explain, oip, oip_repository, openapi, page_files
+from service import answers, explain, oip, oip_repository, openapi, page_files, problems
 from service.context import RequestContext
 from service.core import Service
 from service.direct import Direct
@@ -90,9 +90,9 @@ def create_app(service: Service) -> FastAPI:
     knock = None if origins else service.door.knock
     hosts = listed(service.settings.allowed_hosts)
     app.add_middleware(RequestContext, metrics=service.metrics, hosts=hosts, knock=knock)
-    errors.install(app)
+    answers.install(app)
     openapi.complete(app, routers, service.gate.open_to)
-    kinds = errors.kinds()
+    kinds = problems.kinds()
     service.metrics.expect_requests(
         ("/predict", "/explain"), (kind.status for kind in kinds), (kind.type for kind in kinds)
     )

@@ -17,8 +17,9 @@ from service.audit_chain import AuditError, Chain
 from service.audit_line import Event, ImageRead, Started, Stopped
 from service.audit_writer import PATIENCE_S, Writer
 from service.backend import Backend
-from service.errors import AuditUnavailable, kind_of
+from service.errors import AuditUnavailable
 from service.points import Point
+from service.problems import kind_of
 from service.settings import Settings, SettingsError
 from service.telemetry import Metrics
 from service.wire import Prediction, PredictResponse

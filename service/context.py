@@ -13,7 +13,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import ClientDisconnect, Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from service import errors
+from service import answers, errors
 from service.errors import ServiceError
 from service.telemetry import CLIENT_GONE, HEALTH, Metrics, RequestRecord
 
@@ -102,7 +102,7 @@ class RequestContext:
         except ClientDisconnect:
             record.outcome = "client-gone"
         except Exception as error:
-            response = await errors.answer(Request(scope), error)
+            response = await answers.answer(Request(scope), error)
             if record.status != CLIENT_GONE:
                 raise  # the answer had begun: only the connection can be closed now
             await response(scope, receive, send)

@@ -13,7 +13,8 @@ from service import errors, predictions
 from service.access import spends_one
 from service.core import Service
 from service.drawing import Style, draw
-from service.openapi import BINARY, header, raises
+from service.errors import raises
+from service.openapi import BINARY, header
 from service.points import Point
 from service.reader import Reading
 from service.routes import READING_PROBLEMS, SERVER_TIMING, Alive, image_body, point

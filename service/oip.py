@@ -15,14 +15,12 @@ from service import predictions
 from service.access import Reads, needs, spends_one
 from service.core import Service
 from service.door import Phase
-from service.errors import InvalidParameter, ServiceError, UnknownOperatingPoint
+from service.errors import InvalidInference, InvalidParameter, ServiceError, UnknownModel, UnknownOperatingPoint, raises
 from service.model import Model
-from service.model_errors import InvalidInference, UnknownModel
 from service.oip_request import HEADER_LENGTH, INPUTS, parse
 from service.oip_response import outputs_of, respond, wanted
 from service.oip_schema import INFER_BODY, INFERRED
 from service.oip_wire import ModelMetadata, ModelReady, ServerHealth, ServerMetadata, TensorMetadata
-from service.openapi import raises
 from service.points import find_point
 from service.reader import Reading
 from service.routes import READING_PROBLEMS, Alive, take_only

@@ -8,14 +8,21 @@ from pydantic.json_schema import SkipJsonSchema
 from contract.bundle import VERSION_PATTERN
 from service.access import needs
 from service.core import Service
-from service.errors import Forbidden, InvalidParameter, NotReady
+from service.errors import (
+    Forbidden,
+    InvalidInference,
+    InvalidParameter,
+    ModelConflict,
+    NotReady,
+    UnknownModel,
+    UnsoundModel,
+    raises,
+)
 from service.model import Model
-from service.model_errors import InvalidInference, ModelConflict, UnknownModel, UnsoundModel
 from service.oip import TAG, Name
 from service.oip_request import Wire, read_json
 from service.oip_schema import body
 from service.oip_wire import ControlRequest, IndexEntry, IndexRequest
-from service.openapi import raises
 from service.repository import Key, key_of
 from service.routes import Alive, take_only
 from service.uploads import BODY_PROBLEMS, read_body

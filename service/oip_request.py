@@ -14,7 +14,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import from_json
 
 from contract.image import SIDE
-from service.model_errors import InvalidInference
+from service.errors import InvalidInference
 from service.oip_wire import Datatype, InferRequest, Input, InputTensor, RequestedOutput, RequestParameters
 
 HEADER_LENGTH = "Inference-Header-Content-Length"

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from fastapi import Response
 
+from service.errors import InvalidInference
 from service.guard import Guard
-from service.model_errors import InvalidInference
 from service.oip_request import HEADER_LENGTH, Asked
 from service.oip_wire import (
     AnswerParameters,

@@ -6,22 +6,20 @@ may answer, by status, and what holds for every call.
 
 import json
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from functools import cache
-from typing import Any, TypeVar
+from typing import Any
 
 from fastapi import APIRouter, FastAPI
 from fastapi.dependencies.models import Dependant
 from fastapi.routing import APIRoute
-from starlette.exceptions import HTTPException
 
-from service import errors
+from service import answers, errors, problems
 from service.context import REQUEST_ID, SAFE_ID
 from service.problems import Kind
 from service.telemetry import HEALTH
 
 Document = dict[str, Any]
-Raiser = TypeVar("Raiser", bound=Callable[..., Any])
 
 BINARY: Document = {"type": "string", "format": "binary"}
 CONTENT_DIGEST: Document = {
@@ -45,16 +43,6 @@ _SECONDS = {"type": "integer", "minimum": 1}
 _RETRY = {"Retry-After": {"description": "In so many seconds.", "required": True, "schema": _SECONDS}}
 _SCHEME = {"description": "How a key is sent.", "required": True, "schema": {"type": "string", "const": "Bearer"}}
 _PROBLEM_HEADERS = {401: {"WWW-Authenticate": _SCHEME}, 429: _RETRY, 503: _RETRY}
-
-
-def raises(*causes: type[Exception]) -> Callable[[Raiser], Raiser]:
-    """Of a route or a dependency: these exceptions, or kinds of them, may end it."""
-
-    def told(function: Raiser) -> Raiser:
-        function.__dict__["raises"] = causes
-        return function
-
-    return told
 
 
 def header(description: str, *, example: object = None, required: bool = True, **schema: object) -> Document:
@@ -124,10 +112,10 @@ def _kinds(route: APIRoute) -> Iterator[Kind]:
     causes: set[type[Exception]] = {errors.UriTooLong, *_causes(route.dependant)}
     if not route.path.startswith(HEALTH):
         causes.add(errors.UnknownHost)
-    yield from (kind for cause, kind in errors.TABLE.items() if issubclass(cause, tuple(causes)))
-    yield errors.INTERNAL
+    yield from (kind for cause, kind in problems.TABLE.items() if issubclass(cause, tuple(causes)))
+    yield problems.INTERNAL
     if "{" in route.path:
-        yield errors.kind_of(HTTPException(404))  # a name with a slash in it makes it another call
+        yield answers.kind_of_status(404)  # a name with a slash in it makes it another call
 
 
 def _causes(dependant: Dependant) -> Iterator[type[Exception]]:
@@ -148,6 +136,6 @@ def _response(told: list[Kind], is_v2: bool) -> Document:
         schema["required"] = ["error"]
     return {
         "description": "\n".join(f"- `{kind.slug}`: {kind.title}" for kind in told),
-        "content": {errors.PROBLEM_JSON: {"schema": schema}},
+        "content": {answers.PROBLEM_JSON: {"schema": schema}},
         "headers": dict(_PROBLEM_HEADERS.get(status, {})),
     }

@@ -7,10 +7,11 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from service.errors import UnlikeTrainingData, problem
+from service.errors import UnlikeTrainingData
 from service.guard import Guard
 from service.model import Model
 from service.points import Point
+from service.problems import problem
 from service.reader import Reader, Reading
 from service.telemetry import RequestRecord
 from service.wire import Caution, ModelName, Prediction, PredictResponse

@@ -14,7 +14,8 @@ from contract.errors import ImageRefused
 from service import errors, predictions
 from service.access import Reads, needs
 from service.core import Service
-from service.openapi import BINARY, CONTENT_DIGEST, Document, header, raises
+from service.errors import raises
+from service.openapi import BINARY, CONTENT_DIGEST, Document, header
 from service.points import Point, find_point
 from service.uploads import IMAGES_PROBLEMS, MULTIPART, PART, RAW_TYPES, read_uploads
 from service.wire import Health, PredictResponse, Probe, ServedModel

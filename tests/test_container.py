@@ -15,7 +15,7 @@ import jsonschema
 import pytest
 import yaml
 
-from service import errors
+from service import problems
 from service.app import VERSION
 from service.server import SLOW_READERS_S
 from service.settings import Settings
@@ -235,7 +235,7 @@ def test_the_proxy_s_limits_go_with_the_service_s() -> None:
 
 
 def test_the_proxy_s_own_problems_are_the_service_s_or_documented() -> None:
-    known = {kind.slug: kind for kind in (*errors.TABLE.values(), errors.INTERNAL)}
+    known = {kind.slug: kind for kind in (*problems.TABLE.values(), problems.INTERNAL)}
     documented = (ROOT / "docs" / "errors.md").read_text()
     bodies = re.findall(r"return (\d+) '(.*)';", proxy("problems.conf"))
     assert len(bodies) >= 8

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from service import errors
+from service import problems
 from service.audit_line import Event
 from service.effective import fact
 from service.predict_options import add_options
@@ -39,7 +39,7 @@ def test_every_documented_setting_exists() -> None:
 
 
 def test_every_problem_is_documented_and_no_other() -> None:
-    kinds = {kind.slug: kind.status for kind in (*errors.TABLE.values(), errors.INTERNAL, *COMMAND_LINE)}
+    kinds = {kind.slug: kind.status for kind in (*problems.TABLE.values(), problems.INTERNAL, *COMMAND_LINE)}
     sections = dict(re.findall(r"^## (\S+)\n(.*)", text("docs/errors.md"), re.M))
     assert sections.keys() == kinds.keys()
     for slug, first_line in sections.items():

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from openapi_spec_validator import validate
 
 from contract.image import SIDE, to_pixels
-from service.model_errors import InvalidInference
+from service.errors import InvalidInference
 from service.oip_request import parse
 from tests.bundles import THRESHOLD
 from tests.conftest import Connect, MakeService

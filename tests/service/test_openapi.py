@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from openapi_spec_validator import validate
 
-from service import errors
+from service import problems
 from service.__main__ import main
 from service.keys import add_key, make_key
 from service.oip_request import HEADER_LENGTH
@@ -47,7 +47,7 @@ def test_clients_made_from_it_have_a_name_for_each_call() -> None:
 
 
 @pytest.mark.parametrize(
-    "kind", [kind for kind in errors.kinds() if kind.slug != "invalid-request"], ids=lambda kind: kind.slug
+    "kind", [kind for kind in problems.kinds() if kind.slug != "invalid-request"], ids=lambda kind: kind.slug
 )
 def test_every_problem_is_one_of_some_call(kind: Kind) -> None:
     told = [problem_types(operation).get(kind.slug) for _, _, operation in operations()]
