@@ -3,11 +3,14 @@
 import argparse
 import sys
 from collections.abc import Sequence
+from contextlib import AbstractAsyncContextManager
 
 from pydantic import ValidationError
 
 from contract.bundle import BundleError
 from service import audit_command, keys_command
+from service.asking import Asker
+from service.errors import DeviceError
 from service.keys import KeyFileError
 from service.predict_command import predict
 from service.predict_options import add_options
@@ -30,7 +33,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _run(arguments, settings)
     except SettingsError as error:
         return _complain(str(error), WRONG_USE)
-    except (BundleError, KeyFileError, audit_command.AuditCommandError) as error:
+    except (BundleError, DeviceError, KeyFileError, audit_command.AuditCommandError) as error:
         return _complain(str(error), FAILED)
     except ModuleNotFoundError as error:
         extra = "[client]'" if getattr(arguments, "url", None) else "[cpu]' (or [gpu])"
@@ -43,26 +46,27 @@ def _run(arguments: argparse.Namespace, settings: Settings) -> int:
         return DONE
     if arguments.command == "audit":
         return DONE if audit_command.run(arguments, settings) else FAILED
-    if arguments.command == "predict" and arguments.url:
-        return predict(settings, arguments)
-    return _run_here(arguments, settings)
+    if arguments.command == "predict":
+        return predict(settings, arguments, _open_local)
+    return _run_service(arguments, settings)
 
 
-def _run_here(arguments: argparse.Namespace, settings: Settings) -> int:
+def _run_service(arguments: argparse.Namespace, settings: Settings) -> int:
     from service import commands  # with it comes onnxruntime, which --help and a client do without
 
-    try:
-        if arguments.command == "predict":
-            return predict(settings, arguments)
-        if arguments.command == "settings":
-            commands.print_settings(settings, _options(arguments), as_json=arguments.json)
-            return DONE
-        if arguments.command == "openapi":
-            commands.print_openapi(settings)
-            return DONE
-        return DONE if commands.serve(settings) else FAILED
-    except commands.DeviceError as error:
-        return _complain(str(error), FAILED)
+    if arguments.command == "settings":
+        commands.print_settings(settings, _options(arguments), as_json=arguments.json)
+        return DONE
+    if arguments.command == "openapi":
+        commands.print_openapi(settings)
+        return DONE
+    return DONE if commands.serve(settings) else FAILED
+
+
+def _open_local(settings: Settings) -> AbstractAsyncContextManager[Asker]:
+    from service import commands  # as above
+
+    return commands.open_local(settings)
 
 
 def _complain(message: str, code: int) -> int:

@@ -4,7 +4,8 @@ import json
 import logging
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from functools import partial
 
 from rich.console import Console
@@ -17,14 +18,12 @@ from service.access import refuse_open_doors
 from service.app import create_app
 from service.core import Service
 from service.effective import effective_settings, unknown_variables
+from service.files import Here
 from service.logs import configure_logging
 from service.model import open_backend
-from service.session import DeviceError
 from service.settings import Settings, listed
 from service.worker import Worker
 from service.workers import Parent, divided, listen_at
-
-__all__ = ["DeviceError", "build_service", "print_openapi", "print_settings", "serve"]
 
 log = logging.getLogger(__name__)
 
@@ -85,6 +84,19 @@ def build_service(settings: Settings) -> Service:
     """
     bundle = read_bundle(settings.model)
     return Service(settings, bundle, open_backend(settings, bundle))
+
+
+@asynccontextmanager
+async def open_local(settings: Settings) -> AsyncIterator[Here]:
+    """The model of this process, for the command line: without a port, and not warmed up.
+
+    Raises:
+        BundleError, DeviceError, SettingsError.
+    """
+    configure_logging("error")
+    service = build_service(settings)
+    async with service.alive(warm_up=False):
+        yield Here(service)
 
 
 def _service_with_models(settings: Settings) -> Service:

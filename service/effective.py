@@ -8,12 +8,11 @@ from annotated_types import Ge, Gt, Le
 from pydantic import BaseModel, ConfigDict
 from pydantic.fields import FieldInfo
 
-from service.predict_options import KEY_VARIABLE
-from service.settings import Settings
+from service.settings import CLIENT_KEY_VARIABLE, Settings
 
 _PREFIX = "XRAY_"
 # Read by training and tests, and by those who ask a service; somebody who does both may well have them set.
-_OTHERS = {f"{_PREFIX}DATA", KEY_VARIABLE}
+_OTHERS = {f"{_PREFIX}DATA", CLIENT_KEY_VARIABLE}
 
 
 class Fact(BaseModel):

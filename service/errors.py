@@ -18,6 +18,10 @@ def raises(*causes: type[Exception]) -> Callable[[Raiser], Raiser]:
     return declare
 
 
+class DeviceError(Exception):
+    """The device that the settings ask for cannot be used. It ends the start; no request meets it."""
+
+
 class ServiceError(Exception):
     """A request that is not answered with a prediction. Its message is shown to the caller."""
 

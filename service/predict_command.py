@@ -1,11 +1,11 @@
-"""``predict``: files and folders, read by the model in this process or by a service at an address."""
+"""``predict``: files and folders, predicted by the model in this process or by a service at an address."""
 
 import argparse
 import asyncio
 import os
 import sys
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 from service.asking import Asker, Stopped, ask_all
 from service.predict_options import at_url, read_key, wrong_use
@@ -17,11 +17,18 @@ from service.sheet import Sheet
 from service.targets import Target, find_targets
 from service.wire import PredictResponse
 
+# Loads the model of this process for as long as the context lasts. It is handed in: a client needs no model.
+OpenLocal = Callable[[Settings], AbstractAsyncContextManager[Asker]]
 READ, NOT_ALL_READ, INTERRUPTED = 0, 1, 130
 
 
-def predict(settings: Settings, arguments: argparse.Namespace) -> int:
-    """Read files and print or write the answers.
+def predict(settings: Settings, arguments: argparse.Namespace, open_local: OpenLocal) -> int:
+    """Predict files and print or write the answers.
+
+    Args:
+        settings: the effective settings.
+        arguments: of ``add_options``.
+        open_local: gives the model of this process; called only without ``--url``.
 
     Returns:
         The exit code: 0 if each file has its answer, 1 if not, 130 after Ctrl-C.
@@ -33,10 +40,10 @@ def predict(settings: Settings, arguments: argparse.Namespace) -> int:
     wrong_use(arguments)
     kind = _format(arguments)
     try:
-        return _read(settings, arguments, kind)
+        return _read(settings, arguments, kind, open_local)
     except KeyboardInterrupt:
         return INTERRUPTED
-    except BrokenPipeError:  # whoever reads the answers has enough of them
+    except BrokenPipeError:  # the reader of stdout has closed it
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return NOT_ALL_READ
     except OSError as error:
@@ -53,14 +60,16 @@ def _format(arguments: argparse.Namespace) -> Format:
     return kind
 
 
-def _read(settings: Settings, arguments: argparse.Namespace, kind: Format) -> int:
+def _read(settings: Settings, arguments: argparse.Namespace, kind: Format, open_local: OpenLocal) -> int:
     file = ResultFile(arguments.output, kind, resume=arguments.resume) if arguments.output else None
     sheet, complete = Sheet(kind, file), False
     try:
         targets = [target for target in find_targets(arguments.files) if not sheet.has(target)]
         scrolls = file is None and kind in RESUMABLE and sys.stdout.isatty()
         with Screen(len(targets), quiet=scrolls) as screen:
-            asyncio.run(_ask(settings, arguments, targets, sheet, screen))
+            asker = _remote(settings, arguments, screen) if arguments.url else open_local(settings)
+            at_once = int(at_url(arguments, "parallel")) if arguments.url else settings.max_images
+            asyncio.run(_ask(asker, targets, sheet, screen, at_once=at_once, max_bytes=settings.max_body_bytes))
         complete = True
     except Stopped as stopped:
         complain(f"{stopped}; {len(targets) - sheet.added} of {len(targets)} have no answer")
@@ -73,8 +82,14 @@ def _read(settings: Settings, arguments: argparse.Namespace, kind: Format) -> in
     return NOT_ALL_READ if sheet.failed else READ
 
 
-async def _ask(
-    settings: Settings, arguments: argparse.Namespace, targets: Sequence[Target], sheet: Sheet, screen: Screen
+async def _ask(  # noqa: PLR0913  what is asked, for what, and where the answers go
+    opening: AbstractAsyncContextManager[Asker],
+    targets: Sequence[Target],
+    sheet: Sheet,
+    screen: Screen,
+    *,
+    at_once: int,
+    max_bytes: int,
 ) -> None:
     def emit(answer: PredictResponse) -> None:
         sheet.add(answer)
@@ -82,22 +97,13 @@ async def _ask(
 
     if not targets:
         return
-    at_once = int(at_url(arguments, "parallel")) if arguments.url else settings.max_images
-    async with _asker(settings, arguments, screen) as asker:
-        await ask_all(asker, targets, emit, at_once=at_once, max_bytes=settings.max_body_bytes)
+    async with opening as asker:
+        await ask_all(asker, targets, emit, at_once=at_once, max_bytes=max_bytes)
 
 
 @asynccontextmanager
-async def _asker(settings: Settings, arguments: argparse.Namespace, screen: Screen) -> AsyncIterator[Asker]:
-    """Who is asked. Only what that takes is imported: a client starts at once, and needs no model."""
-    if arguments.url is None:
-        from service import commands, files, logs
-
-        logs.configure_logging("error")
-        service = commands.build_service(settings)
-        async with service.alive(warm_up=False):
-            yield files.Here(service)
-        return
+async def _remote(settings: Settings, arguments: argparse.Namespace, screen: Screen) -> AsyncIterator[Asker]:
+    """The service at an address. Only what that takes is imported."""
     from service import address, client
 
     server = address.Server(

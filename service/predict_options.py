@@ -6,10 +6,8 @@ from pathlib import Path
 from typing import get_args
 
 from service.results import Format
-from service.settings import Settings, SettingsError
+from service.settings import CLIENT_KEY_VARIABLE, Settings, SettingsError
 
-# Not an option: what stands in a command line, everybody on the machine can see.
-KEY_VARIABLE = "XRAY_CLIENT_KEY"
 _DESCRIPTION = """\
 Read image files, and all in and below folders, by the model on this machine, or with --url by a service. Answers come
 in the order of the files. Exit code 0: each file has its answer; 1: some have not; 2: wrong use; 130: Ctrl-C. What an
@@ -69,7 +67,7 @@ def read_key(path: Path | None) -> str | None:
         SettingsError: it cannot be read, or cannot be a key.
     """
     if path is None:
-        source, text = KEY_VARIABLE, os.environ.get(KEY_VARIABLE)
+        source, text = CLIENT_KEY_VARIABLE, os.environ.get(CLIENT_KEY_VARIABLE)
     else:
         source, text = f"--key-file: {path}", _text_of(path)
     if text is None:
@@ -103,7 +101,10 @@ def _add_url_options(group: "argparse._ArgumentGroup") -> None:
         f"Default: {_AT_URL['give_up_after']:g}.",
     )
     group.add_argument(
-        "--key-file", type=Path, metavar="FILE", help=f"holds the key to be let in with; else {KEY_VARIABLE} does"
+        "--key-file",
+        type=Path,
+        metavar="FILE",
+        help=f"holds the key to be let in with; else {CLIENT_KEY_VARIABLE} does",
     )
     group.add_argument(
         "--ca-file", type=Path, metavar="FILE", help="certificates (PEM) to trust, in place of this system's"

@@ -8,9 +8,8 @@ from contextlib import AsyncExitStack, contextmanager
 from pathlib import Path
 
 from contract.bundle import MANIFEST, NAME_PATTERN, VERSION_PATTERN, BundleError
-from service.errors import ModelConflict, ServiceError, UnknownModel, UnsoundModel
+from service.errors import DeviceError, ModelConflict, ServiceError, UnknownModel, UnsoundModel
 from service.model import Model
-from service.session import DeviceError
 from service.settings import Settings, SettingsError
 
 Key = tuple[str, str]

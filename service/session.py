@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from contract.bundle import GRAPH, INPUT, INT8_GRAPH, Bundle, BundleError
 from service.buckets import Buckets, Rows, bucket_sizes
 from service.cpus import Calls
+from service.errors import DeviceError
 from service.settings import Device, Precision, Settings, SettingsError
 
 CUDA, CPU = "CUDAExecutionProvider", "CPUExecutionProvider"
@@ -20,10 +21,6 @@ _ERRORS_ONLY = 3
 _MAX_BATCH = {CPU: 4, CUDA: 64}
 
 log = logging.getLogger(__name__)
-
-
-class DeviceError(Exception):
-    """The device that was asked for cannot be used."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,6 +18,9 @@ Precision = Literal["auto", "float32", "int8"]
 GuardMode = Literal["warn", "refuse", "off"]
 AuditMode = Literal["off", "on", "required"]
 _ORIGIN = re.compile(r"https?://[A-Za-z0-9.-]+(:\d{1,5})?")
+# Of the command-line client, not a setting of the service. There is no option for a key: every user of a machine can
+# read the command lines of all processes.
+CLIENT_KEY_VARIABLE = "XRAY_CLIENT_KEY"
 _BUNDLED_MODEL = Path(__file__).parent.parent / "models" / "pneumonia" / "2"
 
 
