@@ -21,7 +21,7 @@ from service.errors import AuditUnavailable
 from service.points import Point
 from service.problems import kind_of
 from service.settings import Settings, SettingsError
-from service.telemetry import Metrics
+from service.telemetry.metrics import Metrics
 from service.wire import Prediction, PredictResponse
 
 log = logging.getLogger("service.audit")

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from service.audit_chain import AuditError, Chain
 from service.audit_line import Event, Gap, now
-from service.telemetry import Metrics
+from service.telemetry.metrics import Metrics
 
 # Seconds. A disk that takes longer for a write is taken for lost, until the write ends.
 PATIENCE_S = 3.0

@@ -19,9 +19,9 @@ from service.app import create_app
 from service.core import Service
 from service.effective import effective_settings, unknown_variables
 from service.files import Here
-from service.logs import configure_logging
 from service.model import open_backend
 from service.settings import Settings, listed
+from service.telemetry.logs import configure_logging
 from service.worker import Worker
 from service.workers import Parent, divided, listen_at
 

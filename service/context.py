@@ -15,7 +15,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service import answers, errors
 from service.errors import ServiceError
-from service.telemetry import CLIENT_GONE, HEALTH, Metrics, RequestRecord
+from service.telemetry.metrics import CLIENT_GONE, HEALTH, Metrics, RequestRecord
 
 REQUEST_ID = "X-Request-ID"
 SAFE_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")

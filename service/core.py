@@ -14,12 +14,12 @@ from service.audit import Audit
 from service.backend import Backend
 from service.cpus import share_of_cpus
 from service.door import Door, Phase
-from service.drift import bins_of
 from service.model import Model, Shared, open_model
 from service.pool import Pool
 from service.repository import Repository, folder_of
 from service.settings import Settings
-from service.telemetry import Metrics
+from service.telemetry.drift import bins_of
+from service.telemetry.metrics import Metrics
 
 log = logging.getLogger(__name__)
 

@@ -18,7 +18,7 @@ from service.openapi import BINARY, header
 from service.points import Point
 from service.reader import Reading
 from service.routes import READING_PROBLEMS, SERVER_TIMING, Alive, image_body, point
-from service.telemetry import RequestRecord
+from service.telemetry.metrics import RequestRecord
 from service.uploads import IMAGES_PROBLEMS, read_uploads
 from service.wire import PredictResponse
 

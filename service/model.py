@@ -16,7 +16,7 @@ from service.pool import Pool
 from service.reader import Reader
 from service.session import CPU, cuda_of, max_batch_of, open_session
 from service.settings import Settings
-from service.telemetry import Metrics
+from service.telemetry.metrics import Metrics
 
 # So many model calls in a row that failed, and a model is no longer ready.
 _MAX_FAULTS = 3

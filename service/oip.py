@@ -24,7 +24,7 @@ from service.oip_wire import ModelMetadata, ModelReady, ServerHealth, ServerMeta
 from service.points import find_point
 from service.reader import Reading
 from service.routes import READING_PROBLEMS, Alive, take_only
-from service.telemetry import RequestRecord
+from service.telemetry.metrics import RequestRecord
 from service.uploads import BODY_PROBLEMS, read_body
 
 TAG = "Open Inference Protocol"

@@ -17,7 +17,7 @@ from fastapi.routing import APIRoute
 from service import answers, errors, problems
 from service.context import REQUEST_ID, SAFE_ID
 from service.problems import Kind
-from service.telemetry import HEALTH
+from service.telemetry.metrics import HEALTH
 
 Document = dict[str, Any]
 

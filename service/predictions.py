@@ -13,7 +13,7 @@ from service.model import Model
 from service.points import Point
 from service.problems import problem
 from service.reader import Reader, Reading
-from service.telemetry import RequestRecord
+from service.telemetry.metrics import RequestRecord
 from service.wire import Caution, ModelName, Prediction, PredictResponse
 
 Outcome = Reading | BaseException

@@ -16,7 +16,7 @@ from contract.image import SIDE, Decoded, decode
 from service.batcher import Batcher, Scored
 from service.errors import UnlikeTrainingData
 from service.guard import Guard
-from service.telemetry import Metrics
+from service.telemetry.metrics import Metrics
 
 
 @dataclass(frozen=True, slots=True)

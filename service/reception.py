@@ -11,7 +11,7 @@ import socket
 from collections.abc import Callable, Coroutine, Iterable
 from typing import Any, cast
 
-from service.board import AWAY, Place
+from service.telemetry.worker_table import AWAY, Place
 
 # Seconds that a worker waits for each connection that it has more than another; and at most.
 _PATIENCE_S, _MOST_S = 0.005, 0.02

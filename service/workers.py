@@ -15,8 +15,8 @@ import sys
 import time
 from types import FrameType
 
-from service.board import AWAY, Board, Place
 from service.settings import Settings, SettingsError
+from service.telemetry.worker_table import AWAY, Board, Place
 
 # A worker that dies before it has lived so long has died early. So often in a row, and the parent gives up.
 _EARLY_S, _MAX_EARLY = 10.0, 5

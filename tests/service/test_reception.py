@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from service import reception
-from service.board import AWAY, Board, Place
 from service.reception import Reception, patience
+from service.telemetry.worker_table import AWAY, Board, Place
 from service.workers import listen_at
 
 pytestmark = pytest.mark.anyio

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service import board as module
-from service.board import AWAY, Board
+from service.telemetry import worker_table as module
+from service.telemetry.worker_table import AWAY, Board
 
 NOTES = st.lists(st.tuples(st.integers(0, 2), st.binary(max_size=300)), max_size=12)
 

@@ -12,7 +12,7 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.metrics_core import Metric
 from prometheus_client.samples import Sample
 
-from service.board import Board
+from service.telemetry.worker_table import Board
 
 _OURS = "xray_"
 # Gauges of the whole: the sum of its workers', or the least. Of others the greatest; most of these have one value.

@@ -14,8 +14,8 @@ from PIL import Image
 
 from contract.drift import DriftReference, quantiles
 from service.core import Service
-from service.drift import Bins, bins_of, tenths
-from service.telemetry import Metrics
+from service.telemetry.drift import Bins, bins_of, tenths
+from service.telemetry.metrics import Metrics
 from tests import BUNDLED_MODEL, ROOT
 from tests.bundles import GUARD, brightness_bundle, write_brightness_bundle
 from tests.conftest import Connect, MakeService

@@ -7,9 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
-from service import totals
-from service.board import Board
-from service.totals import Totals
+from service.telemetry import totals
+from service.telemetry.totals import Totals
+from service.telemetry.worker_table import Board
 
 WORKERS = 3
 LABELS = ("ward", "lab")

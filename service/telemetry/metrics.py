@@ -19,9 +19,9 @@ from prometheus_client import (
 from prometheus_client.registry import Collector
 
 from contract.bundle import LABELS
-from service.board import Board
-from service.drift import Bins
-from service.totals import Totals
+from service.telemetry.drift import Bins
+from service.telemetry.totals import Totals
+from service.telemetry.worker_table import Board
 from service.wire import PredictResponse
 
 log = logging.getLogger("service.request")

@@ -1,0 +1,1 @@
+"""What an administrator sees: metrics, drift, logs, also of several workers. Imports the vocabulary only."""
