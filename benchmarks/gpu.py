@@ -38,7 +38,7 @@ from benchmarks.machine import machine
 from benchmarks.timing import rate
 from contract.bundle import read_bundle
 from contract.image import to_pixels
-from service.session import CUDA
+from service.inference.session import CUDA
 from tests import BUNDLED_MODEL, ROOT
 from tests.drawings import chest, encode
 from tests.e2e.server import Server, running

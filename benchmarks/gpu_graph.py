@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from contract.bundle import PROBABILITY, Bundle
-from service.cpus import Calls
-from service.session import LiveSession, cuda_of, open_session
+from service.inference.cpus import Calls
+from service.inference.session import LiveSession, cuda_of, open_session
 from service.settings import Settings
 
 Figures = dict[str, Any]

@@ -25,7 +25,7 @@ from benchmarks.images import add_images, find_images
 from benchmarks.limit import Engine
 from benchmarks.machine import machine
 from benchmarks.peers.work import DECODERS
-from service.cpus import share_out, usable_cpus
+from service.inference.cpus import share_out, usable_cpus
 from tests import BUNDLED_MODEL, ROOT
 from tests.e2e.server import running
 

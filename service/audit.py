@@ -16,9 +16,9 @@ from contract.bundle import Bundle
 from service.audit_chain import AuditError, Chain
 from service.audit_line import Event, ImageRead, Started, Stopped
 from service.audit_writer import PATIENCE_S, Writer
-from service.backend import Backend
 from service.errors import AuditUnavailable
-from service.points import Point
+from service.inference.backend import Backend
+from service.inference.points import Point
 from service.problems import kind_of
 from service.settings import Settings, SettingsError
 from service.telemetry.metrics import Metrics

@@ -19,7 +19,7 @@ from service.app import create_app
 from service.core import Service
 from service.effective import effective_settings, unknown_variables
 from service.files import Here
-from service.model import open_backend
+from service.inference.model import open_backend
 from service.settings import Settings, listed
 from service.telemetry.logs import configure_logging
 from service.worker import Worker

@@ -11,12 +11,12 @@ from typing import Literal
 from contract.bundle import Bundle
 from service.access import open_gate
 from service.audit import Audit
-from service.backend import Backend
-from service.cpus import share_of_cpus
-from service.door import Door, Phase
-from service.model import Model, Shared, open_model
-from service.pool import Pool
-from service.repository import Repository, folder_of
+from service.inference.admission import Door, Phase
+from service.inference.backend import Backend
+from service.inference.cpus import share_of_cpus
+from service.inference.model import Model, Shared, open_model
+from service.inference.pool import Pool
+from service.inference.repository import Repository, folder_of
 from service.settings import Settings
 from service.telemetry.drift import bins_of
 from service.telemetry.metrics import Metrics

@@ -15,7 +15,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from service.access import BEARER, spends_one
-from service.points import Point
+from service.inference.points import Point
 from service.routes import predict
 
 _Find = Callable[[Request, str | None], Coroutine[Any, Any, Point]]

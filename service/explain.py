@@ -14,9 +14,9 @@ from service.access import spends_one
 from service.core import Service
 from service.drawing import Style, draw
 from service.errors import raises
+from service.inference.points import Point
+from service.inference.reader import Reading
 from service.openapi import BINARY, header
-from service.points import Point
-from service.reader import Reading
 from service.routes import READING_PROBLEMS, SERVER_TIMING, Alive, image_body, point
 from service.telemetry.metrics import RequestRecord
 from service.uploads import IMAGES_PROBLEMS, read_uploads

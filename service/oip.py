@@ -14,15 +14,15 @@ from contract.errors import ImageRefused
 from service import predictions
 from service.access import Reads, needs, spends_one
 from service.core import Service
-from service.door import Phase
 from service.errors import InvalidInference, InvalidParameter, ServiceError, UnknownModel, UnknownOperatingPoint, raises
-from service.model import Model
+from service.inference.admission import Phase
+from service.inference.model import Model
+from service.inference.points import find_point
+from service.inference.reader import Reading
 from service.oip_request import HEADER_LENGTH, INPUTS, parse
 from service.oip_response import outputs_of, respond, wanted
 from service.oip_schema import INFER_BODY, INFERRED
 from service.oip_wire import ModelMetadata, ModelReady, ServerHealth, ServerMetadata, TensorMetadata
-from service.points import find_point
-from service.reader import Reading
 from service.routes import READING_PROBLEMS, Alive, take_only
 from service.telemetry.metrics import RequestRecord
 from service.uploads import BODY_PROBLEMS, read_body

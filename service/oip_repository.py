@@ -18,12 +18,12 @@ from service.errors import (
     UnsoundModel,
     raises,
 )
-from service.model import Model
+from service.inference.model import Model
+from service.inference.repository import Key, key_of
 from service.oip import TAG, Name
 from service.oip_request import Wire, read_json
 from service.oip_schema import body
 from service.oip_wire import ControlRequest, IndexEntry, IndexRequest
-from service.repository import Key, key_of
 from service.routes import Alive, take_only
 from service.uploads import BODY_PROBLEMS, read_body
 

@@ -9,7 +9,9 @@ import numpy as np
 from fastapi import Response
 
 from service.errors import InvalidInference
-from service.guard import Guard
+from service.inference.guard import Guard
+from service.inference.points import Point
+from service.inference.reader import Reading
 from service.oip_request import HEADER_LENGTH, Asked
 from service.oip_wire import (
     AnswerParameters,
@@ -20,8 +22,6 @@ from service.oip_wire import (
     OutputTensor,
     TensorMetadata,
 )
-from service.points import Point
-from service.reader import Reading
 from service.wire import Prediction, PredictResponse
 
 

@@ -8,11 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.errors import UnlikeTrainingData
-from service.guard import Guard
-from service.model import Model
-from service.points import Point
+from service.inference.guard import Guard
+from service.inference.model import Model
+from service.inference.points import Point
+from service.inference.reader import Reader, Reading
 from service.problems import problem
-from service.reader import Reader, Reading
 from service.telemetry.metrics import RequestRecord
 from service.wire import Caution, ModelName, Prediction, PredictResponse
 

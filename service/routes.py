@@ -15,8 +15,8 @@ from service import errors, predictions
 from service.access import Reads, needs
 from service.core import Service
 from service.errors import raises
+from service.inference.points import Point, find_point
 from service.openapi import BINARY, CONTENT_DIGEST, Document, header
-from service.points import Point, find_point
 from service.uploads import IMAGES_PROBLEMS, MULTIPART, PART, RAW_TYPES, read_uploads
 from service.wire import Health, PredictResponse, Probe, ServedModel
 

@@ -13,7 +13,6 @@ from starlette.datastructures import FormData, UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import ClientDisconnect
 
-from service.door import Party
 from service.errors import (
     BodyTooLarge,
     DigestMismatch,
@@ -25,6 +24,7 @@ from service.errors import (
     UnsupportedEncoding,
     UploadTimeout,
 )
+from service.inference.admission import Party
 from service.settings import Settings
 
 T = TypeVar("T")

@@ -13,7 +13,7 @@ import uvicorn
 from uvicorn.config import STARTUP_FAILURE
 
 from service.core import Service
-from service.door import Phase
+from service.inference.admission import Phase
 from service.reception import Reception
 from service.server import Server
 from service.telemetry.worker_table import Place

@@ -16,9 +16,9 @@ from xdist.scheduler import LoadScopeScheduling
 
 from contract.bundle import INT8_GRAPH, read_bundle
 from service.app import create_app
-from service.backend import Backend
 from service.commands import build_service
 from service.core import Service
+from service.inference.backend import Backend
 from service.settings import Settings
 from tests import ROOT
 from tests.bundles import GUARD, INT8_FULL, POINTS, brightness_graph, write_brightness_bundle

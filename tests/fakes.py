@@ -10,9 +10,9 @@ import pytest
 from numpy.typing import NDArray
 
 from contract.bundle import GRAPH, INPUT
-from service.backend import Outputs
-from service.cpus import Calls
-from service.session import CPU, CUDA
+from service.inference.backend import Outputs
+from service.inference.cpus import Calls
+from service.inference.session import CPU, CUDA
 
 ONE_THREAD = Calls(runs=1, threads=1, alone=1)
 _Session, _Value = onnxruntime.InferenceSession, onnxruntime.OrtValue.ortvalue_from_shape_and_type

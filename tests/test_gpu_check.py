@@ -11,7 +11,7 @@ import pytest
 from benchmarks.gpu import broken
 from benchmarks.gpu_graph import graph_figures
 from contract.image import to_pixels
-from service.session import CPU, CUDA
+from service.inference.session import CPU, CUDA
 from tests import ROOT
 from tests.bundles import brightness_bundle
 from tests.drawings import jpeg

@@ -15,7 +15,7 @@ import pytest
 import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
-from service.session import CUDA
+from service.inference.session import CUDA
 from service.settings import Device
 from tests import ROOT
 from tests.conftest import Connect, MakeService

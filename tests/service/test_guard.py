@@ -11,7 +11,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from contract.bundle import GRAPH
 from service.__main__ import FAILED, WRONG_USE, main
-from service.guard import Guard, choose_guard
+from service.inference.guard import Guard, choose_guard
 from service.settings import GuardMode, SettingsError
 from tests.bundles import GUARD, brightness_graph, manifest, write_brightness_bundle
 from tests.conftest import Connect, MakeService

@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from service.backend import Outputs
-from service.batcher import Batcher, Limits, Scored
 from service.errors import BackendFault, NotReady, Overloaded
+from service.inference.backend import Outputs
+from service.inference.batcher import Batcher, Limits, Scored
 from tests.fakes import FakeBackend
 
 pytestmark = pytest.mark.anyio

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from typing import Any, ParamSpec, TypeVar
 
-from service.cpus import step_back
+from service.inference.cpus import step_back
 
 _Task = tuple[Future[Any], Callable[[], Any]]
 P = ParamSpec("P")

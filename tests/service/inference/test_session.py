@@ -9,10 +9,10 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from contract.bundle import GRAPH, INT8_GRAPH, Bundle
-from service.buckets import bucket_sizes
-from service.cpus import Calls
 from service.errors import DeviceError
-from service.session import CPU, CUDA, Cuda, LiveSession, cuda_of, max_batch_of, open_session
+from service.inference.buckets import bucket_sizes
+from service.inference.cpus import Calls
+from service.inference.session import CPU, CUDA, Cuda, LiveSession, cuda_of, max_batch_of, open_session
 from service.settings import Device, Precision, Settings, SettingsError
 from tests.bundles import INT8_FULL, brightness_bundle, brightness_graph
 from tests.fakes import ONE_THREAD, CudaSession, pretend_cuda

@@ -13,9 +13,9 @@ from PIL import Image
 
 from contract.drift import light
 from contract.image import SIDE, Decoded, decode
-from service.batcher import Batcher, Scored
 from service.errors import UnlikeTrainingData
-from service.guard import Guard
+from service.inference.batcher import Batcher, Scored
+from service.inference.guard import Guard
 from service.telemetry.metrics import Metrics
 
 

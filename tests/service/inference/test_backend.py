@@ -8,8 +8,8 @@ from numpy.typing import NDArray
 from onnx import TensorProto
 
 from contract.bundle import INT8_GRAPH, Bundle, BundleError
-from service.backend import OnnxBackend
-from service.session import CUDA, Cuda, open_session
+from service.inference.backend import OnnxBackend
+from service.inference.session import CUDA, Cuda, open_session
 from tests.bundles import GUARD, brightness_bundle, brightness_graph
 from tests.fakes import ONE_THREAD, pretend_cuda
 
@@ -55,7 +55,7 @@ def test_the_guard_scores_each_row_by_its_own_features() -> None:
 
 
 def test_a_guard_that_is_off_has_nothing_computed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("service.backend.distance", lambda *_: pytest.fail("the distance was computed"))
+    monkeypatch.setattr("service.inference.backend.distance", lambda *_: pytest.fail("the distance was computed"))
     backend = loaded(brightness_bundle(brightness_graph(features=2), input_guard=GUARD), guarded=False)
     assert backend.predict(flat(51)).guard_score is None
 

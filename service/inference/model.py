@@ -7,14 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from contract.bundle import Bundle, read_bundle
-from service.backend import Backend, OnnxBackend
-from service.batcher import Batcher, Limits
-from service.cpus import Calls, share_of_cpus, share_out
-from service.guard import choose_guard
-from service.points import default_point
-from service.pool import Pool
-from service.reader import Reader
-from service.session import CPU, cuda_of, max_batch_of, open_session
+from service.inference.backend import Backend, OnnxBackend
+from service.inference.batcher import Batcher, Limits
+from service.inference.cpus import Calls, share_of_cpus, share_out
+from service.inference.guard import choose_guard
+from service.inference.points import default_point
+from service.inference.pool import Pool
+from service.inference.reader import Reader
+from service.inference.session import CPU, cuda_of, max_batch_of, open_session
 from service.settings import Settings
 from service.telemetry.metrics import Metrics
 

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from contract.bundle import HEATMAP, PROBABILITY
-from service.buckets import Buckets, bucket_sizes
-from service.session import CPU, CUDA
+from service.inference.buckets import Buckets, bucket_sizes
+from service.inference.session import CPU, CUDA
 from tests.bundles import brightness_graph
 from tests.fakes import CudaSession, pretend_cuda
 

@@ -259,7 +259,7 @@ async def test_a_model_that_fails_its_warm_up_is_not_loaded(
     service, key = controlled()
     backend = FakeBackend()
     backend.fails = 0
-    monkeypatch.setattr("service.model.OnnxBackend", lambda *_, **__: backend)
+    monkeypatch.setattr("service.inference.model.OnnxBackend", lambda *_, **__: backend)
     async with connect(service) as client:
         refused = await client.post(f"{CONTROL}/other/load", headers=key)
         told = assert_problem(refused, 422, "unsound-model", "error")
@@ -274,7 +274,7 @@ async def test_unloading_answers_who_is_inside_first(
 ) -> None:
     service, key = controlled()
     backend = FakeBackend()
-    monkeypatch.setattr("service.model.OnnxBackend", lambda *_, **__: backend)
+    monkeypatch.setattr("service.inference.model.OnnxBackend", lambda *_, **__: backend)
     async with connect(service) as client:
         assert (await client.post(f"{CONTROL}/other/load", headers=key)).status_code == 200
         backend.hold = threading.Event()
@@ -324,7 +324,7 @@ async def test_a_model_that_fails_is_not_ready_and_no_other_feels_it(
 ) -> None:
     service, key = controlled()
     backend = FakeBackend()
-    monkeypatch.setattr("service.model.OnnxBackend", lambda *_, **__: backend)
+    monkeypatch.setattr("service.inference.model.OnnxBackend", lambda *_, **__: backend)
     async with connect(service) as client:
         await client.post(f"{CONTROL}/other/load", headers=key)
         backend.fails = 102

@@ -10,9 +10,9 @@ import onnxruntime
 from numpy.typing import NDArray
 
 from contract.bundle import GRAPH, INPUT, INT8_GRAPH, Bundle, BundleError
-from service.buckets import Buckets, Rows, bucket_sizes
-from service.cpus import Calls
 from service.errors import DeviceError
+from service.inference.buckets import Buckets, Rows, bucket_sizes
+from service.inference.cpus import Calls
 from service.settings import Device, Precision, Settings, SettingsError
 
 CUDA, CPU = "CUDAExecutionProvider", "CPUExecutionProvider"

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from service.cpus import Calls, share_of_cpus, share_out, usable_cpus
+from service.inference.cpus import Calls, share_of_cpus, share_out, usable_cpus
 
 
 @pytest.fixture(autouse=True)
@@ -41,7 +41,7 @@ def test_a_file_that_makes_no_sense_is_no_quota(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("workers", "cpus"), [(1, 8), (2, 4), (3, 2), (8, 1), (20, 1)])
 def test_workers_share_them(workers: int, cpus: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("service.cpus.usable_cpus", lambda: 8)
+    monkeypatch.setattr("service.inference.cpus.usable_cpus", lambda: 8)
     assert share_of_cpus(workers) == cpus
 
 

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from contract.bundle import FEATURES, HEATMAP, INPUT, PROBABILITY, Bundle, BundleError, InputGuard
 from contract.guard import distance
 from contract.image import SIDE
-from service.session import LiveSession
+from service.inference.session import LiveSession
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +77,7 @@ class OnnxBackend:
         """Score a batch of pixels, uint8 (n, 200, 200, 1). Only the outputs that are named are computed.
 
         From any number of threads at once: nothing here changes, and onnxruntime's runs keep apart what is theirs. On
-        CUDA one waits for the other (service/buckets.py).
+        CUDA one waits for the other (service/inference/buckets.py).
         """
         names = [*self._names, HEATMAP] if explain else self._names
         found = dict(zip(names, self._live.run(names, batch, alone=alone), strict=True))

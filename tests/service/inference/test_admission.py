@@ -2,8 +2,8 @@
 
 import pytest
 
-from service.door import Door, Phase
 from service.errors import NotReady, Overloaded
+from service.inference.admission import Door, Phase
 
 
 @pytest.fixture

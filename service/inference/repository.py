@@ -9,7 +9,7 @@ from pathlib import Path
 
 from contract.bundle import MANIFEST, NAME_PATTERN, VERSION_PATTERN, BundleError
 from service.errors import DeviceError, ModelConflict, ServiceError, UnknownModel, UnsoundModel
-from service.model import Model
+from service.inference.model import Model
 from service.settings import Settings, SettingsError
 
 Key = tuple[str, str]

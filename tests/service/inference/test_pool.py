@@ -9,7 +9,7 @@ from concurrent.futures import CancelledError
 
 import pytest
 
-from service.pool import Pool
+from service.inference.pool import Pool
 
 WAIT_S = 10
 

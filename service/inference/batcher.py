@@ -17,8 +17,8 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
-from service.backend import Backend, Outputs
 from service.errors import BackendFault, NotReady, Overloaded
+from service.inference.backend import Backend, Outputs
 
 log = logging.getLogger(__name__)
 
