@@ -8,10 +8,11 @@ from contextlib import AbstractAsyncContextManager
 from pydantic import ValidationError
 
 from contract.bundle import BundleError
-from service import audit_command, keys_command
+from service import audit_command
+from service.access import command as keys_command
+from service.access.keys import KeyFileError
 from service.asking import Asker
 from service.errors import DeviceError
-from service.keys import KeyFileError
 from service.predict_command import predict
 from service.predict_options import add_options
 from service.settings import Settings, SettingsError, explain, settings_from

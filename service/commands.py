@@ -14,7 +14,7 @@ from rich.table import Column, Table
 
 from contract.bundle import read_bundle
 from service import server
-from service.access import refuse_open_doors
+from service.access.authentication import refuse_open_doors
 from service.app import create_app
 from service.core import Service
 from service.effective import effective_settings, unknown_variables

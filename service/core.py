@@ -9,7 +9,7 @@ from functools import partial
 from typing import Literal
 
 from contract.bundle import Bundle
-from service.access import open_gate
+from service.access.authentication import open_gate
 from service.audit import Audit
 from service.inference.admission import Door, Phase
 from service.inference.backend import Backend

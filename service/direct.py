@@ -14,7 +14,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from service.access import BEARER, spends_one
+from service.access.authentication import BEARER, spends_one
 from service.inference.points import Point
 from service.routes import predict
 

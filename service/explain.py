@@ -10,7 +10,7 @@ from fastapi import APIRouter, Depends, Query, Request, Response
 from numpy.typing import NDArray
 
 from service import errors, predictions
-from service.access import spends_one
+from service.access.authentication import spends_one
 from service.core import Service
 from service.drawing import Style, draw
 from service.errors import raises

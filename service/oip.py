@@ -12,7 +12,7 @@ from pydantic.json_schema import SkipJsonSchema
 from contract.bundle import NAME_PATTERN, VERSION_PATTERN
 from contract.errors import ImageRefused
 from service import predictions
-from service.access import Reads, needs, spends_one
+from service.access.authentication import Reads, needs, spends_one
 from service.core import Service
 from service.errors import InvalidInference, InvalidParameter, ServiceError, UnknownModel, UnknownOperatingPoint, raises
 from service.inference.admission import Phase

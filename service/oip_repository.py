@@ -6,7 +6,7 @@ from fastapi import APIRouter, Depends, Query, Request
 from pydantic.json_schema import SkipJsonSchema
 
 from contract.bundle import VERSION_PATTERN
-from service.access import needs
+from service.access.authentication import needs
 from service.core import Service
 from service.errors import (
     Forbidden,

@@ -12,7 +12,7 @@ from pydantic.json_schema import SkipJsonSchema
 from contract.bundle import INT8_GRAPH
 from contract.errors import ImageRefused
 from service import errors, predictions
-from service.access import Reads, needs
+from service.access.authentication import Reads, needs
 from service.core import Service
 from service.errors import raises
 from service.inference.points import Point, find_point

@@ -7,9 +7,9 @@ from types import FrameType
 
 import uvicorn
 
+from service.access.tls import Certificate, certificate_of
 from service.app import create_app
 from service.core import Service
-from service.tls import Certificate, certificate_of
 
 # After the deadline of the last accepted request there is nothing left to wait for but slow readers of answers.
 SLOW_READERS_S = 5

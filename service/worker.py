@@ -12,12 +12,12 @@ from functools import partial
 import uvicorn
 from uvicorn.config import STARTUP_FAILURE
 
+from service.access.tls import Certificate
 from service.core import Service
 from service.inference.admission import Phase
 from service.reception import Reception
 from service.server import Server
 from service.telemetry.worker_table import Place
-from service.tls import Certificate
 
 _PUBLISH_EVERY_TICKS = 10  # of a tenth of a second
 

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from service.keyring import LOOK_EVERY_S
-from service.keys import Scope, add_key, make_key, revoke_key
+from service.access.keyring import LOOK_EVERY_S
+from service.access.keys import Scope, add_key, make_key, revoke_key
 from tests.browser.test_page import CHEST, choose, finished, rows
 from tests.e2e.server import Server, running
 

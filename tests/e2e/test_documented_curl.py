@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from service.keys import add_key, make_key
+from service.access.keys import add_key, make_key
 from tests import BUNDLED_MODEL, ROOT
 from tests.drawings import jpeg
 from tests.e2e.server import Server, running

@@ -14,7 +14,7 @@ import tritonclient.http.aio as triton_aio
 from tritonclient.utils import InferenceServerException
 
 from contract.image import to_pixels
-from service.keys import add_key, make_key
+from service.access.keys import add_key, make_key
 from tests import BUNDLED_MODEL
 from tests.drawings import jpeg, png
 from tests.e2e.server import Server, running

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from service.keys import add_key, make_key
+from service.access.keys import add_key, make_key
 from tests import ROOT
 from tests.bundles import GUARD, POINTS, brightness_graph, write_brightness_bundle
 from tests.e2e.server import Server, running

@@ -13,7 +13,7 @@ import pytest
 import trustme
 
 from service.__main__ import WRONG_USE, main
-from service.tls import LOOK_EVERY_S
+from service.access.tls import LOOK_EVERY_S
 from tests.e2e.server import Server, running
 
 PATIENCE_S = 10 * LOOK_EVERY_S

@@ -15,7 +15,7 @@ import httpx
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from service.tls import LOOK_EVERY_S
+from service.access.tls import LOOK_EVERY_S
 from tests.drawings import jpeg
 from tests.e2e.server import Server, running
 from tests.e2e.test_audit import ask, kept, verify

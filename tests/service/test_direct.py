@@ -4,7 +4,7 @@ import pytest
 from fastapi import Depends, FastAPI, Query
 from fastapi.routing import APIRoute
 
-from service.access import Reads, needs
+from service.access.authentication import Reads, needs
 from service.direct import Direct
 from service.routes import point, predict, router
 

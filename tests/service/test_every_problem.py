@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from service.access.keys import Scope, add_key, make_key
 from service.core import Service
-from service.keys import Scope, add_key, make_key
 from service.oip_request import HEADER_LENGTH
 from tests.conftest import Connect, MakeService
 from tests.drawings import chest, encode, jpeg, png, png_chunk

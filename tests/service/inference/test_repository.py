@@ -13,7 +13,7 @@ import pytest
 
 from contract.bundle import GRAPH, MANIFEST
 from service.__main__ import FAILED, WRONG_USE, main
-from service.keys import Scope, add_key, make_key
+from service.access.keys import Scope, add_key, make_key
 from tests.bundles import GUARD, POINTS, brightness_graph, write_brightness_bundle
 from tests.conftest import Connect, MakeService
 from tests.drawings import encode

@@ -5,8 +5,8 @@ import ssl
 import time
 from pathlib import Path
 
+from service.access.watch import Clock, Watched
 from service.settings import Settings, SettingsError
-from service.watch import Clock, Watched
 
 LOOK_EVERY_S = 5.0
 

@@ -9,7 +9,7 @@ from typing import get_args
 from rich.console import Console
 from rich.table import Column, Table
 
-from service.keys import Key, KeyFileError, Scope, add_key, make_key, read_keys, revoke_key
+from service.access.keys import Key, KeyFileError, Scope, add_key, make_key, read_keys, revoke_key
 from service.settings import Settings, SettingsError
 
 

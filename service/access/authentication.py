@@ -8,9 +8,9 @@ from typing import Annotated, Any
 from fastapi import Depends, Request, Security
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
+from service.access.keyring import KeyRing, Quota
+from service.access.keys import KeyFileError, Scope
 from service.errors import Forbidden, QuotaExceeded, Unauthorized, raises
-from service.keyring import KeyRing, Quota
-from service.keys import KeyFileError, Scope
 from service.settings import Settings, SettingsError
 
 

@@ -12,9 +12,9 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from service.__main__ import DONE, FAILED, WRONG_USE, main
+from service.access.keyring import Quota
+from service.access.keys import KeyFileError, add_key, make_key, read_keys, revoke_key
 from service.errors import QuotaExceeded
-from service.keyring import Quota
-from service.keys import KeyFileError, add_key, make_key, read_keys, revoke_key
 from tests import ROOT
 
 

@@ -5,9 +5,9 @@ import math
 import time
 from pathlib import Path
 
+from service.access.keys import Key, KeyFile, KeyFileError, read_keys
+from service.access.watch import Clock, Watched
 from service.errors import QuotaExceeded
-from service.keys import Key, KeyFile, KeyFileError, read_keys
-from service.watch import Clock, Watched
 
 # A revoked key is refused after this at the latest; to look at a file ten times a second would tell nobody more.
 LOOK_EVERY_S = 1.0

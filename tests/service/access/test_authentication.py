@@ -13,10 +13,10 @@ from fastapi import Depends, FastAPI
 from fastapi.routing import APIRoute
 
 from service.__main__ import WRONG_USE, main
-from service.access import needs
+from service.access.authentication import needs
+from service.access.keyring import LOOK_EVERY_S
+from service.access.keys import Scope, add_key, make_key, revoke_key
 from service.app import create_app
-from service.keyring import LOOK_EVERY_S
-from service.keys import Scope, add_key, make_key, revoke_key
 from tests.conftest import Connect, MakeService
 from tests.drawings import jpeg
 
