@@ -23,9 +23,9 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from benchmarks.machine import machine
 from benchmarks.timing import spread
-from service.audit_chain import Chain
-from service.audit_line import ImageRead
-from service.audit_verify import verify_chain
+from service.audit.chain import Chain
+from service.audit.line import ImageRead
+from service.audit.verify import verify_chain
 from tests import BUNDLED_MODEL
 from tests.drawings import jpeg
 from tests.e2e.server import Server, running

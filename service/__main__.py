@@ -8,10 +8,10 @@ from contextlib import AbstractAsyncContextManager
 from pydantic import ValidationError
 
 from contract.bundle import BundleError
-from service import audit_command
 from service.access import command as keys_command
 from service.access.keys import KeyFileError
 from service.asking import Asker
+from service.audit import command as audit_command
 from service.errors import DeviceError
 from service.predict_command import predict
 from service.predict_options import add_options

@@ -10,7 +10,7 @@ from typing import Literal
 
 from contract.bundle import Bundle
 from service.access.authentication import open_gate
-from service.audit import Audit
+from service.audit.recorder import Audit
 from service.inference.admission import Door, Phase
 from service.inference.backend import Backend
 from service.inference.cpus import share_of_cpus

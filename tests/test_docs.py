@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from service import problems
-from service.audit_line import Event
+from service.audit.line import Event
 from service.effective import fact
 from service.predict_options import add_options
 from service.problems import COMMAND_LINE

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from service.__main__ import DONE, FAILED, WRONG_USE, main
-from service.audit_chain import Chain, files_of
-from service.audit_line import GENESIS, ImageRead, Started, Stopped
+from service.audit.chain import Chain, files_of
+from service.audit.line import GENESIS, ImageRead, Started, Stopped
 from tests import ROOT
 
 _MODEL = {"model": "m", "version": "1", "graph": "model.onnx", "graph_sha256": "0" * 64, "provider": "CPU"}

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from service.audit_line import GENESIS, Event, Torn, read_line, seal
+from service.audit.line import GENESIS, Event, Torn, read_line, seal
 
 log = logging.getLogger("service.audit")
 

@@ -9,9 +9,9 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from service.audit_chain import chains_of
-from service.audit_tail import Tail, in_words
-from service.audit_verify import Verdict, verify_chain
+from service.audit.chain import chains_of
+from service.audit.tail import Tail, in_words
+from service.audit.verify import Verdict, verify_chain
 from service.settings import Settings, SettingsError
 
 _POLL_S = 0.5

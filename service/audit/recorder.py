@@ -13,9 +13,9 @@ from typing import Any, Protocol
 from fastapi import Request
 
 from contract.bundle import Bundle
-from service.audit_chain import AuditError, Chain
-from service.audit_line import Event, ImageRead, Started, Stopped
-from service.audit_writer import PATIENCE_S, Writer
+from service.audit.chain import AuditError, Chain
+from service.audit.line import Event, ImageRead, Started, Stopped
+from service.audit.writer import PATIENCE_S, Writer
 from service.errors import AuditUnavailable
 from service.inference.backend import Backend
 from service.inference.points import Point

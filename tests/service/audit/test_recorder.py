@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 
 from service.__main__ import DONE, FAILED, WRONG_USE, main
-from service.audit_chain import Chain, chains_of, files_of
-from service.audit_line import Event
-from service.audit_verify import verify_chain
+from service.audit.chain import Chain, chains_of, files_of
+from service.audit.line import Event
+from service.audit.verify import verify_chain
 from service.core import Service
 from tests.conftest import Connect, MakeService
 from tests.drawings import encode, jpeg
@@ -259,7 +259,7 @@ class SlowChain(Chain):
 @pytest.fixture
 def slow(monkeypatch: pytest.MonkeyPatch) -> type[SlowChain]:
     """The service gets the slow disk."""
-    monkeypatch.setattr("service.audit.Chain", SlowChain)
+    monkeypatch.setattr("service.audit.recorder.Chain", SlowChain)
     monkeypatch.setattr(SlowChain, "go", threading.Event())
     monkeypatch.setattr(SlowChain, "writes", [])
     return SlowChain

@@ -14,9 +14,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.audit_chain import AuditError, Chain, chains_of, files_of
-from service.audit_line import GENESIS, Event, Gap, ImageRead, Started, Stopped, read_line, seal
-from service.audit_verify import Verdict, verify_chain
+from service.audit.chain import AuditError, Chain, chains_of, files_of
+from service.audit.line import GENESIS, Event, Gap, ImageRead, Started, Stopped, read_line, seal
+from service.audit.verify import Verdict, verify_chain
 
 _MODEL = {"model": "m", "version": "1", "graph": "model.onnx", "graph_sha256": "0" * 64, "provider": "CPU"}
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict
 
-from service.audit_chain import TAIL_BYTES, files_of
-from service.audit_line import GENESIS, Line, read_line
+from service.audit.chain import TAIL_BYTES, files_of
+from service.audit.line import GENESIS, Line, read_line
 
 
 class Fault(BaseModel):

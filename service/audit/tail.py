@@ -5,7 +5,7 @@ from collections import deque
 from collections.abc import Iterator
 from pathlib import Path
 
-from service.audit_chain import chains_of, files_of
+from service.audit.chain import chains_of, files_of
 
 
 class Tail:

@@ -9,8 +9,8 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
-from service.audit_chain import AuditError, Chain
-from service.audit_line import Event, Gap, now
+from service.audit.chain import AuditError, Chain
+from service.audit.line import Event, Gap, now
 from service.telemetry.metrics import Metrics
 
 # Seconds. A disk that takes longer for a write is taken for lost, until the write ends.

@@ -1,0 +1,3 @@
+"""The audit log: who submitted which image, and what was answered. Imports the vocabulary, ``telemetry`` and
+``inference``.
+"""
