@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from service.asking import HERE, About
 from service.core import Service
-from service.predictions import model_name, read_all, response
+from service.http.predictions import model_name, read_all, response
 from service.wire import PredictResponse
 
 

@@ -11,10 +11,12 @@ from pydantic.json_schema import SkipJsonSchema
 
 from contract.bundle import NAME_PATTERN, VERSION_PATTERN
 from contract.errors import ImageRefused
-from service import predictions
 from service.access.authentication import Reads, needs, spends_one
 from service.core import Service
 from service.errors import InvalidInference, InvalidParameter, ServiceError, UnknownModel, UnknownOperatingPoint, raises
+from service.http import predictions
+from service.http.routes import READING_PROBLEMS, Alive, take_only
+from service.http.uploads import BODY_PROBLEMS, read_body
 from service.inference.admission import Phase
 from service.inference.model import Model
 from service.inference.points import find_point
@@ -23,9 +25,7 @@ from service.oip_request import HEADER_LENGTH, INPUTS, parse
 from service.oip_response import outputs_of, respond, wanted
 from service.oip_schema import INFER_BODY, INFERRED
 from service.oip_wire import ModelMetadata, ModelReady, ServerHealth, ServerMetadata, TensorMetadata
-from service.routes import READING_PROBLEMS, Alive, take_only
 from service.telemetry.metrics import RequestRecord
-from service.uploads import BODY_PROBLEMS, read_body
 
 TAG = "Open Inference Protocol"
 EXTENSIONS = ["binary_tensor_data", "model_repository", "parameters"]

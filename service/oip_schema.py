@@ -4,10 +4,10 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from service.http.openapi import BINARY, CONTENT_DIGEST, header
+from service.http.routes import SERVER_TIMING
 from service.oip_request import HEADER_LENGTH
 from service.oip_wire import InferRequest, InferResponse
-from service.openapi import BINARY, CONTENT_DIGEST, header
-from service.routes import SERVER_TIMING
 
 
 def body(

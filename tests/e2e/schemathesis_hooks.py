@@ -11,8 +11,8 @@ import schemathesis
 from hypothesis import strategies as st
 from schemathesis.transport.serialization import Binary
 
+from service.http.uploads import RAW_TYPES
 from service.oip_request import HEADER_LENGTH
-from service.uploads import RAW_TYPES
 from tests.bundles import POINTS
 from tests.drawings import chest, encode
 

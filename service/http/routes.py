@@ -11,13 +11,14 @@ from pydantic.json_schema import SkipJsonSchema
 
 from contract.bundle import INT8_GRAPH
 from contract.errors import ImageRefused
-from service import errors, predictions
+from service import errors
 from service.access.authentication import Reads, needs
 from service.core import Service
 from service.errors import raises
+from service.http import predictions
+from service.http.openapi import BINARY, CONTENT_DIGEST, Document, header
+from service.http.uploads import IMAGES_PROBLEMS, MULTIPART, PART, RAW_TYPES, read_uploads
 from service.inference.points import Point, find_point
-from service.openapi import BINARY, CONTENT_DIGEST, Document, header
-from service.uploads import IMAGES_PROBLEMS, MULTIPART, PART, RAW_TYPES, read_uploads
 from service.wire import Health, PredictResponse, Probe, ServedModel
 
 router = APIRouter()

@@ -154,7 +154,7 @@ async def test_who_does_not_fit_is_refused_before_anything_else_is_looked_at(
 async def test_who_is_refused_soon_after_another_waits_for_a_turn_and_may_come_in_then(
     make_service: MakeService, connect: Connect, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("service.context._REFUSAL_EVERY_S", 0.2)
+    monkeypatch.setattr("service.http.context._REFUSAL_EVERY_S", 0.2)
     service = make_service()
     async with connect(service) as client:
         service.door.seat(service.settings.capacity)
@@ -238,7 +238,7 @@ async def test_an_error_nobody_thought_of_is_a_500_that_tells_nothing(
     async def secret(*_: object) -> None:
         raise KeyError("/etc/secret")
 
-    monkeypatch.setattr("service.predictions.read_all", secret)
+    monkeypatch.setattr("service.http.predictions.read_all", secret)
     async with connect(make_service()) as client:
         response = await client.post("/predict", content=jpeg(), headers=JPEG)
     assert "secret" not in json.dumps(assert_problem(response, 500, "internal-error"))

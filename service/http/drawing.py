@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from contract.image import picture
-from service.colours import veil
+from service.http.colours import veil
 from service.wire import Prediction, PredictResponse
 
 Style = Literal["overlay", "heatmap", "side-by-side"]

@@ -5,8 +5,8 @@ from fastapi import Depends, FastAPI, Query
 from fastapi.routing import APIRoute
 
 from service.access.authentication import Reads, needs
-from service.direct import Direct
-from service.routes import point, predict, router
+from service.http.direct import Direct
+from service.http.routes import point, predict, router
 
 
 def route_of(**more: object) -> APIRoute:

@@ -15,8 +15,8 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from service.access.authentication import BEARER, spends_one
+from service.http.routes import predict
 from service.inference.points import Point
-from service.routes import predict
 
 _Find = Callable[[Request, str | None], Coroutine[Any, Any, Point]]
 

@@ -9,17 +9,18 @@ import numpy as np
 from fastapi import APIRouter, Depends, Query, Request, Response
 from numpy.typing import NDArray
 
-from service import errors, predictions
+from service import errors
 from service.access.authentication import spends_one
 from service.core import Service
-from service.drawing import Style, draw
 from service.errors import raises
+from service.http import predictions
+from service.http.drawing import Style, draw
+from service.http.openapi import BINARY, header
+from service.http.routes import READING_PROBLEMS, SERVER_TIMING, Alive, image_body, point
+from service.http.uploads import IMAGES_PROBLEMS, read_uploads
 from service.inference.points import Point
 from service.inference.reader import Reading
-from service.openapi import BINARY, header
-from service.routes import READING_PROBLEMS, SERVER_TIMING, Alive, image_body, point
 from service.telemetry.metrics import RequestRecord
-from service.uploads import IMAGES_PROBLEMS, read_uploads
 from service.wire import PredictResponse
 
 router = APIRouter()

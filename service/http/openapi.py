@@ -14,8 +14,9 @@ from fastapi import APIRouter, FastAPI
 from fastapi.dependencies.models import Dependant
 from fastapi.routing import APIRoute
 
-from service import answers, errors, problems
-from service.context import REQUEST_ID, SAFE_ID
+from service import errors, problems
+from service.http import responses as answers
+from service.http.context import REQUEST_ID, SAFE_ID
 from service.problems import Kind
 from service.telemetry.metrics import HEALTH
 

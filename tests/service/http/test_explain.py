@@ -15,8 +15,8 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from service.colours import PLASMA, veil
-from service.drawing import LONGEST_SIDE
+from service.http.colours import PLASMA, veil
+from service.http.drawing import LONGEST_SIDE
 from tests.conftest import Connect, MakeService
 from tests.drawings import chest, encode, jpeg
 from tests.fakes import FakeBackend

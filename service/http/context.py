@@ -13,8 +13,9 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import ClientDisconnect, Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from service import answers, errors
+from service import errors
 from service.errors import ServiceError
+from service.http import responses as answers
 from service.telemetry.metrics import CLIENT_GONE, HEALTH, Metrics, RequestRecord
 
 REQUEST_ID = "X-Request-ID"
