@@ -9,14 +9,16 @@ from fastapi.routing import APIRoute
 from fastapi_offline import FastAPIOffline
 from starlette.middleware.cors import CORSMiddleware
 
-from service import oip, oip_repository, problems
+from service import problems
 from service.core import Service
 from service.http import explain, openapi, page_files
 from service.http import responses as answers
 from service.http.context import RequestContext
 from service.http.direct import Direct
 from service.http.routes import predict, router
-from service.oip_request import HEADER_LENGTH
+from service.oip import repository as oip_repository
+from service.oip import routes as oip
+from service.oip.request import HEADER_LENGTH
 from service.settings import listed
 
 # Not asked of the installed package, since a clone and the image are not installed; a test holds it to pyproject.toml.

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from schemathesis.transport.serialization import Binary
 
 from service.http.uploads import RAW_TYPES
-from service.oip_request import HEADER_LENGTH
+from service.oip.request import HEADER_LENGTH
 from tests.bundles import POINTS
 from tests.drawings import chest, encode
 

@@ -16,7 +16,7 @@ from PIL import Image
 
 from service.access.keys import Scope, add_key, make_key
 from service.core import Service
-from service.oip_request import HEADER_LENGTH
+from service.oip.request import HEADER_LENGTH
 from tests.conftest import Connect, MakeService
 from tests.drawings import chest, encode, jpeg, png, png_chunk
 from tests.fakes import FakeBackend

@@ -9,7 +9,7 @@ from openapi_spec_validator import validate
 from service import problems
 from service.__main__ import main
 from service.access.keys import add_key, make_key
-from service.oip_request import HEADER_LENGTH
+from service.oip.request import HEADER_LENGTH
 from service.problems import Kind
 from tests.conftest import Connect, MakeService
 from tests.drawings import jpeg, png

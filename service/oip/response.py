@@ -12,8 +12,8 @@ from service.errors import InvalidInference
 from service.inference.guard import Guard
 from service.inference.points import Point
 from service.inference.reader import Reading
-from service.oip_request import HEADER_LENGTH, Asked
-from service.oip_wire import (
+from service.oip.request import HEADER_LENGTH, Asked
+from service.oip.wire import (
     AnswerParameters,
     BinarySize,
     Datatype,

@@ -15,7 +15,7 @@ from pydantic_core import from_json
 
 from contract.image import SIDE
 from service.errors import InvalidInference
-from service.oip_wire import Datatype, InferRequest, Input, InputTensor, RequestedOutput, RequestParameters
+from service.oip.wire import Datatype, InferRequest, Input, InputTensor, RequestedOutput, RequestParameters
 
 HEADER_LENGTH = "Inference-Header-Content-Length"
 # Datatype and shape of one image of each input.

@@ -6,8 +6,8 @@ from pydantic import BaseModel
 
 from service.http.openapi import BINARY, CONTENT_DIGEST, header
 from service.http.routes import SERVER_TIMING
-from service.oip_request import HEADER_LENGTH
-from service.oip_wire import InferRequest, InferResponse
+from service.oip.request import HEADER_LENGTH
+from service.oip.wire import InferRequest, InferResponse
 
 
 def body(

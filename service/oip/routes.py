@@ -21,10 +21,10 @@ from service.inference.admission import Phase
 from service.inference.model import Model
 from service.inference.points import find_point
 from service.inference.reader import Reading
-from service.oip_request import HEADER_LENGTH, INPUTS, parse
-from service.oip_response import outputs_of, respond, wanted
-from service.oip_schema import INFER_BODY, INFERRED
-from service.oip_wire import ModelMetadata, ModelReady, ServerHealth, ServerMetadata, TensorMetadata
+from service.oip.request import HEADER_LENGTH, INPUTS, parse
+from service.oip.response import outputs_of, respond, wanted
+from service.oip.schema import INFER_BODY, INFERRED
+from service.oip.wire import ModelMetadata, ModelReady, ServerHealth, ServerMetadata, TensorMetadata
 from service.telemetry.metrics import RequestRecord
 
 TAG = "Open Inference Protocol"

@@ -18,7 +18,7 @@ from openapi_spec_validator import validate
 
 from contract.image import SIDE, to_pixels
 from service.errors import InvalidInference
-from service.oip_request import parse
+from service.oip.request import parse
 from tests.bundles import THRESHOLD
 from tests.conftest import Connect, MakeService
 from tests.drawings import encode, jpeg, png
@@ -422,7 +422,7 @@ async def test_parsing_holds_up_nobody_and_has_a_deadline(
         release.wait(10)
         return parse(*given, **more)
 
-    monkeypatch.setattr("service.oip.parse", slow)
+    monkeypatch.setattr("service.oip.routes.parse", slow)
     async with connect(make_service(deadline_s=0.3)) as client:
         large = asyncio.create_task(client.post(INFER, json=files(GREY)))
         assert (await client.get("/v2/health/live")).status_code == 200

@@ -22,10 +22,10 @@ from service.http.routes import Alive, take_only
 from service.http.uploads import BODY_PROBLEMS, read_body
 from service.inference.model import Model
 from service.inference.repository import Key, key_of
-from service.oip import TAG, Name
-from service.oip_request import Wire, read_json
-from service.oip_schema import body
-from service.oip_wire import ControlRequest, IndexEntry, IndexRequest
+from service.oip.request import Wire, read_json
+from service.oip.routes import TAG, Name
+from service.oip.schema import body
+from service.oip.wire import ControlRequest, IndexEntry, IndexRequest
 
 router = APIRouter(tags=[TAG])
 _CONTROL: dict[str, Any] = {
