@@ -22,8 +22,8 @@ from service.files import Here
 from service.inference.model import open_backend
 from service.settings import Settings, listed
 from service.telemetry.logs import configure_logging
-from service.worker import Worker
-from service.workers import Parent, divided, listen_at
+from service.workers.parent import Parent, divided, listen_at
+from service.workers.worker import Worker
 
 log = logging.getLogger(__name__)
 

@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service import reception
-from service.reception import Reception, patience
 from service.telemetry.worker_table import AWAY, Board, Place
-from service.workers import listen_at
+from service.workers import connection_balancer as reception
+from service.workers.connection_balancer import Reception, patience
+from service.workers.parent import listen_at
 
 pytestmark = pytest.mark.anyio
 

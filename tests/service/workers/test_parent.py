@@ -5,7 +5,7 @@ import socket
 import pytest
 
 from service.settings import Settings
-from service.workers import divided, listen_at
+from service.workers.parent import divided, listen_at
 
 
 def test_seats_and_bytes_are_divided() -> None:

@@ -15,9 +15,9 @@ from uvicorn.config import STARTUP_FAILURE
 from service.access.tls import Certificate
 from service.core import Service
 from service.inference.admission import Phase
-from service.reception import Reception
 from service.server import Server
 from service.telemetry.worker_table import Place
+from service.workers.connection_balancer import Reception
 
 _PUBLISH_EVERY_TICKS = 10  # of a tenth of a second
 

@@ -1,0 +1,1 @@
+"""Several processes on one port: a parent and its workers. Imports ``server`` and every room below it."""
