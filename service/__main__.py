@@ -10,11 +10,11 @@ from pydantic import ValidationError
 from contract.bundle import BundleError
 from service.access import command as keys_command
 from service.access.keys import KeyFileError
-from service.asking import Asker
 from service.audit import command as audit_command
+from service.client.command import predict
+from service.client.options import add_options
+from service.client.predicting import Asker
 from service.errors import DeviceError
-from service.predict_command import predict
-from service.predict_options import add_options
 from service.settings import Settings, SettingsError, explain, settings_from
 
 DONE, FAILED, WRONG_USE = 0, 1, 2

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from service.asking import HERE, About
+from service.client.predicting import HERE, About
 from service.core import Service
 from service.http.predictions import model_name, read_all, response
 from service.wire import PredictResponse

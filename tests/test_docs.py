@@ -9,10 +9,10 @@ import pytest
 
 from service import problems
 from service.audit.line import Event
+from service.client.options import add_options
+from service.client.results import COLUMNS
 from service.effective import fact
-from service.predict_options import add_options
 from service.problems import COMMAND_LINE
-from service.results import COLUMNS
 from service.settings import Settings
 from tests import ROOT
 from tests.conftest import Connect, MakeService

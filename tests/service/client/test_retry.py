@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.patience import GivenUp, Patience, TryAgain, backoff_s, retry_after_s
+from service.client.retry import GivenUp, Patience, TryAgain, backoff_s, retry_after_s
 
 pytestmark = pytest.mark.anyio
 NOON = datetime(2026, 11, 25, 12, tzinfo=UTC)

@@ -5,7 +5,7 @@ import os
 from pathlib import Path
 from typing import get_args
 
-from service.results import Format
+from service.client.results import Format
 from service.settings import CLIENT_KEY_VARIABLE, Settings, SettingsError
 
 _DESCRIPTION = """\

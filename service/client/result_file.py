@@ -10,7 +10,7 @@ from typing import TextIO
 
 from pydantic import ValidationError
 
-from service.results import COLUMNS, Format, inert, write_row
+from service.client.results import COLUMNS, Format, inert, write_row
 from service.settings import SettingsError
 from service.wire import PredictResponse
 

@@ -7,14 +7,14 @@ import sys
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
-from service.asking import Asker, Stopped, ask_all
-from service.predict_options import at_url, read_key, wrong_use
-from service.result_file import RESUMABLE, ResultFile, format_of
-from service.results import Format
-from service.screen import Screen, complain
+from service.client.options import at_url, read_key, wrong_use
+from service.client.predicting import Asker, Stopped, ask_all
+from service.client.progress import Screen, complain
+from service.client.result_file import RESUMABLE, ResultFile, format_of
+from service.client.result_sink import Sheet
+from service.client.results import Format
+from service.client.targets import Target, find_targets
 from service.settings import Settings, SettingsError
-from service.sheet import Sheet
-from service.targets import Target, find_targets
 from service.wire import PredictResponse
 
 # Loads the model of this process for as long as the context lasts. It is handed in: a client needs no model.
@@ -104,7 +104,8 @@ async def _ask(  # noqa: PLR0913  what is asked, for what, and where the answers
 @asynccontextmanager
 async def _remote(settings: Settings, arguments: argparse.Namespace, screen: Screen) -> AsyncIterator[Asker]:
     """The service at an address. Only what that takes is imported."""
-    from service import address, client
+    from service.client import address
+    from service.client import remote as client
 
     server = address.Server(
         url=address.server_url(arguments.url),

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from service.asking import About, Stopped, ask_all
-from service.targets import Target
+from service.client.predicting import About, Stopped, ask_all
+from service.client.targets import Target
 from service.wire import ModelName, Prediction, PredictResponse
 
 pytestmark = pytest.mark.anyio

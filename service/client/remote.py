@@ -11,9 +11,9 @@ from typing import TypeVar
 import httpx
 from pydantic import BaseModel, ValidationError
 
-from service.address import Server, trusted
-from service.asking import HERE, About, Stopped, without_answer
-from service.patience import GivenUp, Patience, TryAgain, retry_after_s
+from service.client.address import Server, trusted
+from service.client.predicting import HERE, About, Stopped, without_answer
+from service.client.retry import GivenUp, Patience, TryAgain, retry_after_s
 from service.problems import BODY_TOO_LARGE, UNREACHABLE, tell
 from service.settings import SettingsError
 from service.wire import ModelName, PredictResponse, Problem

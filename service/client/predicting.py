@@ -8,8 +8,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from service.client.targets import Target, Unread, read_target
 from service.problems import tell
-from service.targets import Target, Unread, read_target
 from service.wire import ModelName, Prediction, PredictResponse, Problem
 
 # Stands where a server would have given an id.

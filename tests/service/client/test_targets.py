@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from service.targets import Target, Unread, find_targets, read_target
+from service.client.targets import Target, Unread, find_targets, read_target
 
 
 def tree(folder: Path, *names: str) -> None:

@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.result_file import ResultFile, format_of
-from service.results import COLUMNS, Format, gathered, inert, new_writer
+from service.client.result_file import ResultFile, format_of
+from service.client.result_sink import Sheet
+from service.client.results import COLUMNS, Format, gathered, inert, new_writer
+from service.client.targets import Target
 from service.settings import SettingsError
-from service.sheet import Sheet
-from service.targets import Target
 from service.wire import Caution, ModelName, Prediction, PredictResponse, Problem
 
 PROBLEM = Problem(type="/problems/truncated-image", title="Cut", status=422, detail="it ends", request_id="r9")

@@ -2,9 +2,9 @@
 
 import sys
 
-from service.result_file import ResultFile
-from service.results import Format, new_writer
-from service.targets import Target
+from service.client.result_file import ResultFile
+from service.client.results import Format, new_writer
+from service.client.targets import Target
 from service.wire import PredictResponse
 
 
