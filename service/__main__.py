@@ -53,7 +53,7 @@ def _run(arguments: argparse.Namespace, settings: Settings) -> int:
 
 
 def _run_service(arguments: argparse.Namespace, settings: Settings) -> int:
-    from service import commands  # with it comes onnxruntime, which --help and a client do without
+    from service.cli import commands  # with it comes onnxruntime, which --help and a client do without
 
     if arguments.command == "settings":
         commands.print_settings(settings, _options(arguments), as_json=arguments.json)
@@ -65,7 +65,7 @@ def _run_service(arguments: argparse.Namespace, settings: Settings) -> int:
 
 
 def _open_local(settings: Settings) -> AbstractAsyncContextManager[Asker]:
-    from service import commands  # as above
+    from service.cli import commands  # as above
 
     return commands.open_local(settings)
 

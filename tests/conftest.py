@@ -16,7 +16,7 @@ from xdist.scheduler import LoadScopeScheduling
 
 from contract.bundle import INT8_GRAPH, read_bundle
 from service.app import create_app
-from service.commands import build_service
+from service.cli.commands import build_service
 from service.core import Service
 from service.inference.backend import Backend
 from service.settings import Settings

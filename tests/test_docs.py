@@ -9,9 +9,9 @@ import pytest
 
 from service import problems
 from service.audit.line import Event
+from service.cli.effective import fact
 from service.client.options import add_options
 from service.client.results import COLUMNS
-from service.effective import fact
 from service.problems import COMMAND_LINE
 from service.settings import Settings
 from tests import ROOT

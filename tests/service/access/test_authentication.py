@@ -247,7 +247,7 @@ def test_a_service_that_others_reach_asks_for_keys_or_says_that_it_does_not(  # 
     add()
     monkeypatch.chdir(keys_file.parent)
     monkeypatch.setattr("service.server.serve", lambda service: True)
-    monkeypatch.setattr("service.commands.configure_logging", lambda *_, **__: None)
+    monkeypatch.setattr("service.cli.commands.configure_logging", lambda *_, **__: None)
     given = [word for name, value in options.items() for word in (f"--{name.replace('_', '-')}", value)]
     code = main(["serve", "--model", str(bundle_folder), "--device", "cpu", *given])
     assert code == (0 if starts else WRONG_USE)

@@ -16,9 +16,9 @@ from contract.bundle import read_bundle
 from service import server
 from service.access.authentication import refuse_open_doors
 from service.app import create_app
+from service.cli.effective import effective_settings, unknown_variables
+from service.cli.local import Here
 from service.core import Service
-from service.effective import effective_settings, unknown_variables
-from service.files import Here
 from service.inference.model import open_backend
 from service.settings import Settings, listed
 from service.telemetry.logs import configure_logging

@@ -6,10 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from service import commands, server
+from service import server
 from service.__main__ import DONE, WRONG_USE, main
+from service.cli import commands
+from service.cli.effective import Unknown, effective_settings, unknown_variables
 from service.core import Service
-from service.effective import Unknown, effective_settings, unknown_variables
 from service.settings import Settings, settings_from
 
 
