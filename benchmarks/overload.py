@@ -65,7 +65,7 @@ class Answers:
     other: Counter[str] = field(default_factory=Counter)
 
 
-class Asker(asyncio.Protocol):
+class Predictor(asyncio.Protocol):
     """Sends one request and takes its status: what follows the first line of an answer is read past."""
 
     def __init__(self, request: bytes) -> None:
@@ -92,8 +92,8 @@ async def ask_once(host: str, port: int, request: bytes, due: float, answers: An
     loop = asyncio.get_running_loop()
     try:
         async with asyncio.timeout(_PATIENCE_S):
-            transport, asker = await loop.create_connection(lambda: Asker(request), host, port)
-            status = await asker.status
+            transport, predictor = await loop.create_connection(lambda: Predictor(request), host, port)
+            status = await predictor.status
             transport.close()
     except (TimeoutError, OSError) as error:
         status = type(error).__name__

@@ -13,7 +13,7 @@ from service.access.keys import KeyFileError
 from service.audit import command as audit_command
 from service.client.command import predict
 from service.client.options import add_options
-from service.client.predicting import Asker
+from service.client.predicting import Predictor
 from service.errors import DeviceError
 from service.settings import Settings, SettingsError, explain, settings_from
 
@@ -64,7 +64,7 @@ def _run_service(arguments: argparse.Namespace, settings: Settings) -> int:
     return DONE if commands.serve(settings) else FAILED
 
 
-def _open_local(settings: Settings) -> AbstractAsyncContextManager[Asker]:
+def _open_local(settings: Settings) -> AbstractAsyncContextManager[Predictor]:
     from service.cli import commands  # as above
 
     return commands.open_local(settings)

@@ -91,11 +91,11 @@ def create_app(service: Service) -> FastAPI:
         app.add_middleware(CORSMiddleware, allow_origins=origins, **_CORS)
     else:  # what these two answer has no headers for a page of another origin
         app.add_middleware(Direct, route=_route(predict))
-    knock = None if origins else service.door.knock
+    check = None if origins else service.admission.check
     hosts = listed(service.settings.allowed_hosts)
-    app.add_middleware(RequestContext, metrics=service.metrics, hosts=hosts, knock=knock)
+    app.add_middleware(RequestContext, metrics=service.metrics, hosts=hosts, check=check)
     answers.install(app)
-    openapi.complete(app, routers, service.gate.open_to)
+    openapi.complete(app, routers, service.authenticator.open_to)
     kinds = problems.kinds()
     service.metrics.expect_requests(
         ("/predict", "/explain"), (kind.status for kind in kinds), (kind.type for kind in kinds)

@@ -9,9 +9,9 @@ from functools import partial
 from typing import Literal
 
 from contract.bundle import Bundle
-from service.access.authentication import open_gate
+from service.access.authentication import open_authenticator
 from service.audit.recorder import Audit
-from service.inference.admission import Door, Phase
+from service.inference.admission import Admission, Phase
 from service.inference.backend import Backend
 from service.inference.cpus import share_of_cpus
 from service.inference.model import Model, Shared, open_model
@@ -40,8 +40,8 @@ class Service:
 
     def __init__(self, settings: Settings, bundle: Bundle, backend: Backend) -> None:
         self.settings = settings
-        self.gate = open_gate(settings)
-        self.door = Door(settings.capacity, settings.max_held_bytes)
+        self.authenticator = open_authenticator(settings)
+        self.admission = Admission(settings.capacity, settings.max_held_bytes)
         self.metrics = Metrics()
         self._pool = Pool(settings.decode_threads or share_of_cpus(settings.workers))
         self.audit = Audit(settings, self.metrics)
@@ -49,7 +49,7 @@ class Service:
         self.drawer = ThreadPoolExecutor(1, thread_name_prefix="draw")
         # One at a time: what is written as JSON takes a multiple of its size once it is parsed.
         self.parser = ThreadPoolExecutor(1, thread_name_prefix="parse")
-        shared = Shared(settings, self._pool, self.metrics, lambda: self.door.seated <= 1)
+        shared = Shared(settings, self._pool, self.metrics, lambda: self.admission.images_in_flight <= 1)
         self.main = Model(shared, bundle, backend, main=True)
         self.repository = Repository(self.main, folder_of(settings, self.main), partial(open_model, shared))
         self.metrics.serves(
@@ -64,7 +64,7 @@ class Service:
         )
         self.metrics.follow(
             lambda: sum(model.batcher.depth for model in self.repository.models),
-            lambda: self.door.seated,
+            lambda: self.admission.images_in_flight,
             lambda: settings.capacity,
             lambda: float(self.status == Phase.READY.value),
         )
@@ -72,9 +72,9 @@ class Service:
     @property
     def status(self) -> Literal["ok", "starting", "draining", "failing"]:
         """``ok`` if a request that came now would be answered."""
-        if self.door.phase is Phase.READY and (not self.main.is_sound or self.audit.forbids):
+        if self.admission.phase is Phase.READY and (not self.main.is_sound or self.audit.forbids):
             return "failing"
-        return self.door.phase.value
+        return self.admission.phase.value
 
     @asynccontextmanager
     async def alive(self, *, warm_up: bool = True) -> AsyncIterator[None]:
@@ -85,7 +85,7 @@ class Service:
         try:
             yield
         finally:
-            self.door.close()
+            self.admission.close()
             if warming:
                 warming.cancel()
                 await asyncio.wait([warming])
@@ -102,7 +102,7 @@ class Service:
         except Exception:
             log.exception("the warm-up failed: the service will not get ready")
             return
-        self.door.open()
+        self.admission.open()
         log.info(
             "ready",
             extra={

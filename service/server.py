@@ -36,7 +36,7 @@ class Server(uvicorn.Server):
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Begin the end. Called in the main thread, between two steps of the event loop."""
-        self._service.door.close()
+        self._service.admission.close()
         if self._closes_at is None:
             self._closes_at = time.monotonic() + self._service.settings.drain_s
 

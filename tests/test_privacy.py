@@ -20,7 +20,9 @@ time.sleep(1)
 """
 
 
-@pytest.mark.parametrize(("module", "name"), [("service.backend", "OnnxBackend"), ("training.assess", "graph_predict")])
+@pytest.mark.parametrize(
+    ("module", "name"), [("service.inference.backend", "OnnxBackend"), ("training.evaluation.assess", "graph_predict")]
+)
 def test_onnxruntime_keeps_no_identifier_and_reports_nothing(tmp_path: Path, module: str, name: str) -> None:
     """Where its telemetry is on, onnxruntime leaves a session file and a device identifier: both are seen here."""
     graph = tmp_path / "graph.onnx"

@@ -29,7 +29,7 @@ class Caller:
 
 
 # What is done to the service itself always takes a key.
-ANYBODY = Caller(None, frozenset({"predict", "metrics"}))
+ANONYMOUS = Caller(None, frozenset({"predict", "metrics"}))
 NO_KEY = "this call takes a key: send it as 'Authorization: Bearer KEY'"
 
 BEARER = HTTPBearer(
@@ -39,7 +39,7 @@ BEARER = HTTPBearer(
 )
 
 
-class Gate:
+class Authenticator:
     """Tells who calls.
 
     Args:
@@ -58,7 +58,7 @@ class Gate:
     @property
     def open_to(self) -> frozenset[Scope]:
         """The scopes of a caller who shows no key."""
-        return ANYBODY.scopes if self._anonymous else frozenset()
+        return ANONYMOUS.scopes if self._anonymous else frozenset()
 
     def caller(self, key: str | None) -> Caller:
         """Who shows this key, or none.
@@ -67,10 +67,10 @@ class Gate:
             Unauthorized: a key is needed, or this is none.
         """
         if self._ring is None:
-            return ANYBODY
+            return ANONYMOUS
         if key is None:
             if self._anonymous:
-                return ANYBODY
+                return ANONYMOUS
             raise Unauthorized(NO_KEY)
         found = self._ring.find(key)
         if found is None:
@@ -78,21 +78,21 @@ class Gate:
         return Caller(found.name, frozenset(found.scopes), self._ring.quota(found))
 
 
-def open_gate(settings: Settings) -> Gate:
+def open_authenticator(settings: Settings) -> Authenticator:
     """The gate that the settings ask for.
 
     Raises:
         SettingsError: the file of keys cannot be used.
     """
     if settings.keys_file is None:
-        return Gate(None, anonymous=True)
+        return Authenticator(None, anonymous=True)
     try:
-        return Gate(KeyRing(settings.keys_file), anonymous=settings.allow_anonymous)
+        return Authenticator(KeyRing(settings.keys_file), anonymous=settings.allow_anonymous)
     except KeyFileError as error:
         raise SettingsError(f"XRAY_KEYS_FILE: {error}") from None
 
 
-def refuse_open_doors(settings: Settings) -> None:
+def require_keys_if_reachable(settings: Settings) -> None:
     """A service that others can reach either asks for keys or says that it means not to.
 
     Raises:
@@ -117,14 +117,14 @@ def needs(scope: Scope) -> Callable[..., Coroutine[Any, Any, Caller]]:
     async def check(
         request: Request, sent: Annotated[HTTPAuthorizationCredentials | None, Security(BEARER, scopes=[scope])]
     ) -> Caller:
-        return _let_in(request, sent, scope)
+        return _authorize(request, sent, scope)
 
     return check
 
 
 # Not a dependency on ``needs``: FastAPI takes its time over each one, and this is every request's.
 @raises(Unauthorized, Forbidden, QuotaExceeded)
-async def spends_one(
+async def authorize_prediction(
     request: Request, sent: Annotated[HTTPAuthorizationCredentials | None, Security(BEARER, scopes=["predict"])]
 ) -> Caller:
     """A dependency of calls that have images read: counts one of the caller's, before anything of the body is read.
@@ -133,25 +133,25 @@ async def spends_one(
         Unauthorized, Forbidden: the caller may not have images read.
         QuotaExceeded: none is left.
     """
-    caller = _let_in(request, sent, "predict")
+    caller = _authorize(request, sent, "predict")
     if caller.quota:
         caller.quota.take_one()
     return caller
 
 
-def _let_in(request: Request, sent: HTTPAuthorizationCredentials | None, scope: Scope) -> Caller:
-    gate: Gate = request.app.state.service.gate
-    caller = gate.caller(sent.credentials if sent else None)
+def _authorize(request: Request, sent: HTTPAuthorizationCredentials | None, scope: Scope) -> Caller:
+    authenticator: Authenticator = request.app.state.service.authenticator
+    caller = authenticator.caller(sent.credentials if sent else None)
     request.state.record.caller = caller.name
     if scope not in caller.scopes:
-        if gate.has_keys and caller is ANYBODY:
+        if authenticator.has_keys and caller is ANONYMOUS:
             raise Unauthorized(NO_KEY)
         raise Forbidden(f"this call takes a key with the scope {scope}")
     return caller
 
 
 # The caller of a request that has images read: let in with one, and told of the others by ``takes``.
-Reads = Annotated[Caller, Depends(spends_one)]
+PredictCaller = Annotated[Caller, Depends(authorize_prediction)]
 
 
 def _is_loopback(host: str) -> bool:

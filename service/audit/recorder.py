@@ -40,7 +40,7 @@ class Served(Protocol):
 
 
 @dataclass(slots=True)
-class Told:
+class AuditedAnswer:
     """What a call answers; None as long as it has no answer."""
 
     answer: PredictResponse | None = None
@@ -106,7 +106,7 @@ class Audit:
     @asynccontextmanager
     async def reading(
         self, request: Request, served: Served, point: Point, images: Sequence[bytes | memoryview]
-    ) -> AsyncIterator[Told]:
+    ) -> AsyncIterator[AuditedAnswer]:
         """Have images read within this context, and set the answer; what comes out of it is kept, an exception too.
 
         Args:
@@ -118,7 +118,7 @@ class Audit:
         Raises:
             AuditUnavailable: it could not be kept, and has to be. Then nothing may be answered.
         """
-        told = Told()
+        told = AuditedAnswer()
         if self._writer is None:
             yield told
             return

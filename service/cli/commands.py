@@ -14,10 +14,10 @@ from rich.table import Column, Table
 
 from contract.bundle import read_bundle
 from service import server
-from service.access.authentication import refuse_open_doors
+from service.access.authentication import require_keys_if_reachable
 from service.app import create_app
 from service.cli.effective import effective_settings, unknown_variables
-from service.cli.local import Here
+from service.cli.local import LocalPredictor
 from service.core import Service
 from service.inference.model import open_backend
 from service.settings import Settings, listed
@@ -35,7 +35,7 @@ def serve(settings: Settings) -> bool:
         BundleError, DeviceError, SettingsError: the service must not start like this.
         SystemExit: it has several workers, and the first of them could not start, or one not go on.
     """
-    refuse_open_doors(settings)
+    require_keys_if_reachable(settings)
     configure_logging(settings.log_level, tell_process=settings.workers > 1)
     for unknown in unknown_variables(os.environ):
         log.warning("a variable that is no setting", extra=unknown.model_dump(exclude_none=True))
@@ -87,7 +87,7 @@ def build_service(settings: Settings) -> Service:
 
 
 @asynccontextmanager
-async def open_local(settings: Settings) -> AsyncIterator[Here]:
+async def open_local(settings: Settings) -> AsyncIterator[LocalPredictor]:
     """The model of this process, for the command line: without a port, and not warmed up.
 
     Raises:
@@ -96,7 +96,7 @@ async def open_local(settings: Settings) -> AsyncIterator[Here]:
     configure_logging("error")
     service = build_service(settings)
     async with service.alive(warm_up=False):
-        yield Here(service)
+        yield LocalPredictor(service)
 
 
 def _service_with_models(settings: Settings) -> Service:

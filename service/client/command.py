@@ -8,17 +8,17 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 from service.client.options import at_url, read_key, wrong_use
-from service.client.predicting import Asker, Stopped, ask_all
-from service.client.progress import Screen, complain
+from service.client.predicting import Predictor, PredictorStopped, predict_many
+from service.client.progress import ProgressDisplay, complain
 from service.client.result_file import RESUMABLE, ResultFile, format_of
-from service.client.result_sink import Sheet
+from service.client.result_sink import ResultSink
 from service.client.results import Format
 from service.client.targets import Target, find_targets
 from service.settings import Settings, SettingsError
 from service.wire import PredictResponse
 
 # Loads the model of this process for as long as the context lasts. It is handed in: a client needs no model.
-OpenLocal = Callable[[Settings], AbstractAsyncContextManager[Asker]]
+OpenLocal = Callable[[Settings], AbstractAsyncContextManager[Predictor]]
 READ, NOT_ALL_READ, INTERRUPTED = 0, 1, 130
 
 
@@ -62,47 +62,49 @@ def _format(arguments: argparse.Namespace) -> Format:
 
 def _read(settings: Settings, arguments: argparse.Namespace, kind: Format, open_local: OpenLocal) -> int:
     file = ResultFile(arguments.output, kind, resume=arguments.resume) if arguments.output else None
-    sheet, complete = Sheet(kind, file), False
+    sink, complete = ResultSink(kind, file), False
     try:
-        targets = [target for target in find_targets(arguments.files) if not sheet.has(target)]
+        targets = [target for target in find_targets(arguments.files) if not sink.has(target)]
         scrolls = file is None and kind in RESUMABLE and sys.stdout.isatty()
-        with Screen(len(targets), quiet=scrolls) as screen:
-            asker = _remote(settings, arguments, screen) if arguments.url else open_local(settings)
+        with ProgressDisplay(len(targets), quiet=scrolls) as display:
+            predictor = _remote(settings, arguments, display) if arguments.url else open_local(settings)
             at_once = int(at_url(arguments, "parallel")) if arguments.url else settings.max_images
-            asyncio.run(_ask(asker, targets, sheet, screen, at_once=at_once, max_bytes=settings.max_body_bytes))
+            asyncio.run(_ask(predictor, targets, sink, display, at_once=at_once, max_bytes=settings.max_body_bytes))
         complete = True
-    except Stopped as stopped:
-        complain(f"{stopped}; {len(targets) - sheet.added} of {len(targets)} have no answer")
+    except PredictorStopped as stopped:
+        complain(f"{stopped}; {len(targets) - sink.added} of {len(targets)} have no answer")
         return NOT_ALL_READ
     finally:
-        if left := sheet.close(complete=complete):
+        if left := sink.close(complete=complete):
             complain(left)
-    if sheet.failed:
-        complain(f"{sheet.failed} of {len(targets)} were not read")
-    return NOT_ALL_READ if sheet.failed else READ
+    if sink.failed:
+        complain(f"{sink.failed} of {len(targets)} were not read")
+    return NOT_ALL_READ if sink.failed else READ
 
 
 async def _ask(  # noqa: PLR0913  what is asked, for what, and where the answers go
-    opening: AbstractAsyncContextManager[Asker],
+    opening: AbstractAsyncContextManager[Predictor],
     targets: Sequence[Target],
-    sheet: Sheet,
-    screen: Screen,
+    sink: ResultSink,
+    display: ProgressDisplay,
     *,
     at_once: int,
     max_bytes: int,
 ) -> None:
     def emit(answer: PredictResponse) -> None:
-        sheet.add(answer)
-        screen.advance()
+        sink.add(answer)
+        display.advance()
 
     if not targets:
         return
-    async with opening as asker:
-        await ask_all(asker, targets, emit, at_once=at_once, max_bytes=max_bytes)
+    async with opening as predictor:
+        await predict_many(predictor, targets, emit, at_once=at_once, max_bytes=max_bytes)
 
 
 @asynccontextmanager
-async def _remote(settings: Settings, arguments: argparse.Namespace, screen: Screen) -> AsyncIterator[Asker]:
+async def _remote(
+    settings: Settings, arguments: argparse.Namespace, display: ProgressDisplay
+) -> AsyncIterator[Predictor]:
     """The service at an address. Only what that takes is imported."""
     from service.client import address
     from service.client import remote as client
@@ -115,5 +117,5 @@ async def _remote(settings: Settings, arguments: argparse.Namespace, screen: Scr
         timeout_s=at_url(arguments, "timeout"),
         give_up_after_s=at_url(arguments, "give_up_after"),
     )
-    async with client.connected(server, screen.say) as asker:
-        yield asker
+    async with client.connected(server, display.say) as predictor:
+        yield predictor

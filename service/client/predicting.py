@@ -1,5 +1,5 @@
 """Asking for many files: a few at once, answers in the order of the files, bounded memory. Whoever answers, a server or
-the model in this process, is an ``Asker``.
+the model in this process, is a ``Predictor``.
 """
 
 import asyncio
@@ -13,17 +13,17 @@ from service.problems import tell
 from service.wire import ModelName, Prediction, PredictResponse, Problem
 
 # Stands where a server would have given an id.
-HERE = "command-line"
+LOCAL_REQUEST_ID = "command-line"
 # Answers wait for those before them. So many times what is asked at once may wait, and one slow file stops nobody.
 _AHEAD = 4
 
 
-class Stopped(Exception):
+class PredictorStopped(Exception):
     """There is no use in asking for any other file; the message is one line that says why."""
 
 
 @dataclass(frozen=True, slots=True)
-class About:
+class PredictorInfo:
     """Who answers, as far as it is known without an answer."""
 
     model: ModelName
@@ -31,11 +31,11 @@ class About:
     operating_point: str
 
 
-class Asker(Protocol):
+class Predictor(Protocol):
     """Reads single images."""
 
     @property
-    def about(self) -> About:
+    def about(self) -> PredictorInfo:
         """Who this is."""
 
     async def ask(self, image: bytes) -> PredictResponse:
@@ -46,8 +46,8 @@ class Asker(Protocol):
         """
 
 
-async def ask_all(
-    asker: Asker,
+async def predict_many(
+    predictor: Predictor,
     targets: Sequence[Target],
     emit: Callable[[PredictResponse], None],
     *,
@@ -59,7 +59,7 @@ async def ask_all(
     Files are opened when their turn comes. If this is stopped or cancelled, what had been answered is emitted first.
 
     Args:
-        asker: who is asked.
+        predictor: answers single images.
         targets: the files.
         emit: called in the event loop's thread.
         at_once: most files asked for at once, and in memory.
@@ -72,7 +72,7 @@ async def ask_all(
 
     async def answer(target: Target) -> PredictResponse:
         async with seats:
-            return _named(await _ask(asker, target, max_bytes), target.name)
+            return _named(await _ask(predictor, target, max_bytes), target.name)
 
     waiting: deque[asyncio.Task[PredictResponse]] = deque()
     try:
@@ -90,7 +90,7 @@ async def ask_all(
                 emit(outcome)
 
 
-def without_answer(about: About, problem: Problem) -> PredictResponse:
+def without_answer(about: PredictorInfo, problem: Problem) -> PredictResponse:
     """An answer that holds nothing but a problem."""
     return PredictResponse(
         model=about.model,
@@ -107,12 +107,12 @@ async def _emit_first(waiting: deque[asyncio.Task[PredictResponse]], emit: Calla
     emit(outcome)
 
 
-async def _ask(asker: Asker, target: Target, max_bytes: int) -> PredictResponse:
+async def _ask(predictor: Predictor, target: Target, max_bytes: int) -> PredictResponse:
     try:
         image = await asyncio.to_thread(read_target, target, max_bytes)
     except Unread as unread:
-        return without_answer(asker.about, tell(unread.kind, str(unread), HERE))
-    return await asker.ask(image)
+        return without_answer(predictor.about, tell(unread.kind, str(unread), LOCAL_REQUEST_ID))
+    return await predictor.ask(image)
 
 
 def _named(answer: PredictResponse, name: str) -> PredictResponse:

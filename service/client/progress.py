@@ -14,7 +14,7 @@ def complain(message: str) -> None:
     print(f"xray-service: {message}", file=sys.stderr)
 
 
-class Screen:
+class ProgressDisplay:
     """Shows how far it has come, while it is entered.
 
     Args:

@@ -1,4 +1,4 @@
-"""A service at an address as an ``Asker``: one image a request, as the raw body, so that no file name is sent."""
+"""A service at an address as a ``Predictor``: one image a request, as the raw body, so that no file name is sent."""
 
 import asyncio
 import base64
@@ -12,8 +12,8 @@ import httpx
 from pydantic import BaseModel, ValidationError
 
 from service.client.address import Server, trusted
-from service.client.predicting import HERE, About, Stopped, without_answer
-from service.client.retry import GivenUp, Patience, TryAgain, retry_after_s
+from service.client.predicting import LOCAL_REQUEST_ID, PredictorInfo, PredictorStopped, without_answer
+from service.client.retry import RetriesExhausted, Retryable, RetryPolicy, retry_after_s
 from service.problems import BODY_TOO_LARGE, UNREACHABLE, tell
 from service.settings import SettingsError
 from service.wire import ModelName, PredictResponse, Problem
@@ -47,7 +47,7 @@ async def connected(server: Server, say: Callable[[str], None]) -> AsyncIterator
         timeout=httpx.Timeout(server.timeout_s, connect=min(_CONNECT_S, server.timeout_s)),
         limits=httpx.Limits(max_connections=None, keepalive_expiry=_KEEP_S),
     ) as http:
-        client = Client(http, server, Patience(server.give_up_after_s, say))
+        client = Client(http, server, RetryPolicy(server.give_up_after_s, say))
         await client.introduce()
         yield client
 
@@ -55,9 +55,9 @@ async def connected(server: Server, say: Callable[[str], None]) -> AsyncIterator
 class Client:
     """Asks a service. ``about`` is what it said of itself at the start."""
 
-    about: About
+    about: PredictorInfo
 
-    def __init__(self, http: httpx.AsyncClient, server: Server, patience: Patience) -> None:
+    def __init__(self, http: httpx.AsyncClient, server: Server, patience: RetryPolicy) -> None:
         self._http, self._server, self._patience = http, server, patience
 
     async def introduce(self) -> None:
@@ -67,12 +67,12 @@ class Client:
             Stopped: nobody, or not this service.
         """
         try:
-            response = await self._patience.persist(lambda: self._send("GET", "model"))
-        except GivenUp as given_up:
+            response = await self._patience.run(lambda: self._send("GET", "model"))
+        except RetriesExhausted as given_up:
             raise self._unreachable(given_up) from None
         model = self._understood(response, _ModelCall)
         point = self._server.operating_point or model.operating_point
-        self.about = About(ModelName(name=model.name, version=model.version), "unknown", point)
+        self.about = PredictorInfo(ModelName(name=model.name, version=model.version), "unknown", point)
 
     async def ask(self, image: bytes) -> PredictResponse:
         """The answer, with one prediction; what is wrong with the image is an error in it.
@@ -84,12 +84,12 @@ class Client:
         digest = base64.b64encode(hashlib.sha256(image).digest()).decode()
         headers = {"Content-Type": "application/octet-stream", "Content-Digest": f"sha-256=:{digest}:"}
         try:
-            response = await self._patience.persist(lambda: self._send("POST", "predict", image, headers))
-        except GivenUp as given_up:
-            if given_up.hopeless:
+            response = await self._patience.run(lambda: self._send("POST", "predict", image, headers))
+        except RetriesExhausted as given_up:
+            if given_up.service_unavailable:
                 raise self._unreachable(given_up) from None
             last = given_up.last
-            return without_answer(self.about, last.problem or tell(UNREACHABLE, str(last), HERE))
+            return without_answer(self.about, last.problem or tell(UNREACHABLE, str(last), LOCAL_REQUEST_ID))
         if response.status_code != httpx.codes.OK:
             return without_answer(self.about, self._refusal(response))
         answer = self._understood(response, PredictResponse)
@@ -106,23 +106,23 @@ class Client:
             async with asyncio.timeout(self._server.timeout_s):
                 response = await self._http.request(method, path, content=image, headers=headers, params=query)
         except TimeoutError:
-            raise TryAgain(f"no answer within {self._server.timeout_s:g} s", everybody=False) from None
+            raise Retryable(f"no answer within {self._server.timeout_s:g} s", service_wide=False) from None
         except httpx.TransportError as error:
             raise self._broken(error) from None
         except httpx.RequestError:
-            raise Stopped(f"{self._server.url} answers, but not as this service does") from None
+            raise PredictorStopped(f"{self._server.url} answers, but not as this service does") from None
         return _or_again(response)
 
     def _broken(self, error: httpx.TransportError) -> Exception:
         """Why there was no answer; a certificate does not get better by asking again."""
         reason = str(error) or type(error).__name__
         if not isinstance(error, httpx.ConnectError | httpx.ConnectTimeout):
-            return TryAgain(f"the connection broke: {reason}", everybody=False)
+            return Retryable(f"the connection broke: {reason}", service_wide=False)
         tls = _cause(error, ssl.SSLError)
         if tls is None or isinstance(tls, ssl.SSLEOFError):  # who restarts hangs up amid the handshake, too
-            return TryAgain(f"no connection: {reason}", everybody=True)
+            return Retryable(f"no connection: {reason}", service_wide=True)
         said = getattr(tls, "verify_message", None) or getattr(tls, "reason", None) or reason
-        return Stopped(f"no TLS with {self._server.url}: {said} (--ca-file names whom to trust)")
+        return PredictorStopped(f"no TLS with {self._server.url}: {said} (--ca-file names whom to trust)")
 
     def _refusal(self, response: httpx.Response) -> Problem:
         """The problem of one image.
@@ -134,9 +134,11 @@ class Client:
         problem = _problem(response)
         if response.status_code in {401, 403}:
             why = problem.detail if problem else "not allowed"
-            raise Stopped(f"{self._server.url} refuses ({response.status_code}): {why}; a key goes into --key-file")
+            raise PredictorStopped(
+                f"{self._server.url} refuses ({response.status_code}): {why}; a key goes into --key-file"
+            )
         if problem is None and response.status_code == 413:
-            return tell(BODY_TOO_LARGE, "a proxy before the service takes no file of this size", HERE)
+            return tell(BODY_TOO_LARGE, "a proxy before the service takes no file of this size", LOCAL_REQUEST_ID)
         if problem is None or response.status_code in {404, 405}:
             raise self._strange(response)
         if problem.type == "/problems/unknown-operating-point":
@@ -152,14 +154,14 @@ class Client:
         except ValidationError:
             raise self._strange(response) from None
 
-    def _strange(self, response: httpx.Response) -> Stopped:
+    def _strange(self, response: httpx.Response) -> PredictorStopped:
         kind = response.headers.get("content-type", "no type")
         moved = f", moved to {response.headers['location']}" if response.has_redirect_location else ""
         answered = f"{response.status_code}, {kind}{moved}"
-        return Stopped(f"{self._server.url} answers, but not as this service does ({answered})")
+        return PredictorStopped(f"{self._server.url} answers, but not as this service does ({answered})")
 
-    def _unreachable(self, given_up: GivenUp) -> Stopped:
-        return Stopped(f"no answer from {self._server.url} for {self._server.give_up_after_s:g} s: {given_up}")
+    def _unreachable(self, given_up: RetriesExhausted) -> PredictorStopped:
+        return PredictorStopped(f"no answer from {self._server.url} for {self._server.give_up_after_s:g} s: {given_up}")
 
 
 class _ModelCall(BaseModel):
@@ -177,9 +179,9 @@ def _or_again(response: httpx.Response) -> httpx.Response:
     if response.status_code not in _AGAIN and not damaged:
         return response
     why = f"{problem.title}: {problem.detail}" if problem else response.reason_phrase
-    raise TryAgain(
+    raise Retryable(
         f"{response.status_code} {why}",
-        everybody=response.status_code in _EVERYBODY,
+        service_wide=response.status_code in _EVERYBODY,
         after_s=retry_after_s(response.headers),
         problem=problem,
     )

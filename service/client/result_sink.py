@@ -8,7 +8,7 @@ from service.client.targets import Target
 from service.wire import PredictResponse
 
 
-class Sheet:
+class ResultSink:
     """Takes answers as they come.
 
     Args:

@@ -18,7 +18,7 @@ _MOST_LOST = 3
 T = TypeVar("T")
 
 
-class TryAgain(Exception):
+class Retryable(Exception):
     """No answer this time; the message says why.
 
     Args:
@@ -29,21 +29,21 @@ class TryAgain(Exception):
     """
 
     def __init__(
-        self, why: str, *, everybody: bool, after_s: float | None = None, problem: Problem | None = None
+        self, why: str, *, service_wide: bool, after_s: float | None = None, problem: Problem | None = None
     ) -> None:
         super().__init__(why)
-        self.everybody, self.after_s, self.problem = everybody, after_s, problem
+        self.service_wide, self.after_s, self.problem = service_wide, after_s, problem
 
 
-class GivenUp(Exception):
-    """No answer after all. ``last``: why not, the last time. ``hopeless``: others would get none either."""
+class RetriesExhausted(Exception):
+    """No answer after all. ``last``: why not, the last time. ``service_unavailable``: others would get none either."""
 
-    def __init__(self, last: TryAgain, *, hopeless: bool) -> None:
+    def __init__(self, last: Retryable, *, service_unavailable: bool) -> None:
         super().__init__(str(last))
-        self.last, self.hopeless = last, hopeless
+        self.last, self.service_unavailable = last, service_unavailable
 
 
-class Patience:
+class RetryPolicy:
     """Shared by all that ask one service, so that they wait together when it says so.
 
     Args:
@@ -64,18 +64,18 @@ class Patience:
         self._paused_until = self._answered_at = self._said_at = float("-inf")
         self._lost = 0
 
-    async def persist(self, attempt: Callable[[], Awaitable[T]]) -> T:
-        """Attempt until it does not raise ``TryAgain``.
+    async def run(self, attempt: Callable[[], Awaitable[T]]) -> T:
+        """Attempt until it does not raise ``Retryable``.
 
         Raises:
-            GivenUp: it did for too long.
+            RetriesExhausted: it did for too long.
         """
         failing_since: float | None = None
         for tries in itertools.count():
             await self._wait_for_all()
             try:
                 result = await attempt()
-            except TryAgain as failed:
+            except Retryable as failed:
                 failing_since = self._clock() if failing_since is None else failing_since
                 await self._wait(failed, tries, failing_since)
             else:
@@ -87,7 +87,7 @@ class Patience:
         while (left := self._paused_until - self._clock()) > 0:
             await self._sleep(_spread(left))
 
-    async def _wait(self, failed: TryAgain, tries: int, failing_since: float) -> None:
+    async def _wait(self, failed: Retryable, tries: int, failing_since: float) -> None:
         now = self._clock()
         wait_s = backoff_s(tries) if failed.after_s is None else max(failed.after_s, _FIRST_WAIT_S)
         if now + wait_s > failing_since + self._give_up_after_s:
@@ -95,15 +95,15 @@ class Patience:
         if now > self._said_at + _SAY_EVERY_S:
             self._say(f"{failed}; trying again for up to {self._give_up_after_s:g} s")
             self._said_at = now
-        if failed.everybody:
+        if failed.service_wide:
             self._paused_until = max(self._paused_until, now + wait_s)
         else:
             await self._sleep(_spread(wait_s))
 
-    def _give_up(self, failed: TryAgain, failing_since: float) -> GivenUp:
+    def _give_up(self, failed: Retryable, failing_since: float) -> RetriesExhausted:
         self._lost += 1
-        silent = failed.everybody and self._answered_at < failing_since
-        return GivenUp(failed, hopeless=silent or self._lost >= _MOST_LOST)
+        silent = failed.service_wide and self._answered_at < failing_since
+        return RetriesExhausted(failed, service_unavailable=silent or self._lost >= _MOST_LOST)
 
 
 def backoff_s(tries: int) -> float:

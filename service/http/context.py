@@ -62,10 +62,10 @@ class RequestContext:
         app: ASGIApp,
         metrics: Metrics,
         hosts: Collection[str] = (),
-        knock: Callable[[], object] | None = None,
+        check: Callable[[], object] | None = None,
     ) -> None:
         self._app, self._metrics, self._hosts = app, metrics, {host.lower() for host in hosts}
-        self._knock, self._next_refusal = knock, 0.0
+        self._knock, self._next_refusal = check, 0.0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one request, whatever becomes of it."""
@@ -108,12 +108,12 @@ class RequestContext:
                 raise  # the answer had begun: only the connection can be closed now
             await response(scope, receive, send)
 
-    async def _come_in(self, knock: Callable[[], object]) -> None:
+    async def _come_in(self, check: Callable[[], object]) -> None:
         """Who is refused is refused at a bounded rate, so that many who ask again at once do not keep the service from
         answering anybody; and looks once more when it is their turn.
         """
         try:
-            knock()
+            check()
         except ServiceError:
             now = time.monotonic()
             turn = max(now, self._next_refusal)
@@ -121,7 +121,7 @@ class RequestContext:
             if turn == now:
                 raise
             await asyncio.sleep(turn - now)
-            knock()
+            check()
 
 
 def _request_id(headers: Headers) -> str:

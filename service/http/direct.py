@@ -14,7 +14,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from service.access.authentication import BEARER, spends_one
+from service.access.authentication import BEARER, authorize_prediction
 from service.http.routes import predict
 from service.inference.points import Point
 
@@ -45,7 +45,7 @@ class Direct:
         return await response(scope, receive, send)
 
     async def _answer(self, request: Request) -> Response:
-        caller = await spends_one(request, await BEARER(request))
+        caller = await authorize_prediction(request, await BEARER(request))
         named = request.query_params.get("operating_point") if request.scope["query_string"] else None
         point = await self._find(request, named)
         told = Response()
@@ -55,12 +55,14 @@ class Direct:
 
 
 def _find_point(dependant: Dependant) -> _Find:
-    """The dependency of the route that finds the operating point, if it has that and ``spends_one`` and no others."""
+    """The dependency of the route that finds the operating point, if the route has only that and
+    ``authorize_prediction``.
+    """
     calls = {each.call: [below.call for below in each.dependencies] for each in dependant.dependencies}
     caller, find = [*calls, None, None][:2]
     names = [field.name for each in dependant.dependencies for field in each.query_params]
-    known = caller is spends_one and list(calls.values()) == [[BEARER], []] and names == ["operating_point"]
+    known = caller is authorize_prediction and list(calls.values()) == [[BEARER], []] and names == ["operating_point"]
     others = [dependant.path_params, dependant.query_params, dependant.header_params, dependant.cookie_params]
     if dependant.call is not predict or not known or any(others) or dependant.body_params:
-        raise TypeError("service.direct knows nothing of what this route depends on")
+        raise TypeError("service.http.direct knows nothing of what this route depends on")
     return cast(_Find, find)

@@ -10,7 +10,7 @@ from fastapi import APIRouter, Depends, Query, Request, Response
 from numpy.typing import NDArray
 
 from service import errors
-from service.access.authentication import spends_one
+from service.access.authentication import authorize_prediction
 from service.core import Service
 from service.errors import raises
 from service.http import predictions
@@ -74,7 +74,7 @@ _PICTURE: dict[str, Any] = {
     response_class=Png,
     openapi_extra=image_body(most=1),
     responses={200: _PICTURE},
-    dependencies=[Depends(spends_one)],
+    dependencies=[Depends(authorize_prediction)],
 )
 @raises(*IMAGES_PROBLEMS, *READING_PROBLEMS)
 async def explain(
@@ -89,8 +89,8 @@ async def explain(
     and in headers.
     """
     record: RequestRecord = request.state.record
-    with service.door.admit() as party:
-        uploads = await read_uploads(request, service.settings, party, most=1)
+    with service.admission.admit() as reservation:
+        uploads = await read_uploads(request, service.settings, reservation, most=1)
         images = [upload.data for upload in uploads]
         reading = service.audit.reading(request, service.main, point, images)
         async with reading as told, asyncio.timeout(service.settings.deadline_s):

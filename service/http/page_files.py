@@ -5,7 +5,7 @@ from pathlib import Path
 
 from fastapi import APIRouter, HTTPException, Response
 
-_FOLDER = Path(__file__).parent / "page"
+_FOLDER = Path(__file__).parents[1] / "page"
 _INDEX = "index.html"
 # Nothing but this service is asked for anything, nothing written into the page runs or looks like something, nobody
 # frames it, and what it opens is not told where from. Only for the page: /docs has scripts of its own within its HTML.

@@ -12,7 +12,7 @@ from pydantic.json_schema import SkipJsonSchema
 from contract.bundle import INT8_GRAPH
 from contract.errors import ImageRefused
 from service import errors
-from service.access.authentication import Reads, needs
+from service.access.authentication import PredictCaller, needs
 from service.core import Service
 from service.errors import raises
 from service.http import predictions
@@ -98,16 +98,16 @@ _UNREADY = "Starting, draining or failing."
 )
 @raises(*IMAGES_PROBLEMS, *READING_PROBLEMS)
 async def predict(
-    request: Request, http: Response, caller: Reads, point: Annotated[Point, Depends(point())]
+    request: Request, http: Response, caller: PredictCaller, point: Annotated[Point, Depends(point())]
 ) -> PredictResponse:
     """Send a JPEG or PNG as the body, or one or more as parts named `file` of multipart/form-data.
 
     A request whose only image fails answers with that problem; one of several answers 200 with an error in its place.
     """
     service, record = await _service(request), request.state.record
-    with service.door.admit() as party:
-        uploads = await read_uploads(request, service.settings, party, service.settings.max_images)
-        party.grow(len(uploads) - 1)
+    with service.admission.admit() as reservation:
+        uploads = await read_uploads(request, service.settings, reservation, service.settings.max_images)
+        reservation.add_images(len(uploads) - 1)
         caller.takes(len(uploads) - 1)
         images = [upload.data for upload in uploads]
         async with service.audit.reading(request, service.main, point, images) as told:

@@ -24,7 +24,7 @@ from service.errors import (
     UnsupportedEncoding,
     UploadTimeout,
 )
-from service.inference.admission import Party
+from service.inference.admission import Reservation
 from service.settings import Settings
 
 T = TypeVar("T")
@@ -52,26 +52,26 @@ class Upload:
     data: bytes
 
 
-async def read_uploads(request: Request, settings: Settings, party: Party, most: int) -> list[Upload]:
+async def read_uploads(request: Request, settings: Settings, reservation: Reservation, most: int) -> list[Upload]:
     """The images of a request, one or up to so many, in the order sent.
 
     Raises:
         IMAGES_PROBLEMS: the request is not one that can be read.
         Overloaded: there is no room for its bytes.
     """
-    stream = _counted(request, settings.max_body_bytes, party)
+    stream = _counted(request, settings.max_body_bytes, reservation)
     return await _in_time(_read(request, stream, most), settings.upload_s)
 
 
-async def read_body(request: Request, settings: Settings, party: Party | None = None) -> bytes:
+async def read_body(request: Request, settings: Settings, reservation: Reservation | None = None) -> bytes:
     """The body of a request, whatever its type; without a party to carry it, only a small one.
 
     Raises:
         BODY_PROBLEMS: it cannot be read.
         Overloaded: there is no room for its bytes.
     """
-    limit = settings.max_body_bytes if party else _MAX_FIELD_BYTES
-    return await _in_time(_joined(_counted(request, limit, party)), settings.upload_s)
+    limit = settings.max_body_bytes if reservation else _MAX_FIELD_BYTES
+    return await _in_time(_joined(_counted(request, limit, reservation)), settings.upload_s)
 
 
 async def _in_time(arriving: Awaitable[T], seconds: float) -> T:
@@ -98,7 +98,7 @@ async def _read(request: Request, stream: AsyncGenerator[bytes, None], most: int
     return [Upload(None, body)]
 
 
-async def _counted(request: Request, limit: int, party: Party | None) -> AsyncGenerator[bytes, None]:
+async def _counted(request: Request, limit: int, reservation: Reservation | None) -> AsyncGenerator[bytes, None]:
     """The body, chunk by chunk, while it keeps within the limits; refused at its header if that says more."""
     if request.headers.get("content-encoding", "identity") != "identity":
         raise UnsupportedEncoding("send the body without a Content-Encoding")
@@ -111,8 +111,8 @@ async def _counted(request: Request, limit: int, party: Party | None) -> AsyncGe
         seen += len(chunk)
         if seen > limit:
             raise too_large
-        if party:
-            party.carry(len(chunk))
+        if reservation:
+            reservation.add_bytes(len(chunk))
         if digest:
             digest.update(chunk)
         yield chunk

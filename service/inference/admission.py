@@ -15,7 +15,7 @@ class Phase(enum.Enum):
     DRAINING = "draining"
 
 
-class Door:
+class Admission:
     """Counts seats, one an image, and the bytes of bodies, and lets in only while the service is ready.
 
     A seat is taken before the body is read and kept until the answer is there, so that what is refused is refused
@@ -28,8 +28,8 @@ class Door:
 
     def __init__(self, capacity: int, max_bytes: int) -> None:
         self._capacity, self._max_bytes = capacity, max_bytes
-        self.seated = 0
-        self.held_bytes = 0
+        self.images_in_flight = 0
+        self.bytes_in_flight = 0
         self.phase = Phase.STARTING
 
     def open(self) -> None:
@@ -41,7 +41,7 @@ class Door:
         """Let nobody in any more; who is inside stays until answered."""
         self.phase = Phase.DRAINING
 
-    def insist(self) -> None:
+    def require_ready(self) -> None:
         """See that the door is open.
 
         Raises:
@@ -50,31 +50,31 @@ class Door:
         if self.phase is not Phase.READY:
             raise NotReady(f"the service is {self.phase.value}")
 
-    def knock(self) -> None:
+    def check(self) -> None:
         """See whether one more would be let in now, at the cost of a look.
 
         Raises:
             NotReady, Overloaded: as ``admit``.
         """
-        self.insist()
-        self._see_room(1)
+        self.require_ready()
+        self._check_slots(1)
 
     @contextmanager
-    def admit(self) -> Iterator["Party"]:
+    def admit(self) -> Iterator["Reservation"]:
         """One seat, for as long as the context lasts; the party may take more, and carry bytes in.
 
         Raises:
             NotReady: the service is starting or draining.
             Overloaded: there is no free seat.
         """
-        self.insist()
-        party = Party(self)
-        party.grow(1)
+        self.require_ready()
+        reservation = Reservation(self)
+        reservation.add_images(1)
         try:
-            yield party
+            yield reservation
         finally:
-            self.seated -= party.size
-            self.held_bytes -= party.carried_bytes
+            self.images_in_flight -= reservation.size
+            self.bytes_in_flight -= reservation.body_bytes
 
     def seat(self, count: int) -> None:
         """Take seats that somebody gives back.
@@ -82,12 +82,12 @@ class Door:
         Raises:
             Overloaded: there are not so many.
         """
-        self._see_room(count)
-        self.seated += count
+        self._check_slots(count)
+        self.images_in_flight += count
 
-    def _see_room(self, count: int) -> None:
-        if self.seated + count > self._capacity:
-            raise Overloaded(f"{self.seated} images are inside, {self._capacity} fit")
+    def _check_slots(self, count: int) -> None:
+        if self.images_in_flight + count > self._capacity:
+            raise Overloaded(f"{self.images_in_flight} images are inside, {self._capacity} fit")
 
     def hold(self, count: int) -> None:
         """Take in bytes that somebody lets go of.
@@ -95,18 +95,18 @@ class Door:
         Raises:
             Overloaded: it would be too many.
         """
-        if self.held_bytes + count > self._max_bytes:
+        if self.bytes_in_flight + count > self._max_bytes:
             raise Overloaded("the requests inside hold as many bytes as fit")
-        self.held_bytes += count
+        self.bytes_in_flight += count
 
 
-class Party:
+class Reservation:
     """The images of one request, and the bytes they came in."""
 
-    def __init__(self, door: Door) -> None:
-        self._door, self.size, self.carried_bytes = door, 0, 0
+    def __init__(self, admission: Admission) -> None:
+        self._door, self.size, self.body_bytes = admission, 0, 0
 
-    def grow(self, count: int) -> None:
+    def add_images(self, count: int) -> None:
         """Take more seats, all of them or none.
 
         Raises:
@@ -115,11 +115,11 @@ class Party:
         self._door.seat(count)
         self.size += count
 
-    def carry(self, count: int) -> None:
+    def add_bytes(self, count: int) -> None:
         """Bring in more bytes.
 
         Raises:
             Overloaded: it would be too many.
         """
         self._door.hold(count)
-        self.carried_bytes += count
+        self.body_bytes += count

@@ -80,7 +80,7 @@ async def _checked(request: Request, service: Service) -> None:
     """See that models may be changed here and now, and that the request asks for nothing else."""
     if not service.settings.model_control:
         raise Forbidden("models are neither loaded nor unloaded here: XRAY_MODEL_CONTROL is off")
-    service.door.insist()
+    service.admission.require_ready()
     take_only(request, "version")
     await _body(ControlRequest, request, service)
 

@@ -11,7 +11,7 @@ from pydantic.json_schema import SkipJsonSchema
 
 from contract.bundle import NAME_PATTERN, VERSION_PATTERN
 from contract.errors import ImageRefused
-from service.access.authentication import Reads, needs, spends_one
+from service.access.authentication import PredictCaller, authorize_prediction, needs
 from service.core import Service
 from service.errors import InvalidInference, InvalidParameter, ServiceError, UnknownModel, UnknownOperatingPoint, raises
 from service.http import predictions
@@ -107,16 +107,16 @@ async def metadata(service: Alive, model: Found) -> ModelMetadata:
 @router.get(f"{_VERSIONED}/ready", summary="Version readiness", dependencies=[_PREDICT, Depends(_by_version)], **_READY)
 async def model_ready(response: Response, service: Alive, model: Found) -> ModelReady:
     """503 if it is not; 404 if it is not loaded."""
-    is_ready = service.door.phase is Phase.READY and model.is_sound
+    is_ready = service.admission.phase is Phase.READY and model.is_sound
     response.status_code = 200 if is_ready else 503
     return ModelReady(name=model.name, ready=is_ready)
 
 
-@router.post(f"{_NAMED}/infer", dependencies=[Depends(spends_one), Depends(_by_name)], **_READS)
-@router.post(f"{_VERSIONED}/infer", dependencies=[Depends(spends_one), Depends(_by_version)], **_READS)
+@router.post(f"{_NAMED}/infer", dependencies=[Depends(authorize_prediction), Depends(_by_name)], **_READS)
+@router.post(f"{_VERSIONED}/infer", dependencies=[Depends(authorize_prediction), Depends(_by_version)], **_READS)
 @raises(InvalidInference, InvalidParameter, UnknownOperatingPoint, *BODY_PROBLEMS, *READING_PROBLEMS)
 async def infer(
-    request: Request, service: Alive, caller: Reads, model: Found, json_bytes: _JsonBytes = None
+    request: Request, service: Alive, caller: PredictCaller, model: Found, json_bytes: _JsonBytes = None
 ) -> Response:
     """Send files (JPEG or PNG) or pixels, in JSON or as binary data behind it. If one image of several cannot be read,
     none is: the error says which it was.
@@ -125,15 +125,15 @@ async def infer(
     record: RequestRecord = request.state.record
     loop = asyncio.get_running_loop()
     call = partial(parse, stated=json_bytes, max_images=service.settings.max_images)
-    with service.door.admit() as party, model.in_use():
-        body = await read_body(request, service.settings, party)
+    with service.admission.admit() as reservation, model.in_use():
+        body = await read_body(request, service.settings, reservation)
         deadline = loop.time() + service.settings.deadline_s
         async with asyncio.timeout_at(deadline):
             asked = await loop.run_in_executor(service.parser, call, body)
             named = asked.parameters.operating_point
             point = model.default_point if named is None else find_point(model.bundle.manifest, named)
             outputs = wanted(asked, model.guard)
-        party.grow(len(asked.images) - 1)
+        reservation.add_images(len(asked.images) - 1)
         caller.takes(len(asked.images) - 1)
         sent = [image if isinstance(image, bytes) else image.data for image in asked.images]
         # Around the deadline, not within: that it has passed is an answer, too.

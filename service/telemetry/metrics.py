@@ -21,7 +21,7 @@ from prometheus_client.registry import Collector
 from contract.bundle import LABELS
 from service.telemetry.drift import Bins
 from service.telemetry.totals import Totals
-from service.telemetry.worker_table import Board
+from service.telemetry.worker_table import WorkerTable
 from service.wire import PredictResponse
 
 log = logging.getLogger("service.request")
@@ -174,9 +174,9 @@ class Metrics:
         """All of them in Prometheus' text format."""
         return generate_latest(self._told)
 
-    def share(self, board: Board, worker: int) -> Totals:
+    def share(self, table: WorkerTable, worker: int) -> Totals:
         """Tell from now on of all workers on a board, of which this process is one. Returns who lets them know."""
-        self._told = totals = Totals(self._registry, board, worker)
+        self._told = totals = Totals(self._registry, table, worker)
         return totals
 
 

@@ -12,7 +12,7 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.metrics_core import Metric
 from prometheus_client.samples import Sample
 
-from service.telemetry.worker_table import Board
+from service.telemetry.worker_table import WorkerTable
 
 _OURS = "xray_"
 # Gauges of the whole: the sum of its workers', or the least. Of others the greatest; most of these have one value.
@@ -32,9 +32,11 @@ class Totals:
         worker: which this one is.
     """
 
-    def __init__(self, registry: CollectorRegistry, board: Board, worker: int) -> None:
-        self._registry, self._board, self._worker = registry, board, worker
-        self._before = [metric for metric in _read(board.note(worker)) if metric.type in _COUNTS and _is_ours(metric)]
+    def __init__(self, registry: CollectorRegistry, table: WorkerTable, worker: int) -> None:
+        self._registry, self._table, self._worker = registry, table, worker
+        self._before = [
+            metric for metric in _read(table.snapshot(worker)) if metric.type in _COUNTS and _is_ours(metric)
+        ]
 
     def publish(self) -> None:
         """Let the others know."""
@@ -44,12 +46,12 @@ class Totals:
             (metric.name, metric.documentation, metric.type, [(s.name, s.labels, s.value) for s in metric.samples])
             for metric in labelled
         ]
-        self._board.pin(self._worker, json.dumps([time.monotonic(), told]).encode())
+        self._table.publish(self._worker, json.dumps([time.monotonic(), told]).encode())
 
     def collect(self) -> Iterable[Metric]:
         """What Prometheus is told: metrics of the service over all workers, those of processes one by one."""
         self.publish()
-        return merge(metric for worker in self._board.workers for metric in _read(self._board.note(worker)))
+        return merge(metric for worker in self._table.workers for metric in _read(self._table.snapshot(worker)))
 
 
 def merge(metrics: Iterable[Metric]) -> list[Metric]:
@@ -77,11 +79,11 @@ def _combined(metric: Metric, one: Sample, other: Sample) -> Sample:
     return one._replace(value=max(pair))
 
 
-def _read(note: bytes) -> list[Metric]:
+def _read(snapshot: bytes) -> list[Metric]:
     """The metrics of a note; of a worker that is silent, that it is not ready."""
-    if not note:
+    if not snapshot:
         return []
-    when, told = json.loads(note)
+    when, told = json.loads(snapshot)
     silent = time.monotonic() - when > _SILENT_S
     metrics = []
     for name, documentation, kind, samples in told:

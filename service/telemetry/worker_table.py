@@ -7,7 +7,7 @@ import zlib
 from dataclasses import dataclass
 
 # The load of a worker that takes no connections now.
-AWAY = 2**31
+NOT_ACCEPTING = 2**31
 _LOAD = struct.Struct("<q")
 _HEAD = struct.Struct("<QII")  # number of the note, its bytes, their CRC
 # A note has 30 to 60 kB. Memory that nobody has written to takes no space.
@@ -17,12 +17,12 @@ _SPACE_BYTES = mmap.PAGESIZE + 2 * _HALF_BYTES
 
 
 @dataclass(frozen=True, slots=True)
-class _Note:
+class _Snapshot:
     number: int
     text: bytes
 
 
-class Board:
+class WorkerTable:
     """Shared by whoever is forked after it is made; no file, and gone with the last of them.
 
     A worker writes to its own place only, so no lock is needed, which could stay locked by a worker that was killed. A
@@ -36,7 +36,7 @@ class Board:
         self._workers = range(workers)
         self._memory = mmap.mmap(-1, workers * _SPACE_BYTES)
         for worker in self._workers:
-            self.set_load(worker, AWAY)
+            self.set_load(worker, NOT_ACCEPTING)
 
     @property
     def workers(self) -> range:
@@ -44,14 +44,14 @@ class Board:
         return self._workers
 
     def load(self, worker: int) -> int:
-        """How busy a worker is, in connections; ``AWAY`` if it takes none."""
+        """How busy a worker is, in connections; ``NOT_ACCEPTING`` if it takes none."""
         return int(_LOAD.unpack_from(self._memory, worker * _SPACE_BYTES)[0])
 
     def set_load(self, worker: int, load: int) -> None:
         """Tell how busy a worker is."""
         _LOAD.pack_into(self._memory, worker * _SPACE_BYTES, load)
 
-    def pin(self, worker: int, text: bytes) -> None:
+    def publish(self, worker: int, text: bytes) -> None:
         """Leave a note for all, in place of the last one.
 
         Raises:
@@ -59,16 +59,16 @@ class Board:
         """
         if len(text) > _MAX_NOTE_BYTES:
             raise ValueError(f"a note of {len(text)} bytes, {_MAX_NOTE_BYTES} fit")
-        number = max((note.number for note in self._notes(worker)), default=0) + 1
+        number = max((snapshot.number for snapshot in self._snapshots(worker)), default=0) + 1
         start = self._half(worker, number % 2)
         self._memory[start + _HEAD.size : start + _HEAD.size + len(text)] = text
         _HEAD.pack_into(self._memory, start, number, len(text), zlib.crc32(text))
 
-    def note(self, worker: int) -> bytes:
+    def snapshot(self, worker: int) -> bytes:
         """The last note of a worker; empty if it has left none. It stays when the worker dies."""
-        return max(self._notes(worker), key=lambda note: note.number, default=_Note(0, b"")).text
+        return max(self._snapshots(worker), key=lambda snapshot: snapshot.number, default=_Snapshot(0, b"")).text
 
-    def _notes(self, worker: int) -> list[_Note]:
+    def _snapshots(self, worker: int) -> list[_Snapshot]:
         """Those that are whole; a half that is being written, or was when its worker was killed, has another CRC."""
         found = []
         for half in range(2):
@@ -76,7 +76,7 @@ class Board:
             number, size, crc = _HEAD.unpack_from(self._memory, start)
             text = self._memory[start + _HEAD.size : start + _HEAD.size + size]
             if number and zlib.crc32(text) == crc:
-                found.append(_Note(number, text))
+                found.append(_Snapshot(number, text))
         return found
 
     def _half(self, worker: int, half: int) -> int:
@@ -84,10 +84,10 @@ class Board:
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class WorkerSlot:
     """What a worker is given: its number, its parent's process id, the bound sockets of all, and the board."""
 
     worker: int
     parent: int
     listeners: list[socket.socket]
-    board: Board
+    table: WorkerTable

@@ -11,10 +11,10 @@ import socket
 from collections.abc import Callable, Coroutine, Iterable
 from typing import Any, cast
 
-from service.telemetry.worker_table import AWAY, Place
+from service.telemetry.worker_table import NOT_ACCEPTING, WorkerSlot
 
 # Seconds that a worker waits for each connection that it has more than another; and at most.
-_PATIENCE_S, _MOST_S = 0.005, 0.02
+_YIELD_S, _MOST_S = 0.005, 0.02
 # One that would refuse all it is asked leaves connections to those that would not.
 _UNREADY = 1000
 _BACKLOG = 2048
@@ -25,13 +25,13 @@ _FULL_S = 1.0
 log = logging.getLogger(__name__)
 
 
-def patience(own: int, others: Iterable[int]) -> float:
+def yield_time_s(own: int, others: Iterable[int]) -> float:
     """Seconds to let others go first, by how busy each is. Never long: they may be in the midst of something."""
     ahead = own - min(others, default=own)
-    return min(ahead * _PATIENCE_S, _MOST_S) if ahead > 0 else 0.0
+    return min(ahead * _YIELD_S, _MOST_S) if ahead > 0 else 0.0
 
 
-class Reception:
+class ConnectionBalancer:
     """Takes connections for one worker.
 
     Args:
@@ -43,14 +43,14 @@ class Reception:
 
     def __init__(
         self,
-        place: Place,
+        slot: WorkerSlot,
         *,
         connections: Callable[[], int],
         ready: Callable[[], bool],
-        welcome: Callable[[socket.socket], Coroutine[Any, Any, object]],
+        accept: Callable[[socket.socket], Coroutine[Any, Any, object]],
     ) -> None:
-        self._listeners, self._board, self._worker = place.listeners, place.board, place.worker
-        self._connections, self._ready, self._welcome = connections, ready, welcome
+        self._listeners, self._table, self._worker = slot.listeners, slot.table, slot.worker
+        self._connections, self._ready, self._accept = connections, ready, accept
         self._arriving: set[asyncio.Task[None]] = set()
         self._is_open = False
 
@@ -63,14 +63,14 @@ class Reception:
         for listener in self._listeners:
             listener.setblocking(False)
             listener.listen(_BACKLOG)
-            self._attend(listener)
+            self._watch(listener)
         self._is_open = True
         self.tell()
 
     def tell(self) -> int:
         """Let the other workers know how busy this one is; returns it."""
         load = self._connections() + len(self._arriving) + (0 if self._ready() else _UNREADY)
-        self._board.set_load(self._worker, load if self._is_open else AWAY)
+        self._table.set_load(self._worker, load if self._is_open else NOT_ACCEPTING)
         return load
 
     def close(self) -> None:
@@ -85,12 +85,12 @@ class Reception:
         for task in self._arriving:
             task.cancel()
 
-    def _attend(self, listener: socket.socket) -> None:
-        asyncio.get_running_loop().add_reader(listener, self._knock, listener)
+    def _watch(self, listener: socket.socket) -> None:
+        asyncio.get_running_loop().add_reader(listener, self._on_readable, listener)
 
-    def _knock(self, listener: socket.socket) -> None:
-        others = (self._board.load(other) for other in self._board.workers if other != self._worker)
-        if wait_s := patience(self.tell(), others):
+    def _on_readable(self, listener: socket.socket) -> None:
+        others = (self._table.load(other) for other in self._table.workers if other != self._worker)
+        if wait_s := yield_time_s(self.tell(), others):
             self._pause(listener, wait_s)
         else:
             self._take(listener)
@@ -102,7 +102,7 @@ class Reception:
 
     def _take_now(self, listener: socket.socket) -> None:
         if self._is_open:
-            self._attend(listener)
+            self._watch(listener)
             self._take(listener)
 
     def _take(self, listener: socket.socket) -> None:
@@ -120,7 +120,7 @@ class Reception:
 
     async def _arrive(self, connection: socket.socket) -> None:
         try:
-            await self._welcome(connection)
+            await self._accept(connection)
         except OSError as error:  # it is gone, or its TLS handshake failed
             log.debug("a connection came to nothing", extra={"reason": str(error)})
             connection.close()

@@ -16,7 +16,7 @@ import time
 from types import FrameType
 
 from service.settings import Settings, SettingsError
-from service.telemetry.worker_table import AWAY, Board, Place
+from service.telemetry.worker_table import NOT_ACCEPTING, WorkerSlot, WorkerTable
 
 # A worker that dies before it has lived so long has died early. So often in a row, and the parent gives up.
 _EARLY_S, _MAX_EARLY = 10.0, 5
@@ -74,13 +74,13 @@ class Parent:
     def __init__(self, workers: int, listeners: list[socket.socket]) -> None:
         if not hasattr(os, "fork"):
             raise SettingsError("XRAY_WORKERS: this system cannot fork processes, so one is all there is")
-        self._listeners, self._board = listeners, Board(workers)
+        self._listeners, self._table = listeners, WorkerTable(workers)
         self._running: dict[int, tuple[int, float]] = {}  # by process id: which worker, and since when
-        self._early = dict.fromkeys(self._board.workers, 0)
+        self._early = dict.fromkeys(self._table.workers, 0)
         self._failed, self._ending = False, False
         self._woken = self._waker = -1
 
-    def run(self) -> Place | None:
+    def run(self) -> WorkerSlot | None:
         """Watch until SIGTERM or SIGINT, and until all workers have ended. Returns in each worker with its place, to go
         on as a service; and in the parent at the end, with None.
 
@@ -89,15 +89,15 @@ class Parent:
         """
         gc.freeze()  # what is there now is shared, as long as no collector touches it
         self._hear_signals()
-        for worker in self._board.workers:
-            if place := self._start(worker):
-                return place
+        for worker in self._table.workers:
+            if slot := self._start(worker):
+                return slot
             if worker == 0:
                 self._await_first()
         while self._running:
-            for worker in self._bury():
-                if place := self._again(worker):
-                    return place
+            for worker in self._reap():
+                if slot := self._again(worker):
+                    return slot
             self._wait(_LOOK_S)
         if self._failed:
             sys.exit(1)
@@ -105,7 +105,7 @@ class Parent:
 
     def _await_first(self) -> None:
         """Until the first takes connections there is no other: what is wrong, one tells."""
-        while not self._ending and self._board.load(0) == AWAY:
+        while not self._ending and self._table.load(0) == NOT_ACCEPTING:
             self._wait(_FIRST_S)
             if self._ending:
                 return
@@ -116,7 +116,7 @@ class Parent:
                     log.error("the first worker was killed while it started", extra={"signal": -code})
                 sys.exit(code if code > 0 else 1)
 
-    def _start(self, worker: int) -> Place | None:
+    def _start(self, worker: int) -> WorkerSlot | None:
         """Fork, unless the end has come. A signal that comes meanwhile waits until it is clear whose it is."""
         for stream in (sys.stdout, sys.stderr):
             stream.flush()
@@ -129,13 +129,13 @@ class Parent:
             process = os.fork()
             if not process:
                 self._become_worker()
-                return Place(worker, parent, self._listeners, self._board)
+                return WorkerSlot(worker, parent, self._listeners, self._table)
             self._running[process] = worker, time.monotonic()
         finally:
             signal.pthread_sigmask(signal.SIG_UNBLOCK, signals)
         return None
 
-    def _again(self, worker: int) -> Place | None:
+    def _again(self, worker: int) -> WorkerSlot | None:
         """Start a worker anew, unless that has been in vain too often."""
         if self._early[worker] >= _MAX_EARLY and not self._ending:
             log.error("a worker dies as soon as it has started, again and again: the service ends")
@@ -144,19 +144,19 @@ class Parent:
         self._wait(_WAIT_S * self._early[worker])
         return self._start(worker)
 
-    def _bury(self) -> list[int]:
+    def _reap(self) -> list[int]:
         """The workers that have ended since this was asked last."""
         dead = []
         for process in list(self._running):
             ended, status = os.waitpid(process, os.WNOHANG)
             if ended:
                 worker, since = self._running.pop(process)
-                self._board.set_load(worker, AWAY)
-                self._judge(worker, process, os.waitstatus_to_exitcode(status), time.monotonic() - since)
+                self._table.set_load(worker, NOT_ACCEPTING)
+                self._record_exit(worker, process, os.waitstatus_to_exitcode(status), time.monotonic() - since)
                 dead.append(worker)
         return dead
 
-    def _judge(self, worker: int, process: int, code: int, lived_s: float) -> None:
+    def _record_exit(self, worker: int, process: int, code: int, lived_s: float) -> None:
         if self._ending:
             self._failed |= code not in {0, -signal.SIGTERM, -signal.SIGINT}
             return

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from service.client.predicting import About, Stopped, ask_all
+from service.client.predicting import PredictorInfo, PredictorStopped, predict_many
 from service.client.targets import Target
 from service.wire import ModelName, Prediction, PredictResponse
 
@@ -19,7 +19,7 @@ MODEL = ModelName(name="m", version="1")
 class Slow:
     """Answers after as many steps of the event loop as the image says; b"stop" stops it."""
 
-    about = About(MODEL, "CPU", "balanced")
+    about = PredictorInfo(MODEL, "CPU", "balanced")
 
     def __init__(self) -> None:
         self.inside = self.most = self.asked = 0
@@ -31,7 +31,7 @@ class Slow:
         try:
             if image == b"stop":
                 await asyncio.sleep(0.5)
-                raise Stopped("no use")
+                raise PredictorStopped("no use")
             for _ in range(int(image)):
                 await asyncio.sleep(0.001)
         finally:
@@ -49,10 +49,10 @@ def files(folder: Path, contents: list[bytes]) -> list[Target]:
     return [Target(str(path)) for path in paths]
 
 
-async def run(asker: Slow, targets: list[Target], at_once: int) -> list[PredictResponse]:
+async def run(predictor: Slow, targets: list[Target], at_once: int) -> list[PredictResponse]:
     answers: list[PredictResponse] = []
-    with contextlib.suppress(Stopped):
-        await ask_all(asker, targets, answers.append, at_once=at_once, max_bytes=100)
+    with contextlib.suppress(PredictorStopped):
+        await predict_many(predictor, targets, answers.append, at_once=at_once, max_bytes=100)
     return answers
 
 
@@ -61,25 +61,25 @@ async def run(asker: Slow, targets: list[Target], at_once: int) -> list[PredictR
 async def test_answers_come_in_order_and_never_more_are_asked_at_once(
     tmp_path: Path, steps: list[int], at_once: int
 ) -> None:
-    asker = Slow()
+    predictor = Slow()
     targets = files(tmp_path, [str(number).encode() for number in steps])
-    answers = await run(asker, targets, at_once)
+    answers = await run(predictor, targets, at_once)
     assert [answer.predictions[0].filename for answer in answers] == [target.name for target in targets]
-    assert asker.most <= at_once
+    assert predictor.most <= at_once
 
 
 async def test_one_that_is_slow_does_not_fill_the_memory(tmp_path: Path) -> None:
-    asker = Slow()
+    predictor = Slow()
     targets = files(tmp_path, [b"100000"] + 199 * [b"0"])
-    asking = asyncio.create_task(run(asker, targets, 2))
-    while asker.asked < 8:
+    asking = asyncio.create_task(run(predictor, targets, 2))
+    while predictor.asked < 8:
         await asyncio.sleep(0.01)
     await asyncio.sleep(0.1)
-    assert asker.asked == 8
+    assert predictor.asked == 8
     asking.cancel()
     with pytest.raises(asyncio.CancelledError):
         await asking
-    assert asker.inside == 0
+    assert predictor.inside == 0
 
 
 async def test_what_had_its_answer_when_it_was_stopped_is_emitted(tmp_path: Path) -> None:
@@ -90,8 +90,8 @@ async def test_what_had_its_answer_when_it_was_stopped_is_emitted(tmp_path: Path
 
 async def test_what_cannot_be_opened_is_told_in_its_place(tmp_path: Path) -> None:
     targets = files(tmp_path, [b"0", b"", b"0"])
-    asker = Slow()
-    answers = await run(asker, targets, 2)
+    predictor = Slow()
+    answers = await run(predictor, targets, 2)
     errors = [answer.predictions[0].error for answer in answers]
     assert [error and error.type for error in errors] == [None, "/problems/empty-file", None]
-    assert asker.asked == 2
+    assert predictor.asked == 2

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from service.client.result_file import ResultFile, format_of
-from service.client.result_sink import Sheet
+from service.client.result_sink import ResultSink
 from service.client.results import COLUMNS, Format, gathered, inert, new_writer
 from service.client.targets import Target
 from service.settings import SettingsError
@@ -124,11 +124,11 @@ def test_a_name_cannot_steer_the_terminal() -> None:
 
 
 def write(path: Path, kind: Format, *answers: PredictResponse, complete: bool, resume: bool = False) -> str | None:
-    sheet = Sheet(kind, ResultFile(path, kind, resume=resume))
+    sink = ResultSink(kind, ResultFile(path, kind, resume=resume))
     for answer in answers:
-        if not sheet.has(Target(str(answer.predictions[0].filename))):
-            sheet.add(answer)
-    return sheet.close(complete=complete)
+        if not sink.has(Target(str(answer.predictions[0].filename))):
+            sink.add(answer)
+    return sink.close(complete=complete)
 
 
 def names_in(path: Path, kind: Format) -> list[str]:
@@ -163,11 +163,11 @@ def test_a_run_that_came_to_nothing_leaves_nothing(tmp_path: Path) -> None:
 def test_who_resumes_asks_for_what_has_no_answer(kind: Format, complete: bool, tmp_path: Path) -> None:
     path = tmp_path / "results"
     write(path, kind, read("=a"), unread("b"), read("c,\nd"), complete=complete)
-    sheet = Sheet(kind, ResultFile(path, kind, resume=True))
-    assert [sheet.has(Target(name)) for name in ("=a", "b", "c,\nd", "e")] == [True, False, True, False]
+    sink = ResultSink(kind, ResultFile(path, kind, resume=True))
+    assert [sink.has(Target(name)) for name in ("=a", "b", "c,\nd", "e")] == [True, False, True, False]
     for name in ("b", "e"):
-        sheet.add(read(name))
-    sheet.close(complete=True)
+        sink.add(read(name))
+    sink.close(complete=True)
     names = ["'=a" if kind == "csv" else "=a", "c,\nd", "b", "e"]
     assert names_in(path, kind) == names
     assert [each.name for each in tmp_path.iterdir()] == ["results"]

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.client.retry import GivenUp, Patience, TryAgain, backoff_s, retry_after_s
+from service.client.retry import RetriesExhausted, Retryable, RetryPolicy, backoff_s, retry_after_s
 
 pytestmark = pytest.mark.anyio
 NOON = datetime(2026, 11, 25, 12, tzinfo=UTC)
@@ -35,14 +35,14 @@ class Clock:
         self.now = max(self.now, until)
 
 
-def patience(clock: Clock, give_up_after_s: float = 60, say: Callable[[str], None] = lambda text: None) -> Patience:
-    return Patience(give_up_after_s, say, clock, clock.sleep)
+def patience(clock: Clock, give_up_after_s: float = 60, say: Callable[[str], None] = lambda text: None) -> RetryPolicy:
+    return RetryPolicy(give_up_after_s, say, clock, clock.sleep)
 
 
 class Service:
     """Fails so many times, and then answers; keeps the times at which it was asked."""
 
-    def __init__(self, clock: Clock, failures: float, failed: TryAgain) -> None:
+    def __init__(self, clock: Clock, failures: float, failed: Retryable) -> None:
         self._clock, self._failures, self._failed = clock, failures, failed
         self.asked: list[float] = []
 
@@ -55,20 +55,20 @@ class Service:
 
 @pytest.mark.parametrize("everybody", [True, False])
 @given(after_s=st.floats(0, 20), failures=st.integers(0, 3))
-async def test_it_never_asks_before_it_was_told_to(everybody: bool, after_s: float, failures: int) -> None:
+async def test_it_never_asks_before_it_was_told_to(service_wide: bool, after_s: float, failures: int) -> None:
     clock = Clock()
-    service = Service(clock, failures, TryAgain("full", everybody=everybody, after_s=after_s))
-    assert await patience(clock, 1000).persist(service.attempt) == "answer"
+    service = Service(clock, failures, Retryable("full", service_wide=service_wide, after_s=after_s))
+    assert await patience(clock, 1000).run(service.attempt) == "answer"
     gaps = [later - sooner for sooner, later in zip(service.asked, service.asked[1:], strict=False)]
     assert len(gaps) == failures
     assert all(after_s <= gap <= 1.25 * max(after_s, 0.5) + 0.06 for gap in gaps)
 
 
 @pytest.mark.parametrize("everybody", [True, False])
-async def test_without_being_told_it_waits_ever_longer(everybody: bool) -> None:
+async def test_without_being_told_it_waits_ever_longer(service_wide: bool) -> None:
     clock = Clock()
-    service = Service(clock, 8, TryAgain("broken", everybody=everybody))
-    await patience(clock, 1000).persist(service.attempt)
+    service = Service(clock, 8, Retryable("broken", service_wide=service_wide))
+    await patience(clock, 1000).run(service.attempt)
     gaps = [later - sooner for sooner, later in zip(service.asked, service.asked[1:], strict=False)]
     for tries, gap in enumerate(gaps):
         assert backoff_s(tries) <= gap <= 1.25 * backoff_s(tries) + 0.06
@@ -79,10 +79,10 @@ async def test_without_being_told_it_waits_ever_longer(everybody: bool) -> None:
 @given(give_up_after_s=st.floats(0.1, 500), after_s=st.one_of(st.none(), st.floats(0, 1000)))
 async def test_it_gives_up_in_time(give_up_after_s: float, after_s: float | None) -> None:
     clock = Clock()
-    service = Service(clock, float("inf"), TryAgain("full", everybody=True, after_s=after_s))
-    with pytest.raises(GivenUp) as given_up:
-        await patience(clock, give_up_after_s).persist(service.attempt)
-    assert given_up.value.hopeless
+    service = Service(clock, float("inf"), Retryable("full", service_wide=True, after_s=after_s))
+    with pytest.raises(RetriesExhausted) as given_up:
+        await patience(clock, give_up_after_s).run(service.attempt)
+    assert given_up.value.service_unavailable
     # What it was told to wait for is begun only if it ends in time; it ends a little later, so as not to come in step.
     assert clock.now <= 1.25 * give_up_after_s + 0.1
 
@@ -90,9 +90,9 @@ async def test_it_gives_up_in_time(give_up_after_s: float, after_s: float | None
 async def test_while_one_is_told_to_wait_nobody_asks() -> None:
     clock = Clock()
     shared = patience(clock)
-    first = Service(clock, 1, TryAgain("full", everybody=True, after_s=10))
-    others = [Service(clock, 0, TryAgain("", everybody=True)) for _ in range(5)]
-    await asyncio.gather(*(shared.persist(service.attempt) for service in (first, *others)))
+    first = Service(clock, 1, Retryable("full", service_wide=True, after_s=10))
+    others = [Service(clock, 0, Retryable("", service_wide=True)) for _ in range(5)]
+    await asyncio.gather(*(shared.run(service.attempt) for service in (first, *others)))
     assert first.asked[0] == 0
     assert all(asked >= 10 for service in (first, *others) for asked in service.asked[-1:])
     assert len({service.asked[-1] for service in others}) > 1  # spread
@@ -101,19 +101,19 @@ async def test_while_one_is_told_to_wait_nobody_asks() -> None:
 async def test_one_image_that_breaks_it_is_given_up_alone_and_the_third_in_a_row_is_not() -> None:
     clock = Clock()
     shared = patience(clock, 5)
-    bad = Service(clock, float("inf"), TryAgain("broke", everybody=False))
+    bad = Service(clock, float("inf"), Retryable("broke", service_wide=False))
     outcomes = []
     for good_first in (True, False, False):
         if good_first:
-            await shared.persist(Service(clock, 0, TryAgain("", everybody=True)).attempt)
-        with pytest.raises(GivenUp) as given_up:
-            await shared.persist(bad.attempt)
-        outcomes.append(given_up.value.hopeless)
+            await shared.run(Service(clock, 0, Retryable("", service_wide=True)).attempt)
+        with pytest.raises(RetriesExhausted) as given_up:
+            await shared.run(bad.attempt)
+        outcomes.append(given_up.value.service_unavailable)
     assert outcomes == [False, False, True]
-    await shared.persist(Service(clock, 0, TryAgain("", everybody=True)).attempt)
-    with pytest.raises(GivenUp) as given_up:
-        await shared.persist(bad.attempt)
-    assert not given_up.value.hopeless
+    await shared.run(Service(clock, 0, Retryable("", service_wide=True)).attempt)
+    with pytest.raises(RetriesExhausted) as given_up:
+        await shared.run(bad.attempt)
+    assert not given_up.value.service_unavailable
 
 
 async def test_a_full_service_that_answers_others_is_not_hopeless() -> None:
@@ -121,14 +121,14 @@ async def test_a_full_service_that_answers_others_is_not_hopeless() -> None:
     shared = patience(clock, 30)
 
     async def one_unlucky() -> None:
-        full = Service(clock, float("inf"), TryAgain("full", everybody=True, after_s=1))
-        with pytest.raises(GivenUp) as given_up:
-            await shared.persist(full.attempt)
-        assert not given_up.value.hopeless
+        full = Service(clock, float("inf"), Retryable("full", service_wide=True, after_s=1))
+        with pytest.raises(RetriesExhausted) as given_up:
+            await shared.run(full.attempt)
+        assert not given_up.value.service_unavailable
 
     async def others() -> None:
         for _ in range(1000):
-            await shared.persist(Service(clock, 0, TryAgain("", everybody=True)).attempt)
+            await shared.run(Service(clock, 0, Retryable("", service_wide=True)).attempt)
             await asyncio.sleep(0)
 
     await asyncio.gather(one_unlucky(), others())
@@ -139,7 +139,7 @@ async def test_it_says_why_it_waits_but_not_all_the_time() -> None:
     said: list[str] = []
     shared = patience(clock, 1000, said.append)
     for _ in range(20):
-        await shared.persist(Service(clock, 1, TryAgain("full", everybody=True, after_s=4)).attempt)
+        await shared.run(Service(clock, 1, Retryable("full", service_wide=True, after_s=4)).attempt)
     assert 2 <= len(said) <= 4
     assert said[0] == "full; trying again for up to 1000 s"
 

@@ -1,10 +1,10 @@
-"""A route that asks for more than service.direct does stops the start."""
+"""A route that asks for more than service.http.direct does stops the start."""
 
 import pytest
 from fastapi import Depends, FastAPI, Query
 from fastapi.routing import APIRoute
 
-from service.access.authentication import Reads, needs
+from service.access.authentication import PredictCaller, needs
 from service.http.direct import Direct
 from service.http.routes import point, predict, router
 
@@ -27,10 +27,10 @@ def test_a_dependency_more_is_not_passed_by(more: object) -> None:
         Direct(FastAPI(), route_of(dependencies=[Depends(more)]))  # type: ignore[arg-type]
 
 
-async def _without_point(caller: Reads) -> None: ...
+async def _without_point(caller: PredictCaller) -> None: ...
 
 
-async def _with_a_parameter(caller: Reads, wish: str = Query("")) -> None: ...
+async def _with_a_parameter(caller: PredictCaller, wish: str = Query("")) -> None: ...
 
 
 @pytest.mark.parametrize("other", [_without_point, _with_a_parameter])

@@ -85,9 +85,9 @@ async def test_draining_refuses_and_still_answers_who_is_inside(make_service: Ma
     async with connect(service) as client:
         backend.hold = threading.Event()
         inside = asyncio.create_task(client.post("/predict", content=jpeg(), headers=JPEG))
-        while service.door.seated < 1:
+        while service.admission.images_in_flight < 1:
             await asyncio.sleep(0.01)
-        service.door.close()
+        service.admission.close()
         for path in ("/health", "/health/ready"):
             answer = await client.get(path)
             assert (answer.status_code, answer.json()["status"]) == (503, "draining")

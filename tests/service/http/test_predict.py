@@ -48,7 +48,7 @@ async def test_the_label_is_the_probability_against_the_threshold(make_service: 
 
 
 async def test_the_answer_is_the_same_with_and_without_fastapi(make_service: MakeService, connect: Connect) -> None:
-    """Where another origin is let in, FastAPI makes the answer; else service.direct."""
+    """Where another origin is let in, FastAPI makes the answer; else service.http.direct."""
     told = []
     for origins in (None, "http://other.hospital"):
         async with connect(make_service(cors_origins=origins)) as client:
@@ -123,7 +123,7 @@ async def test_beyond_capacity_is_refused_before_any_work(make_service: MakeServ
     async with connect(service) as client:
         backend.hold = threading.Event()
         inside = [asyncio.create_task(client.post("/predict", content=jpeg(n), headers=JPEG)) for n in range(2)]
-        while service.door.seated < 2:
+        while service.admission.images_in_flight < 2:
             await asyncio.sleep(0.01)
         refused = await client.post("/predict", content=jpeg(3), headers=JPEG)
         backend.hold.set()
@@ -132,7 +132,7 @@ async def test_beyond_capacity_is_refused_before_any_work(make_service: MakeServ
     assert_problem(refused, 503, "overloaded")
     assert int(refused.headers["retry-after"]) >= 1
     assert [response.status_code for response in (*answered, again)] == [200, 200, 200]
-    assert service.door.seated == 0
+    assert service.admission.images_in_flight == 0
 
 
 @pytest.mark.parametrize("origins", [None, "http://other.hospital"])
@@ -142,7 +142,7 @@ async def test_who_does_not_fit_is_refused_before_anything_else_is_looked_at(
     """Nor is it refused later where a page of another origin has to see why."""
     service = make_service(cors_origins=origins)
     async with connect(service) as client:
-        service.door.seat(service.settings.capacity)
+        service.admission.seat(service.settings.capacity)
         refused = await client.post("/predict", content=jpeg(), headers=JPEG | {"Origin": "http://other.hospital"})
         assert_problem(refused, 503, "overloaded")
         assert refused.headers["retry-after"]
@@ -157,12 +157,12 @@ async def test_who_is_refused_soon_after_another_waits_for_a_turn_and_may_come_i
     monkeypatch.setattr("service.http.context._REFUSAL_EVERY_S", 0.2)
     service = make_service()
     async with connect(service) as client:
-        service.door.seat(service.settings.capacity)
+        service.admission.seat(service.settings.capacity)
         assert (await client.post("/predict", content=jpeg())).status_code == 503
         second = asyncio.create_task(client.post("/predict", content=jpeg(), headers={"Content-Type": "image/jpeg"}))
         await asyncio.sleep(0.05)
         assert not second.done()
-        service.door.seated = 0
+        service.admission.images_in_flight = 0
         assert (await second).status_code == 200
 
 
@@ -172,10 +172,10 @@ async def test_many_images_need_as_many_seats(make_service: MakeService, connect
     async with connect(service) as client:
         backend.hold = threading.Event()
         inside = asyncio.create_task(client.post("/predict", files=files(jpeg(0), jpeg(1))))
-        while service.door.seated < 2:
+        while service.admission.images_in_flight < 2:
             await asyncio.sleep(0.01)
         assert_problem(await client.post("/predict", files=files(*map(jpeg, range(3)))), 503, "overloaded")
-        assert service.door.seated == 2
+        assert service.admission.images_in_flight == 2
         backend.hold.set()
         assert (await inside).status_code == 200
 
@@ -186,12 +186,12 @@ async def test_bodies_that_do_not_fit_together_are_refused(make_service: MakeSer
     async with connect(service) as client:
         backend.hold = threading.Event()
         inside = asyncio.create_task(client.post("/predict", content=image, headers=JPEG))
-        while service.door.held_bytes < len(image):
+        while service.admission.bytes_in_flight < len(image):
             await asyncio.sleep(0.01)
         assert_problem(await client.post("/predict", content=image, headers=JPEG), 503, "overloaded")
         backend.hold.set()
         assert (await inside).status_code == 200
-    assert service.door.held_bytes == 0
+    assert service.admission.bytes_in_flight == 0
 
 
 async def test_past_the_deadline_is_504_and_the_service_goes_on(make_service: MakeService, connect: Connect) -> None:
@@ -200,7 +200,7 @@ async def test_past_the_deadline_is_504_and_the_service_goes_on(make_service: Ma
     async with connect(service) as client:
         backend.hold = threading.Event()
         assert_problem(await client.post("/predict", content=jpeg(), headers=JPEG), 504, "deadline-exceeded")
-        assert service.door.seated == 0
+        assert service.admission.images_in_flight == 0
         backend.hold.set()
         assert (await client.post("/predict", content=jpeg(), headers=JPEG)).status_code == 200
 

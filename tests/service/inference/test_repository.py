@@ -234,7 +234,7 @@ async def test_the_log_tells_what_was_loaded_and_what_was_not(
     controlled: MakeControlled, connect: Connect, models: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     _flip(models / "other" / "3")
-    caplog.set_level("INFO", "service.repository")
+    caplog.set_level("INFO", "service.inference.repository")
     service, key = controlled()
     async with connect(service) as client:
         for call in (
@@ -244,7 +244,7 @@ async def test_the_log_tells_what_was_loaded_and_what_was_not(
             "brightness/unload?version=1",
         ):
             await client.post(f"{CONTROL}/{call}", headers=key)
-    told = [record for record in caplog.records if record.name == "service.repository"]
+    told = [record for record in caplog.records if record.name == "service.inference.repository"]
     assert [(record.message, record.model, record.model_version) for record in told] == [  # type: ignore[attr-defined]
         ("a model was loaded", "brightness", "1"),
         ("a model was not loaded", "other", "3"),
@@ -279,7 +279,7 @@ async def test_unloading_answers_who_is_inside_first(
         assert (await client.post(f"{CONTROL}/other/load", headers=key)).status_code == 200
         backend.hold = threading.Event()
         inside = [asyncio.create_task(read(client, "other", key)) for _ in range(6)]
-        while service.door.seated < 6:
+        while service.admission.images_in_flight < 6:
             await asyncio.sleep(0.01)
         leaving = asyncio.create_task(client.post(f"{CONTROL}/other/unload", headers=key))
         while len(service.repository.models) > 1:
@@ -366,7 +366,7 @@ async def test_the_metrics_of_guard_and_labels_tell_of_the_main_model_alone(
 async def test_a_draining_service_loads_nothing(controlled: MakeControlled, connect: Connect) -> None:
     service, key = controlled()
     async with connect(service) as client:
-        service.door.close()
+        service.admission.close()
         refused = await client.post(f"{CONTROL}/brightness/load", headers=key)
         assert_problem(refused, 503, "not-ready", "error")
 

@@ -237,7 +237,7 @@ async def test_health_follows_the_service(make_service: MakeService, connect: Co
         assert await told() == [(200, True), (503, False), (503, False)]
         await client.post(INFER, json=files(GREY))
         assert await told() == [(200, True)] * 3
-        service.door.close()
+        service.admission.close()
         assert await told() == [(200, True), (503, False), (503, False)]
         assert_refused(await client.post(INFER, json=files(GREY)), 503, "not-ready")
 
@@ -357,7 +357,7 @@ async def test_requests_that_are_none_are_refused_and_the_service_goes_on(
             assert len(assert_refused(refused)) < 200, name
         assert (await client.post(INFER, json=files(GREY))).status_code == 200
         assert_refused(await client.post(f"{INFER}?operating_point=balanced", json=files(GREY)), 422, "invalid-request")
-    assert service.door.seated == service.door.held_bytes == 0
+    assert service.admission.images_in_flight == service.admission.bytes_in_flight == 0
 
 
 @pytest.mark.parametrize(
@@ -404,13 +404,13 @@ async def test_limits_of_the_door_hold_here_too(make_service: MakeService, conne
         assert_refused(await client.post("/v2/repository/index", content=b" " * 70_000), 413, "body-too-large")
         zipped = {"Content-Encoding": "gzip"}
         assert_refused(await client.post(INFER, content=b"x", headers=zipped), 415, "unsupported-encoding")
-        with service.door.admit() as party:
-            party.grow(1)
+        with service.admission.admit() as reservation:
+            reservation.add_images(1)
             assert_refused(await client.post(INFER, json=files(GREY, GREY, GREY)), 503, "overloaded")
-            party.grow(2)
+            reservation.add_images(2)
             assert_refused(await client.post(INFER, json=files(GREY)), 503, "overloaded")
         assert (await client.post(INFER, json=files(GREY, GREY, GREY))).status_code == 200
-    assert service.door.seated == service.door.held_bytes == 0
+    assert service.admission.images_in_flight == service.admission.bytes_in_flight == 0
 
 
 async def test_parsing_holds_up_nobody_and_has_a_deadline(

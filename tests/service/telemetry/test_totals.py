@@ -9,7 +9,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from service.telemetry import totals
 from service.telemetry.totals import Totals
-from service.telemetry.worker_table import Board
+from service.telemetry.worker_table import WorkerTable
 
 WORKERS = 3
 LABELS = ("ward", "lab")
@@ -26,7 +26,7 @@ STEPS = st.lists(
 class Worker:
     """The metrics of a worker, and what tells of all."""
 
-    def __init__(self, board: Board, worker: int) -> None:
+    def __init__(self, table: WorkerTable, worker: int) -> None:
         self.registry = CollectorRegistry()
         self.asked = Counter("xray_asked", "Asked.", ["where"], registry=self.registry)
         self.took_s = Histogram("xray_took_seconds", "Took.", buckets=(1, 5), registry=self.registry)
@@ -34,7 +34,7 @@ class Worker:
         self.queue = Gauge("xray_queue_depth", "Waiting.", registry=self.registry)
         self.ready = Gauge("xray_ready", "Ready.", registry=self.registry)
         self.failing = Gauge("xray_audit_failing", "Failing.", registry=self.registry)
-        self.totals = Totals(self.registry, board, worker)
+        self.totals = Totals(self.registry, table, worker)
         self.totals.publish()
 
     def told(self) -> dict[tuple[str, tuple[tuple[str, str], ...]], float]:
@@ -52,8 +52,8 @@ class Worker:
 @settings(max_examples=50)
 @given(STEPS)
 def test_nothing_told_is_ever_taken_back_and_at_last_all_is_told(steps: list[tuple[str, int, str, int]]) -> None:
-    board = Board(WORKERS)
-    workers = [Worker(board, number) for number in range(WORKERS)]
+    table = WorkerTable(WORKERS)
+    workers = [Worker(table, number) for number in range(WORKERS)]
     counted = dict.fromkeys(LABELS, 0)
     lost = dict.fromkeys(LABELS, 0)  # what is counted after a note, and its worker dies
     since = [dict.fromkeys(LABELS, 0) for _ in workers]
@@ -65,7 +65,7 @@ def test_nothing_told_is_ever_taken_back_and_at_last_all_is_told(steps: list[tup
             counted[label] += 1
             since[number][label] += 1
         elif what == "die":
-            workers[number] = Worker(board, number)
+            workers[number] = Worker(table, number)
             lost = {each: lost[each] + since[number][each] for each in LABELS}
             since[number] = dict.fromkeys(LABELS, 0)
         else:
@@ -84,8 +84,8 @@ def test_nothing_told_is_ever_taken_back_and_at_last_all_is_told(steps: list[tup
 
 
 def test_gauges_are_of_the_whole_and_those_of_processes_stay_apart() -> None:
-    board = Board(2)
-    workers = [Worker(board, number) for number in range(2)]
+    table = WorkerTable(2)
+    workers = [Worker(table, number) for number in range(2)]
     for number, worker in enumerate(workers):
         worker.queue.set(10 + number)
         worker.ready.set(number)
@@ -97,13 +97,13 @@ def test_gauges_are_of_the_whole_and_those_of_processes_stay_apart() -> None:
     assert told["xray_ready", ()] == 0
     assert told["xray_audit_failing", ()] == 1
     assert [told["process_ticks_total", (("worker", str(number)),)] for number in range(2)] == [5, 6]
-    workers[1] = Worker(board, 1)  # a new process: its own figures begin anew
+    workers[1] = Worker(table, 1)  # a new process: its own figures begin anew
     assert workers[1].told()["process_ticks_total", (("worker", "1"),)] == 0
 
 
 def test_a_worker_that_falls_silent_is_not_ready(monkeypatch: pytest.MonkeyPatch) -> None:
-    board = Board(2)
-    workers = [Worker(board, number) for number in range(2)]
+    table = WorkerTable(2)
+    workers = [Worker(table, number) for number in range(2)]
     for worker in workers:
         worker.ready.set(1)
         worker.queue.set(3)

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.telemetry.worker_table import AWAY, Board, Place
+from service.telemetry.worker_table import NOT_ACCEPTING, WorkerSlot, WorkerTable
 from service.workers import connection_balancer as reception
-from service.workers.connection_balancer import Reception, patience
+from service.workers.connection_balancer import ConnectionBalancer, yield_time_s
 from service.workers.parent import listen_at
 
 pytestmark = pytest.mark.anyio
@@ -22,18 +22,18 @@ class Desk:
     """A reception of worker 0, and what it has taken."""
 
     def __init__(self, listeners: list[socket.socket]) -> None:
-        self.board, self.is_ready = Board(2), True
+        self.table, self.is_ready = WorkerTable(2), True
         self.taken: list[socket.socket] = []
         self.listeners, self.knocking = listeners, list[socket.socket]()
-        place = Place(0, 0, listeners, self.board)
-        self.reception = Reception(
-            place, connections=lambda: len(self.taken), ready=lambda: self.is_ready, welcome=self.welcome
+        slot = WorkerSlot(0, 0, listeners, self.table)
+        self.reception = ConnectionBalancer(
+            slot, connections=lambda: len(self.taken), ready=lambda: self.is_ready, accept=self.accept
         )
 
-    async def welcome(self, connection: socket.socket) -> None:
+    async def accept(self, connection: socket.socket) -> None:
         self.taken.append(connection)
 
-    def knock(self, count: int) -> None:
+    def check(self, count: int) -> None:
         """Have so many connections come."""
         address = self.listeners[0].getsockname()
         self.knocking += [socket.create_connection(address) for _ in range(count)]
@@ -61,28 +61,28 @@ async def until(condition: Callable[[], bool]) -> None:
     pytest.fail("it never came")
 
 
-@given(st.integers(0, 5000), st.lists(st.integers(0, AWAY), max_size=8))
+@given(st.integers(0, 5000), st.lists(st.integers(0, NOT_ACCEPTING), max_size=8))
 def test_nobody_waits_for_those_who_have_as_many_or_for_long(own: int, others: list[int]) -> None:
-    wait_s = patience(own, others)
+    wait_s = yield_time_s(own, others)
     assert (wait_s > 0) == any(other < own for other in others)
     assert 0 <= wait_s <= reception._MOST_S
 
 
 async def test_it_tells_how_busy_it_is(desk: Desk) -> None:
-    desk.knock(3)
-    await until(lambda: desk.board.load(0) == 3)
+    desk.check(3)
+    await until(lambda: desk.table.load(0) == 3)
     desk.is_ready = False
     desk.reception.tell()
-    assert desk.board.load(0) > 1000  # others go first
+    assert desk.table.load(0) > 1000  # others go first
     desk.reception.close()
-    assert desk.board.load(0) == AWAY
+    assert desk.table.load(0) == NOT_ACCEPTING
 
 
 async def test_it_leaves_a_connection_to_one_that_has_fewer(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(reception, "_PATIENCE_S", 60)
     monkeypatch.setattr(reception, "_MOST_S", 60)
-    desk.board.set_load(1, 0)
-    desk.knock(2)
+    desk.table.set_load(1, 0)
+    desk.check(2)
     await until(lambda: len(desk.taken) == 1)
     await asyncio.sleep(0.05)
     assert len(desk.taken) == 1
@@ -90,8 +90,8 @@ async def test_it_leaves_a_connection_to_one_that_has_fewer(desk: Desk, monkeypa
 
 
 async def test_it_takes_a_connection_that_the_other_leaves(desk: Desk) -> None:
-    desk.board.set_load(1, 0)  # and never does anything
-    desk.knock(5)
+    desk.table.set_load(1, 0)  # and never does anything
+    desk.check(5)
     await until(lambda: len(desk.taken) == 5)
 
 
@@ -112,8 +112,10 @@ async def test_it_comes_to_rest_when_the_system_is_full(
     listener = Full(fileno=listen_at("127.0.0.1", 0)[0].detach())
     full = Desk([listener])
     full.reception.open()
-    full.knock(1)
+    full.check(1)
     await until(lambda: len(full.taken) == 1)
     full.close()
     assert tries == 3
-    assert [record.levelno for record in caplog.records if record.name == "service.reception"] == [logging.ERROR] * 2
+    assert [record.levelno for record in caplog.records if record.name == "service.workers.connection_balancer"] == [
+        logging.ERROR
+    ] * 2
