@@ -20,7 +20,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = parser.parse_args(argv)
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # before TensorFlow is imported: its start-up chatter
     try:
-        from training import commands
+        from training.cli import commands
 
         return commands.run(arguments)
     except ModuleNotFoundError as error:

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from training import commands
 from training.__main__ import DONE, FAILED, main
+from training.cli import commands
 from training.data.dataset import Dataset
 from training.data.folder import Radiograph
 from training.data.split import split_at_random

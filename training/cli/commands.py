@@ -1,0 +1,148 @@
+"""What each command of ``python -m training`` does."""
+
+import argparse
+import signal
+
+from rich.console import Console
+
+from contract.bundle import MANIFEST, BundleError, read_bundle
+from training.cli.inputs import (
+    PROGRESS,
+    about_text,
+    begin_run,
+    data_folder,
+    load,
+    other_images,
+    resume_run,
+    run_and_data,
+)
+from training.cli.printing import print_record, quantiles_table
+from training.errors import TrainingError, WrongUse
+from training.evaluation.assess import assess, assess_bundle, keras_predict
+from training.exporting.drift import add_reference
+from training.fitting.curves import draw_curves
+from training.fitting.fit import fit
+from training.fitting.progress import bar
+from training.fitting.run import DataRecord
+from training.reporting.card import about_of
+from training.reporting.claims import EXPERIMENTS, Experiment, begin, write_table
+from training.reporting.gallery import gallery
+from training.reporting.page import write_report
+from training.reporting.report import measure_report, split_of
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Run the command that was parsed. Returns 0.
+
+    Raises:
+        TrainingError: it failed.
+        WrongUse: it was called wrongly.
+    """
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # a stopped container ends as Ctrl-C does
+    try:
+        _COMMANDS[arguments.command](arguments)
+    except BundleError as error:
+        raise TrainingError(str(error)) from None
+    return 0
+
+
+def train(arguments: argparse.Namespace) -> None:
+    """Train a new run, or go on with one; measure it; save and print what was measured."""
+    run, data = resume_run(arguments) if arguments.resume else begin_run(arguments)
+    with bar(PROGRESS, "training") as steps:
+        history = fit(run, data, steps, steps.epoch)
+    if history[-1].diverged:
+        raise TrainingError(
+            f"{run.folder}: diverged in epoch {len(history)} (the loss is not a number); what came before is kept. "
+            "A lower --learning-rate may help, or --normalisation rescale"
+        )
+    draw_curves(history, run.folder / "curves.png")
+    assessment = assess(keras_predict(run.best_model()), data, run.split)
+    (run.folder / "evaluation.json").write_text(assessment.model_dump_json(indent=2) + "\n")
+    print_record(assessment, [assessment.test, assessment.validation], arguments.json)
+
+
+def evaluate(arguments: argparse.Namespace) -> None:
+    """Measure a run or a bundle and print it."""
+    if (arguments.model / MANIFEST).exists():
+        bundle = read_bundle(arguments.model)
+        folder = data_folder(arguments, None)
+        results = assess_bundle(bundle, load(folder, arguments), folder.resolve().name)
+        return print_record(results, [results], arguments.json)
+    run, data = run_and_data(arguments.model, arguments)
+    assessment = assess(keras_predict(run.best_model()), data, run.split)
+    return print_record(assessment, [assessment.test, assessment.validation], arguments.json)
+
+
+def export(arguments: argparse.Namespace) -> None:
+    """Write the bundle of a run and print its manifest, or what was measured."""
+    from training.exporting.bundle import (  # TensorFlow, which no other command needs on another backend
+        check_target,
+        export_run,
+    )
+
+    check_target(arguments.bundle)
+    run, data = run_and_data(arguments.run, arguments)
+    others = other_images(arguments)
+    with bar(PROGRESS, "exporting, proving, measuring") as shifts:
+        manifest, assessment = export_run(
+            run,
+            data,
+            arguments.bundle,
+            about_text(arguments.about),
+            others,
+            cpu_graph=arguments.cpu_graph,
+            progress=shifts,
+        )
+    print_record(manifest, [assessment.test, assessment.validation], arguments.json)
+
+
+def report(arguments: argparse.Namespace) -> None:
+    """Measure all that a report tells of a bundle; write the page and the record; print the record, or a summary."""
+    bundle = read_bundle(arguments.bundle)
+    data = load(data_folder(arguments, None), arguments)
+    split, others = split_of(bundle.manifest, data), other_images(arguments)
+    with bar(PROGRESS, "measuring") as shifts:
+        record = measure_report(
+            bundle.manifest, bundle.graph, data, split, others, about=about_of(bundle.card), progress=shifts
+        )
+    walls = None
+    if not arguments.no_gallery:
+        walls = gallery(bundle.graph, data.rows(split.test or split.validation), bundle.manifest.threshold)
+    write_report(arguments.out, record, walls)
+    print_record(record, [record.held_out, record.elsewhere], arguments.json)
+
+
+def reference(arguments: argparse.Namespace) -> None:
+    """Write into a bundle what a service compares incoming images with, and print it."""
+    data = load(data_folder(arguments, None), arguments)
+    measured = add_reference(arguments.bundle, data)
+    if arguments.json:
+        print(measured.model_dump_json(indent=2))
+    else:
+        Console().print(quantiles_table(measured))
+
+
+def table(arguments: argparse.Namespace) -> None:
+    """Train what is missing of the experiment table; write and print it."""
+    experiments = _experiments(arguments.only)
+    folder = data_folder(arguments, None)
+    data = load(folder, arguments)
+    record = DataRecord.of(folder, data)
+    for experiment in experiments:
+        run = begin(arguments.out, experiment, arguments.epochs, data, record, resume=arguments.resume)
+        try:
+            with bar(PROGRESS, experiment.name) as steps:
+                fit(run, data, steps, steps.epoch)
+        finally:  # what an interrupted run has is in the table too
+            found = write_table(arguments.out)
+    print(found.model_dump_json(indent=2) if arguments.json else found.markdown())
+
+
+def _experiments(only: list[str] | None) -> list[Experiment]:
+    if unknown := sorted(set(only or []) - {experiment.name for experiment in EXPERIMENTS}):
+        raise WrongUse(f"--only {unknown[0]}: known are {', '.join(experiment.name for experiment in EXPERIMENTS)}")
+    return [experiment for experiment in EXPERIMENTS if not only or experiment.name in only]
+
+
+_COMMANDS = {command.__name__: command for command in (train, evaluate, export, report, reference, table)}

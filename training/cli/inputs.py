@@ -1,0 +1,129 @@
+"""From the options of a command to runs, configurations and data."""
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+from pydantic import ValidationError
+from rich.console import Console
+
+from training.data.dataset import Dataset, Skipped, load_dataset
+from training.data.split import split_dataset
+from training.errors import WrongUse
+from training.evaluation.outside import find_pictures
+from training.fitting.config import RECIPES, SPECIFICATION, TrainingConfig
+from training.fitting.progress import bar
+from training.fitting.run import DataRecord, Run
+from training.networks.architectures import ARCHITECTURES, NORMALISATIONS
+from training.reporting.card import NO_ABOUT
+from training.reporting.report import Others
+
+PROGRESS = Console(stderr=True)
+_SKIPPED_SHOWN = 20
+
+
+def other_images(arguments: argparse.Namespace) -> Others:
+    """What there is to measure on besides the data folder."""
+    originals, elsewhere, foreign = arguments.originals, arguments.elsewhere, arguments.not_chest
+    pictures = find_pictures(foreign, arguments.cache) if foreign else []
+    report_skipped([skipped for kind in pictures for skipped in kind.skipped])
+    return Others(
+        originals=load(originals, arguments) if originals else None,
+        elsewhere=(elsewhere.resolve().name, load(elsewhere, arguments)) if elsewhere else None,
+        foreign=pictures,
+    )
+
+
+def about_text(path: Path | None) -> str:
+    """The text of ``--about`` for the model card.
+
+    Raises:
+        WrongUse: the file cannot be read.
+    """
+    if path is None:
+        PROGRESS.print("no --about: the model card will say that nobody stated for whom the model is meant")
+        return NO_ABOUT
+    try:
+        return path.read_text()
+    except (OSError, UnicodeDecodeError):
+        raise WrongUse(f"--about {path}: is not a readable text file") from None
+
+
+def begin_run(arguments: argparse.Namespace) -> tuple[Run, Dataset]:
+    """Create the run that the options describe.
+
+    Raises:
+        WrongUse: an option has a value that is not known.
+    """
+    config = _config(arguments)
+    for option, value, known in (
+        ("architecture", config.architecture, ARCHITECTURES),
+        ("normalisation", config.normalisation, NORMALISATIONS),
+    ):
+        if value not in known:
+            raise WrongUse(f"--{option} {value}: known are {', '.join(known)}")
+    folder = data_folder(arguments, None)
+    data = load(folder, arguments)
+    split = split_dataset(data, config.split, folds=config.folds, seed=config.seed)
+    return Run.create(arguments.out, config, split, DataRecord.of(folder, data)), data
+
+
+def _config(arguments: argparse.Namespace) -> TrainingConfig:
+    try:
+        return TrainingConfig.model_validate({**RECIPES[arguments.recipe or SPECIFICATION], **_given(arguments)})
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        raise WrongUse(f"--{str(first['loc'][0]).replace('_', '-')}: {first['msg']}") from None
+
+
+def resume_run(arguments: argparse.Namespace) -> tuple[Run, Dataset]:
+    """The run that ``--resume`` names, and its data.
+
+    Raises:
+        WrongUse: other options were given, too.
+    """
+    if given := _given(arguments) or ({"recipe": ""} if arguments.recipe else {}):
+        raise WrongUse(f"--{next(iter(given))}: a resumed run keeps the configuration it began with")
+    return run_and_data(arguments.resume, arguments)
+
+
+def _given(arguments: argparse.Namespace) -> dict[str, str]:
+    return {name: value for name in TrainingConfig.model_fields if (value := getattr(arguments, name)) is not None}
+
+
+def run_and_data(folder: Path, arguments: argparse.Namespace) -> tuple[Run, Dataset]:
+    """A run and the data it was trained on, checked against its fingerprint."""
+    run = Run(folder)
+    data = load(data_folder(arguments, run.data.folder), arguments)
+    run.check(data)
+    return run, data
+
+
+def data_folder(arguments: argparse.Namespace, known: Path | None) -> Path:
+    """The folder of radiographs: the option's, else the known one.
+
+    Raises:
+        WrongUse: there is none.
+    """
+    folder: Path | None = arguments.data or known
+    if folder is None:
+        raise WrongUse("give --data, the folder of radiographs, or set XRAY_DATA")
+    return folder
+
+
+def load(folder: Path, arguments: argparse.Namespace) -> Dataset:
+    """Read a folder, with progress and what was skipped on stderr."""
+    with bar(PROGRESS, "reading images") as files:
+        data = load_dataset(folder, arguments.cache, files)
+    sizes = f"all {next(iter(data.sizes))}" if len(data.sizes) == 1 else f"{len(data.sizes)} different sizes"
+    PROGRESS.print(f"{len(data.radiographs)} images read ({sizes}), {len(data.skipped)} skipped", highlight=False)
+    report_skipped(data.skipped)
+    return data
+
+
+def report_skipped(skipped: Sequence[Skipped]) -> None:
+    """Name the files that were skipped on stderr, up to a bound."""
+    for file in skipped[:_SKIPPED_SHOWN]:
+        PROGRESS.print(f"  skipped {file.name}: {file.reason}", highlight=False, markup=False)
+    if len(skipped) > _SKIPPED_SHOWN:
+        PROGRESS.print(f"  and {len(skipped) - _SKIPPED_SHOWN} more; a run names them all in data.json")
