@@ -1,7 +1,5 @@
 """Which images train, which choose (validation) and which are only measured on (test)."""
 
-from typing import Literal
-
 import numpy as np
 from pydantic import BaseModel, ConfigDict
 from scipy.sparse import coo_array
@@ -9,9 +7,8 @@ from scipy.sparse.csgraph import connected_components
 from sklearn.model_selection import StratifiedGroupKFold, train_test_split
 
 from training.data.dataset import Dataset
+from training.data.strategy import Strategy
 from training.errors import DataError
-
-Strategy = Literal["patient", "random"]
 
 
 class Split(BaseModel):

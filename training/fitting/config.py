@@ -4,7 +4,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from training.data.split import Strategy
+from training.data.strategy import Strategy
 
 
 class TrainingConfig(BaseModel):

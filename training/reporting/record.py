@@ -15,7 +15,7 @@ from contract.bundle import (
     OperatingPoint,
     Provenance,
 )
-from training.data.split import Strategy
+from training.data.strategy import Strategy
 from training.evaluation.agreement import Agreement
 from training.evaluation.controls import Control
 from training.evaluation.evaluate import Results

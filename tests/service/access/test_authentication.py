@@ -215,7 +215,7 @@ def _routes(app: FastAPI) -> list[APIRoute]:
 
 
 def _asks(dependant: Any) -> bool:
-    return getattr(dependant.call, "__qualname__", "").startswith(("needs.", "spends_one")) or any(
+    return getattr(dependant.call, "__qualname__", "").startswith(("needs.", "authorize_prediction")) or any(
         _asks(each) for each in dependant.dependencies
     )
 

@@ -285,7 +285,7 @@ async def test_all_who_wait_share_a_write_and_the_loop_waits_for_none(
 async def test_a_disk_that_hangs_is_taken_for_lost_until_it_moves_again(
     make_service: MakeService, connect: Connect, tmp_path: Path, slow: type[SlowChain], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for module in ("audit", "audit_writer"):
+    for module in ("audit.recorder", "audit.writer"):
         monkeypatch.setattr(f"service.{module}.PATIENCE_S", 0.2)
     service: Service = make_service(FakeBackend(), audit="required", audit_folder=tmp_path)
     async with connect(service) as client:

@@ -53,7 +53,7 @@ class Service:
         return "answer"
 
 
-@pytest.mark.parametrize("everybody", [True, False])
+@pytest.mark.parametrize("service_wide", [True, False])
 @given(after_s=st.floats(0, 20), failures=st.integers(0, 3))
 async def test_it_never_asks_before_it_was_told_to(service_wide: bool, after_s: float, failures: int) -> None:
     clock = Clock()
@@ -64,7 +64,7 @@ async def test_it_never_asks_before_it_was_told_to(service_wide: bool, after_s: 
     assert all(after_s <= gap <= 1.25 * max(after_s, 0.5) + 0.06 for gap in gaps)
 
 
-@pytest.mark.parametrize("everybody", [True, False])
+@pytest.mark.parametrize("service_wide", [True, False])
 async def test_without_being_told_it_waits_ever_longer(service_wide: bool) -> None:
     clock = Clock()
     service = Service(clock, 8, Retryable("broken", service_wide=service_wide))

@@ -81,7 +81,7 @@ def test_the_end_cancels_what_was_not_begun_and_lets_the_rest_end() -> None:
 def test_a_process_does_not_end_under_what_was_begun() -> None:
     """It would be killed by SIGABRT if that were a model call."""
     code = (
-        "import threading, time; from service.pool import Pool; pool, begun = Pool(2), threading.Event()\n"
+        "import threading, time; from service.inference.pool import Pool; pool, begun = Pool(2), threading.Event()\n"
         "def work(): begun.set(); time.sleep(0.5); print('ended')\n"
         "pool.model.submit(work); begun.wait(); pool.shutdown()"
     )

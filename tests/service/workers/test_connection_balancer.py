@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from service.telemetry.worker_table import NOT_ACCEPTING, WorkerSlot, WorkerTable
-from service.workers import connection_balancer as reception
+from service.workers import connection_balancer
 from service.workers.connection_balancer import ConnectionBalancer, yield_time_s
 from service.workers.parent import listen_at
 
@@ -19,14 +19,14 @@ pytestmark = pytest.mark.anyio
 
 
 class Desk:
-    """A reception of worker 0, and what it has taken."""
+    """The balancer of worker 0, and what it has taken."""
 
     def __init__(self, listeners: list[socket.socket]) -> None:
         self.table, self.is_ready = WorkerTable(2), True
         self.taken: list[socket.socket] = []
         self.listeners, self.knocking = listeners, list[socket.socket]()
         slot = WorkerSlot(0, 0, listeners, self.table)
-        self.reception = ConnectionBalancer(
+        self.balancer = ConnectionBalancer(
             slot, connections=lambda: len(self.taken), ready=lambda: self.is_ready, accept=self.accept
         )
 
@@ -40,7 +40,7 @@ class Desk:
 
     def close(self) -> None:
         """Close all."""
-        self.reception.close()
+        self.balancer.close()
         for connection in (*self.taken, *self.knocking):
             connection.close()
 
@@ -48,7 +48,7 @@ class Desk:
 @pytest.fixture
 async def desk() -> AsyncIterator[Desk]:
     found = Desk(listen_at("127.0.0.1", 0))
-    found.reception.open()
+    found.balancer.open()
     yield found
     found.close()
 
@@ -65,22 +65,22 @@ async def until(condition: Callable[[], bool]) -> None:
 def test_nobody_waits_for_those_who_have_as_many_or_for_long(own: int, others: list[int]) -> None:
     wait_s = yield_time_s(own, others)
     assert (wait_s > 0) == any(other < own for other in others)
-    assert 0 <= wait_s <= reception._MOST_S
+    assert 0 <= wait_s <= connection_balancer._MOST_S
 
 
 async def test_it_tells_how_busy_it_is(desk: Desk) -> None:
     desk.check(3)
     await until(lambda: desk.table.load(0) == 3)
     desk.is_ready = False
-    desk.reception.tell()
+    desk.balancer.tell()
     assert desk.table.load(0) > 1000  # others go first
-    desk.reception.close()
+    desk.balancer.close()
     assert desk.table.load(0) == NOT_ACCEPTING
 
 
 async def test_it_leaves_a_connection_to_one_that_has_fewer(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(reception, "_PATIENCE_S", 60)
-    monkeypatch.setattr(reception, "_MOST_S", 60)
+    monkeypatch.setattr(connection_balancer, "_YIELD_S", 60)
+    monkeypatch.setattr(connection_balancer, "_MOST_S", 60)
     desk.table.set_load(1, 0)
     desk.check(2)
     await until(lambda: len(desk.taken) == 1)
@@ -98,7 +98,7 @@ async def test_it_takes_a_connection_that_the_other_leaves(desk: Desk) -> None:
 async def test_it_comes_to_rest_when_the_system_is_full(
     desk: Desk, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(reception, "_FULL_S", 0.05)
+    monkeypatch.setattr(connection_balancer, "_FULL_S", 0.05)
     tries = 0
 
     class Full(socket.socket):
@@ -111,7 +111,7 @@ async def test_it_comes_to_rest_when_the_system_is_full(
 
     listener = Full(fileno=listen_at("127.0.0.1", 0)[0].detach())
     full = Desk([listener])
-    full.reception.open()
+    full.balancer.open()
     full.check(1)
     await until(lambda: len(full.taken) == 1)
     full.close()
