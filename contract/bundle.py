@@ -16,10 +16,14 @@ from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
+from pydantic import Field, StringConstraints, ValidationError, model_validator
 
 from contract.drift import DriftReference
-from contract.image import IMAGE_CONTRACT
+from contract.figures import Calibration, CalibrationError, InputGuard, Measured, OperatingPoint, Population, Record
+from contract.image import IMAGE_CONTRACTS
+
+# Callers take all parts of a manifest from here.
+__all__ = ["Calibration", "CalibrationError", "InputGuard", "Measured", "OperatingPoint", "Population"]
 
 MANIFEST = "manifest.json"
 GRAPH: Literal["model.onnx"] = "model.onnx"
@@ -32,7 +36,7 @@ VERSION_PATTERN = r"^[1-9][0-9]{0,8}$"
 LABELS: tuple[Literal["NORMAL"], Literal["PNEUMONIA"]] = ("NORMAL", "PNEUMONIA")
 
 CpuGraph = Literal["model.onnx", "model.int8.onnx"]
-Fraction = Annotated[float, Field(ge=0, le=1)]
+PopulationName = Annotated[str, StringConstraints(pattern=NAME_PATTERN)]
 FileName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 
@@ -41,67 +45,7 @@ class BundleError(Exception):
     """A bundle that must not be served; the message is one line: which file, and why."""
 
 
-class _Record(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class Measured(_Record):
-    """A figure between 0 and 1 with its 95 % interval."""
-
-    value: Fraction
-    low: Fraction
-    high: Fraction
-
-
-class OperatingPoint(_Record):
-    """A threshold, and what it did on the data it was chosen on. PNEUMONIA is ``probability >= threshold``."""
-
-    threshold: Fraction
-    sensitivity: Measured
-    specificity: Measured
-    chosen_on: str = Field(description="The data, and the rule, the threshold was chosen by.")
-
-
-class CalibrationError(_Record):
-    """How far probabilities lie from what happened: expected calibration error (15 equal bins), and Brier score."""
-
-    expected_calibration_error: Fraction
-    brier: Fraction
-
-
-class Calibration(_Record):
-    """How the probability was calibrated on validation patients; "none" means that it was not.
-
-    ``platt``: the graph gives ``sigmoid(scale * logit + shift)`` (Platt 1999; with a shift of 0, temperature scaling
-    by ``1 / scale``). Both figures are already in the graph and stand here to be known.
-    """
-
-    method: Literal["none", "platt"] = "none"
-    scale: Annotated[float, Field(gt=0)] = 1.0
-    shift: float = 0.0
-    fitted_on: str = ""
-    before: CalibrationError | None = Field(default=None, description="On held-out patients, uncalibrated.")
-    after: CalibrationError | None = Field(default=None, description="On held-out patients, calibrated.")
-
-
-class InputGuard(_Record):
-    """From where on an image is unlike those the model was trained on; the score is ``contract.guard.distance``."""
-
-    location: Annotated[tuple[float, ...], Field(min_length=1)] = Field(description="Of each feature in training.")
-    scale: tuple[Annotated[float, Field(gt=0)], ...] = Field(description="Of each feature in training.")
-    threshold: Annotated[float, Field(gt=0)] = Field(description="A greater score is unlike the training data.")
-    false_alarms: Measured = Field(description="Share of held-out radiographs of the training population over it.")
-    chosen_on: str
-    reference: tuple[float, ...] = Field(description="Scores of validation patients at 0, 5, .. 100 %, for drift.")
-
-    @model_validator(mode="after")
-    def _one_scale_each(self) -> Self:
-        if len(self.location) != len(self.scale):
-            raise ValueError("location and scale must be of one length")
-        return self
-
-
-class Provenance(_Record):
+class Provenance(Record):
     """Where the weights came from: enough to train them again."""
 
     git_revision: str
@@ -112,17 +56,22 @@ class Provenance(_Record):
     configuration: dict[str, Any]
 
 
-class Manifest(_Record):
+class Manifest(Record):
     """``manifest.json``."""
 
     name: Annotated[str, StringConstraints(pattern=NAME_PATTERN)]
     version: Annotated[str, StringConstraints(pattern=VERSION_PATTERN)]
     labels: tuple[Literal["NORMAL"], Literal["PNEUMONIA"]] = LABELS
-    image_contract: int
+    image_contract: int = Field(description="The rules by which images were decoded in training, and are in serving.")
     files: dict[FileName, Sha256]
     default_operating_point: str
     operating_points: dict[str, OperatingPoint]
     calibration: Calibration
+    populations: dict[PopulationName, Population] = Field(
+        default={},
+        description="What holds where the population of an image is known. Where it is not, the graph's probability "
+        "and the manifest's own operating points hold, which are chosen for all populations together.",
+    )
     input_guard: InputGuard | None = Field(default=None, description="null: this model has none.")
     drift_reference: DriftReference | None = Field(default=None, description="null: nothing to compare images with.")
     cpu_graph: CpuGraph = Field(
@@ -139,6 +88,9 @@ class Manifest(_Record):
             raise ValueError(f"there is no operating point {self.default_operating_point!r}")
         if missing := {GRAPH, self.cpu_graph, CARD} - self.files.keys():
             raise ValueError(f"no digest of {', '.join(sorted(missing))}")
+        for name, population in self.populations.items():
+            if population.operating_points.keys() != self.operating_points.keys():
+                raise ValueError(f"population {name!r} has other operating points than the manifest")
         return self
 
     @property
@@ -147,7 +99,7 @@ class Manifest(_Record):
         return self.operating_points[self.default_operating_point].threshold
 
 
-class Bundle(_Record):
+class Bundle(Record):
     """A bundle whose manifest and digests have been checked: the bytes are those that were checked."""
 
     manifest: Manifest
@@ -168,9 +120,10 @@ def read_bundle(folder: Path) -> Bundle:
         BundleError: naming the file and what is wrong with it.
     """
     manifest = _read_manifest(folder)
-    if manifest.image_contract != IMAGE_CONTRACT:
+    if manifest.image_contract not in IMAGE_CONTRACTS:
+        known = ", ".join(str(number) for number in IMAGE_CONTRACTS)
         raise BundleError(
-            f"{folder / MANIFEST}: made for image contract {manifest.image_contract}, this service has {IMAGE_CONTRACT}"
+            f"{folder / MANIFEST}: made for image contract {manifest.image_contract}, this service has {known}"
         )
     contents = {name: _read_file(folder / name) for name in manifest.files}
     for name, digest in manifest.files.items():

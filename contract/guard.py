@@ -3,14 +3,15 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from contract.bundle import InputGuard
+from contract.figures import Familiar, InputGuard
 
 
 def distance(features: NDArray[np.float32], guard: InputGuard) -> NDArray[np.float64]:
-    """The root mean square of the standardised features: about 1 for an image like those of training.
+    """The guard's score: how unlike the training images an image is.
 
     With features that are uncorrelated in training (the graph sees to that) it is the Mahalanobis distance over the
-    root of their number.
+    root of their number, about 1 for an image like those of training. With several populations, the least of
+    ``multiples``: 1 is as far as the nearest population's threshold.
 
     Args:
         features: float, shape (n, d), the graph's output of that name.
@@ -19,6 +20,29 @@ def distance(features: NDArray[np.float32], guard: InputGuard) -> NDArray[np.flo
     Returns:
         float64, shape (n,), 0 or more; infinite where a feature is not a number.
     """
-    standardised = (features.astype(np.float64) - guard.location) / guard.scale
+    if guard.populations:
+        nearest: NDArray[np.float64] = np.min(list(multiples(features, guard).values()), axis=0)
+        return nearest
+    return _root_mean_square(features, guard)
+
+
+def multiples(features: NDArray[np.float32], guard: InputGuard) -> dict[str, NDArray[np.float64]]:
+    """The distance from each population as a multiple of its threshold: a population covers an image up to 1.
+
+    Args:
+        features: float, shape (n, d).
+        guard: of several populations; of one, there is nothing in the result.
+
+    Returns:
+        float64, shape (n,), for each population by its name.
+    """
+    return {
+        name: _root_mean_square(features, familiar) / familiar.threshold for name, familiar in guard.populations.items()
+    }
+
+
+def _root_mean_square(features: NDArray[np.float32], known: InputGuard | Familiar) -> NDArray[np.float64]:
+    """Of the standardised features, (n,)."""
+    standardised = (features.astype(np.float64) - known.location) / known.scale
     score: NDArray[np.float64] = np.sqrt(np.mean(standardised**2, axis=1))
     return np.where(np.isfinite(score), score, np.inf)

@@ -1,17 +1,19 @@
 """The image contract: one pure function from the bytes of an upload to what the network sees.
 
 Serving calls it on each upload, training builds its arrays with it; there is no second copy. A change of what it
-returns for any file is a change of the contract: raise ``IMAGE_CONTRACT``, and retrain or re-evaluate every model.
+returns for a readable radiograph is a change of the contract: raise ``IMAGE_CONTRACT``, and keep the rules of earlier
+numbers for the models that were trained by them (a bundle's manifest names its contract).
 
 The rules, in order:
 
 1. Format and size are read from the header, and refused there, before anything is decoded.
 2. A JPEG is decoded straight to grey (its luma channel), at the smallest DCT scale that leaves both sides at least
-   twice ``SIDE``.
+   ``SIDE`` (contract 1: twice ``SIDE``).
 3. Other colours become grey as ITU-R 601-2 luma. What is transparent lies on black. Sixteen-bit grey is scaled to
    eight by its full range, or by the 12-bit range if no sample is over 4095 (detectors that store 12 bits unshifted).
 4. The picture is turned upright as its EXIF orientation says.
-5. It is squashed to ``SIDE`` x ``SIDE``, whatever its aspect ratio, with Pillow's antialiased bilinear filter.
+5. Uniform black or white margins are cut off (``contract.margins``; contract 1: they stay).
+6. It is squashed to ``SIDE`` x ``SIDE``, whatever its aspect ratio, with Pillow's antialiased bilinear filter.
 """
 
 import io
@@ -23,12 +25,18 @@ from PIL import Image
 
 from contract.errors import AspectRatio, ImageRefused, ImageTooSmall, TooManyPixels, TruncatedImage, UnsupportedFormat
 from contract.header import CUT_SHORT, Header, read_header
+from contract.margins import WHOLE, Frame, find_frame
 
-IMAGE_CONTRACT = 1
+# The newest is what models are trained by; the earlier ones are read for the bundles that name them.
+IMAGE_CONTRACT = 2
+IMAGE_CONTRACTS = (1, 2)
 SIDE = 200
 # Of Pillow's antialiased filters, the one whose result differs least between a full-size file and its 224 x 224 copy
 # (docs/decisions/0002-resampling-filter.md).
 FILTER = Image.Resampling.BILINEAR
+
+# By contract: the fewest pixels a side that a JPEG is decoded to.
+_LEAST_SIDE = {1: 2 * SIDE, 2: SIDE}
 
 MAX_PIXELS = 50_000_000
 MIN_SIDE = 32
@@ -49,18 +57,23 @@ _UPRIGHT = {
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Decoded:
-    """The pixels of one image, uint8 (200, 200, 1), and whether its EXIF orientation had it turned or mirrored."""
+    """The pixels of one image, uint8 (200, 200, 1), and whether its EXIF orientation had it turned or mirrored.
+
+    ``frame``: the part of the upright picture that the pixels show.
+    """
 
     pixels: NDArray[np.uint8]
     turned: bool
+    frame: Frame = WHOLE
 
 
-def to_pixels(data: bytes, *, max_pixels: int = MAX_PIXELS) -> NDArray[np.uint8]:
+def to_pixels(data: bytes, *, max_pixels: int = MAX_PIXELS, contract: int = IMAGE_CONTRACT) -> NDArray[np.uint8]:
     """Decode one JPEG or PNG into what the network sees. Pure: the same bytes give the same pixels in any process.
 
     Args:
         data: the whole file.
         max_pixels: most pixels (width x height) that are decoded.
+        contract: by whose rules: one of ``IMAGE_CONTRACTS``.
 
     Returns:
         uint8, shape (200, 200, 1), grey, 0 = black, 255 = white.
@@ -68,13 +81,14 @@ def to_pixels(data: bytes, *, max_pixels: int = MAX_PIXELS) -> NDArray[np.uint8]
     Raises:
         ImageRefused: one of its kinds in ``contract.errors``, saying what is wrong with the file.
     """
-    return decode(data, max_pixels=max_pixels).pixels
+    return decode(data, max_pixels=max_pixels, contract=contract).pixels
 
 
-def decode(data: bytes, *, max_pixels: int = MAX_PIXELS) -> Decoded:
+def decode(data: bytes, *, max_pixels: int = MAX_PIXELS, contract: int = IMAGE_CONTRACT) -> Decoded:
     """``to_pixels``, and what was done to the picture on the way that its reader should know."""
-    grey, orientation = _read(data, 2 * SIDE, max_pixels)
-    return Decoded(squash(grey), turned=orientation in _UPRIGHT)
+    grey, orientation = _read(data, _LEAST_SIDE[contract], max_pixels)
+    frame = WHOLE if contract == 1 else find_frame(np.asarray(grey))
+    return Decoded(squash(grey, frame), turned=orientation in _UPRIGHT, frame=frame)
 
 
 def picture(data: bytes, longest: int, *, max_pixels: int = MAX_PIXELS) -> Image.Image:
@@ -96,15 +110,19 @@ def picture(data: bytes, longest: int, *, max_pixels: int = MAX_PIXELS) -> Image
     return grey
 
 
-def squash(grey: Image.Image) -> NDArray[np.uint8]:
+def squash(grey: Image.Image, frame: Frame = WHOLE) -> NDArray[np.uint8]:
     """The last step of the contract, for every source of images.
 
     Args:
         grey: an upright picture of mode "L".
+        frame: the part of it that is squashed.
 
     Returns:
         uint8, shape (200, 200, 1).
     """
+    if frame != WHOLE:  # cut off first: resize's own box lets the filter reach over its edges
+        left, top, right, bottom = (round(share * size) for share, size in zip(frame, grey.size * 2, strict=True))
+        grey = grey.crop((left, top, right, bottom))
     return np.asarray(grey.resize((SIDE, SIDE), FILTER))[..., np.newaxis]
 
 

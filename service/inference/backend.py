@@ -100,5 +100,5 @@ def _check_signature(live: LiveSession, guard: InputGuard | None) -> None:
         if kind != "tensor(float)" or len(shape) != dimensions:
             raise BundleError(f"{live.graph}: it must have an output {name}: float32 of {dimensions} dimension(s)")
     kind, shape = outputs.get(FEATURES, ("", []))
-    if guard and (kind != "tensor(float)" or shape[1:] != [len(guard.location)]):
-        raise BundleError(f"{live.graph}: its guard needs an output {FEATURES}: float32 [N, {len(guard.location)}]")
+    if guard and (kind != "tensor(float)" or shape[1:] != [guard.features]):
+        raise BundleError(f"{live.graph}: its guard needs an output {FEATURES}: float32 [N, {guard.features}]")

@@ -13,7 +13,7 @@ from service.inference.cpus import Calls, share_of_cpus, share_out
 from service.inference.guard import choose_guard
 from service.inference.points import default_point
 from service.inference.pool import Pool
-from service.inference.reader import Reader
+from service.inference.reader import Reader, Rules
 from service.inference.session import CPU, cuda_of, max_batch_of, open_session
 from service.settings import Settings
 from service.telemetry.metrics import Metrics
@@ -68,7 +68,8 @@ class Model:
             is_alone=shared.is_alone,
         )
         self._warm = min(runs * max_batch, settings.capacity)
-        self.reader = Reader(self.batcher, shared.pool.decoders, self.guard, metrics, settings.max_pixels, counts=main)
+        rules = Rules(settings.max_pixels, bundle.manifest.image_contract)
+        self.reader = Reader(self.batcher, shared.pool.decoders, self.guard, metrics, rules, counts=main)
         self._task: asyncio.Task[None] | None = None
         self._users, self._unused = 0, asyncio.Event()
         self._unused.set()

@@ -13,6 +13,7 @@ from PIL import Image
 
 from contract.drift import light
 from contract.image import SIDE, Decoded, decode
+from contract.margins import Frame, on_whole_picture
 from service.errors import UnlikeTrainingData
 from service.inference.batcher import Batcher, Scored
 from service.inference.guard import Guard
@@ -23,7 +24,8 @@ from service.telemetry.metrics import Metrics
 class Reading:
     """The probability of PNEUMONIA of one image, what its asker should know of it, and where its time went.
 
-    ``guard_score``: None where no guard is in use. ``heatmap``: float32 (h, w), 0..1; None where it was not asked for.
+    ``guard_score``: None where no guard is in use. ``heatmap``: float32 (h, w), 0..1, of the whole picture, margins
+    and all; None where it was not asked for.
     ``flagged``: unlike the training data. ``turned``: by its EXIF.
     """
 
@@ -39,6 +41,14 @@ class Reading:
 
 
 @dataclass(frozen=True, slots=True)
+class Rules:
+    """How a file becomes pixels: the most pixels that are decoded, and the image contract of the model."""
+
+    max_pixels: int
+    contract: int
+
+
+@dataclass(frozen=True, slots=True)
 class Reader:
     """Reads single images. ``counts``: whether its images count in the metrics of guard and drift."""
 
@@ -46,7 +56,7 @@ class Reader:
     decoders: Executor
     guard: Guard
     metrics: Metrics
-    max_pixels: int
+    rules: Rules
     counts: bool = True
 
     async def read(self, image: bytes | NDArray[np.uint8], *, explain: bool = False) -> Reading:
@@ -72,7 +82,7 @@ class Reader:
         return Reading(
             probability=scored.probability,
             guard_score=scored.guard_score,
-            heatmap=scored.heatmap,
+            heatmap=None if scored.heatmap is None else on_whole_picture(scored.heatmap, seen.frame),
             flagged=self._judge(scored.guard_score),
             turned=seen.turned,
             batch_size=scored.batch_size,
@@ -112,7 +122,7 @@ class Reader:
     async def _decode(self, image: bytes | NDArray[np.uint8], *, counts: bool) -> "_Seen":
         if not isinstance(image, bytes):
             return _seen(Decoded(image, turned=False), counts)
-        call = partial(_decoded, image, self.max_pixels, counts)
+        call = partial(_decoded, image, self.rules, counts)
         return await asyncio.get_running_loop().run_in_executor(self.decoders, call)
 
 
@@ -122,16 +132,17 @@ class _Seen:
 
     pixels: NDArray[np.uint8]
     turned: bool
+    frame: Frame
     light: tuple[float, float] | None
 
 
-def _decoded(data: bytes, max_pixels: int, counts: bool) -> _Seen:
+def _decoded(data: bytes, rules: Rules, counts: bool) -> _Seen:
     """All that is to be done with a file's pixels before the model, in one go in one thread."""
-    return _seen(decode(data, max_pixels=max_pixels), counts)
+    return _seen(decode(data, max_pixels=rules.max_pixels, contract=rules.contract), counts)
 
 
 def _seen(decoded: Decoded, counts: bool) -> _Seen:
-    return _Seen(decoded.pixels, decoded.turned, light(decoded.pixels) if counts else None)
+    return _Seen(decoded.pixels, decoded.turned, decoded.frame, light(decoded.pixels) if counts else None)
 
 
 def _blank(kind: str) -> bytes:

@@ -7,10 +7,29 @@ from typing import Any
 
 import pytest
 
-from contract.bundle import CARD, GRAPH, INT8_GRAPH, MANIFEST, BundleError, read_bundle, write_bundle
-from contract.image import IMAGE_CONTRACT
+from contract.bundle import (
+    CARD,
+    GRAPH,
+    INT8_GRAPH,
+    MANIFEST,
+    BundleError,
+    Calibration,
+    Population,
+    read_bundle,
+    write_bundle,
+)
+from contract.image import IMAGE_CONTRACT, IMAGE_CONTRACTS
 from tests import BUNDLED_MODEL
-from tests.bundles import THRESHOLD, brightness_graph, manifest, write_brightness_bundle
+from tests.bundles import THRESHOLD, a_point, brightness_graph, manifest, write_brightness_bundle
+
+ADULT = Population(
+    description="adults of 18 years and over",
+    from_age=18,
+    below_age=None,
+    operating_points={"balanced": a_point(0.6)},
+    calibration=Calibration(method="platt", scale=1.1, shift=-0.4, fitted_on="nothing: drawn"),
+    prevalence=0.4,
+)
 
 
 @pytest.fixture
@@ -59,7 +78,24 @@ def test_a_changed_file_is_named(folder: Path, name: str) -> None:
 
 def test_another_image_contract_is_refused(folder: Path) -> None:
     edit(folder, lambda record: record.update(image_contract=IMAGE_CONTRACT + 1))
-    assert f"made for image contract {IMAGE_CONTRACT + 1}" in refusal(folder)
+    assert f"made for image contract {IMAGE_CONTRACT + 1}, this service has 1, 2" in refusal(folder)
+
+
+@pytest.mark.parametrize("contract", IMAGE_CONTRACTS)
+def test_a_bundle_of_an_earlier_image_contract_is_read(folder: Path, contract: int) -> None:
+    edit(folder, lambda record: record.update(image_contract=contract))
+    assert read_bundle(folder).manifest.image_contract == contract
+
+
+def test_what_holds_for_a_population_is_read(tmp_path: Path) -> None:
+    folder = write_brightness_bundle(tmp_path / "1", populations={"adult": ADULT})
+    assert read_bundle(folder).manifest.populations["adult"].below_age is None
+
+
+def test_a_population_with_other_operating_points_is_refused(folder: Path) -> None:
+    adult = ADULT.model_dump(mode="json") | {"operating_points": {}}
+    edit(folder, lambda record: record.update(populations={"adult": adult}))
+    assert "population 'adult' has other operating points than the manifest" in refusal(folder)
 
 
 @pytest.mark.parametrize(

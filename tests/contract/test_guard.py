@@ -5,7 +5,7 @@ import pytest
 from pydantic import ValidationError
 
 from contract.bundle import InputGuard, Measured
-from contract.guard import distance
+from contract.guard import distance, multiples
 
 
 def a_guard(**changes: object) -> InputGuard:
@@ -39,7 +39,28 @@ def test_features_that_are_no_numbers_are_infinitely_far() -> None:
     assert np.isfinite(distance(features, a_guard())).tolist() == [True, False, False]
 
 
-@pytest.mark.parametrize("changes", [{"scale": (1.0, 1.0)}, {"scale": (1.0, 0.0, 1.0)}, {"location": ()}])
+def of_two_populations() -> InputGuard:
+    one = {"location": (1.0, -2.0, 0.5), "scale": (2.0, 0.1, 1.0), "false_alarms": Measured(value=0, low=0, high=1)}
+    populations = {"child": {**one, "threshold": 2.0}, "adult": {**one, "location": (7.0, -2.0, 0.5), "threshold": 1.0}}
+    return a_guard(location=(), scale=(), populations=populations, threshold=1.0)
+
+
+def test_with_several_populations_the_nearest_one_counts_as_a_multiple_of_its_threshold() -> None:
+    guard = of_two_populations()
+    child, adult = np.array([[1, -2, 0.5]], np.float32), np.array([[7, -2, 0.5]], np.float32)
+    assert distance(np.concatenate([child, adult]), guard) == pytest.approx([0, 0], abs=1e-6)
+    apart = multiples(child, guard)
+    assert apart["child"] == pytest.approx([0], abs=1e-6)
+    assert apart["adult"] == pytest.approx([3 / np.sqrt(3)])
+    assert multiples(adult, guard)["child"] == pytest.approx([3 / np.sqrt(3) / 2])
+    assert guard.features == 3
+
+
+def test_features_that_are_no_numbers_are_far_from_every_population() -> None:
+    assert distance(np.array([[np.nan, 0, 0]], np.float32), of_two_populations()).tolist() == [np.inf]
+
+
+@pytest.mark.parametrize("changes", [{"scale": (1.0, 1.0)}, {"scale": (1.0, 0.0, 1.0)}, {"location": (), "scale": ()}])
 def test_statistics_that_do_not_fit_together_are_refused(changes: dict[str, object]) -> None:
     with pytest.raises(ValidationError):
         a_guard(**changes)

@@ -67,7 +67,8 @@ def evaluate(arguments: argparse.Namespace) -> None:
     if (arguments.model / MANIFEST).exists():
         bundle = read_bundle(arguments.model)
         folder = data_folder(arguments, None)
-        results = assess_bundle(bundle, load(folder, arguments), folder.resolve().name)
+        data = load(folder, arguments, bundle.manifest.image_contract)
+        results = assess_bundle(bundle, data, folder.resolve().name)
         return print_record(results, [results], arguments.json)
     run, data = run_and_data(arguments.model, arguments)
     assessment = assess(keras_predict(run.best_model()), data, run.split)
@@ -100,8 +101,9 @@ def export(arguments: argparse.Namespace) -> None:
 def report(arguments: argparse.Namespace) -> None:
     """Measure all that a report tells of a bundle; write the page and the record; print the record, or a summary."""
     bundle = read_bundle(arguments.bundle)
-    data = load(data_folder(arguments, None), arguments)
-    split, others = split_of(bundle.manifest, data), other_images(arguments)
+    contract = bundle.manifest.image_contract
+    data = load(data_folder(arguments, None), arguments, contract)
+    split, others = split_of(bundle.manifest, data), other_images(arguments, contract)
     with bar(PROGRESS, "measuring") as shifts:
         record = measure_report(
             bundle.manifest, bundle.graph, data, split, others, about=about_of(bundle.card), progress=shifts
@@ -115,7 +117,8 @@ def report(arguments: argparse.Namespace) -> None:
 
 def reference(arguments: argparse.Namespace) -> None:
     """Write into a bundle what a service compares incoming images with, and print it."""
-    data = load(data_folder(arguments, None), arguments)
+    contract = read_bundle(arguments.bundle).manifest.image_contract
+    data = load(data_folder(arguments, None), arguments, contract)
     measured = add_reference(arguments.bundle, data)
     if arguments.json:
         print(measured.model_dump_json(indent=2))

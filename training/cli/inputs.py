@@ -7,6 +7,7 @@ from pathlib import Path
 from pydantic import ValidationError
 from rich.console import Console
 
+from contract.image import IMAGE_CONTRACT
 from training.data.dataset import Dataset, Skipped, load_dataset
 from training.data.split import split_dataset
 from training.errors import WrongUse
@@ -22,14 +23,14 @@ PROGRESS = Console(stderr=True)
 _SKIPPED_SHOWN = 20
 
 
-def other_images(arguments: argparse.Namespace) -> Others:
+def other_images(arguments: argparse.Namespace, contract: int = IMAGE_CONTRACT) -> Others:
     """What there is to measure on besides the data folder."""
     originals, elsewhere, foreign = arguments.originals, arguments.elsewhere, arguments.not_chest
-    pictures = find_pictures(foreign, arguments.cache) if foreign else []
+    pictures = find_pictures(foreign, arguments.cache, contract) if foreign else []
     report_skipped([skipped for kind in pictures for skipped in kind.skipped])
     return Others(
-        originals=load(originals, arguments) if originals else None,
-        elsewhere=(elsewhere.resolve().name, load(elsewhere, arguments)) if elsewhere else None,
+        originals=load(originals, arguments, contract) if originals else None,
+        elsewhere=(elsewhere.resolve().name, load(elsewhere, arguments, contract)) if elsewhere else None,
         foreign=pictures,
     )
 
@@ -111,10 +112,10 @@ def data_folder(arguments: argparse.Namespace, known: Path | None) -> Path:
     return folder
 
 
-def load(folder: Path, arguments: argparse.Namespace) -> Dataset:
+def load(folder: Path, arguments: argparse.Namespace, contract: int = IMAGE_CONTRACT) -> Dataset:
     """Read a folder, with progress and what was skipped on stderr."""
     with bar(PROGRESS, "reading images") as files:
-        data = load_dataset(folder, arguments.cache, files)
+        data = load_dataset(folder, arguments.cache, files, contract)
     sizes = f"all {next(iter(data.sizes))}" if len(data.sizes) == 1 else f"{len(data.sizes)} different sizes"
     PROGRESS.print(f"{len(data.radiographs)} images read ({sizes}), {len(data.skipped)} skipped", highlight=False)
     report_skipped(data.skipped)

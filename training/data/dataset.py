@@ -71,13 +71,19 @@ class Dataset:
         return Dataset(chosen, self.pixels[at], [self.digests[row] for row in at], self.sizes, [])
 
 
-def load_dataset(root: Path, cache: Path, progress: Callable[[int, int], object] | None = None) -> Dataset:
+def load_dataset(
+    root: Path,
+    cache: Path,
+    progress: Callable[[int, int], object] | None = None,
+    contract: int = IMAGE_CONTRACT,
+) -> Dataset:
     """Decode a data folder, or take from the cache what was decoded before.
 
     Args:
         root: see ``find_radiographs``.
         cache: a folder for decoded pixels, 40 kB an image; made if it is not there.
         progress: called after each file with how many are done, and how many there are.
+        contract: the image contract by which it is decoded.
 
     Raises:
         DataError: no such layout, no readable image of one of the classes, or no place for the cache.
@@ -88,7 +94,7 @@ def load_dataset(root: Path, cache: Path, progress: Callable[[int, int], object]
     skipped: list[Skipped] = []
     sizes: Counter[tuple[int, int]] = Counter()
     for done, radiograph in enumerate(files, start=1):
-        read = _read(radiograph.name, radiograph.path, cache)
+        read = _read(radiograph.name, radiograph.path, cache, contract)
         if isinstance(read, Skipped):
             skipped.append(read)
         else:
@@ -108,16 +114,18 @@ def _refuse_an_empty_class(root: Path, kept: list[Radiograph]) -> None:
             raise DataError(f"{root}: no image of class {title} can be read")
 
 
-def read_pictures(folder: Path, cache: Path) -> tuple[NDArray[np.uint8], list[str], list[Skipped]]:
+def read_pictures(
+    folder: Path, cache: Path, contract: int = IMAGE_CONTRACT
+) -> tuple[NDArray[np.uint8], list[str], list[Skipped]]:
     """The images right in a folder, of whatever: uint8 (n, 200, 200, 1); their file names; and the unreadable."""
     paths = sorted(path for path in folder.iterdir() if path.is_file()) if folder.is_dir() else []
-    read = {path.name: _read(path.name, path, cache) for path in paths}
+    read = {path.name: _read(path.name, path, cache, contract) for path in paths}
     pixels = {name: found[0] for name, found in read.items() if not isinstance(found, Skipped)}
     skipped = [found for found in read.values() if isinstance(found, Skipped)]
     return np.array(list(pixels.values()), np.uint8).reshape(-1, SIDE, SIDE, 1), list(pixels), skipped
 
 
-def _read(name: str, path: Path, cache: Path) -> tuple[NDArray[np.uint8], tuple[int, int]] | Skipped:
+def _read(name: str, path: Path, cache: Path, contract: int) -> tuple[NDArray[np.uint8], tuple[int, int]] | Skipped:
     """The pixels and the (width, height) of one file, or why it has none."""
     try:
         data = path.read_bytes()
@@ -125,19 +133,19 @@ def _read(name: str, path: Path, cache: Path) -> tuple[NDArray[np.uint8], tuple[
         return Skipped(name, error.strerror or "cannot be read")
     try:
         header = read_header(data)
-        return _cached_pixels(data, cache), (header.width, header.height)
+        return _cached_pixels(data, cache, contract), (header.width, header.height)
     except ImageRefused as refused:
         return Skipped(name, str(refused))
     except OSError as error:
         raise DataError(f"{cache}: cannot hold the decoded images ({error.strerror}); name another --cache") from None
 
 
-def _cached_pixels(data: bytes, cache: Path) -> NDArray[np.uint8]:
+def _cached_pixels(data: bytes, cache: Path, contract: int) -> NDArray[np.uint8]:
     digest = sha256(data)
-    path = cache / f"contract-{IMAGE_CONTRACT}" / digest[:2] / f"{digest}.raw"
+    path = cache / f"contract-{contract}" / digest[:2] / f"{digest}.raw"
     if path.exists() and path.stat().st_size == SIDE * SIDE:
         return np.fromfile(path, np.uint8).reshape(SIDE, SIDE, 1)
-    pixels = to_pixels(data)
+    pixels = to_pixels(data, contract=contract)
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_suffix(f".{os.getpid()}")
     partial.write_bytes(pixels.tobytes())

@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict
 
 from contract.bundle import FEATURES, InputGuard, Measured
 from contract.guard import distance
+from contract.image import IMAGE_CONTRACT
 from training.data.dataset import Skipped, read_pictures
 from training.errors import DataError
 from training.evaluation.assess import graph_output, graph_predict
@@ -45,7 +46,7 @@ class Group(BaseModel):
     scores: tuple[float, ...]
 
 
-def find_pictures(folder: Path, cache: Path) -> list[Pictures]:
+def find_pictures(folder: Path, cache: Path, contract: int = IMAGE_CONTRACT) -> list[Pictures]:
     """The images of each folder below this one, or of this one where it has none below.
 
     Raises:
@@ -54,7 +55,7 @@ def find_pictures(folder: Path, cache: Path) -> list[Pictures]:
     below = sorted(path for path in folder.iterdir() if path.is_dir()) if folder.is_dir() else []
     found = []
     for kind in below or [folder]:
-        pixels, names, skipped = read_pictures(kind, cache)
+        pixels, names, skipped = read_pictures(kind, cache, contract)
         if not names:
             raise DataError(f"{kind}: no image here can be read")
         found.append(Pictures(kind.name, pixels, np.array(names), tuple(skipped)))
