@@ -1,4 +1,4 @@
-"""The app: routes, errors and the outermost layer around a service."""
+"""The FastAPI application of a service: routes, middleware, exception handlers."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -11,33 +11,33 @@ from starlette.middleware.cors import CORSMiddleware
 
 from service import problems
 from service.core import Service
-from service.http import explain, openapi, page_files
-from service.http import responses as answers
+from service.http import explain, openapi, page_files, responses
 from service.http.context import RequestContext
-from service.http.direct import Direct
+from service.http.direct import DirectPredict
 from service.http.routes import predict, router
 from service.oip import repository as oip_repository
 from service.oip import routes as oip
 from service.oip.request import HEADER_LENGTH
 from service.settings import listed
 
-# Not asked of the installed package, since a clone and the image are not installed; a test holds it to pyproject.toml.
+# Not read from package metadata: in a clone and in the container image the package is not installed. A test compares
+# it with pyproject.toml.
 VERSION = "0.1.0"
 _DESCRIPTION = """\
-Reads frontal chest radiographs for pneumonia. **Not a medical device: decision support and research only.**
-For whom the model is meant, for whom it is not, and how well it does: `GET /model/card`.
+Analyses frontal chest radiographs for pneumonia. **Not a medical device: decision support and research only.**
+Intended use, limits and measured performance of the model: `GET /model/card`.
 
-Whatever goes wrong, the answer is a problem object (RFC 9457, `application/problem+json`). Programs look at its `type`;
-each call lists those it may have. Besides: a path that is not listed here answers 404 (`/problems/not-found`), a method
-that is not 405 (`/problems/method-not-allowed`, with `Allow`).
+Every error response is a problem object (RFC 9457, `application/problem+json`). Clients should branch on its `type`;
+each operation lists the types it can return. In addition, a path that is not listed here returns 404
+(`/problems/not-found`), and an unsupported method returns 405 (`/problems/method-not-allowed`, with `Allow`).
 """
 _TAGS = [
-    {"name": "Reading", "description": "From radiographs to answers."},
-    {"name": "Model", "description": "What answers, and what is known of it."},
-    {"name": "Health", "description": "For those, and the programs, that keep the service running."},
-    {"name": oip.TAG, "description": "KServe's and Triton's \"v2\", for their clients."},
+    {"name": "Prediction", "description": "Analyse radiographs."},
+    {"name": "Model", "description": "The served model and its model card."},
+    {"name": "Health", "description": "Probes and metrics for administrators, orchestrators and monitoring."},
+    {"name": oip.TAG, "description": 'The "v2" inference protocol of KServe and Triton, for their clients.'},
 ]
-# What a page of another origin may send, and see of an answer besides its body.
+# The methods and headers that a page of another origin may send, and the response headers that it may read.
 _CORS: dict[str, Any] = {
     "allow_methods": ["GET", "POST"],
     "allow_headers": ["Authorization", "Content-Digest", "Content-Type", HEADER_LENGTH, "X-Request-ID"],
@@ -57,9 +57,9 @@ _CORS: dict[str, Any] = {
 
 
 def create_app(service: Service) -> FastAPI:
-    """The app of a service. Its lifespan is the service's life, and the audit's.
+    """The FastAPI application of a service. Its lifespan starts and stops the service and its audit.
 
-    ``/docs`` takes its scripts from the package fastapi-offline: it works without internet.
+    The scripts of ``/docs`` come from the package fastapi-offline, so the page works without internet.
 
     Raises:
         SettingsError: the audit is required and cannot be written.
@@ -68,7 +68,7 @@ def create_app(service: Service) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        async with service.audit.alive(service.main, VERSION), service.alive():
+        async with service.audit.alive(service.main, VERSION), service.running():
             yield
 
     app: FastAPI = FastAPIOffline(
@@ -84,17 +84,18 @@ def create_app(service: Service) -> FastAPI:
     )
     app.state.service = service
     routers = (router, explain.router, oip.router, oip_repository.router, page_files.page_router())
-    for part in routers:
-        app.include_router(part)
-    # The one added last is outermost.
+    for each in routers:
+        app.include_router(each)
+    # The middleware added last is the outermost.
     if origins := listed(service.settings.cors_origins):
         app.add_middleware(CORSMiddleware, allow_origins=origins, **_CORS)
-    else:  # what these two answer has no headers for a page of another origin
-        app.add_middleware(Direct, route=_route(predict))
+    else:
+        app.add_middleware(DirectPredict, route=_route(predict))
+    # Early rejections, and the responses of DirectPredict, carry no CORS headers: with CORS, neither is used.
     check = None if origins else service.admission.check
     hosts = listed(service.settings.allowed_hosts)
     app.add_middleware(RequestContext, metrics=service.metrics, hosts=hosts, check=check)
-    answers.install(app)
+    responses.install(app)
     openapi.complete(app, routers, service.authenticator.open_to)
     kinds = problems.kinds()
     service.metrics.expect_requests(
@@ -103,5 +104,5 @@ def create_app(service: Service) -> FastAPI:
     return app
 
 
-def _route(call: object) -> APIRoute:
-    return next(route for route in router.routes if isinstance(route, APIRoute) and route.endpoint is call)
+def _route(endpoint: object) -> APIRoute:
+    return next(route for route in router.routes if isinstance(route, APIRoute) and route.endpoint is endpoint)

@@ -1,4 +1,4 @@
-"""What is alive in one service, from its start to its end."""
+"""The parts of one running service: models, admission, metrics, audit, thread pools; and their life cycle."""
 
 import asyncio
 import logging
@@ -25,17 +25,18 @@ log = logging.getLogger(__name__)
 
 
 class Service:
-    """The parts of a service, built and not yet running; ``alive`` runs them.
+    """The parts of a service, constructed but not started; ``running`` starts and stops them.
 
-    ``main`` is the model it is started with, and what every call reads with that names none; ``repository`` has all.
+    ``main`` is the model that the service was started with. It analyses the images of every request that names no
+    model. ``repository`` holds all models.
 
     Args:
         settings: the effective settings.
-        bundle: the model, checked.
+        bundle: the verified model bundle.
         backend: the same model, loaded.
 
     Raises:
-        SettingsError: the bundle cannot do what the settings ask for.
+        SettingsError: the bundle does not support what the settings require.
     """
 
     def __init__(self, settings: Settings, bundle: Bundle, backend: Backend) -> None:
@@ -45,9 +46,9 @@ class Service:
         self.metrics = Metrics()
         self._pool = Pool(settings.decode_threads or share_of_cpus(settings.workers))
         self.audit = Audit(settings, self.metrics)
-        # One at a time, apart from the decoders: pictures for people never hold up what is only to be read.
+        # One thread of its own: rendering for /explain must not delay the decoding for /predict.
         self.drawer = ThreadPoolExecutor(1, thread_name_prefix="draw")
-        # One at a time: what is written as JSON takes a multiple of its size once it is parsed.
+        # One thread, so one request body at a time: parsed JSON takes a multiple of the memory of its text.
         self.parser = ThreadPoolExecutor(1, thread_name_prefix="parse")
         shared = Shared(settings, self._pool, self.metrics, lambda: self.admission.images_in_flight <= 1)
         self.main = Model(shared, bundle, backend, main=True)
@@ -71,36 +72,40 @@ class Service:
 
     @property
     def status(self) -> Literal["ok", "starting", "draining", "failing"]:
-        """``ok`` if a request that came now would be answered."""
+        """``ok`` if the service can answer a request now; ``starting``, ``draining`` or ``failing`` otherwise."""
         if self.admission.phase is Phase.READY and (not self.main.is_sound or self.audit.forbids):
             return "failing"
         return self.admission.phase.value
 
     @asynccontextmanager
-    async def alive(self, *, warm_up: bool = True) -> AsyncIterator[None]:
-        """Run the models, warm them up and open the door; and afterwards leave nobody waiting."""
+    async def running(self, *, warm_up: bool = True) -> AsyncIterator[None]:
+        """Start the models, warm them up and open admission; at exit close admission and end every pending request.
+
+        Args:
+            warm_up: False: admission stays closed, for a caller that uses the models directly.
+        """
         for model in self.repository.models:
             model.start()
-        warming = asyncio.create_task(self._warm_up(), name="warm-up") if warm_up else None
+        warm_up_task = asyncio.create_task(self._warm_up(), name="warm-up") if warm_up else None
         try:
             yield
         finally:
             self.admission.close()
-            if warming:
-                warming.cancel()
-                await asyncio.wait([warming])
+            if warm_up_task:
+                warm_up_task.cancel()
+                await asyncio.wait([warm_up_task])
             for model in self.repository.models:
                 await model.end()
             self._pool.shutdown()
-            for pool in (self.drawer, self.parser):
-                pool.shutdown(wait=False)
+            for executor in (self.drawer, self.parser):
+                executor.shutdown(wait=False)
 
     async def _warm_up(self) -> None:
         try:
             for model in self.repository.models:
                 await model.warm_up()
         except Exception:
-            log.exception("the warm-up failed: the service will not get ready")
+            log.exception("the warm-up failed: the service stays not ready and rejects requests; restart it")
             return
         self.admission.open()
         log.info(

@@ -72,7 +72,7 @@ TABLE: dict[type[Exception], Kind] = {
 INTERNAL = Kind(500, "internal-error", "An error in the service")
 
 
-def tell(kind: Kind, detail: str, request_id: str) -> Problem:
+def new_problem(kind: Kind, detail: str, request_id: str) -> Problem:
     """The problem object of this kind."""
     return Problem(type=kind.type, title=kind.title, status=kind.status, detail=detail, request_id=request_id)
 
@@ -82,7 +82,7 @@ def problem(error: BaseException, request_id: str) -> Problem:
     kind = kind_of(error)
     if kind.status == INTERNAL.status:
         log.error("a request failed", exc_info=error, extra={"request_id": request_id})
-    return tell(kind, _detail(error), request_id)
+    return new_problem(kind, _detail(error), request_id)
 
 
 def kinds() -> list[Kind]:

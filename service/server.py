@@ -1,4 +1,4 @@
-"""The process: a service on a port, until SIGTERM, and then an orderly end."""
+"""The server process: it serves on a port until SIGTERM, then drains and stops."""
 
 import sys
 import time
@@ -11,17 +11,17 @@ from service.access.tls import Certificate, certificate_of
 from service.app import create_app
 from service.core import Service
 
-# After the deadline of the last accepted request there is nothing left to wait for but slow readers of answers.
-SLOW_READERS_S = 5
-# How long the event loop may keep Python's lock from threads that compute, while it has something to do without end.
-_TURN_S = 0.001
+# Seconds. By then the deadline of the last admitted request has passed; only clients that receive slowly remain.
+SLOW_CLIENTS_S = 5
+# Seconds, for sys.setswitchinterval: how long a busy event loop may hold the GIL while compute threads wait for it.
+_SWITCH_INTERVAL_S = 0.001
 
 
 class Server(uvicorn.Server):
-    """uvicorn, with a time between SIGTERM and closing the port in which health checks see 503.
+    """uvicorn with a drain period: between SIGTERM and closing the port, health checks get 503.
 
-    In that time requests are refused with 503 and Retry-After; what was accepted before is answered. uvicorn by itself
-    closes the port at once, and ends by raising the signal again, so that the exit code is not 0.
+    During the drain, new requests get 503 with Retry-After, and requests admitted earlier are completed. Plain uvicorn
+    closes the port at once, and raises the signal again at its end, so its exit code is not 0.
     """
 
     def __init__(self, config: uvicorn.Config, service: Service, certificate: Certificate | None) -> None:
@@ -30,31 +30,40 @@ class Server(uvicorn.Server):
         self._closes_at: float | None = None
 
     @property
-    def is_ending(self) -> bool:
-        """Whether the end has begun."""
+    def is_draining(self) -> bool:
+        """Whether the shutdown has begun."""
         return self._closes_at is not None
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """Begin the end. Called in the main thread, between two steps of the event loop."""
+        """Begin the shutdown. uvicorn calls this in the main thread, between two steps of the event loop."""
         self._service.admission.close()
         if self._closes_at is None:
             self._closes_at = time.monotonic() + self._service.settings.drain_s
 
     async def on_tick(self, counter: int) -> bool:
-        """Whether to close the port, asked ten times a second."""
+        """Whether to close the port. uvicorn calls this ten times a second."""
         if self._certificate:
             self._certificate.look()
         drained = self._closes_at is not None and time.monotonic() >= self._closes_at
         return await super().on_tick(counter) or drained
 
 
-def serve(service: Service, kind: Callable[[uvicorn.Config, Service, Certificate | None], Server] = Server) -> bool:
-    """Serve until SIGTERM or SIGINT, with a server of this kind. Returns whether the port could be opened.
+def serve(
+    service: Service, new_server: Callable[[uvicorn.Config, Service, Certificate | None], Server] = Server
+) -> bool:
+    """Serve until SIGTERM or SIGINT.
+
+    Args:
+        service: what is served.
+        new_server: makes the server from uvicorn's configuration, the service, and the certificate (None without TLS).
+
+    Returns:
+        False if the port could not be opened.
 
     Raises:
-        SettingsError: the certificate cannot be used, or the audit not be written.
+        SettingsError: the certificate cannot be used, or the audit is required and cannot be written.
     """
-    sys.setswitchinterval(_TURN_S)
+    sys.setswitchinterval(_SWITCH_INTERVAL_S)
     settings = service.settings
     certificate = certificate_of(settings)
     config = uvicorn.Config(
@@ -65,11 +74,11 @@ def serve(service: Service, kind: Callable[[uvicorn.Config, Service, Certificate
         access_log=False,
         server_header=False,
         ssl_context_factory=(lambda *_: certificate.context) if certificate else None,
-        timeout_graceful_shutdown=int(settings.deadline_s + settings.upload_s) + SLOW_READERS_S,
+        timeout_graceful_shutdown=int(settings.deadline_s + settings.upload_s) + SLOW_CLIENTS_S,
     )
-    server = kind(config, service, certificate)
+    server = new_server(config, service, certificate)
     try:
         server.run()
-    except SystemExit:  # how uvicorn ends when the port is taken, which it has logged
+    except SystemExit:  # uvicorn could not bind the port, and has logged why
         return False
     return True

@@ -26,7 +26,7 @@ from tests.bundles import GUARD, INT8_FULL, POINTS, brightness_graph, write_brig
 if TYPE_CHECKING:
     from tests.trained import Trained
 
-# How long an example takes depends on what else the machine does: no test fails for that.
+# No deadline per example: its duration depends on the load of the machine.
 hypothesis.settings.register_profile("timeless", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
 hypothesis.settings.load_profile("timeless")
 
@@ -126,7 +126,7 @@ def make_service(bundle_folder: Path) -> MakeService:
 
 
 async def _documented(response: httpx.Response) -> None:
-    """No answer that the OpenAPI document does not tell."""
+    """Every response is one that the OpenAPI document lists."""
     from tests.openapi import assert_documented
 
     await response.aread()

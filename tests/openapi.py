@@ -1,4 +1,4 @@
-"""``docs/openapi.json``, held against what is really answered."""
+"""``docs/openapi.json``, compared with the actual responses."""
 
 import functools
 import json
@@ -24,14 +24,14 @@ def document() -> dict[str, Any]:
 
 
 def operations() -> Iterator[tuple[str, str, Operation]]:
-    """Path, method in upper case, and what is told of the call."""
+    """Path, method in upper case, and operation object of every operation."""
     for path, item in document()["paths"].items():
         for method, operation in item.items():
             yield path, method.upper(), operation
 
 
 def problem_types(operation: Operation) -> dict[str, int]:
-    """The problems of a call by their names, and their statuses."""
+    """The problems of an operation: slug to status."""
     schemas = {
         int(status): response["content"][PROBLEM_JSON]["schema"]
         for status, response in operation["responses"].items()
@@ -45,7 +45,7 @@ def problem_types(operation: Operation) -> dict[str, int]:
 
 
 def complain(value: object, schema: dict[str, Any]) -> None:
-    """Fail if a value is not of a schema of the document."""
+    """Fail if a value does not match a schema of the document."""
     _validator().evolve(schema=schema).validate(value)
 
 
@@ -61,11 +61,11 @@ def assert_documented(response: httpx.Response) -> None:
     if operation is None:
         return
     assert str(response.status_code) in operation["responses"], (response.request.url, response.text)
-    told = operation["responses"][str(response.status_code)]
-    for name, header in told["headers"].items():
+    documented = operation["responses"][str(response.status_code)]
+    for name, header in documented["headers"].items():
         _check_header(_resolved(header), response.headers.get(name))
     media_type = response.headers["content-type"].partition(";")[0]
-    schema = told["content"][media_type]["schema"]
+    schema = documented["content"][media_type]["schema"]
     if media_type.endswith("json"):
         complain(response.json(), schema)
 

@@ -1,4 +1,4 @@
-"""One check for every error answer there is."""
+"""The check of every error response."""
 
 from typing import Any
 
@@ -7,14 +7,14 @@ import httpx
 from tests.openapi import assert_documented
 
 
-def assert_problem(response: httpx.Response, status: int, slug: str | None = None, *more: str) -> dict[str, Any]:
-    """The answer is an RFC 9457 problem of this status and kind, with these members more, and one that the OpenAPI
-    document tells of this call; returns it.
+def assert_problem(response: httpx.Response, status: int, slug: str | None = None, *members: str) -> dict[str, Any]:
+    """The response is an RFC 9457 problem of this status and kind, with these additional members, and is listed in the
+    OpenAPI document; returns it.
     """
     assert response.status_code == status, response.text
     assert response.headers["content-type"] == "application/problem+json"
     problem: dict[str, Any] = response.json()
-    assert set(problem) == {"type", "title", "status", "detail", "request_id", *more}
+    assert set(problem) == {"type", "title", "status", "detail", "request_id", *members}
     assert problem["status"] == status
     assert problem["request_id"] == response.headers["x-request-id"]
     assert problem["type"].startswith("/problems/")

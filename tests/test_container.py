@@ -17,7 +17,7 @@ import yaml
 
 from service import problems
 from service.app import VERSION
-from service.server import SLOW_READERS_S
+from service.server import SLOW_CLIENTS_S
 from service.settings import Settings
 from tests import ROOT
 
@@ -117,7 +117,7 @@ def test_what_is_mounted_is_read_only_or_the_engine_s_own(each: Service) -> None
 
 def test_compose_waits_longer_than_the_service_needs_to_end(service: Service) -> None:
     settings = Settings()
-    needed = settings.drain_s + settings.upload_s + settings.deadline_s + SLOW_READERS_S
+    needed = settings.drain_s + settings.upload_s + settings.deadline_s + SLOW_CLIENTS_S
     assert float(service["stop_grace_period"].removesuffix("s")) > needed
 
 

@@ -95,7 +95,7 @@ async def open_local(settings: Settings) -> AsyncIterator[LocalPredictor]:
     """
     configure_logging("error")
     service = build_service(settings)
-    async with service.alive(warm_up=False):
+    async with service.running(warm_up=False):
         yield LocalPredictor(service)
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from service.client.targets import Target, Unread, read_target
-from service.problems import tell
+from service.problems import new_problem
 from service.wire import ModelName, Prediction, PredictResponse, Problem
 
 # Stands where a server would have given an id.
@@ -111,7 +111,7 @@ async def _ask(predictor: Predictor, target: Target, max_bytes: int) -> PredictR
     try:
         image = await asyncio.to_thread(read_target, target, max_bytes)
     except Unread as unread:
-        return without_answer(predictor.about, tell(unread.kind, str(unread), LOCAL_REQUEST_ID))
+        return without_answer(predictor.about, new_problem(unread.kind, str(unread), LOCAL_REQUEST_ID))
     return await predictor.ask(image)
 
 

@@ -14,7 +14,7 @@ from pydantic import BaseModel, ValidationError
 from service.client.address import Server, trusted
 from service.client.predicting import LOCAL_REQUEST_ID, PredictorInfo, PredictorStopped, without_answer
 from service.client.retry import RetriesExhausted, Retryable, RetryPolicy, retry_after_s
-from service.problems import BODY_TOO_LARGE, UNREACHABLE, tell
+from service.problems import BODY_TOO_LARGE, UNREACHABLE, new_problem
 from service.settings import SettingsError
 from service.wire import ModelName, PredictResponse, Problem
 
@@ -89,7 +89,7 @@ class Client:
             if given_up.service_unavailable:
                 raise self._unreachable(given_up) from None
             last = given_up.last
-            return without_answer(self.about, last.problem or tell(UNREACHABLE, str(last), LOCAL_REQUEST_ID))
+            return without_answer(self.about, last.problem or new_problem(UNREACHABLE, str(last), LOCAL_REQUEST_ID))
         if response.status_code != httpx.codes.OK:
             return without_answer(self.about, self._refusal(response))
         answer = self._understood(response, PredictResponse)
@@ -138,7 +138,9 @@ class Client:
                 f"{self._server.url} refuses ({response.status_code}): {why}; a key goes into --key-file"
             )
         if problem is None and response.status_code == 413:
-            return tell(BODY_TOO_LARGE, "a proxy before the service takes no file of this size", LOCAL_REQUEST_ID)
+            return new_problem(
+                BODY_TOO_LARGE, "a proxy before the service takes no file of this size", LOCAL_REQUEST_ID
+            )
         if problem is None or response.status_code in {404, 405}:
             raise self._strange(response)
         if problem.type == "/problems/unknown-operating-point":

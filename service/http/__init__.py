@@ -1,1 +1,1 @@
-"""The calls over HTTP and the page. Imports ``core`` and every room below it."""
+"""The HTTP endpoints and the browser page. May import ``core`` and every room below it."""

@@ -1,6 +1,6 @@
-"""The outermost layer of the app: a request id and a record for every request, and an answer for every exception.
+"""The outermost middleware: a request id and a log record for every request, and a response for every exception.
 
-Pure ASGI, because Starlette's ``BaseHTTPMiddleware`` hides from a route that its client has gone.
+Pure ASGI, because Starlette's ``BaseHTTPMiddleware`` hides from a route that its client has disconnected.
 """
 
 import asyncio
@@ -15,22 +15,22 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service import errors
 from service.errors import ServiceError
-from service.http import responses as answers
+from service.http import responses
 from service.telemetry.metrics import CLIENT_GONE, HEALTH, Metrics, RequestRecord
 
 REQUEST_ID = "X-Request-ID"
 SAFE_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _PORT = re.compile(r":\d*$")
 _MAX_URI_BYTES = 8192
-# A refusal takes half a millisecond of the event loop and of Python's lock, which threads that compute need, too.
-_REFUSAL_EVERY_S = 0.002
-# Calls that images are sent to.
-_READING = frozenset({"/predict", "/explain"})
+# Seconds between two rejections. Each takes half a millisecond of the event loop and of the GIL, which the compute
+# threads need as well.
+_REJECTION_INTERVAL_S = 0.002
+_IMAGE_ROUTES = frozenset({"/predict", "/explain"})
 
 
-# For every answer that does not say otherwise: nobody on the way keeps it, it is what its type says, and no browser
-# runs, loads or frames anything because of it. No Strict-Transport-Security: it would hold for whatever else is served
-# under the same name, on any port, which is for the hospital to say.
+# Defaults for every response: caches store nothing, browsers do not guess another type, and neither run, load nor frame
+# anything. No Strict-Transport-Security: it would bind every other service under the same host name, on any port; that
+# decision is the hospital's.
 _HEADERS = {
     "Cache-Control": "no-store",
     "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
@@ -38,7 +38,7 @@ _HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
 }
-# Swagger UI's own HTML has its script inline, and styles by script; an answered picture is a blob.
+# The HTML of Swagger UI has an inline script, and sets styles by script; it shows an image response from a blob URL.
 _DOCS_HEADERS = {
     **_HEADERS,
     "Content-Security-Policy": "default-src 'self'; script-src 'self' 'unsafe-inline'; "
@@ -50,11 +50,11 @@ class RequestContext:
     """ASGI middleware.
 
     Args:
-        app: the app below.
-        metrics: where requests are counted.
-        hosts: names that requests may be addressed to, without port; empty: any. Health checks may use any.
-        knock: raises if no image would be let in now. Asked before anything else is done for a request to have some
-            read: a service that has more to do than it can must refuse at next to no cost. None: the call itself asks.
+        app: the wrapped app.
+        metrics: counts the requests.
+        hosts: accepted host names of the Host header, without port; empty: any. Health checks may use any name.
+        check: raises if no image can be admitted now. It runs first for a request that sends images, because an
+            overloaded service must reject at next to no cost. None: only the endpoint itself checks.
     """
 
     def __init__(
@@ -65,10 +65,10 @@ class RequestContext:
         check: Callable[[], object] | None = None,
     ) -> None:
         self._app, self._metrics, self._hosts = app, metrics, {host.lower() for host in hosts}
-        self._knock, self._next_refusal = check, 0.0
+        self._check_admission, self._next_rejection = check, 0.0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Handle one request, whatever becomes of it."""
+        """Handle one request, and log and count it however it ends."""
         if scope["type"] != "http":
             return await self._app(scope, receive, send)
         record = RequestRecord(_request_id(Headers(scope=scope)))
@@ -84,43 +84,43 @@ class RequestContext:
             await send(message)
 
         try:
-            await self._answer(scope, receive, send_with_headers)
+            await self._handle(scope, receive, send_with_headers)
         finally:
             record.route = getattr(scope.get("route"), "path", record.route)
             record.emit(self._metrics)
 
-    async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _handle(self, scope: Scope, receive: Receive, send: Send) -> None:
         record: RequestRecord = scope["state"]["record"]
         try:
             if len(scope["raw_path"]) + len(scope["query_string"]) > _MAX_URI_BYTES:
-                raise errors.UriTooLong(f"an address may have {_MAX_URI_BYTES} bytes")
+                raise errors.UriTooLong(f"path and query may have at most {_MAX_URI_BYTES} bytes")
             if self._hosts and not scope["path"].startswith(HEALTH) and _host(scope) not in self._hosts:
-                raise errors.UnknownHost("the Host of this request is not a name of this service")
-            if self._knock and scope["path"] in _READING and scope["method"] == "POST":
+                raise errors.UnknownHost("the Host header does not name this service (see XRAY_ALLOWED_HOSTS)")
+            if self._check_admission and scope["path"] in _IMAGE_ROUTES and scope["method"] == "POST":
                 record.route = scope["path"]
-                await self._come_in(self._knock)
+                await self._admit_or_reject(self._check_admission)
             await self._app(scope, receive, send)
         except ClientDisconnect:
             record.outcome = "client-gone"
         except Exception as error:
-            response = await answers.answer(Request(scope), error)
+            response = await responses.error_response(Request(scope), error)
             if record.status != CLIENT_GONE:
-                raise  # the answer had begun: only the connection can be closed now
+                raise  # the response has begun: only the connection can be closed now
             await response(scope, receive, send)
 
-    async def _come_in(self, check: Callable[[], object]) -> None:
-        """Who is refused is refused at a bounded rate, so that many who ask again at once do not keep the service from
-        answering anybody; and looks once more when it is their turn.
+    async def _admit_or_reject(self, check: Callable[[], object]) -> None:
+        """Reject at a bounded rate, so that many clients retrying at once do not starve the requests in flight. A
+        rejection that had to be delayed is checked again when it is due; the request may be admitted then.
         """
         try:
             check()
         except ServiceError:
             now = time.monotonic()
-            turn = max(now, self._next_refusal)
-            self._next_refusal = turn + _REFUSAL_EVERY_S
-            if turn == now:
+            due = max(now, self._next_rejection)
+            self._next_rejection = due + _REJECTION_INTERVAL_S
+            if due == now:
                 raise
-            await asyncio.sleep(turn - now)
+            await asyncio.sleep(due - now)
             check()
 
 
@@ -130,5 +130,5 @@ def _request_id(headers: Headers) -> str:
 
 
 def _host(scope: Scope) -> str:
-    """The name that a request is addressed to: without port, lower case, an IPv6 address in its brackets."""
+    """The host name of the Host header: without port, lower case, an IPv6 address in brackets."""
     return _PORT.sub("", Headers(scope=scope).get("host", "")).lower()

@@ -1,4 +1,4 @@
-"""The page at ``/``: its files as they are, and the headers that keep it to itself."""
+"""The browser page at ``/``: its static files, and the security headers that isolate it."""
 
 import mimetypes
 from pathlib import Path
@@ -7,8 +7,8 @@ from fastapi import APIRouter, HTTPException, Response
 
 _FOLDER = Path(__file__).parents[1] / "page"
 _INDEX = "index.html"
-# Nothing but this service is asked for anything, nothing written into the page runs or looks like something, nobody
-# frames it, and what it opens is not told where from. Only for the page: /docs has scripts of its own within its HTML.
+# The page loads from and connects to this service only, injected text can neither run as script nor apply styles, no
+# site can frame the page, and links send no referrer. For the page only: the HTML of /docs has inline scripts.
 _HEADERS = {
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob:; "
     "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; "
@@ -21,18 +21,18 @@ _HEADERS = {
 
 
 def page_router() -> APIRouter:
-    """The calls of the page. Its files are read once, here: what is asked for never becomes a path."""
+    """The routes of the page. The files are read once, here, so a requested name never becomes a file system path."""
     files = {path.name: path.read_bytes() for path in sorted(_FOLDER.iterdir()) if path.is_file()}
     router = APIRouter(include_in_schema=False)
 
     @router.get("/")
     async def index() -> Response:
-        """The page itself."""
+        """The HTML of the page."""
         return _response(_INDEX, files[_INDEX])
 
     @router.get("/page/{name}")
     async def part(name: str) -> Response:
-        """A file that the page needs."""
+        """A script, style sheet or image of the page."""
         if name not in files:
             raise HTTPException(404)
         return _response(name, files[name])

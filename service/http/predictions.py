@@ -1,4 +1,4 @@
-"""From the images of one request to the entries of its answer."""
+"""From the images of one request to the predictions in its response."""
 
 import asyncio
 import math
@@ -16,19 +16,28 @@ from service.problems import problem
 from service.telemetry.metrics import RequestRecord
 from service.wire import Caution, ModelName, Prediction, PredictResponse
 
-Outcome = Reading | BaseException
+ReadingOrError = Reading | BaseException
 
 _TURNED = Caution(
     code="exif_orientation_applied",
-    detail="the picture was turned or mirrored as its EXIF orientation says: check which side is left",
+    detail="the image was rotated or mirrored as its EXIF orientation says: verify left and right",
 )
 
 
 async def read_all(
     reader: Reader, images: Sequence[bytes | NDArray[np.uint8]], *, explain: bool = False
-) -> list[Outcome]:
-    """Read all images of a request side by side, files or pixels: one outcome each, in the order sent."""
-    if len(images) == 1:  # nearly always; without a task of its own
+) -> list[ReadingOrError]:
+    """Analyse all images of a request concurrently.
+
+    Args:
+        reader: analyses one image.
+        images: files, or pixels uint8 (200, 200, 1).
+        explain: whether the readings have a heatmap.
+
+    Returns:
+        a reading or an exception per image, in the order sent.
+    """
+    if len(images) == 1:  # nearly every request; saves the task that gather would create
         try:
             return [await reader.read(images[0], explain=explain)]
         except Exception as error:
@@ -38,31 +47,30 @@ async def read_all(
 
 
 def response(
-    model: Model, point: Point, filenames: Sequence[str | None], outcomes: Sequence[Outcome], request_id: str
+    model: Model, point: Point, filenames: Sequence[str | None], results: Sequence[ReadingOrError], request_id: str
 ) -> PredictResponse:
-    """The answer that tells the outcomes of these images at an operating point; one that failed has its problem in its
-    entry.
-    """
+    """The response for these images at an operating point. The entry of a failed image holds its problem."""
     return PredictResponse(
         model=model_name(model),
         request_id=request_id,
         provider=model.backend.provider,
         operating_point=point.name,
         predictions=[
-            _entry(model.guard, point, filename, outcome, request_id)
-            for filename, outcome in zip(filenames, outcomes, strict=True)
+            _prediction(model.guard, point, filename, result, request_id)
+            for filename, result in zip(filenames, results, strict=True)
         ],
     )
 
 
-def note(record: RequestRecord, model: Model, outcomes: Sequence[Outcome]) -> None:
-    """Keep for the log which model read, how many images there were, how many of them the guard flagged, and where the
-    time went: the slowest of each stage, since the images of one request are worked on side by side.
+def update_record(record: RequestRecord, model: Model, results: Sequence[ReadingOrError]) -> None:
+    """Set the log fields that describe the analysis: the model, the number of images, how many of them the guard
+    flagged, the largest batch, and per stage the longest time of any image, since the images of one request are
+    processed concurrently.
     """
-    readings = [outcome for outcome in outcomes if isinstance(outcome, Reading)]
+    readings = [result for result in results if isinstance(result, Reading)]
     record.model = f"{model.name}/{model.version}"
-    record.images = len(outcomes)
-    refused = sum(isinstance(outcome, UnlikeTrainingData) for outcome in outcomes)
+    record.images = len(results)
+    refused = sum(isinstance(result, UnlikeTrainingData) for result in results)
     record.flagged = refused + sum(reading.flagged for reading in readings)
     record.batch_size = max((reading.batch_size for reading in readings), default=0)
     for stage in ("decode", "queue", "inference"):
@@ -71,31 +79,32 @@ def note(record: RequestRecord, model: Model, outcomes: Sequence[Outcome]) -> No
 
 
 def model_name(model: Model) -> ModelName:
-    """Which model answers."""
+    """Name and version of a model, for the wire."""
     return ModelName(name=model.name, version=model.version)
 
 
-def _entry(guard: Guard, point: Point, filename: str | None, outcome: Outcome, request_id: str) -> Prediction:
-    if isinstance(outcome, BaseException):
-        told = problem(outcome, request_id)
-        return Prediction(filename=filename, error=told)
+def _prediction(
+    guard: Guard, point: Point, filename: str | None, result: ReadingOrError, request_id: str
+) -> Prediction:
+    if isinstance(result, BaseException):
+        return Prediction(filename=filename, error=problem(result, request_id))
     return Prediction(
         filename=filename,
-        label="PNEUMONIA" if outcome.probability >= point.threshold else "NORMAL",
-        probability=outcome.probability,
+        label="PNEUMONIA" if result.probability >= point.threshold else "NORMAL",
+        probability=result.probability,
         threshold=point.threshold,
-        guard_score=_sayable(outcome.guard_score),
-        warnings=_warnings(guard, outcome),
+        guard_score=_finite_or_none(result.guard_score),
+        warnings=_warnings(guard, result),
     )
 
 
-def _sayable(score: float | None) -> float | None:
-    """JSON knows no infinity."""
+def _finite_or_none(score: float | None) -> float | None:
+    """The score, or None where JSON has no number for it (NaN, infinity)."""
     return score if score is not None and math.isfinite(score) else None
 
 
 def _warnings(guard: Guard, reading: Reading) -> list[Caution]:
-    found = [_TURNED] if reading.turned else []
+    warnings = [_TURNED] if reading.turned else []
     if reading.flagged and reading.guard_score is not None:
-        found.append(Caution(code="unlike_training_data", detail=guard.words(reading.guard_score)))
-    return found
+        warnings.append(Caution(code="unlike_training_data", detail=guard.words(reading.guard_score)))
+    return warnings

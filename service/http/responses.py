@@ -1,8 +1,8 @@
 """Exceptions to HTTP responses.
 
-    any exception, anywhere -> answer -> application/problem+json
+    any exception, anywhere -> error_response -> application/problem+json
 
-A caller never sees the text of an exception that is not written for callers, a path, or a stack trace.
+A response never contains a stack trace, a path, or the text of an exception that was not written for clients.
 """
 
 from http import HTTPStatus
@@ -13,35 +13,35 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
 from service.errors import InvalidParameter, QuotaExceeded
-from service.problems import TABLE, Kind, problem, tell
+from service.problems import TABLE, Kind, new_problem, problem
 from service.wire import Problem
 
 PROBLEM_JSON = "application/problem+json"
-# Seconds. A full service of default size empties within one or two; a restart takes about as long.
+# Seconds. With the default settings, a full queue is processed within one or two; a restart takes about as long.
 RETRY_AFTER_S = 1
-# Statuses after which the rest of the request's body is not read, so the connection cannot be used again.
+# Statuses after which the rest of the request body stays unread, so the connection cannot be reused.
 _CLOSING = {400, 401, 403, 408, 413, 414, 415}
 
 
-async def answer(request: Request, error: Exception) -> JSONResponse:
-    """The response of a request whose handling ended in this exception."""
+async def error_response(request: Request, error: Exception) -> JSONResponse:
+    """The response to a request whose handling raised this exception."""
     record = request.state.record
-    found = _problem(error, record.request_id)
-    record.outcome = found.type.rpartition("/")[2]
-    body = found.model_dump()
+    content = _problem(error, record.request_id)
+    record.outcome = content.type.rpartition("/")[2]
+    body = content.model_dump()
     if request.scope["path"].startswith("/v2"):
-        body["error"] = found.detail  # the Open Inference Protocol's own shape, inside this one
-    return JSONResponse(body, found.status, _headers(error, found.status), media_type=PROBLEM_JSON)
+        body["error"] = content.detail  # the error member that the Open Inference Protocol prescribes
+    return JSONResponse(body, content.status, _headers(error, content.status), media_type=PROBLEM_JSON)
 
 
 def install(app: FastAPI) -> None:
-    """Let every exception of an app be answered here."""
-    for kind in (*TABLE, RequestValidationError, HTTPException):
-        app.add_exception_handler(kind, answer)
+    """Make ``error_response`` the handler of every exception of an app."""
+    for exception in (*TABLE, RequestValidationError, HTTPException):
+        app.add_exception_handler(exception, error_response)
 
 
 def kind_of_status(status: int) -> Kind:
-    """The kind of problem of an answer that the web framework gives by itself, such as 404 and 405."""
+    """The kind of problem of a status that the web framework sets by itself, such as 404 and 405."""
     phrase = HTTPStatus(status).phrase
     return Kind(status, phrase.lower().replace(" ", "-"), phrase)
 
@@ -49,10 +49,10 @@ def kind_of_status(status: int) -> Kind:
 def _problem(error: Exception, request_id: str) -> Problem:
     if isinstance(error, HTTPException):
         kind = kind_of_status(error.status_code)
-        return tell(kind, f"{kind.title}: this service has no such call; /docs lists those it has", request_id)
+        return new_problem(kind, f"{kind.title}: this service has no such endpoint; see /docs for the list", request_id)
     if isinstance(error, RequestValidationError):
         return problem(
-            InvalidParameter("the request does not match the parameters of this call; see /docs"), request_id
+            InvalidParameter("the request does not match the parameters of this endpoint; see /docs"), request_id
         )
     return problem(error, request_id)
 

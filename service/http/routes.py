@@ -1,4 +1,4 @@
-"""The calls of the service."""
+"""The endpoints: ``/predict``, ``/health``, ``/model``, ``/metrics``."""
 
 import asyncio
 from collections.abc import Callable, Coroutine
@@ -25,58 +25,72 @@ router = APIRouter()
 
 
 async def _service(request: Request) -> Service:
-    # Not a plain ``def``: FastAPI has a thread run those.
+    # ``async``, because FastAPI runs a plain ``def`` in a thread.
     return cast(Service, request.app.state.service)
 
 
 class Markdown(PlainTextResponse):
-    """A response whose type OpenAPI is told, too."""
+    """A response class that gives OpenAPI the media type."""
 
     media_type = "text/markdown"
 
 
-Alive = Annotated[Service, Depends(_service)]
-Named = Annotated[
+ServiceDep = Annotated[Service, Depends(_service)]
+_PointName = Annotated[
     str | SkipJsonSchema[None],
-    Query(description="Whose threshold makes the labels; `GET /model` lists them.", examples=["balanced"]),
+    Query(
+        description="Operating point whose threshold decides the labels. `GET /model` lists the operating points.",
+        examples=["balanced"],
+    ),
 ]
 
 
-def take_only(request: Request, *names: str) -> None:
-    """Refuse parameters of other names, and one that stands twice: a slip must not pass for the default."""
+def allow_only(request: Request, *names: str) -> None:
+    """Reject query parameters of other names, and repeated ones, so that a typing error never selects the default.
+
+    Raises:
+        InvalidParameter: the request has such a parameter.
+    """
     if not request.scope["query_string"]:
         return
-    asked = [name for name, _ in request.query_params.multi_items()]
-    if len(asked) > len(set(asked) & set(names)):
-        raise errors.InvalidParameter(f"the parameters of this call: {', '.join(names) or 'none'}; each at most once")
+    sent = [name for name, _ in request.query_params.multi_items()]
+    if len(sent) > len(set(sent) & set(names)):
+        allowed = ", ".join(names) or "none"
+        raise errors.InvalidParameter(f"query parameters of this endpoint: {allowed}; each at most once")
 
 
-def point(*beside: str) -> Callable[..., Coroutine[Any, Any, Point]]:
-    """A dependency: the operating point of a request, which may have these parameters beside it and no others."""
+def point_parameter(*other_parameters: str) -> Callable[..., Coroutine[Any, Any, Point]]:
+    """A dependency that finds the operating point of a request.
+
+    Args:
+        other_parameters: names of further query parameters of the endpoint; all others are rejected.
+    """
 
     @raises(errors.InvalidParameter, errors.UnknownOperatingPoint)
-    async def found(request: Request, operating_point: Named = None) -> Point:
-        take_only(request, *beside, "operating_point")
+    async def requested_point(request: Request, operating_point: _PointName = None) -> Point:
+        allow_only(request, *other_parameters, "operating_point")
         model = request.app.state.service.main
         if operating_point is None:
             return cast(Point, model.default_point)
         return find_point(model.bundle.manifest, operating_point)
 
-    return found
+    return requested_point
 
 
-def image_body(most: int | None = None) -> Document:
-    """What OpenAPI is told of a body of images: one as it is, or up to so many as parts of a form (None: as many as the
-    settings say).
+def image_body(max_images: int | None = None) -> Document:
+    """The OpenAPI request body of an endpoint that takes images: one as the raw body, or several as parts of a form.
+
+    Args:
+        max_images: 1 documents a single part; None an array, whose limit is a setting (``XRAY_MAX_IMAGES``).
     """
-    files = BINARY if most == 1 else {"type": "array", "items": BINARY, "minItems": 1}
+    files = BINARY if max_images == 1 else {"type": "array", "items": BINARY, "minItems": 1}
     form = {"type": "object", "required": [PART], "properties": {PART: files}}
     content = {kind: {"schema": form if kind == MULTIPART else BINARY} for kind in (*RAW_TYPES, MULTIPART)}
     return {"parameters": [CONTENT_DIGEST], "requestBody": {"required": True, "content": content}}
 
 
-# How the door, and then the reading of an image, may end a request.
-READING_PROBLEMS = (
+# Exceptions of admission, and then of the analysis of an image.
+PREDICT_PROBLEMS = (
     errors.NotReady,
     errors.Overloaded,
     ImageRefused,
@@ -85,24 +99,28 @@ READING_PROBLEMS = (
     errors.AuditUnavailable,
     TimeoutError,
 )
-SERVER_TIMING = header("Where the time went, in milliseconds.", example="decode;dur=2, queue;dur=0.1, inference;dur=7")
-_UNREADY = "Starting, draining or failing."
+SERVER_TIMING = header("Milliseconds per stage.", example="decode;dur=2, queue;dur=0.1, inference;dur=7")
+_NOT_READY = "Starting, draining or failing."
 
 
 @router.post(
     "/predict",
-    tags=["Reading"],
-    summary="Read one or more chest radiographs",
+    tags=["Prediction"],
+    summary="Analyse one or more chest radiographs",
     openapi_extra=image_body(),
     responses={200: {"headers": {"Server-Timing": SERVER_TIMING}}},
 )
-@raises(*IMAGES_PROBLEMS, *READING_PROBLEMS)
+@raises(*IMAGES_PROBLEMS, *PREDICT_PROBLEMS)
 async def predict(
-    request: Request, http: Response, caller: PredictCaller, point: Annotated[Point, Depends(point())]
+    request: Request,
+    http_response: Response,
+    caller: PredictCaller,
+    point: Annotated[Point, Depends(point_parameter())],
 ) -> PredictResponse:
     """Send a JPEG or PNG as the body, or one or more as parts named `file` of multipart/form-data.
 
-    A request whose only image fails answers with that problem; one of several answers 200 with an error in its place.
+    If the only image fails, the response is its problem. If one of several fails, the response is 200, and the entry of
+    that image has an `error`.
     """
     service, record = await _service(request), request.state.record
     with service.admission.admit() as reservation:
@@ -110,27 +128,28 @@ async def predict(
         reservation.add_images(len(uploads) - 1)
         caller.takes(len(uploads) - 1)
         images = [upload.data for upload in uploads]
-        async with service.audit.reading(request, service.main, point, images) as told:
+        async with service.audit.reading(request, service.main, point, images) as audited:
             async with asyncio.timeout(service.settings.deadline_s):
-                outcomes = await predictions.read_all(service.main.reader, images)
-            predictions.note(record, service.main, outcomes)
-            if len(outcomes) == 1 and isinstance(outcomes[0], BaseException):
-                raise outcomes[0]
+                results = await predictions.read_all(service.main.reader, images)
+            predictions.update_record(record, service.main, results)
+            if len(results) == 1 and isinstance(results[0], BaseException):
+                raise results[0]
             filenames = [upload.filename for upload in uploads]
-            told.answer = answer = predictions.response(service.main, point, filenames, outcomes, record.request_id)
-    service.metrics.images_answered(answer)
-    http.headers["Server-Timing"] = record.server_timing
-    return answer
+            response = predictions.response(service.main, point, filenames, results, record.request_id)
+            audited.answer = response
+    service.metrics.images_answered(response)
+    http_response.headers["Server-Timing"] = record.server_timing
+    return response
 
 
 @router.get(
     "/health",
     tags=["Health"],
-    summary="How the service is",
-    responses={503: {"model": Health, "description": _UNREADY}},
+    summary="Health",
+    responses={503: {"model": Health, "description": _NOT_READY}},
 )
-async def health(response: Response, service: Alive) -> Health:
-    """How the service is, which model it has, and which graph of it really runs where."""
+async def health(response: Response, service: ServiceDep) -> Health:
+    """The state of the service, the model, the graph in use, and the execution provider that runs it."""
     response.status_code = 200 if service.status == "ok" else 503
     return Health(
         status=service.status,
@@ -146,19 +165,19 @@ async def health(response: Response, service: Alive) -> Health:
     "/health/live",
     tags=["Health"],
     summary="Liveness",
-    responses={503: {"model": Probe, "description": "Only a restart helps."}},
+    responses={503: {"model": Probe, "description": "The process must be restarted."}},
 )
-async def live(response: Response, service: Alive) -> Probe:
-    """For an orchestrator: 503 if this process should be restarted."""
+async def live(response: Response, service: ServiceDep) -> Probe:
+    """Liveness probe: 503 if this process should be restarted."""
     response.status_code = 200 if service.main.is_live else 503
     return Probe(status=service.status)
 
 
 @router.get(
-    "/health/ready", tags=["Health"], summary="Readiness", responses={503: {"model": Probe, "description": _UNREADY}}
+    "/health/ready", tags=["Health"], summary="Readiness", responses={503: {"model": Probe, "description": _NOT_READY}}
 )
-async def ready(response: Response, service: Alive) -> Probe:
-    """For an orchestrator: 503 if no requests should be sent here."""
+async def ready(response: Response, service: ServiceDep) -> Probe:
+    """Readiness probe: 503 if no requests should be sent to this process."""
     response.status_code = 200 if service.status == "ok" else 503
     return Probe(status=service.status)
 
@@ -166,12 +185,12 @@ async def ready(response: Response, service: Alive) -> Probe:
 @router.get(
     "/model",
     tags=["Model"],
-    summary="What the manifest says, and what is in use",
+    summary="The served model",
     dependencies=[Depends(needs("predict"))],
 )
-async def model(service: Alive) -> ServedModel:
-    """What the model's manifest says of it: operating points, results, digests; and what of it is in use here: `graph`,
-    `operating_point` where a request names none, and `guard` (`off` also where the model has none).
+async def model(service: ServiceDep) -> ServedModel:
+    """The model's manifest (operating points, results, digests) and the configuration in use: `graph`, the
+    `operating_point` of a request that names none, and `guard` (`off` also if the model has none).
     """
     return ServedModel(
         **dict(service.main.bundle.manifest),
@@ -188,8 +207,8 @@ async def model(service: Alive) -> ServedModel:
     response_class=Markdown,
     dependencies=[Depends(needs("predict"))],
 )
-async def card(service: Alive) -> Markdown:
-    """The model card, in Markdown: for whom the model is meant, for whom not, and how well it does."""
+async def card(service: ServiceDep) -> Markdown:
+    """The model card, in Markdown: intended use, limits and measured performance."""
     return Markdown(service.main.bundle.card)
 
 
@@ -200,6 +219,6 @@ async def card(service: Alive) -> Markdown:
     response_class=PlainTextResponse,
     dependencies=[Depends(needs("metrics"))],
 )
-async def metrics(service: Alive) -> Response:
-    """Metrics in Prometheus' text format."""
+async def metrics(service: ServiceDep) -> Response:
+    """Metrics in the Prometheus text format."""
     return Response(service.metrics.text(), media_type=CONTENT_TYPE_LATEST)

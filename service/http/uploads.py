@@ -1,4 +1,4 @@
-"""From a request's body to the images in it. Bytes are counted as they arrive, and never touch a disk."""
+"""From the body of a request to its images. Bytes are counted as they arrive, and are never written to disk."""
 
 import asyncio
 import base64
@@ -30,86 +30,86 @@ from service.settings import Settings
 T = TypeVar("T")
 
 PART = "file"
-# A raw body's type. What it really is, its first bytes say.
+# Accepted Content-Types of a raw body. The format itself is detected from the first bytes.
 RAW_TYPES = ("image/jpeg", "image/png", "application/octet-stream")
 MULTIPART = "multipart/form-data"
-# Form fields beside the files are read past; more of them than this is no form that anybody filled in.
+# Form fields other than files are ignored, up to this number.
 _MAX_FIELDS = 16
 _MAX_FIELD_BYTES = 64 * 1024
 _SHA_256 = re.compile(r"sha-256=:([A-Za-z0-9+/=]*):")
 
 
-# What a body is refused with, whatever is in it; and what one of images is besides.
+# Exceptions for any body; and those for a body of images.
 BODY_PROBLEMS = (BodyTooLarge, DigestMismatch, UnsupportedEncoding, UploadTimeout)
 IMAGES_PROBLEMS = (*BODY_PROBLEMS, MalformedRequest, MissingBody, MissingFile, TooManyFiles, UnsupportedBody)
 
 
 @dataclass(frozen=True, slots=True)
 class Upload:
-    """One image as it was sent. The file name is for the answer only: never for a path, never for a log."""
+    """One image as it was sent. The file name is for the response only: it never becomes a path or goes to a log."""
 
     filename: str | None
     data: bytes
 
 
-async def read_uploads(request: Request, settings: Settings, reservation: Reservation, most: int) -> list[Upload]:
-    """The images of a request, one or up to so many, in the order sent.
+async def read_uploads(request: Request, settings: Settings, reservation: Reservation, max_images: int) -> list[Upload]:
+    """The images of a request, from 1 to ``max_images``, in the order sent.
 
     Raises:
-        IMAGES_PROBLEMS: the request is not one that can be read.
-        Overloaded: there is no room for its bytes.
+        IMAGES_PROBLEMS: the request is malformed or over a limit.
+        Overloaded: the service holds too many bytes already.
     """
-    stream = _counted(request, settings.max_body_bytes, reservation)
-    return await _in_time(_read(request, stream, most), settings.upload_s)
+    stream = _limited_chunks(request, settings.max_body_bytes, reservation)
+    return await _within(settings.upload_s, _read_images(request, stream, max_images))
 
 
 async def read_body(request: Request, settings: Settings, reservation: Reservation | None = None) -> bytes:
-    """The body of a request, whatever its type; without a party to carry it, only a small one.
+    """The whole body of a request, of any type. Without a reservation the limit is 64 KiB.
 
     Raises:
-        BODY_PROBLEMS: it cannot be read.
-        Overloaded: there is no room for its bytes.
+        BODY_PROBLEMS: the body is over a limit or does not match its headers.
+        Overloaded: the service holds too many bytes already.
     """
     limit = settings.max_body_bytes if reservation else _MAX_FIELD_BYTES
-    return await _in_time(_joined(_counted(request, limit, reservation)), settings.upload_s)
+    return await _within(settings.upload_s, _join(_limited_chunks(request, limit, reservation)))
 
 
-async def _in_time(arriving: Awaitable[T], seconds: float) -> T:
+async def _within(seconds: float, upload: Awaitable[T]) -> T:
     try:
         async with asyncio.timeout(seconds):
-            return await arriving
+            return await upload
     except TimeoutError:
         raise UploadTimeout(f"the body did not arrive within {seconds:g} s") from None
 
 
-async def _joined(stream: AsyncGenerator[bytes, None]) -> bytes:
+async def _join(stream: AsyncGenerator[bytes, None]) -> bytes:
     return b"".join([chunk async for chunk in stream])
 
 
-async def _read(request: Request, stream: AsyncGenerator[bytes, None], most: int) -> list[Upload]:
+async def _read_images(request: Request, stream: AsyncGenerator[bytes, None], max_images: int) -> list[Upload]:
     media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if media_type == MULTIPART:
-        return await _read_multipart(request, stream, most)
+        return await _read_multipart(request, stream, max_images)
     if media_type and media_type not in RAW_TYPES:
         raise UnsupportedBody(f"send {', '.join(RAW_TYPES)} or {MULTIPART}")
-    body = await _joined(stream)
+    body = await _join(stream)
     if not body or not media_type:
         raise MissingBody(f"send an image as the body with its Content-Type, or as a part named {PART} of {MULTIPART}")
     return [Upload(None, body)]
 
 
-async def _counted(request: Request, limit: int, reservation: Reservation | None) -> AsyncGenerator[bytes, None]:
-    """The body, chunk by chunk, while it keeps within the limits; refused at its header if that says more."""
+async def _limited_chunks(request: Request, limit: int, reservation: Reservation | None) -> AsyncGenerator[bytes, None]:
+    """The chunks of the body. Rejects a body over the limit, at once if its Content-Length is."""
     if request.headers.get("content-encoding", "identity") != "identity":
         raise UnsupportedEncoding("send the body without a Content-Encoding")
-    too_large = BodyTooLarge(f"a request may hold {limit} bytes")
+    too_large = BodyTooLarge(f"the body may have at most {limit} bytes")
     if int(request.headers.get("content-length", 0)) > limit:
         raise too_large
-    seen, stated = 0, _stated_digest(request)
+    received, stated = 0, _stated_digest(request)
     digest = hashlib.sha256() if stated else None
     async for chunk in _chunks(request):
-        seen += len(chunk)
-        if seen > limit:
+        received += len(chunk)
+        if received > limit:
             raise too_large
         if reservation:
             reservation.add_bytes(len(chunk))
@@ -117,11 +117,13 @@ async def _counted(request: Request, limit: int, reservation: Reservation | None
             digest.update(chunk)
         yield chunk
     if digest and base64.b64encode(digest.digest()).decode() != stated:
-        raise DigestMismatch("the body is not the one that its Content-Digest was made of")
+        raise DigestMismatch(
+            "the body does not match its Content-Digest: it was altered in transit, or is another body"
+        )
 
 
 async def _chunks(request: Request) -> AsyncGenerator[bytes, None]:
-    """What Starlette's ``Request.stream`` gives, and no more than that is done for each chunk."""
+    """The chunks that Starlette's ``Request.stream`` yields, with less work per chunk."""
     more = True
     while more:
         message = await request.receive()
@@ -132,17 +134,17 @@ async def _chunks(request: Request) -> AsyncGenerator[bytes, None]:
 
 
 def _stated_digest(request: Request) -> str | None:
-    """The SHA-256 of the body, in base64, if its sender stated one (RFC 9530)."""
+    """The SHA-256 of the body, in base64, if the client sent one (RFC 9530)."""
     stated = _SHA_256.search(request.headers.get("content-digest", ""))
     return stated[1] if stated else None
 
 
-async def _read_multipart(request: Request, stream: AsyncGenerator[bytes, None], most: int) -> list[Upload]:
-    # One file more than allowed is let through: a part of another name is read past, if it is only one.
+async def _read_multipart(request: Request, stream: AsyncGenerator[bytes, None], max_images: int) -> list[Upload]:
+    # The parser accepts one file more: a single file part of another name is ignored.
     parser = _InMemoryParser(
         request.headers,
         stream,
-        max_files=most + 1,
+        max_files=max_images + 1,
         max_fields=_MAX_FIELDS,
         max_part_size=_MAX_FIELD_BYTES,
     )
@@ -150,33 +152,33 @@ async def _read_multipart(request: Request, stream: AsyncGenerator[bytes, None],
         form = await parser.parse()
     except MultiPartException as error:
         if error.message.startswith("Too many files"):
-            raise _too_many(most) from None
-        raise MalformedRequest(f"the multipart body cannot be read: {error.message}") from None
+            raise _too_many(max_images) from None
+        raise MalformedRequest(f"the multipart body cannot be parsed: {error.message}") from None
     try:
         if not parser.ended:
             raise MalformedRequest("the multipart body ends before its last boundary")
-        return await _files(form, most)
+        return await _files(form, max_images)
     finally:
         await form.close()
 
 
-async def _files(form: FormData, most: int) -> list[Upload]:
+async def _files(form: FormData, max_images: int) -> list[Upload]:
     files = [value for name, value in form.multi_items() if name == PART and isinstance(value, UploadFile)]
     if not files:
         raise MissingFile(f"send each image as a part named {PART} that has a filename")
-    if len(files) > most:
-        raise _too_many(most)
+    if len(files) > max_images:
+        raise _too_many(max_images)
     return [Upload(file.filename, await file.read()) for file in files]
 
 
-def _too_many(most: int) -> TooManyFiles:
-    return TooManyFiles(f"a request may hold {most} image{'s' * (most > 1)}")
+def _too_many(max_images: int) -> TooManyFiles:
+    return TooManyFiles(f"a request may have at most {max_images} image{'s' * (max_images > 1)}")
 
 
 class _InMemoryParser(MultiPartParser):
-    """Starlette's parser would spool to disk what is over 1 MB, and take a body without an end for a short one."""
+    """Starlette's parser, but it never spools to disk (the default above 1 MB) and notices a body that is cut short."""
 
-    spool_max_size = 0  # SpooledTemporaryFile: never roll over to disk; _counted bounds the memory
+    spool_max_size = 0  # SpooledTemporaryFile: never roll over to disk; _limited_chunks bounds the memory
     ended = False
 
     def on_end(self) -> None:

@@ -1,1 +1,1 @@
-"""The Open Inference Protocol (KServe and Triton, version 2). Imports ``http`` and every room below it."""
+"""The Open Inference Protocol, version 2, of KServe and Triton. May import ``http`` and every room below it."""

@@ -1,4 +1,4 @@
-"""The Open Inference Protocol's repository of models: which there are, and loading and unloading them."""
+"""The model repository extension of the Open Inference Protocol: the index of models, load, unload."""
 
 from typing import Annotated, Any
 
@@ -18,17 +18,17 @@ from service.errors import (
     UnsoundModel,
     raises,
 )
-from service.http.routes import Alive, take_only
+from service.http.routes import ServiceDep, allow_only
 from service.http.uploads import BODY_PROBLEMS, read_body
 from service.inference.model import Model
 from service.inference.repository import Key, key_of
-from service.oip.request import Wire, read_json
-from service.oip.routes import TAG, Name
+from service.oip.request import Wire, parse_json
+from service.oip.routes import TAG, ModelNamePath
 from service.oip.schema import body
 from service.oip.wire import ControlRequest, IndexEntry, IndexRequest
 
 router = APIRouter(tags=[TAG])
-_CONTROL: dict[str, Any] = {
+_CONTROL_ROUTE: dict[str, Any] = {
     "openapi_extra": body(ControlRequest, required=False, example={"parameters": {}}),
     "dependencies": [Depends(needs("admin"))],
 }
@@ -37,7 +37,7 @@ _Version = Annotated[
     str | SkipJsonSchema[None],
     Query(
         json_schema_extra={"pattern": VERSION_PATTERN},
-        description="Which version. Left out: see below.",
+        description="The version. For a request without it, see the description of the operation.",
         examples=["1"],
     ),
 ]
@@ -45,49 +45,53 @@ _Version = Annotated[
 
 @router.post(
     "/v2/repository/index",
-    summary="Which models there are",
+    summary="List the models",
     openapi_extra=body(IndexRequest, required=False, example={"ready": True}),
     dependencies=[Depends(needs("predict"))],
 )
 @raises(InvalidInference, *BODY_PROBLEMS)
-async def index(request: Request, service: Alive) -> list[IndexEntry]:
-    """Every model that is loaded, or could be."""
-    asked = await _body(IndexRequest, request, service)
+async def index(request: Request, service: ServiceDep) -> list[IndexEntry]:
+    """Lists every model that is loaded or can be loaded."""
+    index_request = await _body(IndexRequest, request, service)
     entries = [_entry(key, model) for key, model in (await service.repository.keys()).items()]
-    return [entry for entry in entries if entry.state == "READY" or not asked.ready]
+    return [entry for entry in entries if entry.state == "READY" or not index_request.ready]
 
 
-@router.post("/v2/repository/models/{name}/load", summary="Load a model", **_CONTROL)
+@router.post("/v2/repository/models/{name}/load", summary="Load a model", **_CONTROL_ROUTE)
 @raises(UnknownModel, UnsoundModel, *_CONTROL_PROBLEMS)
-async def load(request: Request, service: Alive, name: Name, version: _Version = None) -> IndexEntry:
-    """It is checked, loaded and warmed up before requests see it; if it fails on the way, nothing has changed. Without
-    a version: the highest in the repository. One that is loaded stays as it is.
+async def load(request: Request, service: ServiceDep, name: ModelNamePath, version: _Version = None) -> IndexEntry:
+    """The model is verified, loaded and warmed up before it receives requests; if a step fails, nothing changes.
+    Without a version: the highest in the repository. A model that is already loaded stays loaded, unchanged.
     """
-    await _checked(request, service)
+    await _check(request, service)
     model = await service.repository.load(name, version)
     return _entry(key_of(model), model)
 
 
-@router.post("/v2/repository/models/{name}/unload", summary="Unload a model", **_CONTROL)
+@router.post("/v2/repository/models/{name}/unload", summary="Unload a model", **_CONTROL_ROUTE)
 @raises(UnknownModel, *_CONTROL_PROBLEMS)
-async def unload(request: Request, service: Alive, name: Name, version: _Version = None) -> list[IndexEntry]:
-    """New requests no longer see it; those inside are answered first. Without a version: all of that name."""
-    await _checked(request, service)
+async def unload(
+    request: Request, service: ServiceDep, name: ModelNamePath, version: _Version = None
+) -> list[IndexEntry]:
+    """The model receives no new requests, completes those in flight, and is released. Without a version: all versions
+    of that name.
+    """
+    await _check(request, service)
     return [_entry(key_of(model), None) for model in await service.repository.unload(name, version)]
 
 
-async def _checked(request: Request, service: Service) -> None:
-    """See that models may be changed here and now, and that the request asks for nothing else."""
+async def _check(request: Request, service: Service) -> None:
+    """Check that models can be changed now, and that the request has no parameters that are not supported."""
     if not service.settings.model_control:
-        raise Forbidden("models are neither loaded nor unloaded here: XRAY_MODEL_CONTROL is off")
+        raise Forbidden("loading and unloading models is disabled: XRAY_MODEL_CONTROL is off")
     service.admission.require_ready()
-    take_only(request, "version")
+    allow_only(request, "version")
     await _body(ControlRequest, request, service)
 
 
 async def _body(kind: type[Wire], request: Request, service: Service) -> Wire:
-    """What the body says; nothing if there is none."""
-    return read_json(kind, await read_body(request, service.settings) or b"{}")
+    """The parsed body of a request; the defaults if it is empty."""
+    return parse_json(kind, await read_body(request, service.settings) or b"{}")
 
 
 def _entry(key: Key, model: Model | None) -> IndexEntry:

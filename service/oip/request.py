@@ -1,4 +1,4 @@
-"""From the body of an inference request to the images in it: JSON, or JSON with binary tensors behind it."""
+"""From the body of an inference request to its images: JSON, or JSON followed by binary tensor data."""
 
 import base64
 import math
@@ -18,20 +18,20 @@ from service.errors import InvalidInference
 from service.oip.wire import Datatype, InferRequest, Input, InputTensor, RequestedOutput, RequestParameters
 
 HEADER_LENGTH = "Inference-Header-Content-Length"
-# Datatype and shape of one image of each input.
+# By input: its datatype, and the shape of one image.
 INPUTS: dict[Input, tuple[Datatype, list[int]]] = {"image": ("UINT8", [SIDE, SIDE, 1]), "file": ("BYTES", [])}
-# Commas, colons and brackets that a request's JSON may have beside those of its tensor.
-_SPARE = 10_000
-# Brackets of nested pixels, in which every number has its own, for so many images.
+# Commas, colons and brackets that the JSON of a request may have beyond those of its tensor.
+_MARGIN = 10_000
+# In fully nested pixels every number has brackets of its own. They are accepted for this many images.
 _NESTED_IMAGES = 4
-_MOST_LISTS = _NESTED_IMAGES * (SIDE * SIDE + SIDE + 1) + _SPARE
+_MAX_LISTS = _NESTED_IMAGES * (SIDE * SIDE + SIDE + 1) + _MARGIN
 Wire = TypeVar("Wire", bound=BaseModel)
 _LENGTH = re.compile(r"[0-9]{1,12}")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Asked:
-    """An inference request without its body: files, or pixels uint8 (200, 200, 1), and what is to be told of them."""
+class ParsedRequest:
+    """An inference request: ``images`` are files, or pixels uint8 (200, 200, 1); empty ``outputs``: the defaults."""
 
     images: Sequence[bytes | NDArray[np.uint8]]
     id: str | None
@@ -39,88 +39,97 @@ class Asked:
     outputs: Sequence[RequestedOutput]
 
 
-def parse(body: bytes, stated: str | None, max_images: int) -> Asked:
-    """Read a request. Slow for a large one: to be called in a thread.
+def parse(body: bytes, header_length: str | None, max_images: int) -> ParsedRequest:
+    """Parse a request. Slow for a large one, so call it in a thread.
 
     Args:
-        body: all of it.
-        stated: the header ``Inference-Header-Content-Length``: how much of the body is JSON, if not all of it. 0: the
-            body is one file.
-        max_images: most images of one request.
+        body: the whole body.
+        header_length: the header ``Inference-Header-Content-Length``: how many bytes of the body are JSON. None: all.
+            "0": the body is one image file.
+        max_images: upper limit of the images of one request.
 
     Raises:
-        InvalidInference: it is none; the message says why, and quotes nothing of it.
+        InvalidInference: the request is not valid. The message says why, and quotes no values of the request.
     """
-    length = len(body) if stated is None else _stated_length(stated, len(body))
-    if stated is not None and length == 0:
-        return Asked([body], None, RequestParameters(binary_data_output=True), [])
-    # Flat pixels of as many images as may come have so many commas.
-    request = read_json(InferRequest, body[:length], most_values=max_images * SIDE * SIDE + _SPARE)
+    length = len(body) if header_length is None else _json_length(header_length, len(body))
+    if header_length is not None and length == 0:
+        return ParsedRequest([body], None, RequestParameters(binary_data_output=True), [])
+    # Flat pixels have one comma per pixel.
+    request = parse_json(InferRequest, body[:length], max_values=max_images * SIDE * SIDE + _MARGIN)
     if len(request.inputs) > 1:
-        raise InvalidInference(f"inputs: send one of {', '.join(INPUTS)}, once")
+        raise InvalidInference(f"inputs: send exactly one, either {' or '.join(INPUTS)}")
     images = _images(request.inputs[0], memoryview(body)[length:], max_images)
-    return Asked(images, request.id, request.parameters, request.outputs)
+    return ParsedRequest(images, request.id, request.parameters, request.outputs)
 
 
-def read_json(kind: type[Wire], text: bytes, *, most_values: int = _SPARE) -> Wire:
-    """An object of the protocol.
+def parse_json(kind: type[Wire], text: bytes, *, max_values: int = _MARGIN) -> Wire:
+    """Parse an object of the protocol.
+
+    Args:
+        kind: the pydantic model of the object.
+        text: UTF-8.
+        max_values: upper limit of the commas in the text.
 
     Raises:
-        InvalidInference: the text is not JSON, or not of this kind, or has more values than that.
+        InvalidInference: the text is not JSON, does not match the model, or is over a limit.
     """
-    # Parsed, a list takes thirty times its text, a wrong member (pydantic complains of each) a thousand times, and
-    # nothing else in the process runs while many of them are made: what nobody means is refused before that.
+    # A parsed list takes thirty times the memory of its text, a wrong member (pydantic reports each) a thousand times,
+    # and pydantic holds the GIL meanwhile. So the text is checked against limits before it is parsed.
     lists = text.count(b"[") + text.count(b"{")
-    if text.count(b",") > most_values or text.count(b":") > _SPARE or lists > _MOST_LISTS:
-        raise InvalidInference("the JSON has more values, members or lists than are taken; send tensors as binary data")
+    if text.count(b",") > max_values or text.count(b":") > _MARGIN or lists > _MAX_LISTS:
+        raise InvalidInference("the JSON has too many values, members or lists; send tensors as binary data")
     try:
         return kind.model_validate(from_json(text, allow_inf_nan=False, cache_strings="none"))
     except ValidationError as error:
-        raise InvalidInference(_first(error)) from None
+        raise InvalidInference(_first_error(error)) from None
     except ValueError:
-        raise InvalidInference("this is not JSON: UTF-8, no NaN or Infinity, not too deep") from None
+        raise InvalidInference(
+            "the request is not valid JSON: send UTF-8, without NaN or Infinity, not deeply nested"
+        ) from None
 
 
-def _first(error: ValidationError) -> str:
-    """Where a request is wrong, and how. Names that only its sender knows are left out."""
+def _first_error(error: ValidationError) -> str:
+    """Where and how a request is wrong. Names of unknown members are left out: they are content of the request."""
     first = error.errors(include_url=False, include_input=False, include_context=False)[0]
-    unknown = first["type"] == "extra_forbidden"
-    where = ".".join(map(str, first["loc"][:-1] if unknown else first["loc"])) or "the request"
-    return f"{where}: {'it has a member that is not known here' if unknown else first['msg']}"
+    is_unknown = first["type"] == "extra_forbidden"
+    where = ".".join(map(str, first["loc"][:-1] if is_unknown else first["loc"])) or "the request"
+    return f"{where}: {'it has an unknown member' if is_unknown else first['msg']}"
 
 
-def _stated_length(stated: str, body: int) -> int:
-    if not _LENGTH.fullmatch(stated) or int(stated) > body:
-        raise InvalidInference(f"{HEADER_LENGTH} must be a number of bytes, and not more than the body has")
-    return int(stated)
+def _json_length(header_length: str, body_length: int) -> int:
+    if not _LENGTH.fullmatch(header_length) or int(header_length) > body_length:
+        raise InvalidInference(f"{HEADER_LENGTH} must be a number of bytes, at most the length of the body")
+    return int(header_length)
 
 
 def _images(tensor: InputTensor, binary: memoryview, max_images: int) -> Sequence[bytes | NDArray[np.uint8]]:
-    datatype, one = INPUTS[tensor.name]
-    if (tensor.datatype, tensor.shape[1:]) != (datatype, one):
-        raise InvalidInference(f"{tensor.name}: it is {datatype} of shape {[-1, *one]}")
+    datatype, image_shape = INPUTS[tensor.name]
+    if (tensor.datatype, tensor.shape[1:]) != (datatype, image_shape):
+        raise InvalidInference(f"{tensor.name}: it must be {datatype} of shape {[-1, *image_shape]}")
     if tensor.shape[0] > max_images:
-        raise InvalidInference(f"{tensor.name}: a request may hold {max_images} image{'s' * (max_images > 1)}")
+        raise InvalidInference(f"{tensor.name}: a request may have at most {max_images} image{'s' * (max_images > 1)}")
     size = tensor.parameters.binary_data_size
     if (size or 0) != len(binary):
-        raise InvalidInference(f"{tensor.name}: {size or 0} bytes of binary data are stated, {len(binary)} were sent")
+        raise InvalidInference(
+            f"{tensor.name}: binary_data_size is {size or 0}, but {len(binary)} bytes of binary data were sent"
+        )
     if (size is None) == (tensor.data is None):
-        raise InvalidInference(f"{tensor.name}: send either data or binary_data_size")
+        raise InvalidInference(f"{tensor.name}: send either data or binary_data_size, not both")
     if tensor.name == "file":
         return _split(binary, tensor.shape[0]) if tensor.data is None else _from_base64(tensor.data, tensor.shape[0])
     flat = binary if tensor.data is None else _pixels(tensor.data, tensor.shape)
     if len(flat) != math.prod(tensor.shape):
-        raise InvalidInference(f"image: {len(flat)} numbers are not {tensor.shape}")
+        raise InvalidInference(f"image: {len(flat)} values do not fill shape {tensor.shape}")
     return list(np.frombuffer(flat, np.uint8).reshape(tensor.shape))
 
 
 def _pixels(data: list[Any], shape: Sequence[int]) -> bytes:
-    """The numbers of a tensor, which may be nested as its shape says."""
+    """The pixels of a tensor in JSON, flat or nested as its shape says."""
     for size in shape[1:]:
         if not data or not isinstance(data[0], list):
             break
         if set(map(type, data)) != {list} or set(map(len, data)) != {size}:
-            raise InvalidInference("image: the lists are not nested as the shape says")
+            raise InvalidInference("image: the nesting of the lists does not match the shape")
         data = list(chain.from_iterable(data))
     try:
         if set(map(type, data)) <= {int}:
@@ -132,21 +141,21 @@ def _pixels(data: list[Any], shape: Sequence[int]) -> bytes:
 
 def _from_base64(data: list[Any], count: int) -> list[bytes]:
     if len(data) != count:
-        raise InvalidInference(f"file: {len(data)} values are not [{count}]")
+        raise InvalidInference(f"file: {len(data)} values do not fill shape [{count}]")
     try:
         return [base64.b64decode(file, validate=True) for file in data]
     except (TypeError, ValueError):
-        raise InvalidInference("file: data must be base64: its standard letters, padded, nothing else") from None
+        raise InvalidInference("file: data must be base64: the standard alphabet, padded, no line breaks") from None
 
 
 def _split(data: memoryview, count: int) -> list[bytes]:
-    """The elements of a BYTES tensor, each behind its length (4 bytes, little-endian)."""
-    found: list[bytes] = []
-    at = 0
-    while at < len(data) and len(found) < count:
-        begin = at + 4
-        at = begin + int.from_bytes(data[at:begin], "little")
-        found.append(bytes(data[begin:at]))
-    if at != len(data) or len(found) != count:
-        raise InvalidInference(f"file: the binary data are not {count} element(s), each behind its length")
-    return found
+    """The elements of a BYTES tensor, each preceded by its length (4 bytes, little-endian)."""
+    elements: list[bytes] = []
+    end = 0
+    while end < len(data) and len(elements) < count:
+        begin = end + 4
+        end = begin + int.from_bytes(data[end:begin], "little")
+        elements.append(bytes(data[begin:end]))
+    if end != len(data) or len(elements) != count:
+        raise InvalidInference(f"file: the binary data must be {count} element(s), each preceded by its length")
+    return elements

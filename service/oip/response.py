@@ -1,4 +1,4 @@
-"""From the readings of a request to the tensors of its answer: JSON, or JSON with binary tensors behind it."""
+"""From the readings of a request to the tensors of its response: JSON, or JSON followed by binary tensor data."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -12,7 +12,7 @@ from service.errors import InvalidInference
 from service.inference.guard import Guard
 from service.inference.points import Point
 from service.inference.reader import Reading
-from service.oip.request import HEADER_LENGTH, Asked
+from service.oip.request import HEADER_LENGTH, ParsedRequest
 from service.oip.wire import (
     AnswerParameters,
     BinarySize,
@@ -26,63 +26,65 @@ from service.wire import Prediction, PredictResponse
 
 
 @dataclass(frozen=True, slots=True)
-class _Kind:
-    """What an output is: of which type and shape for one image, and how it is had of its prediction and reading."""
+class _OutputSpec:
+    """The datatype of an output, its shape for one image, and the function that computes it for one image."""
 
     datatype: Datatype
-    one: tuple[int, ...]
+    image_shape: tuple[int, ...]
     value: Callable[[Prediction, Reading], Any]
 
 
-OUTPUTS: dict[Output, _Kind] = {
-    "probability": _Kind("FP32", (), lambda prediction, _: prediction.probability),
-    "label": _Kind("BYTES", (), lambda prediction, _: prediction.label),
-    "warnings": _Kind("BYTES", (), lambda prediction, _: ", ".join(each.code for each in prediction.warnings)),
-    "guard_score": _Kind(
+OUTPUTS: dict[Output, _OutputSpec] = {
+    "probability": _OutputSpec("FP32", (), lambda prediction, _: prediction.probability),
+    "label": _OutputSpec("BYTES", (), lambda prediction, _: prediction.label),
+    "warnings": _OutputSpec(
+        "BYTES", (), lambda prediction, _: ", ".join(warning.code for warning in prediction.warnings)
+    ),
+    "guard_score": _OutputSpec(
         "FP32", (), lambda prediction, _: math.nan if prediction.guard_score is None else prediction.guard_score
     ),
-    "heatmap": _Kind("FP32", (-1, -1), lambda _, reading: reading.heatmap),
+    "heatmap": _OutputSpec("FP32", (-1, -1), lambda _, reading: reading.heatmap),
 }
 
 
 def outputs_of(guard: Guard) -> list[TensorMetadata]:
-    """The outputs of a model with this guard."""
+    """The outputs of a model with this guard; ``guard_score`` only if the guard is on."""
     return [
-        TensorMetadata(name=name, datatype=kind.datatype, shape=[-1, *kind.one])
-        for name, kind in OUTPUTS.items()
+        TensorMetadata(name=name, datatype=spec.datatype, shape=[-1, *spec.image_shape])
+        for name, spec in OUTPUTS.items()
         if name != "guard_score" or guard.mode != "off"
     ]
 
 
-def wanted(asked: Asked, guard: Guard) -> dict[Output, bool]:
-    """The outputs of an answer in their order, and whether each is binary. None requested: all but the heatmap.
+def requested_outputs(request: ParsedRequest, guard: Guard) -> dict[Output, bool]:
+    """The outputs to send, in order, and whether each is binary. If none is requested: all but the heatmap.
 
     Raises:
-        InvalidInference: one is requested twice, or is not there.
+        InvalidInference: the request names an output twice, or one that the model does not have.
     """
-    every, there = asked.parameters.binary_data_output, [output.name for output in outputs_of(guard)]
-    if not asked.outputs:
-        return {name: every for name in OUTPUTS if name in there and name != "heatmap"}
-    found: dict[Output, bool] = {}
-    for output in asked.outputs:
-        if output.name in found or output.name not in there:
-            raise InvalidInference(f"outputs: each at most once, of {', '.join(there)}")
-        stated = output.parameters.binary_data
-        found[output.name] = every if stated is None else stated
-    return found
+    default, available = request.parameters.binary_data_output, [output.name for output in outputs_of(guard)]
+    if not request.outputs:
+        return {name: default for name in OUTPUTS if name in available and name != "heatmap"}
+    outputs: dict[Output, bool] = {}
+    for output in request.outputs:
+        if output.name in outputs or output.name not in available:
+            raise InvalidInference(f"outputs: request each at most once, from {', '.join(available)}")
+        is_binary = output.parameters.binary_data
+        outputs[output.name] = default if is_binary is None else is_binary
+    return outputs
 
 
-def respond(
+def infer_response(
     outputs: dict[Output, bool], answer: PredictResponse, readings: Sequence[Reading], point: Point, request_id: str
 ) -> Response:
-    """The response that tells these outputs of an answer, and of the readings it was made of.
+    """The HTTP response of an inference request.
 
     Args:
-        outputs: what is told, and whether as binary data.
-        answer: with a prediction for every image.
-        readings: one each.
-        point: the operating point of the answer.
-        request_id: to be sent back.
+        outputs: the outputs to send, and whether each is sent as binary data.
+        answer: has a prediction for every image.
+        readings: the reading of every image, in the same order.
+        point: the operating point of the labels.
+        request_id: the ``id`` of the response.
     """
     tensors, binary = [], b""
     for name, is_binary in outputs.items():
@@ -90,23 +92,23 @@ def respond(
         tensor, data = _tensor(name, values, is_binary=is_binary)
         tensors.append(tensor)
         binary += data
-    told = InferResponse(
+    header = InferResponse(
         model_name=answer.model.name,
         model_version=answer.model.version,
         id=request_id,
         parameters=AnswerParameters(operating_point=point.name, threshold=point.threshold, provider=answer.provider),
         outputs=tensors,
     )
-    head = told.model_dump_json(exclude_none=True).encode()
+    text = header.model_dump_json(exclude_none=True).encode()
     if not any(outputs.values()):
-        return Response(head, media_type="application/json")
-    return Response(head + binary, media_type="application/octet-stream", headers={HEADER_LENGTH: str(len(head))})
+        return Response(text, media_type="application/json")
+    return Response(text + binary, media_type="application/octet-stream", headers={HEADER_LENGTH: str(len(text))})
 
 
 def _tensor(name: Output, values: list[Any], *, is_binary: bool) -> tuple[OutputTensor, bytes]:
-    """A tensor of these values, one an image, and the bytes that belong behind the JSON."""
-    kind = OUTPUTS[name]
-    if kind.datatype == "BYTES":
+    """The tensor of these values, one per image, and its binary data (empty if the values are in the JSON)."""
+    spec = OUTPUTS[name]
+    if spec.datatype == "BYTES":
         shape, flat = [len(values)], values
         data = b"".join(len(text).to_bytes(4, "little") + text for text in map(str.encode, values))
     else:
@@ -114,5 +116,5 @@ def _tensor(name: Output, values: list[Any], *, is_binary: bool) -> tuple[Output
         shape, flat, data = list(array.shape), array.ravel().tolist(), array.tobytes()
     if is_binary:
         size = BinarySize(binary_data_size=len(data))
-        return OutputTensor(name=name, shape=shape, datatype=kind.datatype, parameters=size), data
-    return OutputTensor(name=name, shape=shape, datatype=kind.datatype, data=flat), b""
+        return OutputTensor(name=name, shape=shape, datatype=spec.datatype, parameters=size), data
+    return OutputTensor(name=name, shape=shape, datatype=spec.datatype, data=flat), b""

@@ -1,4 +1,4 @@
-"""The Open Inference Protocol ("v2") over HTTP: the same models, door and queue as ``/predict``, for its clients."""
+"""The Open Inference Protocol ("v2") over HTTP: the models, admission and queue of ``/predict``, for its clients."""
 
 import asyncio
 from collections.abc import Sequence
@@ -15,14 +15,14 @@ from service.access.authentication import PredictCaller, authorize_prediction, n
 from service.core import Service
 from service.errors import InvalidInference, InvalidParameter, ServiceError, UnknownModel, UnknownOperatingPoint, raises
 from service.http import predictions
-from service.http.routes import READING_PROBLEMS, Alive, take_only
+from service.http.routes import PREDICT_PROBLEMS, ServiceDep, allow_only
 from service.http.uploads import BODY_PROBLEMS, read_body
 from service.inference.admission import Phase
 from service.inference.model import Model
 from service.inference.points import find_point
 from service.inference.reader import Reading
 from service.oip.request import HEADER_LENGTH, INPUTS, parse
-from service.oip.response import outputs_of, respond, wanted
+from service.oip.response import infer_response, outputs_of, requested_outputs
 from service.oip.schema import INFER_BODY, INFERRED
 from service.oip.wire import ModelMetadata, ModelReady, ServerHealth, ServerMetadata, TensorMetadata
 from service.telemetry.metrics import RequestRecord
@@ -30,139 +30,152 @@ from service.telemetry.metrics import RequestRecord
 TAG = "Open Inference Protocol"
 EXTENSIONS = ["binary_tensor_data", "model_repository", "parameters"]
 router = APIRouter(tags=[TAG])
-_NAMED, _VERSIONED = "/v2/models/{name}", "/v2/models/{name}/versions/{version}"
-Name = Annotated[str, Path(json_schema_extra={"pattern": NAME_PATTERN}, examples=["pneumonia"])]
-_Version = Annotated[str, Path(json_schema_extra={"pattern": VERSION_PATTERN}, examples=["2"])]
-_JsonBytes = Annotated[
+_MODEL, _VERSION = "/v2/models/{name}", "/v2/models/{name}/versions/{version}"
+ModelNamePath = Annotated[str, Path(json_schema_extra={"pattern": NAME_PATTERN}, examples=["pneumonia"])]
+_VersionPath = Annotated[str, Path(json_schema_extra={"pattern": VERSION_PATTERN}, examples=["2"])]
+_HeaderLength = Annotated[
     str | SkipJsonSchema[None],
     WithJsonSchema({"type": "integer", "minimum": 0}),
-    Header(alias=HEADER_LENGTH, description="How much of the body is JSON, if binary data follow. 0: it is one file."),
+    Header(
+        alias=HEADER_LENGTH,
+        description="Bytes of JSON at the start of the body, if binary data follow. 0: the body is one image file.",
+    ),
 ]
 
 
 @raises(UnknownModel)
-async def _by_name(request: Request, service: Alive, name: Name) -> None:
+async def _by_name(request: Request, service: ServiceDep, name: ModelNamePath) -> None:
     request.state.model = service.repository.find(name)
 
 
 @raises(UnknownModel)
-async def _by_version(request: Request, service: Alive, name: Name, version: _Version) -> None:
+async def _by_version(request: Request, service: ServiceDep, name: ModelNamePath, version: _VersionPath) -> None:
     request.state.model = service.repository.find(name, version)
 
 
-async def _found(request: Request) -> Model:
+async def _requested_model(request: Request) -> Model:
     return cast(Model, request.state.model)
 
 
-Found = Annotated[Model, Depends(_found)]
+ModelDep = Annotated[Model, Depends(_requested_model)]
 _PREDICT = Depends(needs("predict"))
-_READY: dict[str, Any] = {"responses": {503: {"model": ModelReady, "description": "It is not."}}}
-_READS: dict[str, Any] = {
-    "summary": "Read images",
+_READY_ROUTE: dict[str, Any] = {"responses": {503: {"model": ModelReady, "description": "The model is not ready."}}}
+_INFER_ROUTE: dict[str, Any] = {
+    "summary": "Analyse images",
     "openapi_extra": INFER_BODY,
     "responses": INFERRED,
     "response_class": Response,
 }
-_HEALTH: dict[str, Any] = {"responses": {503: {"model": ServerHealth, "description": "It is not."}}}
+_HEALTH_ROUTE: dict[str, Any] = {"responses": {503: {"model": ServerHealth, "description": "Not live, or not ready."}}}
 
 
 @router.get("/v2/", include_in_schema=False, dependencies=[_PREDICT])
-@router.get("/v2", summary="What this service is", dependencies=[_PREDICT])
+@router.get("/v2", summary="Server metadata", dependencies=[_PREDICT])
 async def server(request: Request) -> ServerMetadata:
-    """Its name, its version, and the extensions of the protocol that it has."""
+    """The name and version of the service, and the extensions of the protocol that it supports."""
     return ServerMetadata(name=request.app.title, version=request.app.version, extensions=EXTENSIONS)
 
 
-@router.get("/v2/health/live", summary="Liveness", **_HEALTH)
-async def live(response: Response, service: Alive) -> ServerHealth:
-    """503 if only a restart helps."""
-    told = _health(service)
-    response.status_code = 200 if told.live else 503
-    return told
+@router.get("/v2/health/live", summary="Liveness", **_HEALTH_ROUTE)
+async def live(response: Response, service: ServiceDep) -> ServerHealth:
+    """503 if the process must be restarted."""
+    health = _health(service)
+    response.status_code = 200 if health.live else 503
+    return health
 
 
-@router.get("/v2/health/ready", summary="Readiness", **_HEALTH)
-async def ready(response: Response, service: Alive) -> ServerHealth:
+@router.get("/v2/health/ready", summary="Readiness", **_HEALTH_ROUTE)
+async def ready(response: Response, service: ServiceDep) -> ServerHealth:
     """200 if every loaded model is ready."""
-    told = _health(service)
-    response.status_code = 200 if told.ready else 503
-    return told
+    health = _health(service)
+    response.status_code = 200 if health.ready else 503
+    return health
 
 
-@router.get(_NAMED, summary="What a model takes and gives", dependencies=[_PREDICT, Depends(_by_name)])
-@router.get(_VERSIONED, summary="What a version takes and gives", dependencies=[_PREDICT, Depends(_by_version)])
-async def metadata(service: Alive, model: Found) -> ModelMetadata:
-    """Of its inputs, a request has one. Without a version: the one that the service serves, else the highest."""
+@router.get(_MODEL, summary="Model metadata", dependencies=[_PREDICT, Depends(_by_name)])
+@router.get(_VERSION, summary="Model version metadata", dependencies=[_PREDICT, Depends(_by_version)])
+async def metadata(service: ServiceDep, model: ModelDep) -> ModelMetadata:
+    """A request has exactly one of the inputs. Without a version: the version that the service was started with, or
+    else the highest that is loaded.
+    """
     return ModelMetadata(
         name=model.name,
         versions=service.repository.versions(model.name),
         inputs=[
-            TensorMetadata(name=name, datatype=datatype, shape=[-1, *one]) for name, (datatype, one) in INPUTS.items()
+            TensorMetadata(name=name, datatype=datatype, shape=[-1, *image_shape])
+            for name, (datatype, image_shape) in INPUTS.items()
         ],
         outputs=outputs_of(model.guard),
     )
 
 
-@router.get(f"{_NAMED}/ready", summary="Model readiness", dependencies=[_PREDICT, Depends(_by_name)], **_READY)
-@router.get(f"{_VERSIONED}/ready", summary="Version readiness", dependencies=[_PREDICT, Depends(_by_version)], **_READY)
-async def model_ready(response: Response, service: Alive, model: Found) -> ModelReady:
-    """503 if it is not; 404 if it is not loaded."""
+@router.get(f"{_MODEL}/ready", summary="Model readiness", dependencies=[_PREDICT, Depends(_by_name)], **_READY_ROUTE)
+@router.get(
+    f"{_VERSION}/ready",
+    summary="Model version readiness",
+    dependencies=[_PREDICT, Depends(_by_version)],
+    **_READY_ROUTE,
+)
+async def model_ready(response: Response, service: ServiceDep, model: ModelDep) -> ModelReady:
+    """503 if the model is loaded but not ready; 404 if it is not loaded."""
     is_ready = service.admission.phase is Phase.READY and model.is_sound
     response.status_code = 200 if is_ready else 503
     return ModelReady(name=model.name, ready=is_ready)
 
 
-@router.post(f"{_NAMED}/infer", dependencies=[Depends(authorize_prediction), Depends(_by_name)], **_READS)
-@router.post(f"{_VERSIONED}/infer", dependencies=[Depends(authorize_prediction), Depends(_by_version)], **_READS)
-@raises(InvalidInference, InvalidParameter, UnknownOperatingPoint, *BODY_PROBLEMS, *READING_PROBLEMS)
+@router.post(f"{_MODEL}/infer", dependencies=[Depends(authorize_prediction), Depends(_by_name)], **_INFER_ROUTE)
+@router.post(f"{_VERSION}/infer", dependencies=[Depends(authorize_prediction), Depends(_by_version)], **_INFER_ROUTE)
+@raises(InvalidInference, InvalidParameter, UnknownOperatingPoint, *BODY_PROBLEMS, *PREDICT_PROBLEMS)
 async def infer(
-    request: Request, service: Alive, caller: PredictCaller, model: Found, json_bytes: _JsonBytes = None
+    request: Request, service: ServiceDep, caller: PredictCaller, model: ModelDep, header_length: _HeaderLength = None
 ) -> Response:
-    """Send files (JPEG or PNG) or pixels, in JSON or as binary data behind it. If one image of several cannot be read,
-    none is: the error says which it was.
+    """Send files (JPEG or PNG) or pixels, in JSON or as binary data after the JSON. If one of several images fails, the
+    whole request fails; the error names the image.
     """
-    take_only(request)
+    allow_only(request)
     record: RequestRecord = request.state.record
     loop = asyncio.get_running_loop()
-    call = partial(parse, stated=json_bytes, max_images=service.settings.max_images)
+    parse_body = partial(parse, header_length=header_length, max_images=service.settings.max_images)
     with service.admission.admit() as reservation, model.in_use():
         body = await read_body(request, service.settings, reservation)
         deadline = loop.time() + service.settings.deadline_s
         async with asyncio.timeout_at(deadline):
-            asked = await loop.run_in_executor(service.parser, call, body)
-            named = asked.parameters.operating_point
-            point = model.default_point if named is None else find_point(model.bundle.manifest, named)
-            outputs = wanted(asked, model.guard)
-        reservation.add_images(len(asked.images) - 1)
-        caller.takes(len(asked.images) - 1)
-        sent = [image if isinstance(image, bytes) else image.data for image in asked.images]
-        # Around the deadline, not within: that it has passed is an answer, too.
-        async with service.audit.reading(request, model, point, sent) as told:
+            parsed = await loop.run_in_executor(service.parser, parse_body, body)
+            name = parsed.parameters.operating_point
+            point = model.default_point if name is None else find_point(model.bundle.manifest, name)
+            outputs = requested_outputs(parsed, model.guard)
+        reservation.add_images(len(parsed.images) - 1)
+        caller.takes(len(parsed.images) - 1)
+        images = [image if isinstance(image, bytes) else image.data for image in parsed.images]
+        # The audit surrounds the deadline, so that it records an exceeded deadline, too.
+        async with service.audit.reading(request, model, point, images) as audited:
             async with asyncio.timeout_at(deadline):
-                outcomes = await predictions.read_all(model.reader, asked.images, explain="heatmap" in outputs)
-            predictions.note(record, model, outcomes)
-            readings = _readings(outcomes)
+                results = await predictions.read_all(model.reader, parsed.images, explain="heatmap" in outputs)
+            predictions.update_record(record, model, results)
+            readings = _readings(results)
             answer = predictions.response(model, point, [None] * len(readings), readings, record.request_id)
-            told.answer = answer
+            audited.answer = answer
     if model.main and "heatmap" not in outputs:
         service.metrics.images_answered(answer)
-    response = respond(outputs, answer, readings, point, record.request_id if asked.id is None else asked.id)
+    request_id = record.request_id if parsed.id is None else parsed.id
+    response = infer_response(outputs, answer, readings, point, request_id)
     response.headers["Server-Timing"] = record.server_timing
     return response
 
 
 def _health(service: Service) -> ServerHealth:
-    sound = service.status == "ok" and all(model.is_sound for model in service.repository.models)
-    return ServerHealth(live=service.main.is_live, ready=sound)
+    ready = service.status == "ok" and all(model.is_sound for model in service.repository.models)
+    return ServerHealth(live=service.main.is_live, ready=ready)
 
 
-def _readings(outcomes: Sequence[predictions.Outcome]) -> list[Reading]:
-    """All of them, or the first of the errors."""
-    return [each if isinstance(each, Reading) else _refuse(at, each, outcomes) for at, each in enumerate(outcomes)]
+def _readings(results: Sequence[predictions.ReadingOrError]) -> list[Reading]:
+    """All readings, or raise the first error."""
+    count = len(results)
+    return [each if isinstance(each, Reading) else _fail(each, index, count) for index, each in enumerate(results)]
 
 
-def _refuse(at: int, error: BaseException, outcomes: Sequence[object]) -> NoReturn:
-    """Raise what came of an image; of several, with which it was."""
-    if len(outcomes) > 1 and isinstance(error, ServiceError | ImageRefused):
-        error.args = (f"image {at} of 0 to {len(outcomes) - 1}: {error}",)
+def _fail(error: BaseException, index: int, count: int) -> NoReturn:
+    """Raise the error of an image, with its index if the request has several images."""
+    if count > 1 and isinstance(error, ServiceError | ImageRefused):
+        error.args = (f"image {index} of 0 to {count - 1}: {error}",)
     raise error

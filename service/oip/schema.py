@@ -1,4 +1,4 @@
-"""What OpenAPI is told of the Open Inference Protocol's bodies."""
+"""The OpenAPI descriptions of the request and response bodies of the Open Inference Protocol."""
 
 from typing import Any
 
@@ -13,25 +13,32 @@ from service.oip.wire import InferRequest, InferResponse
 def body(
     kind: type[BaseModel], *, required: bool, example: dict[str, Any], others: dict[str, Any] | None = None
 ) -> dict[str, Any]:
-    """What OpenAPI says of a JSON body that the route reads by itself, and of other types it may have."""
+    """The OpenAPI request body of a route that parses its JSON body itself.
+
+    Args:
+        kind: the pydantic model of the JSON body.
+        required: whether the body is required.
+        example: an example of the JSON body.
+        others: the content objects of further media types.
+    """
     schema = kind.model_json_schema()
-    told = {"schema": _inlined(schema, schema.pop("$defs", {})), "example": example}
-    content = {"application/json": told} | (others or {})
+    json_content = {"schema": _inline(schema, schema.pop("$defs", {})), "example": example}
+    content = {"application/json": json_content} | (others or {})
     return {"parameters": [CONTENT_DIGEST], "requestBody": {"required": required, "content": content}}
 
 
-def _inlined(schema: Any, definitions: dict[str, Any]) -> Any:
-    """A schema that refers to nothing."""
+def _inline(schema: Any, definitions: dict[str, Any]) -> Any:
+    """The schema with every reference replaced by its definition."""
     if isinstance(schema, list):
-        return [_inlined(each, definitions) for each in schema]
+        return [_inline(each, definitions) for each in schema]
     if not isinstance(schema, dict):
         return schema
     if "$ref" in schema:
-        return _inlined(definitions[schema["$ref"].rpartition("/")[2]], definitions)
-    return {key: _inlined(value, definitions) for key, value in schema.items()}
+        return _inline(definitions[schema["$ref"].rpartition("/")[2]], definitions)
+    return {key: _inline(value, definitions) for key, value in schema.items()}
 
 
-# A grey square of 64 x 64.
+# A grey PNG of 64 x 64 pixels.
 _PNG = (
     "iVBORw0KGgoAAAANSUhEUgAAAEAAAABACAAAAACPAi4CAAAALElEQVR42u3MMREAAAgEoNek9k9hCDcP"
     "AlCTm45AIBAIBAKBQCAQCASC58ECOHYA4KwlYS0AAAAASUVORK5CYII="
@@ -47,10 +54,15 @@ INFER_BODY = body(
 INFERRED: dict[int | str, dict[str, Any]] = {
     200: {
         "model": InferResponse,
-        "description": f"The outputs; with `{HEADER_LENGTH}`, some of them as binary data behind the JSON.",
+        "description": f"The outputs. With the header `{HEADER_LENGTH}`, binary data follow the JSON.",
         "content": {"application/octet-stream": {"schema": BINARY}},
         "headers": {
-            HEADER_LENGTH: header("Bytes of JSON, where not all is.", required=False, type="integer", minimum=0),
+            HEADER_LENGTH: header(
+                "Bytes of JSON at the start of the body, if binary data follow.",
+                required=False,
+                type="integer",
+                minimum=0,
+            ),
             "Server-Timing": SERVER_TIMING,
         },
     }

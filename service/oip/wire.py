@@ -1,24 +1,24 @@
-"""The objects of the Open Inference Protocol (KServe's and Triton's "v2"), as they are sent and answered."""
+"""The request and response objects of the Open Inference Protocol (the "v2" of KServe and Triton)."""
 
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-# More of each dimension is no batch of anything; a number that numpy could not count with never gets that far.
+# The limit keeps numbers beyond numpy's integers out.
 _Dimension = Annotated[int, Field(ge=1, le=2**31 - 1)]
 Input = Literal["image", "file"]
 Output = Literal["probability", "label", "warnings", "guard_score", "heatmap"]
 Datatype = Literal["UINT8", "FP32", "BYTES"]
 
 
-# Of a longer list pydantic complains once; of a shorter one, of every element that is wrong.
-_MOST_NAMED = 16
+# pydantic reports a longer list once, but every wrong element of a shorter one.
+_MAX_LIST_ITEMS = 16
 
 
-def _no(value: bool) -> bool:
-    """Not ``Literal[False]``, which takes a 0 too."""
+def _must_be_false(value: bool) -> bool:
+    """Not ``Literal[False]``, which accepts 0 as well."""
     if value:
-        raise ValueError("no model depends on another")
+        raise ValueError("it must be false: no model depends on another")
     return value
 
 
@@ -27,84 +27,94 @@ class _Oip(BaseModel):
 
 
 class InputParameters(_Oip):
-    """Of one input."""
+    """Parameters of one input."""
 
     binary_data_size: int | None = Field(
-        default=None, ge=0, description="Its data stand behind the JSON: so many bytes."
+        default=None, ge=0, description="Bytes of its binary data, which follow the JSON."
     )
 
 
 class InputTensor(_Oip):
-    """The images: pixels by the image contract, or files."""
+    """The images: `image` holds pixels as the image contract defines them, `file` holds image files."""
 
     name: Input
     shape: Annotated[list[_Dimension], Field(min_length=1, max_length=4)] = Field(examples=[[1]])
     datatype: Datatype
     parameters: InputParameters = InputParameters()
     data: list[Any] | None = Field(
-        default=None, description="Numbers 0 to 255, flat or nested as the shape says; or files in base64."
+        default=None, description="Integers from 0 to 255, flat or nested as the shape says; or files in base64."
     )
 
 
 class OutputParameters(_Oip):
-    """Of one requested output."""
+    """Parameters of one requested output."""
 
-    binary_data: bool | None = Field(default=None, description="Whether its data are to stand behind the JSON.")
+    binary_data: bool | None = Field(
+        default=None, description="Whether it is sent as binary data after the JSON. null: as binary_data_output says."
+    )
 
 
 class RequestedOutput(_Oip):
-    """An output that is wanted."""
+    """A requested output."""
 
     name: Output
     parameters: OutputParameters = OutputParameters()
 
 
 class RequestParameters(_Oip):
-    """Of a whole request."""
+    """Parameters of the whole request."""
 
-    binary_data_output: bool = Field(default=False, description="Whether all outputs are to stand behind the JSON.")
-    operating_point: str | None = Field(default=None, description="Whose threshold makes the labels.")
+    binary_data_output: bool = Field(
+        default=False, description="Whether the outputs are sent as binary data after the JSON."
+    )
+    operating_point: str | None = Field(
+        default=None, description="Operating point whose threshold decides the labels. null: the model's default."
+    )
 
 
 class InferRequest(_Oip):
-    """What is to be read, and what is to be told of it."""
+    """The images to analyse, and the outputs to return."""
 
-    id: Annotated[str, Field(max_length=1024)] | None = Field(default=None, description="Comes back in the answer.")
-    model_name: str | None = Field(default=None, description="Not looked at: the address names the model.")
-    model_version: str | None = Field(default=None, description="Not looked at.")
+    id: Annotated[str, Field(max_length=1024)] | None = Field(default=None, description="Returned in the response.")
+    model_name: str | None = Field(default=None, description="Ignored: the URL names the model.")
+    model_version: str | None = Field(default=None, description="Ignored: the URL names the version.")
     parameters: RequestParameters = RequestParameters()
-    inputs: Annotated[list[InputTensor], Field(min_length=1, max_length=_MOST_NAMED)]
-    outputs: Annotated[list[RequestedOutput], Field(max_length=_MOST_NAMED)] = Field(
-        default=[], description="None named: all but the heatmap."
+    inputs: Annotated[list[InputTensor], Field(min_length=1, max_length=_MAX_LIST_ITEMS)]
+    outputs: Annotated[list[RequestedOutput], Field(max_length=_MAX_LIST_ITEMS)] = Field(
+        default=[], description="Requested outputs. Empty: all but the heatmap."
     )
 
 
 class IndexRequest(_Oip):
-    """Which models are asked for."""
+    """A filter for the list of models."""
 
-    ready: bool = Field(default=False, description="Only those that are.")
+    ready: bool = Field(default=False, description="List only the models that are ready.")
 
 
 class ControlParameters(_Oip):
-    """Of loading and unloading. Triton's ``config`` and files are not taken: a bundle is served as it is, or not."""
+    """Parameters of loading and unloading. Triton's ``config`` and file overrides are not supported: a bundle is served
+    unmodified.
+    """
 
-    unload_dependents: Annotated[bool, AfterValidator(_no), Field(json_schema_extra={"const": False})] = False
+    unload_dependents: Annotated[bool, AfterValidator(_must_be_false), Field(json_schema_extra={"const": False})] = (
+        False
+    )
 
 
 class ControlRequest(_Oip):
-    """May be left out."""
+    """The body of a load or unload request; optional."""
 
     parameters: ControlParameters = ControlParameters()
 
 
 class BinarySize(_Oip):
-    """Of an output whose data stand behind the JSON."""
+    """Parameters of an output whose binary data follow the JSON."""
 
     binary_data_size: int
 
 
 class OutputTensor(_Oip):
-    """One output, row-major and flat. ``null`` in ``guard_score``: it is not a number."""
+    """One output, flattened in row-major order. ``null`` in ``guard_score`` stands for NaN."""
 
     name: Output
     shape: list[int] = Field(examples=[[1]])
@@ -114,7 +124,7 @@ class OutputTensor(_Oip):
 
 
 class AnswerParameters(_Oip):
-    """How the answer was made."""
+    """The operating point, its threshold, and the execution provider that ran the model."""
 
     operating_point: str = Field(examples=["balanced"])
     threshold: float = Field(examples=[0.5])
@@ -122,17 +132,17 @@ class AnswerParameters(_Oip):
 
 
 class InferResponse(_Oip):
-    """What was read."""
+    """The requested outputs for all images."""
 
     model_name: str = Field(examples=["pneumonia"])
     model_version: str = Field(examples=["2"])
-    id: str = Field(description="The request's, or one made here.")
+    id: str = Field(description="The id of the request, or a generated one.")
     parameters: AnswerParameters
     outputs: list[OutputTensor]
 
 
 class ServerMetadata(_Oip):
-    """What this service is."""
+    """Name, version and protocol extensions of the service."""
 
     name: str
     version: str
@@ -140,7 +150,7 @@ class ServerMetadata(_Oip):
 
 
 class TensorMetadata(_Oip):
-    """An input or output; -1 is any number."""
+    """An input or output; -1 in the shape stands for any size."""
 
     name: str
     datatype: Datatype
@@ -148,24 +158,24 @@ class TensorMetadata(_Oip):
 
 
 class ModelMetadata(_Oip):
-    """What a model takes and gives."""
+    """Inputs and outputs of a model."""
 
     name: str
-    versions: list[str] = Field(description="Those that are loaded.")
+    versions: list[str] = Field(description="The loaded versions.")
     platform: Literal["onnx_onnxv1"] = "onnx_onnxv1"
-    inputs: list[TensorMetadata] = Field(description="A request has one of them.")
+    inputs: list[TensorMetadata] = Field(description="A request has exactly one of them.")
     outputs: list[TensorMetadata]
 
 
 class ServerHealth(_Oip):
-    """How the service is."""
+    """Liveness and readiness of the service."""
 
     live: bool
     ready: bool
 
 
 class ModelReady(_Oip):
-    """How a model is."""
+    """Readiness of a model."""
 
     name: str
     ready: bool

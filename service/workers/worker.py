@@ -59,7 +59,7 @@ class Worker(Server):
 
     async def on_tick(self, counter: int) -> bool:
         """Whether to end, asked ten times a second."""
-        if os.getppid() != self._slot.parent and not self.is_ending:
+        if os.getppid() != self._slot.parent and not self.is_draining:
             log.error("the parent process is gone: this worker ends")
             self.handle_exit(signal.SIGTERM, None)
         self._balancer.tell()

@@ -172,7 +172,7 @@ def test_the_client_shows_why_a_request_was_refused(hospital: Hospital) -> None:
     assert cut.value.status() == "422"
     floats = triton.InferInput("image", [1, 200, 200, 1], "FP32")
     floats.set_data_from_numpy(np.zeros((1, 200, 200, 1), np.float32))
-    with pytest.raises(InferenceServerException, match="image: it is UINT8") as wrong:
+    with pytest.raises(InferenceServerException, match="image: it must be UINT8") as wrong:
         hospital.infer([floats])
     assert wrong.value.status() == "400"
     with pytest.raises(InferenceServerException, match="this call takes a key"):

@@ -1,4 +1,4 @@
-"""What a browser is told: headers of every answer, whose pages may call, and under which names."""
+"""Headers for browsers: those of every response, CORS, and the accepted host names."""
 
 import httpx
 import pytest
@@ -14,7 +14,7 @@ JPEG = {"Content-Type": "image/jpeg"}
 
 @pytest.mark.anyio
 @pytest.mark.parametrize("path", ["/", "/health", "/model", "/nowhere", "/docs", "/openapi.json", "/page/app.js"])
-async def test_every_answer_keeps_to_itself(make_service: MakeService, connect: Connect, path: str) -> None:
+async def test_every_response_has_the_security_headers(make_service: MakeService, connect: Connect, path: str) -> None:
     async with connect(make_service()) as client:
         headers = (await client.get(path)).headers
     policy = headers["Content-Security-Policy"]
@@ -29,7 +29,7 @@ async def test_every_answer_keeps_to_itself(make_service: MakeService, connect: 
 
 
 @pytest.mark.anyio
-async def test_no_other_page_may_call_unless_it_is_named(make_service: MakeService, connect: Connect) -> None:
+async def test_without_cors_origins_no_other_origin_may_call(make_service: MakeService, connect: Connect) -> None:
     preflight = {"Origin": PAGE, "Access-Control-Request-Method": "POST"}
     async with connect(make_service()) as client:
         assert (await client.options("/predict", headers=preflight)).status_code == 405
@@ -38,27 +38,27 @@ async def test_no_other_page_may_call_unless_it_is_named(make_service: MakeServi
 
 
 @pytest.mark.anyio
-async def test_a_page_that_is_named_may_call_and_no_other(make_service: MakeService, connect: Connect) -> None:
+async def test_only_the_listed_origins_may_call(make_service: MakeService, connect: Connect) -> None:
     preflight = {
         "Access-Control-Request-Method": "POST",
         "Access-Control-Request-Headers": "authorization,content-type",
     }
     async with connect(make_service(cors_origins=f"{PAGE}, http://ris.hospital:8080")) as client:
         for origin, allowed in ((PAGE, True), ("http://ris.hospital:8080", True), ("https://evil.example", False)):
-            asked = await client.options("/predict", headers=preflight | {"Origin": origin})
-            assert (asked.status_code == 200) is allowed
+            preflighted = await client.options("/predict", headers=preflight | {"Origin": origin})
+            assert (preflighted.status_code == 200) is allowed
             answer = await client.post("/predict", content=jpeg(), headers=JPEG | {"Origin": origin})
             assert answer.status_code == 200
             assert answer.headers.get("Access-Control-Allow-Origin") == (origin if allowed else None)
             assert "Access-Control-Allow-Credentials" not in answer.headers
         refused = await client.post("/predict", content=b"no image", headers=JPEG | {"Origin": PAGE})
         assert refused.status_code == 415
-        assert refused.headers["Access-Control-Allow-Origin"] == PAGE  # its page may read why
+        assert refused.headers["Access-Control-Allow-Origin"] == PAGE  # the page of that origin can read the problem
         assert "X-Request-ID" in refused.headers["Access-Control-Expose-Headers"]
 
 
 @pytest.mark.parametrize("origin", ["*", "pacs.hospital", "https://pacs.hospital/", "null", "https://a/b"])
-def test_what_is_no_origin_stops_the_start(origin: str) -> None:
+def test_an_invalid_origin_is_a_settings_error(origin: str) -> None:
     with pytest.raises(ValidationError) as caught:
         Settings(cors_origins=f"{PAGE},{origin}")
     assert explain(caught.value).startswith(f"XRAY_CORS_ORIGINS: {origin!r} is no origin")
@@ -66,7 +66,7 @@ def test_what_is_no_origin_stops_the_start(origin: str) -> None:
 
 @pytest.mark.anyio
 @pytest.mark.parametrize(
-    ("host", "served"),
+    ("host", "accepted"),
     [
         ("xray.hospital", True),
         ("XRAY.hospital:8443", True),
@@ -76,20 +76,20 @@ def test_what_is_no_origin_stops_the_start(origin: str) -> None:
         ("", False),
     ],
 )
-async def test_only_names_of_this_service_are_answered_if_it_has_any(
-    host: str, served: bool, make_service: MakeService, connect: Connect
+async def test_requests_to_other_host_names_are_rejected(
+    host: str, accepted: bool, make_service: MakeService, connect: Connect
 ) -> None:
     async with connect(make_service(allowed_hosts="xray.hospital, [::1]")) as client:
         answer = await client.get("/model", headers={"Host": host})
         health = await client.get("/health/ready", headers={"Host": host})
-    assert health.status_code == 200  # an orchestrator asks by address
-    assert answer.status_code == (200 if served else 400)
-    if not served:
+    assert health.status_code == 200  # an orchestrator probes by IP address
+    assert answer.status_code == (200 if accepted else 400)
+    if not accepted:
         assert answer.json()["type"] == "/problems/unknown-host"
 
 
 @pytest.mark.anyio
-async def test_without_names_any_is_answered(make_service: MakeService, connect: Connect) -> None:
+async def test_without_allowed_hosts_any_name_is_accepted(make_service: MakeService, connect: Connect) -> None:
     async with connect(make_service()) as client:
         answer: httpx.Response = await client.get("/model", headers={"Host": "anything"})
     assert answer.status_code == 200

@@ -1,41 +1,43 @@
-"""A route that asks for more than service.http.direct does stops the start."""
+"""DirectPredict refuses a route whose dependencies it does not call."""
 
 import pytest
 from fastapi import Depends, FastAPI, Query
 from fastapi.routing import APIRoute
 
 from service.access.authentication import PredictCaller, needs
-from service.http.direct import Direct
-from service.http.routes import point, predict, router
+from service.http.direct import DirectPredict
+from service.http.routes import point_parameter, predict, router
 
 
-def route_of(**more: object) -> APIRoute:
-    """The route, with this beside what it has."""
+def route_of(**options: object) -> APIRoute:
+    """The route of ``predict`` with further options."""
     app = FastAPI()
-    app.add_api_route("/predict", predict, methods=["POST"], **more)  # type: ignore[arg-type]
+    app.add_api_route("/predict", predict, methods=["POST"], **options)  # type: ignore[arg-type]
     return next(route for route in app.routes if isinstance(route, APIRoute))
 
 
-def test_the_route_as_it_is_is_known() -> None:
-    Direct(FastAPI(), route_of())
-    Direct(FastAPI(), next(each for each in router.routes if isinstance(each, APIRoute) and each.endpoint is predict))
+def test_the_route_of_predict_is_accepted() -> None:
+    DirectPredict(FastAPI(), route_of())
+    DirectPredict(
+        FastAPI(), next(each for each in router.routes if isinstance(each, APIRoute) and each.endpoint is predict)
+    )
 
 
-@pytest.mark.parametrize("more", [needs("admin"), needs("predict"), point("format")])
-def test_a_dependency_more_is_not_passed_by(more: object) -> None:
+@pytest.mark.parametrize("dependency", [needs("admin"), needs("predict"), point_parameter("format")])
+def test_a_route_with_another_dependency_is_refused(dependency: object) -> None:
     with pytest.raises(TypeError):
-        Direct(FastAPI(), route_of(dependencies=[Depends(more)]))  # type: ignore[arg-type]
+        DirectPredict(FastAPI(), route_of(dependencies=[Depends(dependency)]))  # type: ignore[arg-type]
 
 
 async def _without_point(caller: PredictCaller) -> None: ...
 
 
-async def _with_a_parameter(caller: PredictCaller, wish: str = Query("")) -> None: ...
+async def _with_a_parameter(caller: PredictCaller, extra: str = Query("")) -> None: ...
 
 
 @pytest.mark.parametrize("other", [_without_point, _with_a_parameter])
-def test_another_call_is_not_taken_for_it(other: object) -> None:
+def test_a_route_with_other_parameters_is_refused(other: object) -> None:
     route = route_of()
     route.dependant = APIRoute("/predict", other).dependant  # type: ignore[arg-type]
     with pytest.raises(TypeError):
-        Direct(FastAPI(), route)
+        DirectPredict(FastAPI(), route)

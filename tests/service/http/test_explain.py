@@ -1,4 +1,4 @@
-"""``POST /explain``: the heatmap of the same model call, where it belongs, over the picture as it was read."""
+"""``POST /explain``: the heatmap of the same model call, in the right place over the upright radiograph."""
 
 import asyncio
 import io
@@ -15,7 +15,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from service.http.colours import PLASMA, veil
+from service.http.colours import PLASMA, coloured_heatmap
 from service.http.drawing import LONGEST_SIDE
 from tests.conftest import Connect, MakeService
 from tests.drawings import chest, encode, jpeg
@@ -39,7 +39,7 @@ def pixels_of(response: httpx.Response) -> NDArray[np.uint8]:
     return np.asarray(Image.open(io.BytesIO(response.content)))
 
 
-async def asked(client: httpx.AsyncClient, data: bytes, query: str = "") -> httpx.Response:
+async def explain(client: httpx.AsyncClient, data: bytes, query: str = "") -> httpx.Response:
     return await client.post(f"/explain{query}", content=data, headers=RAW)
 
 
@@ -47,7 +47,7 @@ async def test_the_colours_lie_where_the_evidence_is(make_service: MakeService, 
     corner = np.zeros((5, 5))
     corner[0, 4] = 1  # the first row is the top, the last column the right
     async with connect(make_service(backend_with(corner))) as client:
-        drawn = pixels_of(await asked(client, GREY))
+        drawn = pixels_of(await explain(client, GREY))
     assert drawn.shape[1] == 800
     assert (drawn[:400, :400] == 100).all()
     assert (drawn[300:600] == 100).all()
@@ -55,11 +55,11 @@ async def test_the_colours_lie_where_the_evidence_is(make_service: MakeService, 
     assert [red, green, blue] == pytest.approx([100 + 0.6 * (level - 100) for level in PLASMA[-1]], abs=2)
 
 
-async def test_another_heatmap_is_another_picture(make_service: MakeService, connect: Connect) -> None:
+async def test_another_heatmap_gives_another_picture(make_service: MakeService, connect: Connect) -> None:
     drawings = []
     for level in (0.0, 0.2, 0.4, 1.0):
         async with connect(make_service(backend_with(np.full((5, 5), level)))) as client:
-            drawings.append(pixels_of(await asked(client, GREY))[:640])
+            drawings.append(pixels_of(await explain(client, GREY))[:640])
     assert (drawings[0] == 100).all()
     assert len({drawing.tobytes() for drawing in drawings}) == 4
 
@@ -71,36 +71,34 @@ async def test_the_picture_has_its_own_size_up_to_a_limit(
     make_service: MakeService, connect: Connect, size: tuple[int, int], drawn: tuple[int, int]
 ) -> None:
     async with connect(make_service(FakeBackend())) as client:
-        mounted = pixels_of(await asked(client, encode(np.full(size[::-1], 100, np.uint8), "PNG")))
+        picture = pixels_of(await explain(client, encode(np.full(size[::-1], 100, np.uint8), "PNG")))
     width, height = drawn
-    assert mounted.shape[1] == width
-    assert (mounted[:height] == 100).all()
-    assert not (mounted[height] == 100).all()
+    assert picture.shape[1] == width
+    assert (picture[:height] == 100).all()
+    assert not (picture[height] == 100).all()
     assert max(drawn) <= LONGEST_SIDE
 
 
 async def test_side_by_side_has_the_bare_radiograph_on_the_left(make_service: MakeService, connect: Connect) -> None:
     async with connect(make_service(backend_with(np.ones((5, 5))))) as client:
-        both = pixels_of(await asked(client, GREY, "?format=side-by-side"))
-        overlay = pixels_of(await asked(client, GREY, "?format=overlay"))
+        both = pixels_of(await explain(client, GREY, "?format=side-by-side"))
+        overlay = pixels_of(await explain(client, GREY, "?format=overlay"))
     assert (both[:640, :800] == 100).all()
     assert (both[:640, -800:] == overlay[:640]).all()
 
 
-async def test_the_heatmap_alone_has_one_pixel_a_place(make_service: MakeService, connect: Connect) -> None:
+async def test_the_heatmap_alone_has_one_pixel_per_cell(make_service: MakeService, connect: Connect) -> None:
     evidence = np.linspace(0, 1, 30).reshape(5, 6)
     async with connect(make_service(backend_with(evidence))) as client:
-        alone = pixels_of(await asked(client, GREY, "?format=heatmap"))
+        alone = pixels_of(await explain(client, GREY, "?format=heatmap"))
     assert alone.shape == (5, 6, 4)
-    assert (alone == np.asarray(veil(evidence.astype(np.float32)))).all()
+    assert (alone == np.asarray(coloured_heatmap(evidence.astype(np.float32)))).all()
     assert (alone[0, 0, 3], alone[-1, -1, 3]) == (0, 255)
     assert tuple(alone[-1, -1, :3]) == PLASMA[-1]
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
-async def test_the_picture_is_upright_as_it_was_read(
-    make_service: MakeService, connect: Connect, orientation: int
-) -> None:
+async def test_the_picture_is_upright(make_service: MakeService, connect: Connect, orientation: int) -> None:
     """A white corner, stored as each orientation has it, is drawn at the top left, under the evidence for it."""
     upright = Image.new("L", (800, 600))
     upright.paste(255, (0, 0, 200, 150))
@@ -110,43 +108,45 @@ async def test_the_picture_is_upright_as_it_was_read(
     exif[0x0112] = orientation
     data = encode(stored, "PNG", exif=exif)
     async with connect(make_service(FakeBackend())) as client:
-        response = await asked(client, data)
+        response = await explain(client, data)
     drawn = pixels_of(response)
     assert drawn.shape[1] == 800
     assert (drawn[:600, :, 0] == np.asarray(upright)).all()
     assert response.headers["x-warnings"] == ("" if orientation == 1 else "exif_orientation_applied")
 
 
-async def test_it_tells_what_predict_tells(choosy_folder: Path, make_service: MakeService, connect: Connect) -> None:
+async def test_the_headers_repeat_the_result_of_predict(
+    choosy_folder: Path, make_service: MakeService, connect: Connect
+) -> None:
     async with connect(make_service(model=choosy_folder)) as client:
         for query, point in (("", "balanced"), ("operating_point=rule-in", "rule-in")):
-            read = (await client.post(f"/predict?{query}", content=jpeg(), headers=RAW)).json()["predictions"][0]
-            told = (await asked(client, jpeg(), f"?{query}")).headers
-            assert float(told["x-probability"]) == read["probability"]
-            assert float(told["x-threshold"]) == read["threshold"]
-            assert (told["x-label"], told["x-operating-point"]) == (read["label"], point)
-            assert told["x-model"] == "brightness/1"
-            assert told["cache-control"] == "no-store"
+            entry = (await client.post(f"/predict?{query}", content=jpeg(), headers=RAW)).json()["predictions"][0]
+            headers = (await explain(client, jpeg(), f"?{query}")).headers
+            assert float(headers["x-probability"]) == entry["probability"]
+            assert float(headers["x-threshold"]) == entry["threshold"]
+            assert (headers["x-label"], headers["x-operating-point"]) == (entry["label"], point)
+            assert headers["x-model"] == "brightness/1"
+            assert headers["cache-control"] == "no-store"
 
 
 async def test_the_caption_follows_the_answer(choosy_folder: Path, make_service: MakeService, connect: Connect) -> None:
     async with connect(make_service(model=choosy_folder)) as client:
-        drawn = [pixels_of(await asked(client, GREY, f"?operating_point={point}")) for point in ("rule-in", "rule-out")]
+        drawn = [
+            pixels_of(await explain(client, GREY, f"?operating_point={point}")) for point in ("rule-in", "rule-out")
+        ]
     assert (drawn[0][:640] == drawn[1][:640]).all()
     assert not (drawn[0][640:] == drawn[1][640:]).all()
 
 
 async def test_a_warning_is_drawn(guarded_folder: Path, make_service: MakeService, connect: Connect) -> None:
     async with connect(make_service(model=guarded_folder)) as client:
-        warned, calm = await asked(client, GREY), await asked(client, encode(chest(0, 800, 640), "PNG"))
+        warned, calm = await explain(client, GREY), await explain(client, encode(chest(0, 800, 640), "PNG"))
     assert (warned.headers["x-warnings"], calm.headers["x-warnings"]) == ("unlike_training_data", "")
     alarm = [(pixels_of(response)[640:] == (255, 196, 77)).all(-1).any() for response in (warned, calm)]
     assert alarm == [True, False]
 
 
-async def test_nothing_of_the_file_but_its_picture_is_in_the_answer(
-    make_service: MakeService, connect: Connect
-) -> None:
+async def test_the_response_has_no_metadata_of_the_file(make_service: MakeService, connect: Connect) -> None:
     exif = Image.Exif()
     exif[0x010E] = "Jane Doe"
     data = encode(chest(0), "JPEG", exif=exif, comment=b"Jane Doe")
@@ -169,12 +169,12 @@ async def test_nothing_of_the_file_but_its_picture_is_in_the_answer(
         ("?formats=heatmap", "format, operating_point"),
     ],
 )
-async def test_a_slip_in_the_parameters_is_refused(
+async def test_wrong_query_parameters_are_rejected(
     make_service: MakeService, connect: Connect, query: str, words: str
 ) -> None:
     async with connect(make_service(FakeBackend())) as client:
-        assert words in assert_problem(await asked(client, GREY, query), 422, "invalid-request")["detail"]
-        assert_problem(await asked(client, GREY, "?operating_point=x"), 422, "unknown-operating-point")
+        assert words in assert_problem(await explain(client, GREY, query), 422, "invalid-request")["detail"]
+        assert_problem(await explain(client, GREY, "?operating_point=x"), 422, "unknown-operating-point")
 
 
 @pytest.mark.parametrize(
@@ -186,28 +186,28 @@ async def test_a_slip_in_the_parameters_is_refused(
         (encode(np.zeros((20, 20), np.uint8), "PNG"), 422, "image-too-small"),
     ],
 )
-async def test_the_table_of_errors_holds(
+async def test_problems_of_the_image(
     make_service: MakeService, connect: Connect, data: bytes, status: int, slug: str
 ) -> None:
     async with connect(make_service(FakeBackend())) as client:
-        assert_problem(await asked(client, data), status, slug)
-        assert (await asked(client, jpeg())).status_code == 200
+        assert_problem(await explain(client, data), status, slug)
+        assert (await explain(client, jpeg())).status_code == 200
 
 
-async def test_it_takes_one_image(make_service: MakeService, connect: Connect) -> None:
+async def test_two_images_are_rejected(make_service: MakeService, connect: Connect) -> None:
     files = [("file", (str(number), jpeg(), "image/jpeg")) for number in range(2)]
     async with connect(make_service(FakeBackend())) as client:
-        told = assert_problem(await client.post("/explain", files=files), 400, "too-many-files")
-    assert told["detail"] == "a request may hold 1 image"
+        problem = assert_problem(await client.post("/explain", files=files), 400, "too-many-files")
+    assert problem["detail"] == "a request may have at most 1 image"
 
 
-async def test_what_the_guard_refuses_is_not_drawn_and_nothing_is_counted_twice(
+async def test_an_image_that_the_guard_rejects_is_not_drawn_and_explain_is_not_counted(
     guarded_folder: Path, make_service: MakeService, connect: Connect, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO)
     async with connect(make_service(model=guarded_folder, guard="refuse")) as client:
-        assert_problem(await asked(client, GREY), 422, "unlike-training-data")
-        await asked(client, jpeg())
+        assert_problem(await explain(client, GREY), 422, "unlike-training-data")
+        await explain(client, jpeg())
         metrics = (await client.get("/metrics")).text
     assert "xray_guard_flagged_total 0.0" in metrics
     assert "xray_guard_score_count 0.0" in metrics
@@ -218,41 +218,41 @@ async def test_what_the_guard_refuses_is_not_drawn_and_nothing_is_counted_twice(
 
 
 @pytest.mark.parametrize("broken", [np.nan, -0.1, 1.1])
-async def test_a_heatmap_that_is_no_evidence_fails_only_who_wants_it(
+async def test_an_invalid_heatmap_fails_explain_only(
     make_service: MakeService, connect: Connect, broken: float
 ) -> None:
     async with connect(make_service(backend_with(np.full((5, 5), broken)))) as client:
-        assert_problem(await asked(client, GREY), 500, "model-fault")
+        assert_problem(await explain(client, GREY), 500, "model-fault")
         assert (await client.post("/predict", content=GREY, headers=RAW)).status_code == 200
 
 
-async def test_seats_and_deadline_hold_here_too(make_service: MakeService, connect: Connect) -> None:
+async def test_capacity_and_deadline_hold_for_explain(make_service: MakeService, connect: Connect) -> None:
     backend = FakeBackend()
     async with connect(make_service(backend, capacity=1, max_images=1, deadline_s=0.2)) as client:
         backend.hold = free = threading.Event()
-        slow = asyncio.create_task(asked(client, GREY))
+        slow = asyncio.create_task(explain(client, GREY))
         while not any(backend.explained):
             await asyncio.sleep(0.001)
-        full = await asked(client, GREY)
+        full = await explain(client, GREY)
         assert_problem(full, 503, "overloaded")
         assert full.headers["retry-after"]
         assert_problem(await slow, 504, "deadline-exceeded")
         free.set()
 
 
-async def test_who_only_wants_the_probability_does_not_pay(make_service: MakeService, connect: Connect) -> None:
+async def test_predict_does_not_compute_heatmaps(make_service: MakeService, connect: Connect) -> None:
     backend = FakeBackend()
     async with connect(make_service(backend)) as client:
         await client.post("/predict", content=GREY, headers=RAW)
         assert not any(backend.explained)
-        await asked(client, GREY)
+        await explain(client, GREY)
         assert backend.explained[-1] is True
         assert backend.explained[:-1] == [False] * (len(backend.sizes) - 1)
 
 
 def test_the_colours_are_those_of_plasma() -> None:
     table = np.rint(255 * mpl.colormaps["plasma"](range(256))[:, :3])
-    drawn = np.asarray(veil(np.linspace(0, 1, 256, dtype=np.float32)[np.newaxis]))[0, :, :3]
+    drawn = np.asarray(coloured_heatmap(np.linspace(0, 1, 256, dtype=np.float32)[np.newaxis]))[0, :, :3]
     assert np.abs(table - drawn).max() <= 5
     lightness = drawn @ (0.2126, 0.7152, 0.0722)
     assert (np.diff(lightness) > -1).all()

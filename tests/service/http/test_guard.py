@@ -1,4 +1,4 @@
-"""Images unlike the training data: warned of, refused or let be; each by its own score, and none harms another."""
+"""Images unlike the training data: a warning, a rejection or nothing, by the score of each image alone."""
 
 import logging
 import math
@@ -41,7 +41,7 @@ def flagged(caplog: pytest.LogCaptureFixture) -> list[int]:
     return [record.flagged for record in records if record.route == "/predict"]  # type: ignore[attr-defined]
 
 
-async def test_only_the_unlike_images_among_several_are_warned_of(
+async def test_only_the_unlike_images_among_several_get_a_warning(
     guarded_folder: Path, make_service: MakeService, connect: Connect, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO)
@@ -57,11 +57,11 @@ async def test_only_the_unlike_images_among_several_are_warned_of(
     assert [entry["label"] is None for entry in entries] == [False, False, True, False, False]
     assert flagged(caplog) == [2]
     assert metrics["xray_guard_flagged_total"] == 2
-    assert metrics["xray_guard_score_count"] == 3  # an infinite score has no place in a histogram's sum
+    assert metrics["xray_guard_score_count"] == 3  # an infinite score would make the histogram's sum infinite
     assert math.isfinite(metrics["xray_guard_score_sum"])
 
 
-async def test_the_warning_says_score_threshold_and_what_to_make_of_it(
+async def test_the_warning_has_score_threshold_and_advice(
     guarded_folder: Path, make_service: MakeService, connect: Connect
 ) -> None:
     async with connect(make_service(model=guarded_folder)) as client:
@@ -72,7 +72,7 @@ async def test_the_warning_says_score_threshold_and_what_to_make_of_it(
     assert detail.endswith(f"guard score {entry['guard_score']:.3f}, flagged over 2.000")
 
 
-async def test_features_that_are_no_numbers_are_flagged_and_answered(
+async def test_features_that_are_nan_are_flagged(
     guarded_folder: Path, make_service: MakeService, connect: Connect
 ) -> None:
     async with connect(make_service(model=guarded_folder)) as client:
@@ -84,7 +84,7 @@ async def test_features_that_are_no_numbers_are_flagged_and_answered(
     assert "guard score not a number" in entry["warnings"][0]["detail"]
 
 
-async def test_a_row_scores_alone_as_in_company(
+async def test_an_image_scores_the_same_alone_and_in_a_batch(
     guarded_folder: Path, make_service: MakeService, connect: Connect
 ) -> None:
     images = [jpeg(seed) for seed in range(6)] + [GREY, encode(np.full((200, 200), 30, np.uint8), "PNG")]
@@ -96,22 +96,22 @@ async def test_a_row_scores_alone_as_in_company(
     assert len({entry["guard_score"] for entry in together}) == len(images)
 
 
-async def test_refused_alone_it_is_the_answer(
+async def test_a_rejected_single_image_is_a_problem_response(
     guarded_folder: Path, make_service: MakeService, connect: Connect, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO)
     async with connect(make_service(model=guarded_folder, guard="refuse")) as client:
         for image, shown in ((GREY, "flagged over 2.000"), (BLACK, "not a number")):
-            told = assert_problem(
+            problem = assert_problem(
                 await client.post("/predict", content=image, headers=PNG), 422, "unlike-training-data"
             )
-            assert shown in told["detail"]
-            assert "it is not read" in told["detail"]
+            assert shown in problem["detail"]
+            assert "it is not read" in problem["detail"]
         assert (await client.post("/predict", content=CHEST, headers=PNG)).status_code == 200
         assert (await samples(client))["xray_guard_flagged_total"] == 2
 
 
-async def test_refused_among_others_it_harms_none(
+async def test_a_rejected_image_among_others_affects_none_of_them(
     guarded_folder: Path, make_service: MakeService, connect: Connect, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO)
@@ -131,7 +131,7 @@ async def test_refused_among_others_it_harms_none(
     assert flagged(caplog) == [1]
 
 
-async def test_off_says_and_counts_nothing(guarded_folder: Path, make_service: MakeService, connect: Connect) -> None:
+async def test_off_neither_warns_nor_counts(guarded_folder: Path, make_service: MakeService, connect: Connect) -> None:
     async with connect(make_service(model=guarded_folder, guard="off")) as client:
         entry = (await client.post("/predict", content=GREY, headers=PNG)).json()["predictions"][0]
         metrics, model = await samples(client), (await client.get("/model")).json()
@@ -141,31 +141,31 @@ async def test_off_says_and_counts_nothing(guarded_folder: Path, make_service: M
 
 
 @pytest.mark.parametrize("mode", ["warn", "refuse"])
-async def test_the_model_tells_guard_and_threshold(
+async def test_get_model_has_guard_and_threshold(
     guarded_folder: Path, make_service: MakeService, connect: Connect, mode: str
 ) -> None:
     async with connect(make_service(model=guarded_folder, guard=mode)) as client:
         model = (await client.get("/model")).json()
         metrics = await samples(client)
     assert (model["guard"], model["input_guard"]["threshold"]) == (mode, GUARD.threshold)
-    assert metrics["xray_guard_score_count"] == 0  # the warm-up's black picture is nobody's image
+    assert metrics["xray_guard_score_count"] == 0  # the warm-up's black image is not counted
 
 
-async def test_a_bundle_without_a_guard_goes_on_as_before(make_service: MakeService, connect: Connect) -> None:
+async def test_a_bundle_without_a_guard(make_service: MakeService, connect: Connect) -> None:
     async with connect(make_service()) as client:
         entry = (await client.post("/predict", content=GREY, headers=PNG)).json()["predictions"][0]
         model = (await client.get("/model")).json()
     assert (entry["warnings"], entry["guard_score"], model["guard"]) == ([], None, "off")
 
 
-@pytest.mark.parametrize(("asked", "mode"), [("warn", "warn"), ("refuse", "refuse"), ("off", "off")])
-def test_the_setting_chooses(asked: GuardMode, mode: str) -> None:
+@pytest.mark.parametrize(("setting", "mode"), [("warn", "warn"), ("refuse", "refuse"), ("off", "off")])
+def test_the_setting_chooses(setting: GuardMode, mode: str) -> None:
     contents = {GRAPH: b"", "MODEL_CARD.md": b""}
-    guard = choose_guard(manifest(contents, input_guard=GUARD), asked)
-    assert (guard.mode, guard.threshold) == (mode, math.inf if asked == "off" else 2)
+    guard = choose_guard(manifest(contents, input_guard=GUARD), setting)
+    assert (guard.mode, guard.threshold) == (mode, math.inf if setting == "off" else 2)
 
 
-def test_the_threshold_itself_is_not_over_it_and_no_number_is() -> None:
+def test_the_threshold_itself_is_not_flagged_and_nan_is() -> None:
     guard = Guard("warn", 2.0)
     assert [guard.flags(score) for score in (0, 2.0, math.nextafter(2, 3), math.inf, math.nan)] == [
         False,
@@ -176,10 +176,10 @@ def test_the_threshold_itself_is_not_over_it_and_no_number_is() -> None:
     ]
 
 
-async def test_the_score_of_a_batch_mate_is_not_borrowed(
+async def test_scores_of_a_batch_are_not_mixed_up(
     guarded_folder: Path, make_service: MakeService, connect: Connect
 ) -> None:
-    """With a stand-in whose score is ten times the brightness: flagged is what is brighter than 0.2, and only that."""
+    """The fake's score is ten times the brightness: images brighter than 0.2 are flagged, and only those."""
     backend = FakeBackend(guarded=True)
     levels = [10, 200, 40, 60, 50, 255, 0]
     images = [encode(np.full((200, 200), level, np.uint8), "PNG") for level in levels]
@@ -189,7 +189,7 @@ async def test_the_score_of_a_batch_mate_is_not_borrowed(
     assert [entry["guard_score"] for entry in entries] == pytest.approx([level / 25.5 for level in levels])
 
 
-def test_refuse_without_a_guard_stops_the_start(
+def test_refuse_without_a_guard_is_an_error_at_start(
     bundle_folder: Path, make_service: MakeService, capfd: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(SettingsError):
@@ -198,11 +198,11 @@ def test_refuse_without_a_guard_stops_the_start(
     assert capfd.readouterr().err == "xray-service: XRAY_GUARD=refuse, but this bundle has no input guard\n"
 
 
-def test_a_guard_without_its_features_stops_the_start(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_a_guard_without_its_features_is_an_error_at_start(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     folder = write_brightness_bundle(tmp_path / "1", brightness_graph(features=3), input_guard=GUARD)
     assert main(["serve", "--model", str(folder), "--device", "cpu"]) == FAILED
-    told = "xray-service: model.onnx: its guard needs an output features: float32 [N, 2]\n"
-    assert capfd.readouterr().err == told
+    message = "xray-service: model.onnx: its guard needs an output features: float32 [N, 2]\n"
+    assert capfd.readouterr().err == message
 
 
 def test_the_command_line_shows_what_is_flagged(

@@ -1,4 +1,4 @@
-"""What an orchestrator, an administrator and a programmer can ask, and when the answer is no."""
+"""Health, readiness, model and metrics endpoints, and when probes fail."""
 
 import asyncio
 import logging
@@ -36,7 +36,7 @@ async def test_health_names_model_and_provider(make_service: MakeService, connec
 
 
 @pytest.mark.parametrize("precision", ["int8", "float32"])
-async def test_every_place_names_the_graph_that_is_run(
+async def test_health_model_metrics_and_log_name_the_graph_in_use(
     choosy_folder: Path, make_service: MakeService, connect: Connect, caplog: pytest.LogCaptureFixture, precision: str
 ) -> None:
     caplog.set_level(logging.INFO)
@@ -59,7 +59,7 @@ async def test_it_is_not_ready_before_the_model_is_warm(make_service: MakeServic
     backend.hold = threading.Event()
     service = make_service(backend)
     threading.Timer(0.3, backend.hold.set).start()
-    async with service.alive():
+    async with service.running():
         assert service.status == "starting"
         assert service.main.is_live
         while service.status == "starting":
@@ -69,22 +69,24 @@ async def test_it_is_not_ready_before_the_model_is_warm(make_service: MakeServic
     assert set(backend.sizes[1:]) == {4}
 
 
-async def test_a_warm_up_that_fails_never_gets_ready(make_service: MakeService) -> None:
+async def test_a_failed_warm_up_leaves_the_service_not_ready(make_service: MakeService) -> None:
     backend = FakeBackend()
     backend.fails = 0  # the warm-up's image is black
     service = make_service(backend)
-    async with service.alive():
+    async with service.running():
         for _ in range(50):
             await asyncio.sleep(0.01)
         assert service.status == "starting"
 
 
-async def test_draining_refuses_and_still_answers_who_is_inside(make_service: MakeService, connect: Connect) -> None:
+async def test_draining_rejects_new_requests_and_completes_those_in_flight(
+    make_service: MakeService, connect: Connect
+) -> None:
     backend = FakeBackend()
     service = make_service(backend)
     async with connect(service) as client:
         backend.hold = threading.Event()
-        inside = asyncio.create_task(client.post("/predict", content=jpeg(), headers=JPEG))
+        in_flight = asyncio.create_task(client.post("/predict", content=jpeg(), headers=JPEG))
         while service.admission.images_in_flight < 1:
             await asyncio.sleep(0.01)
         service.admission.close()
@@ -96,10 +98,10 @@ async def test_draining_refuses_and_still_answers_who_is_inside(make_service: Ma
         assert_problem(refused, 503, "not-ready")
         assert "retry-after" in refused.headers
         backend.hold.set()
-        assert (await inside).status_code == 200
+        assert (await in_flight).status_code == 200
 
 
-async def test_a_dead_batcher_is_seen(make_service: MakeService, connect: Connect) -> None:
+async def test_probes_fail_after_the_batcher_died(make_service: MakeService, connect: Connect) -> None:
     service = make_service()
     async with connect(service) as client:
         assert service.main._task is not None
@@ -122,7 +124,7 @@ async def test_the_model_and_its_card_are_public(make_service: MakeService, conn
     assert card.text.startswith("# brightness")
 
 
-async def test_metrics_tell_the_provider_and_where_the_time_went(make_service: MakeService, connect: Connect) -> None:
+async def test_metrics_have_the_provider_and_the_stages(make_service: MakeService, connect: Connect) -> None:
     async with connect(make_service()) as client:
         for _ in range(3):
             await client.post("/predict", content=jpeg(), headers=JPEG)

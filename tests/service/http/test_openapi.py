@@ -1,4 +1,4 @@
-"""The OpenAPI document is the service's, and true: test_every_problem.py has the problems."""
+"""The OpenAPI document is current, valid and correct; test_every_problem.py tests the problems."""
 
 from pathlib import Path
 from typing import Any
@@ -27,12 +27,12 @@ def test_the_file_is_what_the_command_prints(
 
 
 @pytest.mark.anyio
-async def test_the_live_document_is_the_file_whatever_the_model(make_service: MakeService, connect: Connect) -> None:
+async def test_the_served_document_is_the_file_for_every_model(make_service: MakeService, connect: Connect) -> None:
     async with connect(make_service()) as client:
         assert (await client.get("/openapi.json")).json() == document(), RENEW
 
 
-def test_it_is_valid_openapi_and_names_nothing_that_is_not_sent() -> None:
+def test_it_is_valid_and_has_no_unused_schemas() -> None:
     validate(document())
     text = FILE.read_text()
     assert "HTTPValidationError" not in text
@@ -40,7 +40,7 @@ def test_it_is_valid_openapi_and_names_nothing_that_is_not_sent() -> None:
         assert f'"#/components/schemas/{name}"' in text
 
 
-def test_clients_made_from_it_have_a_name_for_each_call() -> None:
+def test_every_operation_has_an_operation_id() -> None:
     ids = [operation["operationId"] for _, _, operation in operations()]
     assert {"predict", "explain", "health_ready", "v2_models_infer"} <= set(ids)
     assert len(ids) == len(set(ids))
@@ -49,12 +49,12 @@ def test_clients_made_from_it_have_a_name_for_each_call() -> None:
 @pytest.mark.parametrize(
     "kind", [kind for kind in problems.kinds() if kind.slug != "invalid-request"], ids=lambda kind: kind.slug
 )
-def test_every_problem_is_one_of_some_call(kind: Kind) -> None:
-    told = [problem_types(operation).get(kind.slug) for _, _, operation in operations()]
-    assert set(told) - {None} == {kind.status}
+def test_every_problem_belongs_to_an_operation(kind: Kind) -> None:
+    statuses = [problem_types(operation).get(kind.slug) for _, _, operation in operations()]
+    assert set(statuses) - {None} == {kind.status}
 
 
-def test_every_call_tells_of_its_request_id_and_what_any_may_answer() -> None:
+def test_every_operation_has_the_request_id_and_the_common_problems() -> None:
     for path, _, operation in operations():
         assert {"$ref": "#/components/parameters/RequestId"} in operation["parameters"]
         assert all("X-Request-ID" in response["headers"] for response in operation["responses"].values())
@@ -74,7 +74,7 @@ def test_every_call_tells_of_its_request_id_and_what_any_may_answer() -> None:
         ({"keys_file": True, "allow_anonymous": True}, [{"key": ["predict"]}, {}], [{"key": ["admin"]}]),
     ],
 )
-async def test_whether_a_key_is_needed_is_told_as_it_is(
+async def test_the_security_of_an_operation_follows_the_settings(
     settings: dict[str, Any], predict: Any, load: Any, *, make_service: MakeService, connect: Connect, tmp_path: Path
 ) -> None:
     if "keys_file" in settings:
@@ -107,7 +107,7 @@ def examples(node: Any) -> list[tuple[Any, dict[str, Any]]]:
     return found
 
 
-def test_every_example_is_of_its_schema() -> None:
+def test_every_example_matches_its_schema() -> None:
     found = examples(document())
     assert len(found) > 40
     for value, schema in found:

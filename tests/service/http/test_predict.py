@@ -1,4 +1,4 @@
-"""``POST /predict``: both kinds of body, one image and many, and who is refused when."""
+"""``POST /predict``: both kinds of body, one image and many, and the rejections."""
 
 import asyncio
 import json
@@ -34,7 +34,7 @@ async def test_raw_and_multipart_give_the_same_answer(make_service: MakeService,
     assert raw["model"] == {"name": "brightness", "version": "1"}
 
 
-async def test_the_label_is_the_probability_against_the_threshold(make_service: MakeService, connect: Connect) -> None:
+async def test_the_label_compares_probability_and_threshold(make_service: MakeService, connect: Connect) -> None:
     levels = [0, int(255 * THRESHOLD) - 1, int(255 * THRESHOLD) + 1, 255]
     images = [encode(np.full((200, 200), level, np.uint8), "PNG") for level in levels]
     async with connect(make_service()) as client:
@@ -47,22 +47,22 @@ async def test_the_label_is_the_probability_against_the_threshold(make_service: 
     assert all(entry["warnings"] == [] and entry["error"] is None for entry in answer["predictions"])
 
 
-async def test_the_answer_is_the_same_with_and_without_fastapi(make_service: MakeService, connect: Connect) -> None:
-    """Where another origin is let in, FastAPI makes the answer; else service.http.direct."""
-    told = []
+async def test_the_response_is_the_same_with_and_without_fastapi(make_service: MakeService, connect: Connect) -> None:
+    """With CORS origins, FastAPI routes the request; without them, DirectPredict does."""
+    responses = []
     for origins in (None, "http://other.hospital"):
         async with connect(make_service(cors_origins=origins)) as client:
             for query in ("", "?operating_point=balanced", "?operating_point=", "?operating_point=none", "?other=1"):
                 for body in (jpeg(), b"no image"):
                     headers = {"Content-Type": "image/jpeg", "X-Request-ID": "same"}
                     answer = await client.post(f"/predict{query}", content=body, headers=headers)
-                    told.append((answer.status_code, answer.headers["content-type"], answer.content))
+                    responses.append((answer.status_code, answer.headers["content-type"], answer.content))
                     assert ("server-timing" in answer.headers) == (answer.status_code == 200)
-    assert told[: len(told) // 2] == told[len(told) // 2 :]
-    assert {status for status, *_ in told} == {200, 415, 422}
+    assert responses[: len(responses) // 2] == responses[len(responses) // 2 :]
+    assert {status for status, *_ in responses} == {200, 415, 422}
 
 
-async def test_many_come_back_in_the_order_sent(make_service: MakeService, connect: Connect) -> None:
+async def test_predictions_come_in_the_order_sent(make_service: MakeService, connect: Connect) -> None:
     images = [jpeg(seed) for seed in range(10)]
     async with connect(make_service(max_batch=3)) as client:
         alone = [
@@ -74,7 +74,7 @@ async def test_many_come_back_in_the_order_sent(make_service: MakeService, conne
     assert len({entry["probability"] for entry in together}) == 10
 
 
-async def test_one_bad_image_among_good_ones_is_its_own_error(make_service: MakeService, connect: Connect) -> None:
+async def test_a_bad_image_among_good_ones_has_its_own_error(make_service: MakeService, connect: Connect) -> None:
     async with connect(make_service()) as client:
         response = await client.post("/predict", files=files(jpeg(0), jpeg(1)[:2000], b"", png(2)))
         metrics = (await client.get("/metrics")).text
@@ -88,7 +88,7 @@ async def test_one_bad_image_among_good_ones_is_its_own_error(make_service: Make
     assert 'xray_images_failed_total{problem="/problems/empty-file"} 1.0' in metrics
 
 
-async def test_the_only_image_s_problem_is_the_answer(make_service: MakeService, connect: Connect) -> None:
+async def test_the_problem_of_a_single_image_is_the_response(make_service: MakeService, connect: Connect) -> None:
     async with connect(make_service()) as client:
         for response in (
             await client.post("/predict", content=jpeg()[:2000], headers=JPEG),
@@ -117,17 +117,17 @@ async def test_an_unsafe_request_id_is_replaced(make_service: MakeService, conne
     assert len(response.json()["request_id"]) == 32
 
 
-async def test_beyond_capacity_is_refused_before_any_work(make_service: MakeService, connect: Connect) -> None:
+async def test_requests_over_capacity_are_rejected_before_any_work(make_service: MakeService, connect: Connect) -> None:
     backend = FakeBackend()
     service = make_service(backend, capacity=2, max_images=2)
     async with connect(service) as client:
         backend.hold = threading.Event()
-        inside = [asyncio.create_task(client.post("/predict", content=jpeg(n), headers=JPEG)) for n in range(2)]
+        in_flight = [asyncio.create_task(client.post("/predict", content=jpeg(n), headers=JPEG)) for n in range(2)]
         while service.admission.images_in_flight < 2:
             await asyncio.sleep(0.01)
         refused = await client.post("/predict", content=jpeg(3), headers=JPEG)
         backend.hold.set()
-        answered = await asyncio.gather(*inside)
+        answered = await asyncio.gather(*in_flight)
         again = await client.post("/predict", content=jpeg(3), headers=JPEG)
     assert_problem(refused, 503, "overloaded")
     assert int(refused.headers["retry-after"]) >= 1
@@ -136,10 +136,10 @@ async def test_beyond_capacity_is_refused_before_any_work(make_service: MakeServ
 
 
 @pytest.mark.parametrize("origins", [None, "http://other.hospital"])
-async def test_who_does_not_fit_is_refused_before_anything_else_is_looked_at(
+async def test_an_overloaded_service_rejects_before_it_validates_anything(
     make_service: MakeService, connect: Connect, origins: str | None
 ) -> None:
-    """Nor is it refused later where a page of another origin has to see why."""
+    """With CORS, too, where the rejection must pass through CORSMiddleware."""
     service = make_service(cors_origins=origins)
     async with connect(service) as client:
         service.admission.seat(service.settings.capacity)
@@ -151,10 +151,10 @@ async def test_who_does_not_fit_is_refused_before_anything_else_is_looked_at(
         assert (await client.get("/predict")).status_code == 405
 
 
-async def test_who_is_refused_soon_after_another_waits_for_a_turn_and_may_come_in_then(
+async def test_a_second_rejection_is_delayed_and_admitted_if_there_is_room_by_then(
     make_service: MakeService, connect: Connect, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("service.http.context._REFUSAL_EVERY_S", 0.2)
+    monkeypatch.setattr("service.http.context._REJECTION_INTERVAL_S", 0.2)
     service = make_service()
     async with connect(service) as client:
         service.admission.seat(service.settings.capacity)
@@ -166,35 +166,35 @@ async def test_who_is_refused_soon_after_another_waits_for_a_turn_and_may_come_i
         assert (await second).status_code == 200
 
 
-async def test_many_images_need_as_many_seats(make_service: MakeService, connect: Connect) -> None:
+async def test_every_image_of_a_request_counts_against_capacity(make_service: MakeService, connect: Connect) -> None:
     backend = FakeBackend()
     service = make_service(backend, capacity=4, max_images=4)
     async with connect(service) as client:
         backend.hold = threading.Event()
-        inside = asyncio.create_task(client.post("/predict", files=files(jpeg(0), jpeg(1))))
+        in_flight = asyncio.create_task(client.post("/predict", files=files(jpeg(0), jpeg(1))))
         while service.admission.images_in_flight < 2:
             await asyncio.sleep(0.01)
         assert_problem(await client.post("/predict", files=files(*map(jpeg, range(3)))), 503, "overloaded")
         assert service.admission.images_in_flight == 2
         backend.hold.set()
-        assert (await inside).status_code == 200
+        assert (await in_flight).status_code == 200
 
 
-async def test_bodies_that_do_not_fit_together_are_refused(make_service: MakeService, connect: Connect) -> None:
+async def test_bodies_over_the_byte_limit_together_are_rejected(make_service: MakeService, connect: Connect) -> None:
     backend, image = FakeBackend(), jpeg()
     service = make_service(backend, max_body_bytes=len(image), max_held_bytes=2 * len(image) - 1)
     async with connect(service) as client:
         backend.hold = threading.Event()
-        inside = asyncio.create_task(client.post("/predict", content=image, headers=JPEG))
+        in_flight = asyncio.create_task(client.post("/predict", content=image, headers=JPEG))
         while service.admission.bytes_in_flight < len(image):
             await asyncio.sleep(0.01)
         assert_problem(await client.post("/predict", content=image, headers=JPEG), 503, "overloaded")
         backend.hold.set()
-        assert (await inside).status_code == 200
+        assert (await in_flight).status_code == 200
     assert service.admission.bytes_in_flight == 0
 
 
-async def test_past_the_deadline_is_504_and_the_service_goes_on(make_service: MakeService, connect: Connect) -> None:
+async def test_past_the_deadline_is_504_and_later_requests_succeed(make_service: MakeService, connect: Connect) -> None:
     backend = FakeBackend()
     service = make_service(backend, deadline_s=0.2)
     async with connect(service) as client:
@@ -205,7 +205,7 @@ async def test_past_the_deadline_is_504_and_the_service_goes_on(make_service: Ma
         assert (await client.post("/predict", content=jpeg(), headers=JPEG)).status_code == 200
 
 
-async def test_a_model_that_fails_is_a_500_that_tells_nothing(
+async def test_a_failing_model_is_a_500_without_details(
     make_service: MakeService, connect: Connect, caplog: pytest.LogCaptureFixture
 ) -> None:
     backend = FakeBackend()
@@ -232,7 +232,7 @@ async def test_after_failures_in_a_row_the_service_is_not_ready(make_service: Ma
         assert (await client.get("/health/ready")).status_code == 200
 
 
-async def test_an_error_nobody_thought_of_is_a_500_that_tells_nothing(
+async def test_an_unexpected_exception_is_a_500_without_details(
     make_service: MakeService, connect: Connect, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     async def secret(*_: object) -> None:
@@ -261,7 +261,7 @@ async def test_the_log_has_one_line_a_request_and_no_file_name(
     assert "Jane" not in caplog.text + str([vars(line) for line in lines])
 
 
-async def test_a_multipart_of_megabytes_touches_no_disk(
+async def test_a_large_multipart_body_is_not_written_to_disk(
     make_service: MakeService, connect: Connect, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("tempfile.SpooledTemporaryFile.rollover", lambda self: pytest.fail("spooled to disk"))
@@ -270,11 +270,11 @@ async def test_a_multipart_of_megabytes_touches_no_disk(
         assert (await client.post("/predict", files=files(image, image))).status_code == 200
 
 
-async def test_an_upload_that_dribbles_is_given_up(make_service: MakeService, connect: Connect) -> None:
-    async def dribble() -> AsyncIterator[bytes]:
+async def test_a_slow_upload_times_out(make_service: MakeService, connect: Connect) -> None:
+    async def trickle() -> AsyncIterator[bytes]:
         yield jpeg()[:100]
         await asyncio.sleep(5)
 
     async with connect(make_service(upload_s=0.1)) as client:
-        response = await client.post("/predict", content=dribble(), headers=JPEG)
+        response = await client.post("/predict", content=trickle(), headers=JPEG)
     assert_problem(response, 408, "upload-timeout")

@@ -1,4 +1,4 @@
-"""The Open Inference Protocol: what is answered, and every request that is none."""
+"""The Open Inference Protocol: responses, and every kind of invalid request."""
 
 import asyncio
 import base64
@@ -47,7 +47,7 @@ def image(data: Any = (), count: int = 1, **changes: Any) -> dict[str, Any]:
 
 
 def with_binary(request: dict[str, Any], binary: bytes, size: int | None = None) -> tuple[bytes, dict[str, str]]:
-    """A body of JSON with binary data behind it, and its header."""
+    """A body of JSON followed by binary data, and its header."""
     request["inputs"][0].pop("data", None)
     request["inputs"][0]["parameters"] = {"binary_data_size": len(binary) if size is None else size}
     head = json.dumps(request).encode()
@@ -64,10 +64,10 @@ def outputs(response: httpx.Response) -> dict[str, list[Any]]:
 
 
 def assert_refused(response: httpx.Response, status: int = 400, slug: str = "invalid-inference") -> str:
-    """A problem that also has ``error``, for the protocol's clients; returns that."""
-    told = assert_problem(response, status, slug, "error")
-    assert told["error"] == told["detail"]
-    return str(told["error"])
+    """The response is a problem with the member ``error`` of the protocol; returns its text."""
+    problem = assert_problem(response, status, slug, "error")
+    assert problem["error"] == problem["detail"]
+    return str(problem["error"])
 
 
 async def test_every_way_to_send_an_image_gives_what_predict_gives(make_service: MakeService, connect: Connect) -> None:
@@ -87,13 +87,13 @@ async def test_every_way_to_send_an_image_gives_what_predict_gives(make_service:
         ):
             ways.append(await client.post(INFER, content=body, headers=header))
     for way in ways:
-        told = outputs(way)
-        assert told["probability"] == pytest.approx([entry["probability"] for entry in expected], abs=1e-6)
-        assert told["label"] == [entry["label"] for entry in expected]
-        assert told["warnings"] == ["", "", ""]
+        values = outputs(way)
+        assert values["probability"] == pytest.approx([entry["probability"] for entry in expected], abs=1e-6)
+        assert values["label"] == [entry["label"] for entry in expected]
+        assert values["warnings"] == ["", "", ""]
 
 
-async def test_the_answer_says_who_made_it_and_how(make_service: MakeService, connect: Connect) -> None:
+async def test_the_response_has_model_operating_point_and_provider(make_service: MakeService, connect: Connect) -> None:
     async with connect(make_service()) as client:
         named = await client.post(INFER, json=files(jpeg(), id="a/ b\n\u00e9"))
         unnamed = await client.post(INFER, json=files(jpeg()), headers={"X-Request-ID": "mine"})
@@ -113,13 +113,13 @@ async def test_the_answer_says_who_made_it_and_how(make_service: MakeService, co
     assert "inference;dur=" in named.headers["server-timing"]
 
 
-async def test_outputs_come_as_asked_for_in_json_or_behind_it(make_service: MakeService, connect: Connect) -> None:
-    asked = [
+async def test_outputs_come_as_requested_in_json_or_binary(make_service: MakeService, connect: Connect) -> None:
+    requested = [
         {"name": "heatmap", "parameters": {"binary_data": True}},
         {"name": "label", "parameters": {"binary_data": True}},
         {"name": "probability", "parameters": {"binary_data": False}},
     ]
-    request = files(GREY, BLACK, outputs=asked, parameters={"binary_data_output": True})
+    request = files(GREY, BLACK, outputs=requested, parameters={"binary_data_output": True})
     async with connect(make_service()) as client:
         response = await client.post(INFER, json=request)
         as_json = outputs(await client.post(INFER, json=files(GREY, BLACK, outputs=[{"name": "heatmap"}])))
@@ -139,7 +139,7 @@ async def test_outputs_come_as_asked_for_in_json_or_behind_it(make_service: Make
     assert probability["data"] == pytest.approx([200 / 255, 0], abs=1e-4)
 
 
-async def test_a_bare_file_is_a_request(make_service: MakeService, connect: Connect) -> None:
+async def test_a_raw_file_is_a_request(make_service: MakeService, connect: Connect) -> None:
     async with connect(make_service()) as client:
         response = await client.post(INFER, content=GREY, headers={LENGTH: "0"})
         length = int(response.headers[LENGTH])
@@ -157,12 +157,12 @@ async def test_guard_and_operating_point_are_those_of_predict(
         answer = await client.post(infer, json=files(jpeg(), GREY, BLACK, parameters={"operating_point": "rule-in"}))
         metrics = (await client.get("/metrics")).text
         unknown = await client.post(infer, json=files(jpeg(), parameters={"operating_point": "brave"}))
-    told = outputs(answer)
+    values = outputs(answer)
     assert answer.json()["parameters"]["operating_point"] == "rule-in"
-    assert told["label"] == ["NORMAL"] * 3
-    assert told["warnings"] == ["", "unlike_training_data", "unlike_training_data"]
-    assert told["guard_score"][0] < 2 < told["guard_score"][1]
-    assert told["guard_score"][2] is None
+    assert values["label"] == ["NORMAL"] * 3
+    assert values["warnings"] == ["", "unlike_training_data", "unlike_training_data"]
+    assert values["guard_score"][0] < 2 < values["guard_score"][1]
+    assert values["guard_score"][2] is None
     assert 'xray_predictions_total{label="NORMAL",operating_point="rule-in"} 3.0' in metrics
     assert "xray_guard_flagged_total 2.0" in metrics
     assert_refused(unknown, 422, "unknown-operating-point")
@@ -174,7 +174,7 @@ async def test_guard_and_operating_point_are_those_of_predict(
         assert_refused(await client.post(infer, json=files(GREY, outputs=[{"name": "guard_score"}])))
 
 
-async def test_heatmaps_do_not_count_as_what_came_in(
+async def test_requests_for_heatmaps_are_not_counted_as_predictions(
     guarded_folder: Any, make_service: MakeService, connect: Connect
 ) -> None:
     async with connect(make_service(model=guarded_folder)) as client:
@@ -186,7 +186,7 @@ async def test_heatmaps_do_not_count_as_what_came_in(
     assert all(line.endswith(" 0.0") for line in counted)
 
 
-async def test_one_bad_image_refuses_them_all_by_its_number(make_service: MakeService, connect: Connect) -> None:
+async def test_one_bad_image_fails_the_request_and_is_named(make_service: MakeService, connect: Connect) -> None:
     async with connect(make_service()) as client:
         several = await client.post(INFER, json=files(jpeg(), jpeg()[:2000], b"GIF89a"))
         alone = await client.post(INFER, json=files(jpeg()[:2000]))
@@ -195,7 +195,7 @@ async def test_one_bad_image_refuses_them_all_by_its_number(make_service: MakeSe
     assert assert_refused(several, 422, "truncated-image") == f"image 1 of 0 to 2: {message}"
 
 
-async def test_what_a_model_takes_and_gives(make_service: MakeService, connect: Connect) -> None:
+async def test_metadata(make_service: MakeService, connect: Connect) -> None:
     async with connect(make_service()) as client:
         for path in ("/v2", "/v2/"):
             server = (await client.get(path)).json()
@@ -224,21 +224,21 @@ async def test_health_follows_the_service(make_service: MakeService, connect: Co
     service = make_service(backend, max_images=1)
     async with connect(service) as client:
 
-        async def told() -> list[tuple[int, bool]]:
+        async def readiness() -> list[tuple[int, bool]]:
             paths = ("/v2/health/live", "/v2/health/ready", "/v2/models/brightness/ready")
             answers = [await client.get(path) for path in paths]
             return [(answer.status_code, answer.json()[key]) for answer, key in zip(answers, KEYS, strict=True)]
 
         KEYS = ("live", "ready", "ready")  # noqa: N806
-        assert await told() == [(200, True)] * 3
+        assert await readiness() == [(200, True)] * 3
         backend.fails = 0
         for _ in range(3):
             assert_refused(await client.post(INFER, json=files(BLACK)), 500, "model-fault")
-        assert await told() == [(200, True), (503, False), (503, False)]
+        assert await readiness() == [(200, True), (503, False), (503, False)]
         await client.post(INFER, json=files(GREY))
-        assert await told() == [(200, True)] * 3
+        assert await readiness() == [(200, True)] * 3
         service.admission.close()
-        assert await told() == [(200, True), (503, False), (503, False)]
+        assert await readiness() == [(200, True), (503, False), (503, False)]
         assert_refused(await client.post(INFER, json=files(GREY)), 503, "not-ready")
 
 
@@ -327,7 +327,7 @@ BAD: dict[str, Any] = {
 
 
 def test_a_request_costs_no_more_memory_than_a_multiple_of_its_size() -> None:
-    """Not even one of whose parts each is wrong: pydantic would keep a complaint, a kilobyte or more, of every one."""
+    """Even if every element is wrong: pydantic would keep an error of a kilobyte or more for each."""
     many = 300_000
     one = json.dumps(FILE).encode()
     for body in (
@@ -345,7 +345,7 @@ def test_a_request_costs_no_more_memory_than_a_multiple_of_its_size() -> None:
         assert peak < 64 * len(body), body[:60]
 
 
-async def test_requests_that_are_none_are_refused_and_the_service_goes_on(
+async def test_invalid_requests_are_rejected_and_later_ones_succeed(
     make_service: MakeService, connect: Connect
 ) -> None:
     service = make_service(max_images=8)
@@ -363,13 +363,13 @@ async def test_requests_that_are_none_are_refused_and_the_service_goes_on(
 @pytest.mark.parametrize(
     "length", ["-1", "+1", "1e3", "0x10", "many", "", " ", "1" * 5000, "99999999", "\u0661", "1, 1"]
 )
-async def test_a_header_length_that_cannot_be(make_service: MakeService, connect: Connect, length: str) -> None:
+async def test_an_impossible_header_length(make_service: MakeService, connect: Connect, length: str) -> None:
     body, _ = with_binary(files(), elements(GREY))
     async with connect(make_service()) as client:
         assert_refused(await client.post(INFER, content=body, headers={LENGTH: length.encode()}))  # type: ignore[arg-type]
 
 
-async def test_binary_data_that_are_not_what_they_are_said_to_be(make_service: MakeService, connect: Connect) -> None:
+async def test_binary_data_that_do_not_match_their_size(make_service: MakeService, connect: Connect) -> None:
     one, two, data = files(), files(), elements(GREY)
     one["inputs"][0]["shape"], two["inputs"][0]["shape"] = [1], [2]
     bodies = [
@@ -391,13 +391,13 @@ async def test_binary_data_that_are_not_what_they_are_said_to_be(make_service: M
         for body, header in bodies:
             assert_refused(await client.post(INFER, content=body, headers=header))
         body, header = with_binary(one, data)
-        assert_refused(await client.post(INFER, content=body))  # without the header all of it is JSON
+        assert_refused(await client.post(INFER, content=body))  # without the header the whole body is JSON
         early = {LENGTH: str(int(header[LENGTH]) - 1)}
         assert_refused(await client.post(INFER, content=body, headers=early))
         assert (await client.post(INFER, content=body, headers=header)).status_code == 200
 
 
-async def test_limits_of_the_door_hold_here_too(make_service: MakeService, connect: Connect) -> None:
+async def test_the_limits_of_admission_hold_for_the_protocol(make_service: MakeService, connect: Connect) -> None:
     service = make_service(max_body_bytes=100_000, capacity=4, max_images=4)
     async with connect(service) as client:
         assert_refused(await client.post(INFER, content=b"x" * 100_001), 413, "body-too-large")
@@ -413,7 +413,7 @@ async def test_limits_of_the_door_hold_here_too(make_service: MakeService, conne
     assert service.admission.images_in_flight == service.admission.bytes_in_flight == 0
 
 
-async def test_parsing_holds_up_nobody_and_has_a_deadline(
+async def test_parsing_blocks_no_other_request_and_has_a_deadline(
     make_service: MakeService, connect: Connect, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     release = threading.Event()
@@ -434,15 +434,15 @@ async def test_parsing_holds_up_nobody_and_has_a_deadline(
         assert (await client.post(INFER, json=files(GREY))).status_code == 200
 
 
-async def test_openapi_knows_the_protocol(make_service: MakeService, connect: Connect) -> None:
+async def test_the_openapi_document_describes_the_protocol(make_service: MakeService, connect: Connect) -> None:
     async with connect(make_service()) as client:
         schema = (await client.get("/openapi.json")).json()
         call = schema["paths"]["/v2/models/{name}/versions/{version}/infer"]["post"]
-        told = call["requestBody"]["content"]["application/json"]
-        assert (await client.post(INFER, json=told["example"])).status_code == 200
+        content = call["requestBody"]["content"]["application/json"]
+        assert (await client.post(INFER, json=content["example"])).status_code == 200
     validate(schema)
-    assert set(told["schema"]["properties"]) >= {"id", "parameters", "inputs", "outputs"}
-    assert "$ref" not in json.dumps(told["schema"])
+    assert set(content["schema"]["properties"]) >= {"id", "parameters", "inputs", "outputs"}
+    assert "$ref" not in json.dumps(content["schema"])
     assert {"200", "400", "401", "403", "404", "408", "413", "415", "422", "429", "500", "503", "504"} <= set(
         call["responses"]
     )
@@ -451,12 +451,12 @@ async def test_openapi_knows_the_protocol(make_service: MakeService, connect: Co
 
 
 @given(st.binary(max_size=300), st.none() | st.integers(-5, 400).map(str) | st.text(max_size=5))
-def test_any_bytes_are_a_request_or_refused(body: bytes, stated: str | None) -> None:
+def test_any_bytes_are_parsed_or_rejected(body: bytes, header_length: str | None) -> None:
     try:
-        asked = parse(body, stated, max_images=4)
+        parsed = parse(body, header_length, max_images=4)
     except InvalidInference:
         return
-    assert list(asked.images) == [body]  # only the bare file is that short
+    assert list(parsed.images) == [body]  # only a raw file is that short
 
 
 @given(st.lists(st.binary(max_size=50), min_size=1, max_size=4), st.data())
