@@ -12,7 +12,7 @@ from pydantic.json_schema import SkipJsonSchema
 from contract.bundle import INT8_GRAPH
 from contract.errors import ImageRefused
 from service import errors
-from service.access.authentication import PredictCaller, needs
+from service.access.authentication import PredictCaller, require_scope
 from service.core import Service
 from service.errors import raises
 from service.http import predictions
@@ -108,7 +108,7 @@ async def predict(
     with service.admission.admit() as reservation:
         uploads = await read_uploads(request, service.settings, reservation, service.settings.max_images)
         reservation.add_images(len(uploads) - 1)
-        caller.takes(len(uploads) - 1)
+        caller.charge(len(uploads) - 1)
         images = [upload.data for upload in uploads]
         async with service.audit.reading(request, service.main, point, images) as told:
             async with asyncio.timeout(service.settings.deadline_s):
@@ -167,7 +167,7 @@ async def ready(response: Response, service: Alive) -> Probe:
     "/model",
     tags=["Model"],
     summary="What the manifest says, and what is in use",
-    dependencies=[Depends(needs("predict"))],
+    dependencies=[Depends(require_scope("predict"))],
 )
 async def model(service: Alive) -> ServedModel:
     """What the model's manifest says of it: operating points, results, digests; and what of it is in use here: `graph`,
@@ -186,7 +186,7 @@ async def model(service: Alive) -> ServedModel:
     tags=["Model"],
     summary="The model card",
     response_class=Markdown,
-    dependencies=[Depends(needs("predict"))],
+    dependencies=[Depends(require_scope("predict"))],
 )
 async def card(service: Alive) -> Markdown:
     """The model card, in Markdown: for whom the model is meant, for whom not, and how well it does."""
@@ -198,7 +198,7 @@ async def card(service: Alive) -> Markdown:
     tags=["Health"],
     summary="Metrics for Prometheus",
     response_class=PlainTextResponse,
-    dependencies=[Depends(needs("metrics"))],
+    dependencies=[Depends(require_scope("metrics"))],
 )
 async def metrics(service: Alive) -> Response:
     """Metrics in Prometheus' text format."""

@@ -11,7 +11,7 @@ from pydantic.json_schema import SkipJsonSchema
 
 from contract.bundle import NAME_PATTERN, VERSION_PATTERN
 from contract.errors import ImageRefused
-from service.access.authentication import PredictCaller, authorize_prediction, needs
+from service.access.authentication import PredictCaller, authorize_prediction, require_scope
 from service.core import Service
 from service.errors import InvalidInference, InvalidParameter, ServiceError, UnknownModel, UnknownOperatingPoint, raises
 from service.http import predictions
@@ -55,7 +55,7 @@ async def _found(request: Request) -> Model:
 
 
 Found = Annotated[Model, Depends(_found)]
-_PREDICT = Depends(needs("predict"))
+_PREDICT = Depends(require_scope("predict"))
 _READY: dict[str, Any] = {"responses": {503: {"model": ModelReady, "description": "It is not."}}}
 _READS: dict[str, Any] = {
     "summary": "Read images",
@@ -134,7 +134,7 @@ async def infer(
             point = model.default_point if named is None else find_point(model.bundle.manifest, named)
             outputs = wanted(asked, model.guard)
         reservation.add_images(len(asked.images) - 1)
-        caller.takes(len(asked.images) - 1)
+        caller.charge(len(asked.images) - 1)
         sent = [image if isinstance(image, bytes) else image.data for image in asked.images]
         # Around the deadline, not within: that it has passed is an answer, too.
         async with service.audit.reading(request, model, point, sent) as told:

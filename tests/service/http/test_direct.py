@@ -4,7 +4,7 @@ import pytest
 from fastapi import Depends, FastAPI, Query
 from fastapi.routing import APIRoute
 
-from service.access.authentication import PredictCaller, needs
+from service.access.authentication import PredictCaller, require_scope
 from service.http.direct import Direct
 from service.http.routes import point, predict, router
 
@@ -21,7 +21,7 @@ def test_the_route_as_it_is_is_known() -> None:
     Direct(FastAPI(), next(each for each in router.routes if isinstance(each, APIRoute) and each.endpoint is predict))
 
 
-@pytest.mark.parametrize("more", [needs("admin"), needs("predict"), point("format")])
+@pytest.mark.parametrize("more", [require_scope("admin"), require_scope("predict"), point("format")])
 def test_a_dependency_more_is_not_passed_by(more: object) -> None:
     with pytest.raises(TypeError):
         Direct(FastAPI(), route_of(dependencies=[Depends(more)]))  # type: ignore[arg-type]
