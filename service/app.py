@@ -96,7 +96,7 @@ def create_app(service: Service) -> FastAPI:
     hosts = listed(service.settings.allowed_hosts)
     app.add_middleware(RequestContext, metrics=service.metrics, hosts=hosts, check=check)
     responses.install(app)
-    openapi.complete(app, routers, service.authenticator.open_to)
+    openapi.complete(app, routers, service.authenticator.anonymous_scopes)
     kinds = problems.kinds()
     service.metrics.expect_requests(
         ("/predict", "/explain"), (kind.status for kind in kinds), (kind.type for kind in kinds)

@@ -7,7 +7,7 @@ from types import FrameType
 
 import uvicorn
 
-from service.access.tls import Certificate, certificate_of
+from service.access.tls import Certificate, load_certificate
 from service.app import create_app
 from service.core import Service
 
@@ -43,7 +43,7 @@ class Server(uvicorn.Server):
     async def on_tick(self, counter: int) -> bool:
         """Whether to close the port. uvicorn calls this ten times a second."""
         if self._certificate:
-            self._certificate.look()
+            self._certificate.reload_if_changed()
         drained = self._closes_at is not None and time.monotonic() >= self._closes_at
         return await super().on_tick(counter) or drained
 
@@ -65,7 +65,7 @@ def serve(
     """
     sys.setswitchinterval(_SWITCH_INTERVAL_S)
     settings = service.settings
-    certificate = certificate_of(settings)
+    certificate = load_certificate(settings)
     config = uvicorn.Config(
         create_app(service),
         host=settings.host,

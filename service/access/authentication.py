@@ -1,4 +1,4 @@
-"""Who calls, and what they may: each call of the service asks ``needs`` for the scope it takes."""
+"""Authentication and authorisation: each route depends on ``require_scope`` with the scope that it requires."""
 
 import ipaddress
 from collections.abc import Callable, Coroutine
@@ -16,35 +16,35 @@ from service.settings import Settings, SettingsError
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Somebody who calls. ``name``: of the key, never the key itself; None for anybody, where no keys are asked for."""
+    """An authenticated client. ``name``: the name of its key, never the key itself; None for an anonymous client."""
 
     name: str | None
     scopes: frozenset[Scope]
     quota: Quota | None = None
 
-    def takes(self, images: int) -> None:
-        """Count images that turned out to be in a request beside the one that it was let in with."""
+    def charge(self, images: int) -> None:
+        """Charge the quota for the images of a request beyond the one that was charged when it was authorised."""
         if self.quota and images:
             self.quota.take_more(images)
 
 
-# What is done to the service itself always takes a key.
+# Without the scope admin: changing the service itself always requires a key.
 ANONYMOUS = Caller(None, frozenset({"predict", "metrics"}))
-NO_KEY = "this call takes a key: send it as 'Authorization: Bearer KEY'"
+KEY_REQUIRED = "this call requires an API key: send it as 'Authorization: Bearer KEY'"
 
 BEARER = HTTPBearer(
     auto_error=False,
     scheme_name="key",
-    description="A key of `python -m service keys add`. A service without keys asks for none.",
+    description="An API key made by `python -m service keys add`. A service without a key file requires none.",
 )
 
 
 class Authenticator:
-    """Tells who calls.
+    """Identifies the client of a request by its API key.
 
     Args:
-        ring: the keys in force; None where none are asked for.
-        anonymous: whether who shows no key may come in too.
+        ring: the keys in force; None if the service requires no keys.
+        anonymous: whether clients without a key are accepted too.
     """
 
     def __init__(self, ring: KeyRing | None, *, anonymous: bool) -> None:
@@ -52,37 +52,37 @@ class Authenticator:
 
     @property
     def has_keys(self) -> bool:
-        """Whether a key may be of any use."""
+        """Whether the service has API keys at all."""
         return self._ring is not None
 
     @property
-    def open_to(self) -> frozenset[Scope]:
-        """The scopes of a caller who shows no key."""
+    def anonymous_scopes(self) -> frozenset[Scope]:
+        """The scopes of a client that sends no key."""
         return ANONYMOUS.scopes if self._anonymous else frozenset()
 
-    def caller(self, key: str | None) -> Caller:
-        """Who shows this key, or none.
+    def authenticate(self, key: str | None) -> Caller:
+        """The client that sent this key, or none.
 
         Raises:
-            Unauthorized: a key is needed, or this is none.
+            Unauthorized: a key is required and missing, or the key is invalid, revoked or expired.
         """
         if self._ring is None:
             return ANONYMOUS
         if key is None:
             if self._anonymous:
                 return ANONYMOUS
-            raise Unauthorized(NO_KEY)
+            raise Unauthorized(KEY_REQUIRED)
         found = self._ring.find(key)
         if found is None:
-            raise Unauthorized("this key is not known here, or has expired")
+            raise Unauthorized("the API key is invalid, revoked or expired")
         return Caller(found.name, frozenset(found.scopes), self._ring.quota(found))
 
 
 def open_authenticator(settings: Settings) -> Authenticator:
-    """The gate that the settings ask for.
+    """The authenticator for these settings.
 
     Raises:
-        SettingsError: the file of keys cannot be used.
+        SettingsError: the key file cannot be used.
     """
     if settings.keys_file is None:
         return Authenticator(None, anonymous=True)
@@ -93,24 +93,24 @@ def open_authenticator(settings: Settings) -> Authenticator:
 
 
 def require_keys_if_reachable(settings: Settings) -> None:
-    """A service that others can reach either asks for keys or says that it means not to.
+    """A service reachable from other machines requires API keys, unless anonymous access is allowed explicitly.
 
     Raises:
-        SettingsError: it does neither.
+        SettingsError: it is reachable, and neither is set.
     """
     reached_at = settings.published_on or settings.host
     if settings.keys_file is None and not settings.allow_anonymous and not _is_loopback(reached_at):
         raise SettingsError(
-            f"others can reach the service at {reached_at}, and it asks nobody for a key: set XRAY_KEYS_FILE "
-            "(see 'python -m service keys add'), or XRAY_ALLOW_ANONYMOUS=1 if that is meant"
+            f"other machines can reach the service at {reached_at}, but it requires no API keys: set XRAY_KEYS_FILE "
+            "(see 'python -m service keys add'), or set XRAY_ALLOW_ANONYMOUS=1 to allow anonymous access"
         )
 
 
-def needs(scope: Scope) -> Callable[..., Coroutine[Any, Any, Caller]]:
-    """A dependency that lets only those in who have this scope, before anything of the body is read.
+def require_scope(scope: Scope) -> Callable[..., Coroutine[Any, Any, Caller]]:
+    """A dependency that rejects clients without this scope, before any of the body is received.
 
     Raises:
-        Unauthorized, Forbidden: the caller has not.
+        Unauthorized, Forbidden: the client does not have the scope.
     """
 
     @raises(Unauthorized, Forbidden)
@@ -122,16 +122,16 @@ def needs(scope: Scope) -> Callable[..., Coroutine[Any, Any, Caller]]:
     return check
 
 
-# Not a dependency on ``needs``: FastAPI takes its time over each one, and this is every request's.
+# Does not depend on ``require_scope``: each FastAPI dependency costs time, and this one runs for every request.
 @raises(Unauthorized, Forbidden, QuotaExceeded)
 async def authorize_prediction(
     request: Request, sent: Annotated[HTTPAuthorizationCredentials | None, Security(BEARER, scopes=["predict"])]
 ) -> Caller:
-    """A dependency of calls that have images read: counts one of the caller's, before anything of the body is read.
+    """A dependency of routes that analyse images: charges the quota for one, before any of the body is received.
 
     Raises:
-        Unauthorized, Forbidden: the caller may not have images read.
-        QuotaExceeded: none is left.
+        Unauthorized, Forbidden: the client does not have the scope ``predict``.
+        QuotaExceeded: the client has used up its quota.
     """
     caller = _authorize(request, sent, "predict")
     if caller.quota:
@@ -141,16 +141,16 @@ async def authorize_prediction(
 
 def _authorize(request: Request, sent: HTTPAuthorizationCredentials | None, scope: Scope) -> Caller:
     authenticator: Authenticator = request.app.state.service.authenticator
-    caller = authenticator.caller(sent.credentials if sent else None)
+    caller = authenticator.authenticate(sent.credentials if sent else None)
     request.state.record.caller = caller.name
     if scope not in caller.scopes:
         if authenticator.has_keys and caller is ANONYMOUS:
-            raise Unauthorized(NO_KEY)
-        raise Forbidden(f"this call takes a key with the scope {scope}")
+            raise Unauthorized(KEY_REQUIRED)
+        raise Forbidden(f"this call requires an API key with the scope {scope}")
     return caller
 
 
-# The caller of a request that has images read: let in with one, and told of the others by ``takes``.
+# The client of a request that analyses images: charged for one image at first, and for the others by ``charge``.
 PredictCaller = Annotated[Caller, Depends(authorize_prediction)]
 
 

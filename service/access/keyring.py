@@ -1,4 +1,4 @@
-"""The keys in force: a file's, read again when it changes, so that a key comes and goes without a restart."""
+"""The API keys in force: the key file is reloaded when it changes, so that keys change without a restart."""
 
 import logging
 import math
@@ -6,46 +6,47 @@ import time
 from pathlib import Path
 
 from service.access.keys import Key, KeyFile, KeyFileError, read_keys
-from service.access.watch import Clock, Watched
+from service.access.watch import Clock, WatchedFiles
 from service.errors import QuotaExceeded
 
-# A revoked key is refused after this at the latest; to look at a file ten times a second would tell nobody more.
-LOOK_EVERY_S = 1.0
+# Seconds between two checks of the key file: the longest time for which a revoked key is still accepted.
+CHECK_INTERVAL_S = 1.0
 _MINUTE_S = 60.0
-# Of an image: what a difference of two clock readings may lose, for who comes back on the second it was told.
+# Images. The difference of two clock readings may lose this much to rounding. Without it, a client that retries
+# exactly after ``Retry-After`` could be rejected once more.
 _ROUNDING = 1e-7
 
 log = logging.getLogger(__name__)
 
 
 class KeyRing:
-    """The keys of a file, and how much of their quota is used.
+    """The keys of a key file, and the quotas of these keys.
 
-    A file that turns unreadable or wrong does not lock everybody out: the keys read last stay in force, and the log
-    says so. (An empty list of keys is not wrong, and lets nobody in.)
+    If the file becomes unreadable or invalid, the keys that were loaded last stay in force, and the log reports it, so
+    that a slip in editing does not lock out all clients. (An empty list of keys is valid: it rejects every key.)
 
     Args:
-        path: of the file.
-        clock: seconds that only go up.
+        path: the key file.
+        clock: monotonic clock, in seconds.
 
     Raises:
-        KeyFileError: it cannot be used now.
+        KeyFileError: the file cannot be used now.
     """
 
     def __init__(self, path: Path, clock: Clock = time.monotonic) -> None:
         self._path, self._clock = path, clock
-        self._watched = Watched(path, every_s=LOOK_EVERY_S, clock=clock)
+        self._watched = WatchedFiles(path, interval_s=CHECK_INTERVAL_S, clock=clock)
         self._keys: KeyFile = read_keys(path)
         self._quotas: dict[str, Quota] = {}
 
     def find(self, text: str) -> Key | None:
-        """The key in force that this text is, if it is one."""
+        """The key in force with this text; None if there is none."""
         if self._watched.changed():
-            self._read_again()
+            self._reload()
         return self._keys.find(text)
 
     def quota(self, key: Key) -> "Quota | None":
-        """What a key has left, if it has a quota. A change of its rate starts it anew."""
+        """The quota of a key; None if it has none. If its rate was changed, the quota starts full again."""
         if key.images_per_minute is None:
             return None
         quota = self._quotas.get(key.id)
@@ -53,46 +54,48 @@ class KeyRing:
             quota = self._quotas[key.id] = Quota(key.images_per_minute, self._clock)
         return quota
 
-    def _read_again(self) -> None:
+    def _reload(self) -> None:
         try:
             self._keys = read_keys(self._path)
         except KeyFileError as error:
-            log.error("the keys cannot be read: those read last stay in force", extra={"reason": str(error)})
+            log.error("cannot reload the API keys: the keys loaded last stay in force", extra={"reason": str(error)})
             return
         ids = {key.id for key in self._keys.keys}
-        self._quotas = {ident: quota for ident, quota in self._quotas.items() if ident in ids}
-        log.info("the keys were read again", extra={"keys": len(ids)})
+        self._quotas = {key_id: quota for key_id, quota in self._quotas.items() if key_id in ids}
+        log.info("API keys reloaded", extra={"keys": len(ids)})
 
 
 class Quota:
-    """A token bucket: a minute's images at once at most, and then as they come back, evenly.
+    """A token bucket that holds one minute's allowance of images and refills at a constant rate.
 
     Args:
-        per_minute: images.
-        clock: seconds that only go up.
+        per_minute: images per minute.
+        clock: monotonic clock, in seconds.
     """
 
     def __init__(self, per_minute: int, clock: Clock) -> None:
         self.per_minute, self._clock = per_minute, clock
-        self._left, self._at = float(per_minute), clock()
+        self._left, self._refilled_at = float(per_minute), clock()
 
     def take_one(self) -> None:
         """Take one image.
 
         Raises:
-            QuotaExceeded: none is left; it tells after how many seconds there is.
+            QuotaExceeded: no image is left; it gives the seconds until one is.
         """
         self._refill()
         if self._left < 1 - _ROUNDING:
             wait_s = math.ceil((1 - self._left) * _MINUTE_S / self.per_minute)
-            raise QuotaExceeded(f"this key may send {self.per_minute} images a minute", retry_after_s=wait_s)
+            raise QuotaExceeded(f"this key may submit {self.per_minute} images per minute", retry_after_s=wait_s)
         self._left -= 1
 
     def take_more(self, count: int) -> None:
-        """Take what turned out to come with the one: perhaps more than is left, and then later requests wait for it."""
+        """Take ``count`` further images of a request that was accepted. The bucket may go below zero: later requests
+        are then rejected until it is refilled.
+        """
         self._left -= count
 
     def _refill(self) -> None:
         now = self._clock()
-        self._left = min(self.per_minute, self._left + (now - self._at) * self.per_minute / _MINUTE_S)
-        self._at = now
+        self._left = min(self.per_minute, self._left + (now - self._refilled_at) * self.per_minute / _MINUTE_S)
+        self._refilled_at = now

@@ -1,7 +1,8 @@
-"""The file of keys: who may call, told by hashes. Keys themselves are shown once, when they are made, and kept nowhere.
+"""The key file: names, scopes and hashes of the API keys. A key itself is shown once, when it is created, and is stored
+nowhere.
 
-A key has 256 bits from the system's generator, so its plain SHA-256 cannot be searched for; slow hashes are for
-passwords, which people choose (NIST SP 800-63B, 5.1.1.2 and 5.1.2.2).
+A key has 256 random bits from the operating system, so its plain SHA-256 cannot be reversed by search; slow hashes are
+for passwords, which people choose (NIST SP 800-63B, 5.1.1.2 and 5.1.2.2).
 """
 
 import fcntl
@@ -24,117 +25,125 @@ _KEY = re.compile(r"xray_([0-9a-f]{12})_[A-Za-z0-9_-]{43}")
 
 
 class KeyFileError(Exception):
-    """The file cannot be used, or changed as asked; the message is one line that says why."""
+    """The key file cannot be used, or the change is not possible; the message is one line with the reason."""
 
 
 class Key(BaseModel):
-    """What is known of a key: not the key."""
+    """What the key file stores about one key; the key itself is not stored."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._-]{1,64}$")]
-    id: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{12}$")] = Field(description="The key's own middle part.")
-    sha256: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")] = Field(description="Of the whole key.")
+    id: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{12}$")] = Field(description="The middle part of the key.")
+    sha256: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")] = Field(
+        description="SHA-256 of the whole key, hexadecimal."
+    )
     scopes: Annotated[tuple[Scope, ...], Field(min_length=1)]
     images_per_minute: Annotated[int, Field(ge=1)] | None = Field(default=None, description="null: no quota.")
     created_at: AwareDatetime
-    expires_at: AwareDatetime | None = Field(default=None, description="null: never.")
+    expires_at: AwareDatetime | None = Field(default=None, description="null: does not expire.")
 
-    def opens_with(self, text: str, now: datetime) -> bool:
-        """Whether this text is the key, and it has not expired. How long that takes does not tell how near it came."""
+    def matches(self, text: str, now: datetime) -> bool:
+        """Whether this text is the key, and the key has not expired. Compared in constant time (no timing leak)."""
         same = hmac.compare_digest(hashlib.sha256(text.encode()).hexdigest(), self.sha256)
         return same and (self.expires_at is None or now < self.expires_at)
 
 
 class KeyFile(BaseModel):
-    """All keys, as the file has them."""
+    """The content of the key file."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     keys: tuple[Key, ...] = ()
 
     @model_validator(mode="after")
-    def _each_is_one(self) -> Self:
-        for names in ([key.name for key in self.keys], [key.id for key in self.keys]):
-            if twice := {name for name in names if names.count(name) > 1}:
-                raise ValueError(f"{', '.join(sorted(twice))} stands there twice")
+    def _unique(self) -> Self:
+        for values in ([key.name for key in self.keys], [key.id for key in self.keys]):
+            if duplicates := {value for value in values if values.count(value) > 1}:
+                raise ValueError(f"duplicate key {', '.join(sorted(duplicates))}")
         return self
 
     def find(self, text: str) -> Key | None:
-        """The key that this text is, if it is one."""
-        shaped = _KEY.fullmatch(text)
-        found = next((key for key in self.keys if shaped and key.id == shaped[1]), None)
-        return found if found and found.opens_with(text, datetime.now(UTC)) else None
+        """The key with this text; None if there is none or it has expired."""
+        match = _KEY.fullmatch(text)
+        found = next((key for key in self.keys if match and key.id == match[1]), None)
+        return found if found and found.matches(text, datetime.now(UTC)) else None
 
 
 def make_key(
-    name: str, scopes: Sequence[Scope], images_per_minute: int | None = None, lasts: timedelta | None = None
+    name: str, scopes: Sequence[Scope], images_per_minute: int | None = None, lifetime: timedelta | None = None
 ) -> tuple[str, Key]:
-    """A new key: its text, and what is kept of it.
+    """A new key: its text, and the record to store in the key file.
+
+    Args:
+        name: of the key: 1 to 64 of A-Z a-z 0-9 . _ -
+        scopes: what the key allows; at least one.
+        images_per_minute: quota; None: no quota.
+        lifetime: from now; None: the key does not expire.
 
     Raises:
-        KeyFileError: the name or a bound is not one.
+        KeyFileError: the name or the quota is invalid.
     """
-    ident, now = secrets.token_hex(6), datetime.now(UTC).replace(microsecond=0)
-    text = f"xray_{ident}_{secrets.token_urlsafe(32)}"
+    key_id, now = secrets.token_hex(6), datetime.now(UTC).replace(microsecond=0)
+    text = f"xray_{key_id}_{secrets.token_urlsafe(32)}"
     try:
         return text, Key(
             name=name,
-            id=ident,
+            id=key_id,
             sha256=hashlib.sha256(text.encode()).hexdigest(),
             scopes=tuple(dict.fromkeys(scopes)),
             images_per_minute=images_per_minute,
             created_at=now,
-            expires_at=now + lasts if lasts else None,
+            expires_at=now + lifetime if lifetime else None,
         )
     except ValidationError as error:
-        raise KeyFileError(_first(error)) from None
+        raise KeyFileError(_first_error(error)) from None
 
 
 def read_keys(path: Path) -> KeyFile:
-    """The keys of a file.
+    """Read a key file.
 
     Raises:
-        KeyFileError: it cannot be read, or is not such a file.
+        KeyFileError: the file cannot be read, or is not a valid key file.
     """
     try:
         return KeyFile.model_validate_json(path.read_bytes())
     except OSError as error:
         raise KeyFileError(f"{path}: {error.strerror}") from None
     except ValidationError as error:
-        raise KeyFileError(f"{path}: {_first(error)}") from None
+        raise KeyFileError(f"{path}: {_first_error(error)}") from None
 
 
 def add_key(path: Path, key: Key) -> None:
-    """Put a key into a file, which is made if it is not there.
+    """Add a key to a key file, which is created if it does not exist.
 
     Raises:
-        KeyFileError: there is one of that name, or the file cannot be read or written.
+        KeyFileError: a key with this name exists, or the file cannot be read or written.
     """
-    with _changing(path):
+    with _locked(path):
         keys = read_keys(path).keys if path.exists() else ()
-        if any(each.name == key.name for each in keys):
-            raise KeyFileError(f"there is a key named {key.name}: revoke it first, or take another name")
+        if any(existing.name == key.name for existing in keys):
+            raise KeyFileError(f"a key named {key.name} exists: revoke it first, or use another name")
         _write(path, KeyFile(keys=(*keys, key)))
 
 
 def revoke_key(path: Path, name: str) -> None:
-    """Take a key out of a file.
+    """Remove a key from a key file.
 
     Raises:
-        KeyFileError: there is none of that name, or the file cannot be read or written.
+        KeyFileError: no key has this name, or the file cannot be read or written.
     """
-    with _changing(path):
+    with _locked(path):
         keys = read_keys(path).keys
-        left = tuple(key for key in keys if key.name != name)
-        if len(left) == len(keys):
+        remaining = tuple(key for key in keys if key.name != name)
+        if len(remaining) == len(keys):
             raise KeyFileError(f"there is no key named {name}")
-        _write(path, KeyFile(keys=left))
+        _write(path, KeyFile(keys=remaining))
 
 
 @contextmanager
-def _changing(path: Path) -> Iterator[None]:
-    """One change at a time: two that read the same file and wrote theirs would lose a key, or bring one back."""
+def _locked(path: Path) -> Iterator[None]:
+    """Serialises changes: of two concurrent read-modify-write cycles, one would lose a key or restore a revoked one."""
     try:
         folder = os.open(path.absolute().parent, os.O_RDONLY)
     except OSError as error:
@@ -149,7 +158,7 @@ def _changing(path: Path) -> Iterator[None]:
 
 
 def _write(path: Path, keys: KeyFile) -> None:
-    """The whole file or none of it, whoever reads meanwhile; with the owner, group and mode that it had."""
+    """Replace the file atomically; it keeps its owner, group and mode."""
     with tempfile.NamedTemporaryFile(dir=path.absolute().parent, prefix=f".{path.name}.", delete=False) as file:
         try:
             file.write(keys.model_dump_json(indent=2).encode() + b"\n")
@@ -166,7 +175,7 @@ def _write(path: Path, keys: KeyFile) -> None:
             raise
 
 
-def _first(error: ValidationError) -> str:
+def _first_error(error: ValidationError) -> str:
     first = error.errors(include_url=False)[0]
-    place = ".".join(map(str, first["loc"]))
-    return f"{place}: {first['msg']}" if place else first["msg"].removeprefix("Value error, ")
+    location = ".".join(map(str, first["loc"]))
+    return f"{location}: {first['msg']}" if location else first["msg"].removeprefix("Value error, ")

@@ -1,52 +1,53 @@
-"""TLS from files: read again when they change, so that a certificate is renewed without a restart."""
+"""TLS certificates from files, reloaded when they change, so that a certificate is renewed without a restart."""
 
 import logging
 import ssl
 import time
 from pathlib import Path
 
-from service.access.watch import Clock, Watched
+from service.access.watch import Clock, WatchedFiles
 from service.settings import Settings, SettingsError
 
-LOOK_EVERY_S = 5.0
+# Seconds between two checks of the files.
+CHECK_INTERVAL_S = 5.0
 
 log = logging.getLogger(__name__)
 
 
 class Certificate:
-    """A certificate and its key in two files, and the TLS context that has them.
+    """A certificate and its private key in two files, and the TLS context that holds them.
 
-    Two files do not change at once. A pair that does not fit is left alone until it does; new connections have the old
-    one meanwhile, and the log says so.
+    Two files do not change at the same instant. While certificate and key do not match, new connections get the old
+    certificate, and the log reports it.
 
     Args:
         certificate: PEM, chain included.
         key: PEM, unencrypted.
-        clock: seconds that only go up.
+        clock: monotonic clock, in seconds.
 
     Raises:
-        SettingsError: they cannot be used now.
+        SettingsError: the files cannot be used now.
     """
 
     def __init__(self, certificate: Path, key: Path, clock: Clock = time.monotonic) -> None:
         self._files = (certificate, key)
-        self._watched = Watched(*self._files, every_s=LOOK_EVERY_S, clock=clock)
+        self._watched = WatchedFiles(*self._files, interval_s=CHECK_INTERVAL_S, clock=clock)
         try:
             self.context = self._load()
-        except OSError as error:  # ssl.SSLError is one
+        except OSError as error:  # includes ssl.SSLError
             raise SettingsError(f"XRAY_TLS_CERTIFICATE, XRAY_TLS_KEY: {_reason(error)}") from None
 
-    def look(self) -> None:
-        """Take up what has changed. Called often; looks now and then."""
+    def reload_if_changed(self) -> None:
+        """Reload the files if they have changed. May be called often: it checks every ``CHECK_INTERVAL_S``."""
         if not self._watched.changed():
             return
         try:
-            self._load()  # into a context of its own, since one that was given half a pair would have lost the old one
+            self._load()  # tried in a separate context first: a mismatched pair would spoil the one in use
             self.context.load_cert_chain(*self._files, password=_no_password)
         except OSError as error:
-            log.error("the new certificate cannot be used: the old one stays", extra={"reason": _reason(error)})
+            log.error("cannot use the new TLS certificate: the old one stays in use", extra={"reason": _reason(error)})
         else:
-            log.info("the certificate was read again")
+            log.info("TLS certificate reloaded")
 
     def _load(self) -> ssl.SSLContext:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -55,11 +56,11 @@ class Certificate:
         return context
 
 
-def certificate_of(settings: Settings) -> Certificate | None:
-    """The certificate that the settings name, if they do.
+def load_certificate(settings: Settings) -> Certificate | None:
+    """The TLS certificate that the settings name; None if they name none.
 
     Raises:
-        SettingsError: it cannot be used.
+        SettingsError: the certificate cannot be used.
     """
     if settings.tls_certificate is None or settings.tls_key is None:
         return None
@@ -67,11 +68,11 @@ def certificate_of(settings: Settings) -> Certificate | None:
 
 
 def _no_password() -> str:
-    """Else OpenSSL would ask for one at a terminal, and a service would wait for ever."""
+    """An empty password: otherwise OpenSSL would prompt for one, and the service would wait forever."""
     return ""
 
 
 def _reason(error: OSError) -> str:
     if isinstance(error, ssl.SSLError):
-        return f"no certificate with a key that fits it, in PEM, unencrypted ({error.reason or 'not PEM'})"
+        return f"not a PEM certificate with a matching, unencrypted PEM key ({error.reason or 'not PEM'})"
     return f"{error.filename or 'a file'}: {error.strerror}"

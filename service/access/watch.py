@@ -1,4 +1,4 @@
-"""Files that may change while the service runs, looked at now and then."""
+"""Detects changes of files while the service runs, by polling."""
 
 import time
 from collections.abc import Callable
@@ -7,31 +7,31 @@ from pathlib import Path
 Clock = Callable[[], float]
 
 
-class Watched:
-    """Tells once of every change of some files; one that is not there counts as a state of its own.
+class WatchedFiles:
+    """Reports each change of some files once. A file that appears or disappears has changed.
 
-    Looked at when asked, from the event loop: a few microseconds, where a watcher of the system would be one more thing
-    that fails on a network drive or in a container.
+    ``changed`` calls stat from the event loop, which takes a few microseconds. A file-system watcher (inotify) would
+    not work reliably on network drives and in containers.
 
     Args:
-        paths: of the files.
-        every_s: seconds from one look to the next, at least.
-        clock: seconds that only go up.
+        paths: the files.
+        interval_s: shortest time between two checks, in seconds.
+        clock: monotonic clock, in seconds.
     """
 
-    def __init__(self, *paths: Path, every_s: float, clock: Clock = time.monotonic) -> None:
-        self._paths, self._every_s, self._clock = paths, every_s, clock
-        self._looked, self._seen = clock(), self._look()
+    def __init__(self, *paths: Path, interval_s: float, clock: Clock = time.monotonic) -> None:
+        self._paths, self._interval_s, self._clock = paths, interval_s, clock
+        self._checked_at, self._signatures = clock(), self._current()
 
     def changed(self) -> bool:
-        """Whether they have changed since this last said so, or since the start."""
-        if self._clock() - self._looked < self._every_s:
+        """Whether the files have changed since the last call that reported a change, or since the start."""
+        if self._clock() - self._checked_at < self._interval_s:
             return False
-        self._looked, before = self._clock(), self._seen
-        self._seen = self._look()
-        return self._seen != before
+        self._checked_at, before = self._clock(), self._signatures
+        self._signatures = self._current()
+        return self._signatures != before
 
-    def _look(self) -> list[tuple[int, ...]]:
+    def _current(self) -> list[tuple[int, ...]]:
         return [_signature(path) for path in self._paths]
 
 

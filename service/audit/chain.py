@@ -1,4 +1,4 @@
-"""The files of the audit: a folder holds chains, one a process; a chain is files, appended to and never changed.
+"""The files of the audit log. A folder holds one hash chain per process; a chain is a series of append-only files.
 
 FOLDER/1/audit-00000001.jsonl, audit-00000002.jsonl, ...    FOLDER/2/...
 """
@@ -17,19 +17,19 @@ from service.audit.line import GENESIS, Event, Torn, read_line, seal
 log = logging.getLogger("service.audit")
 
 _MAX_CHAINS = 64
-# More than any group of lines has, so that a torn end and the line before it are found in it.
+# More than any single write, so that the last TAIL_BYTES hold a torn end and the line before it.
 TAIL_BYTES = 8 * 2**20
-# The service writes, a group of auditors may read, nobody else.
+# The service writes; a group of auditors may read; others have no access.
 _FILE_MODE, _FOLDER_MODE = 0o640, 0o750
 
 
 class AuditError(Exception):
-    """An audit folder that cannot be written to as it is; the message is one line."""
+    """The audit folder cannot be written to; the message is one line with the reason."""
 
 
 @dataclass(frozen=True, slots=True)
-class End:
-    """Where a chain ends: its last whole line, and what is left of a write behind it."""
+class ChainEnd:
+    """The end of a chain: number and hash of its last complete line, and the bytes of a torn write after it."""
 
     sequence: int
     head: str
@@ -37,30 +37,30 @@ class End:
 
 
 class Chain:
-    """One chain of a folder, for this process alone: the first that nobody else writes to. Not for several threads.
+    """One chain, locked by this process: the first of the folder that no other process has locked. Not thread-safe.
 
-    After an error it is closed, and opening it anew finds where it really ends.
+    After an error, close the chain and open it again, which determines where it really ends.
 
     Args:
-        folder: it must be there: a disk that is not mounted shall not be replaced in silence.
-        max_bytes: a file that has so many is followed by a new one.
+        folder: must exist. It is not created, so that an unmounted disk is not silently replaced by an empty folder.
+        max_bytes: when a file has reached this size, a new one is started.
 
     Raises:
-        OSError, AuditError: it cannot be opened.
+        OSError, AuditError: no chain can be opened.
     """
 
     def __init__(self, folder: Path, max_bytes: int) -> None:
-        self.path, self._lock, end = _take(folder)
+        self.path, self._lock, end = _acquire(folder)
         self._max_bytes, self._file, self._size = max_bytes, -1, 0
         self._sequence, self.head, self._torn = end.sequence, end.head, end.torn
         self._number = _number(files_of(self.path)[-1]) if files_of(self.path) else 0
-        self._tell("audit opened")
+        self._log("audit opened")
 
     def append(self, events: Sequence[Event]) -> None:
-        """Put these on the disk. Once this returns, they are there.
+        """Write these events. When this returns, they are on the disk (fsync).
 
         Raises:
-            OSError: they are not, or not all. The chain has to be closed.
+            OSError: not all of them were written. The chain must be closed.
         """
         if self._torn:
             events = [Torn(torn_bytes=len(self._torn), torn_sha256=hashlib.sha256(self._torn).hexdigest()), *events]
@@ -69,45 +69,45 @@ class Chain:
             line, head = seal(number, event, head)
             lines.append(line)
         data = b"".join(lines)
-        self._have_file()
+        self._prepare_file()
         _write_all(self._file, data)
         os.fsync(self._file)
         self._sequence, self.head, self._torn = self._sequence + len(events), head, b""
         self._size += len(data)
 
     def close(self) -> None:
-        """Let go of it."""
-        self._tell("audit closed")
+        """Close the file and release the lock."""
+        self._log("audit closed")
         if self._file >= 0:
             os.close(self._file)
         os.close(self._lock)
 
-    def _have_file(self) -> None:
-        """The file in use while it has room; at the start the last one there is; else a new one."""
+    def _prepare_file(self) -> None:
+        """Open the file to append to: at first the last existing one; a new one when it is full."""
         if self._file < 0:
-            last = self._named()
+            last = self._file_path()
             size = last.stat().st_size if last.exists() else self._max_bytes
-            # Never behind a torn line: a file that does not end with a whole one is left as it is.
+            # Never append after a torn line: a file with a torn end stays as it is, as evidence.
             self._number += size >= self._max_bytes or (size > 0 and self._torn != b"")
         elif self._size < self._max_bytes:
             if os.fstat(self._file).st_nlink == 0:
-                raise FileNotFoundError(errno.ENOENT, "the file was deleted while it was in use")
+                raise FileNotFoundError(errno.ENOENT, "the audit file was deleted while it was in use")
             return
         else:
-            self._tell("audit file full")
+            self._log("audit file full")
             os.close(self._file)
             self._file, self._number = -1, self._number + 1
-        self._file = os.open(self._named(), os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, _FILE_MODE)
+        self._file = os.open(self._file_path(), os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, _FILE_MODE)
         self._size = os.fstat(self._file).st_size
         _sync_folder(self.path)
 
-    def _named(self) -> Path:
-        """By number, counted on also where earlier files have been moved away: no name comes twice."""
+    def _file_path(self) -> Path:
+        """The numbers keep increasing even if earlier files were moved away: no name is used twice."""
         return self.path / f"audit-{self._number:08}.jsonl"
 
-    def _tell(self, what: str) -> None:
-        """In the log, which is often kept elsewhere, the head is a witness."""
-        log.info(what, extra={"chain": str(self.path), "sequence": self._sequence, "head": self.head})
+    def _log(self, message: str) -> None:
+        """Log the head of the chain, too: the log is often kept elsewhere, and can then prove what was written."""
+        log.info(message, extra={"chain": str(self.path), "sequence": self._sequence, "head": self.head})
 
 
 def files_of(chain: Path) -> list[Path]:
@@ -116,17 +116,17 @@ def files_of(chain: Path) -> list[Path]:
 
 
 def chains_of(folder: Path) -> list[Path]:
-    """The chains in a folder, in order; the folder itself if files lie there, as where they were moved to."""
+    """The chains in a folder, in order. A folder that holds audit files itself, such as an archive, is one chain."""
     numbered = sorted((path for path in folder.glob("*") if path.name.isdecimal()), key=lambda path: int(path.name))
     return [path for path in (folder, *numbered) if files_of(path)]
 
 
-def find_end(chain: Path) -> End:
-    """Where a chain ends.
+def find_end(chain: Path) -> ChainEnd:
+    """Find the end of a chain.
 
     Raises:
-        AuditError: its last line is not as it was written.
-        OSError: it cannot be read.
+        AuditError: its last line was altered.
+        OSError: a file cannot be read.
     """
     torn = b""
     for path in reversed(files_of(chain)):
@@ -135,33 +135,33 @@ def find_end(chain: Path) -> End:
         if newline:
             last = read_line(whole.rpartition(b"\n")[2] + newline)
             if last is None:
-                raise AuditError(f"{path}: its last line is not as it was written")
-            return End(last.sequence, last.hash, torn)
+                raise AuditError(f"{path}: the last line was altered")
+            return ChainEnd(last.sequence, last.hash, torn)
         if len(rest) == TAIL_BYTES:
-            raise AuditError(f"{path}: its end is no line")
-    return End(0, GENESIS, torn)
+            raise AuditError(f"{path}: the end is not a line of an audit log")
+    return ChainEnd(0, GENESIS, torn)
 
 
-def _take(folder: Path) -> tuple[Path, int, End]:
-    """The first chain that nobody has: its path, its lock, its end. A damaged one is evidence, and left as it is."""
+def _acquire(folder: Path) -> tuple[Path, int, ChainEnd]:
+    """Lock the first free chain. Returns its path, its lock and its end. A damaged chain is evidence: it is skipped."""
     for number in range(1, _MAX_CHAINS + 1):
         chain = folder / str(number)
-        lock = _locked(chain)
+        lock = _try_lock(chain)
         if lock is None:
             continue
         try:
             return chain, lock, find_end(chain)
         except AuditError as error:
             os.close(lock)
-            log.error("a chain of the audit is damaged; it is left alone, and the next one used: %s", error)
+            log.error("audit chain is damaged: it is left unchanged, and the next chain is used: %s", error)
         except OSError:
             os.close(lock)
             raise
     raise AuditError(f"{folder}: {_MAX_CHAINS} chains are in use or damaged")
 
 
-def _locked(chain: Path) -> int | None:
-    """A lock of a chain; None if another process has it."""
+def _try_lock(chain: Path) -> int | None:
+    """Lock a chain, which is created if it does not exist; None if another process holds the lock."""
     chain.mkdir(mode=_FOLDER_MODE, exist_ok=True)
     lock = os.open(chain / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, _FILE_MODE)
     try:
@@ -187,13 +187,13 @@ def _tail(path: Path) -> bytes:
 
 
 def _write_all(file: int, data: bytes) -> None:
-    rest = memoryview(data)
-    while rest:
-        rest = rest[os.write(file, rest) :]
+    remaining = memoryview(data)
+    while remaining:
+        remaining = remaining[os.write(file, remaining) :]
 
 
 def _sync_folder(path: Path) -> None:
-    """A new file survives a power cut only once its folder is on the disk, too."""
+    """Flush the directory entry as well: without it, a new file may not survive a power failure."""
     folder = os.open(path, os.O_RDONLY)
     try:
         os.fsync(folder)

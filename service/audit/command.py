@@ -1,4 +1,4 @@
-"""``python -m service audit verify | tail``."""
+"""The command ``python -m service audit verify | tail``."""
 
 import argparse
 import re
@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from service.audit.chain import chains_of
-from service.audit.tail import Tail, in_words
+from service.audit.tail import Tail, format_line
 from service.audit.verify import Verdict, verify_chain
 from service.settings import Settings, SettingsError
 
@@ -18,21 +18,21 @@ _POLL_S = 0.5
 
 
 class AuditCommandError(Exception):
-    """What was asked for cannot be done; the message is one line."""
+    """The command cannot be run; the message is one line with the reason."""
 
 
 def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Add the command to a command line."""
     audit = commands.add_parser(
         "audit",
-        help="verify the audit, or show its end",
-        description="Look at the files of XRAY_AUDIT_FOLDER; also while the service writes them.",
+        help="verify the audit log, or show its last lines",
+        description="Verify or show the audit log in XRAY_AUDIT_FOLDER, also while the service writes to it.",
     )
     actions = audit.add_subparsers(dest="action", required=True, metavar="{verify,tail}")
     verify = actions.add_parser(
         "verify",
-        help="check that nothing was changed",
-        description="Check every chain, line by line. Exit code 1 if anything was changed, taken out or put in.",
+        help="check that nothing was altered",
+        description="Check every chain, line by line. Exit code 1 if any line was altered, removed or inserted.",
     )
     verify.add_argument(
         "--expect",
@@ -40,7 +40,7 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
         default=[],
         type=_hash,
         metavar="HASH",
-        help="of a line that has to be there: the head that an earlier verify printed. More than once for several",
+        help="hash of a line that must be present, such as the head printed by an earlier verify; repeat for several",
     )
     verify.add_argument(
         "--after",
@@ -48,30 +48,32 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
         default=[],
         type=_hash,
         metavar="HASH",
-        help="of the last line that was moved away: a chain may begin after it. More than once for several",
+        help="hash of the last line that was moved to an archive: a chain may begin after it; repeat for several",
     )
     tail = actions.add_parser("tail", help="show the last lines", description="Show the last lines of all chains.")
-    tail.add_argument("-n", type=_count, default=10, metavar="N", help="how many. Default: 10")
-    tail.add_argument("-f", "--follow", action="store_true", help="and those that come, until Ctrl-C")
+    tail.add_argument("-n", type=_count, default=10, metavar="N", help="number of lines. Default: 10")
+    tail.add_argument("-f", "--follow", action="store_true", help="keep printing new lines until Ctrl-C")
     for action in (verify, tail):
-        # By the name of the setting that it takes the place of.
-        action.add_argument("audit_folder", nargs="?", metavar="FOLDER", help="instead of XRAY_AUDIT_FOLDER")
+        # Named like the setting that it overrides.
+        action.add_argument(
+            "audit_folder", nargs="?", metavar="FOLDER", help="folder to use instead of XRAY_AUDIT_FOLDER"
+        )
         action.add_argument("--json", action="store_true", help="print JSON lines")
 
 
 def run(arguments: argparse.Namespace, settings: Settings) -> bool:
-    """Do what was asked for. Returns whether all is well.
+    """Run the command. Returns False if ``verify`` found a fault.
 
     Raises:
-        SettingsError: no folder is named.
-        AuditCommandError: it cannot be read, or there is no audit in it.
+        SettingsError: no folder is given.
+        AuditCommandError: the folder cannot be read, or holds no audit log.
     """
     folder = settings.audit_folder
     if folder is None:
-        raise SettingsError("which audit? Set XRAY_AUDIT_FOLDER, or name a folder")
+        raise SettingsError("no audit folder is given: set XRAY_AUDIT_FOLDER, or name a folder")
     try:
         if not chains_of(folder):
-            raise AuditCommandError(f"{folder}: there is no audit here")
+            raise AuditCommandError(f"{folder}: there is no audit log here")
         return _verify(folder, arguments) if arguments.action == "verify" else _tail(folder, arguments)
     except OSError as error:
         raise AuditCommandError(f"{error.filename or folder}: {error.strerror}") from None
@@ -79,30 +81,34 @@ def run(arguments: argparse.Namespace, settings: Settings) -> bool:
 
 def _verify(folder: Path, arguments: argparse.Namespace) -> bool:
     expected = set(arguments.expect)
-    verdicts, seen = [], set()
+    verdicts, present = [], set()
     for chain in chains_of(folder):
         verdict, found = verify_chain(chain, set(arguments.after), expected)
         verdicts.append(verdict)
-        seen |= found
+        present |= found
     if arguments.json:
         for verdict in verdicts:
             print(verdict.model_dump_json())
     else:
         for verdict in verdicts:
             Console().print(_table(verdict))
-    complaints = [
-        f"{each.chain}/{each.fault.file}:{each.fault.line}: {each.fault.reason}" for each in verdicts if each.fault
+    faults = [
+        f"{verdict.chain}/{verdict.fault.file}:{verdict.fault.line}: {verdict.fault.reason}"
+        for verdict in verdicts
+        if verdict.fault
     ]
-    complaints += [
-        f"{digest} is in no chain: lines were cut off, or all was written anew" for digest in expected - seen
+    faults += [
+        f"{digest} is not in any chain: lines were removed from the end, or the chain was rewritten"
+        for digest in expected - present
     ]
-    for complaint in complaints:
-        print(f"xray-service: {complaint}", file=sys.stderr)
-    return not complaints
+    for fault in faults:
+        print(f"xray-service: {fault}", file=sys.stderr)
+    return not faults
 
 
 def _table(verdict: Verdict) -> Table:
-    state = "NOT AS IT WAS WRITTEN" if verdict.fault else "as it was written"
+    fault = verdict.fault
+    state = f"ALTERED at line {fault.line} of {fault.file}" if fault else "intact"
     table = Table(f"chain {Path(verdict.chain).name}", state)
     lines = f"{verdict.first} to {verdict.last}" if verdict.lines else "none"
     table.add_row("lines", f"{lines}, in {verdict.files} file{'s' * (verdict.files != 1)}")
@@ -115,37 +121,37 @@ def _table(verdict: Verdict) -> Table:
 
 
 def _remarks(verdict: Verdict) -> list[str]:
-    counted = {
-        "ends without an orderly stop": verdict.unclean,
-        "torn writes, told of": verdict.torn,
-        "lines lost at most, told of": verdict.lost,
-        "bytes of an unfinished line at the end": verdict.unfinished_bytes,
+    counts = {
+        "unclean shutdowns": verdict.unclean,
+        "torn writes, recorded in the chain": verdict.torn,
+        "lines lost at most, recorded in the chain": verdict.lost,
+        "bytes of an incomplete line at the end": verdict.unfinished_bytes,
     }
-    return [f"{count} {words}" for words, count in counted.items() if count]
+    return [f"{count} {meaning}" for meaning, count in counts.items() if count]
 
 
 def _tail(folder: Path, arguments: argparse.Namespace) -> bool:
     tail = Tail(folder, arguments.n)
-    lines = tail.begin()
+    lines = tail.last_lines()
     try:
         while True:
             for line in lines:
-                print(line.decode(errors="replace").rstrip("\n") if arguments.json else in_words(line), flush=True)
+                print(line.decode(errors="replace").rstrip("\n") if arguments.json else format_line(line), flush=True)
             if not arguments.follow:
                 return True
             time.sleep(_POLL_S)
-            lines = tail.more()
+            lines = tail.new_lines()
     except KeyboardInterrupt:
         return True
 
 
 def _hash(text: str) -> str:
     if not re.fullmatch(r"[0-9a-f]{64}", text):
-        raise argparse.ArgumentTypeError("a hash has 64 digits, 0 to 9 and a to f")
+        raise argparse.ArgumentTypeError("must be 64 hexadecimal digits: 0 to 9, a to f")
     return text
 
 
 def _count(text: str) -> int:
     if not text.isdecimal():
-        raise argparse.ArgumentTypeError("a whole number")
+        raise argparse.ArgumentTypeError("must be a whole number")
     return int(text)

@@ -1,4 +1,4 @@
-"""One line of the audit: what it says, and the seal that ties it to the line before.
+"""One line of the audit log: an event, its number in the chain, the hash of the line before, and its own hash.
 
 {"sequence":7,"event":"read","time":"...", ... ,"previous":"<hash of line 6>","hash":"<SHA-256 of all before ,"hash">"}
 """
@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field
 
-# What the first line of a chain has in place of a hash.
+# The first line of a chain has this as the hash of the line before.
 GENESIS = "0" * 64
 _BEGIN = re.compile(rb'\{"sequence":(\d+),"event":"(\w+)","time":"([^"]*)",')
 _END = re.compile(rb',"previous":"([0-9a-f]{64})","hash":"([0-9a-f]{64})"\}\n')
@@ -19,12 +19,12 @@ _END_BYTES = len(',"previous":""') + 64 + _SEAL_BYTES
 
 
 def now() -> str:
-    """The time, UTC, as RFC 3339 has it."""
+    """The current time, UTC, in the format of RFC 3339, to the millisecond."""
     return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 class Event(BaseModel):
-    """Something that is kept. Subclasses say what."""
+    """Base class of the recorded events."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -33,7 +33,7 @@ class Event(BaseModel):
 
 
 class Started(Event):
-    """A process began to write this chain."""
+    """A process has started to write to this chain."""
 
     event: str = "started"
     instance: str
@@ -47,13 +47,13 @@ class Started(Event):
 
 
 class Stopped(Event):
-    """It ended in order."""
+    """The process has shut down cleanly."""
 
     event: str = "stopped"
 
 
 class ImageRead(Event):
-    """Who asked what about which image, and what was answered: a label, or a problem."""
+    """An image was analysed: the caller, the image's digest, the model, and the answer: a label, or a problem."""
 
     event: str = "read"
     caller: str | None
@@ -75,7 +75,7 @@ class ImageRead(Event):
 
 
 class Gap(Event):
-    """The chain could not be written for a while, and so many lines at most are missing."""
+    """The chain could not be written since ``since``; at most ``lost`` lines are missing."""
 
     event: str = "gap"
     since: str
@@ -83,7 +83,7 @@ class Gap(Event):
 
 
 class Torn(Event):
-    """The bytes before this line, behind the last whole one, are what a crash or a full disk left of a write."""
+    """The incomplete line before this one was left by a write that a crash or a full disk interrupted."""
 
     event: str = "torn"
     torn_bytes: int
@@ -91,7 +91,7 @@ class Torn(Event):
 
 
 class Line(NamedTuple):
-    """What a sealed line says of itself."""
+    """The fields that every line has."""
 
     sequence: int
     event: str
@@ -101,14 +101,14 @@ class Line(NamedTuple):
 
 
 def seal(sequence: int, event: Event, previous: str) -> tuple[bytes, str]:
-    """A line, newline included, and its hash."""
+    """Serialise an event. Returns the line, newline included, and its hash: SHA-256, 64 hexadecimal digits."""
     body = f'{{"sequence":{sequence},{event.model_dump_json()[1:-1]},"previous":"{previous}"'.encode()
     digest = hashlib.sha256(body).hexdigest()
     return body + f',"hash":"{digest}"}}\n'.encode(), digest
 
 
 def read_line(raw: bytes) -> Line | None:
-    """What a line says, newline included; None if its bytes are not those that were sealed."""
+    """Parse a line, newline included. None if it is not a line of an audit log, or was altered."""
     begin, end = _BEGIN.match(raw), _END.fullmatch(raw[-_END_BYTES:])
     if begin is None or end is None or hashlib.sha256(raw[:-_SEAL_BYTES]).hexdigest().encode() != end[2]:
         return None

@@ -1,4 +1,4 @@
-"""The audit: who asked what about which image, and what was answered. One hook for every call that reads images."""
+"""Records in the audit log who submitted which image and what was answered, for every route that analyses images."""
 
 import asyncio
 import hashlib
@@ -15,7 +15,7 @@ from fastapi import Request
 from contract.bundle import Bundle
 from service.audit.chain import AuditError, Chain
 from service.audit.line import Event, ImageRead, Started, Stopped
-from service.audit.writer import PATIENCE_S, Writer
+from service.audit.writer import WRITE_TIMEOUT_S, Writer
 from service.errors import AuditUnavailable
 from service.inference.backend import Backend
 from service.inference.points import Point
@@ -27,31 +27,31 @@ from service.wire import Prediction, PredictResponse
 log = logging.getLogger("service.audit")
 
 
-class Served(Protocol):
-    """Whatever reads with a model."""
+class ServedModel(Protocol):
+    """A model in service."""
 
     @property
     def bundle(self) -> Bundle:
-        """The model, checked."""
+        """Its verified bundle."""
 
     @property
     def backend(self) -> Backend:
-        """The same model, loaded."""
+        """The loaded model."""
 
 
 @dataclass(slots=True)
 class AuditedAnswer:
-    """What a call answers; None as long as it has no answer."""
+    """Holds the answer of a request once there is one; None before."""
 
     answer: PredictResponse | None = None
 
 
 class Audit:
-    """The audit that the settings ask for; it may be none.
+    """The audit log of a service; does nothing if the settings turn it off.
 
     Args:
         settings: the effective settings.
-        metrics: where lines are counted.
+        metrics: counts the lines that were written and lost.
     """
 
     def __init__(self, settings: Settings, metrics: Metrics) -> None:
@@ -63,14 +63,15 @@ class Audit:
 
     @property
     def forbids(self) -> bool:
-        """Whether no image may be read now, because nobody could tell of it later."""
+        """Whether requests must be rejected now: the audit log is required and cannot be written."""
         return self._mode == "required" and self._writer is not None and self._writer.failing
 
     def open(self) -> None:
-        """Open the files before anything is served. Where the audit is not required, a lost disk stops no start.
+        """Open the files before the service accepts requests. If the audit log is not required, a disk error does not
+        prevent the start.
 
         Raises:
-            SettingsError: it is required and cannot be written.
+            SettingsError: the audit log is required and cannot be written.
         """
         if self._writer is None:
             return
@@ -79,74 +80,77 @@ class Audit:
         except (OSError, AuditError) as error:
             if self._mode == "required":
                 raise SettingsError(f"XRAY_AUDIT_FOLDER: {error}") from None
-            log.error("the audit cannot be opened", extra={"reason": str(error)})
+            log.error("cannot open the audit log: trying again every second", extra={"reason": str(error)})
 
     @asynccontextmanager
-    async def alive(self, served: Served, version: str) -> AsyncIterator[None]:
-        """Write what is kept, for as long as the context lasts, and of its beginning and end.
+    async def alive(self, served: ServedModel, version: str) -> AsyncIterator[None]:
+        """Run the writer within this context; record its start and its end.
 
         Args:
-            served: the model that the service is started with.
-            version: of the service.
+            served: the model that the service starts with.
+            version: version of the service.
         """
         if self._writer is None:
             yield
             return
         task = asyncio.create_task(self._writer.run(), name="audit")
-        started = Started(instance=socket.gethostname(), service=version, audit=self._mode, **_model(served))
+        started = Started(instance=socket.gethostname(), service=version, audit=self._mode, **_model_fields(served))
         self._writer.submit([started])
         try:
             yield
         finally:
-            await asyncio.wait([self._writer.submit([Stopped()])], timeout=PATIENCE_S)
+            await asyncio.wait([self._writer.submit([Stopped()])], timeout=WRITE_TIMEOUT_S)
             task.cancel()
             await asyncio.wait([task])
             await self._writer.close()
 
     @asynccontextmanager
     async def reading(
-        self, request: Request, served: Served, point: Point, images: Sequence[bytes | memoryview]
+        self, request: Request, served: ServedModel, point: Point, images: Sequence[bytes | memoryview]
     ) -> AsyncIterator[AuditedAnswer]:
-        """Have images read within this context, and set the answer; what comes out of it is kept, an exception too.
+        """Analyse images within this context and set the answer; the answer, or the exception, is recorded.
 
         Args:
-            request: whose caller, id and route are kept.
-            served: the model that reads them.
-            point: the operating point of the labels.
-            images: as they were sent. Their digests are kept, and nothing else of them.
+            request: its caller, id and route are recorded.
+            served: the model that analyses the images.
+            point: the operating point that sets the labels.
+            images: as they were sent. Their digests are recorded, and nothing else about them.
 
         Raises:
-            AuditUnavailable: it could not be kept, and has to be. Then nothing may be answered.
+            AuditUnavailable: the audit log is required and cannot be written. The answer must not be sent.
         """
-        told = AuditedAnswer()
+        audited = AuditedAnswer()
         if self._writer is None:
-            yield told
+            yield audited
             return
         if self.forbids:
             raise AuditUnavailable
         digests = await asyncio.to_thread(_digests, images)
-        line = partial(ImageRead, **_asked(request, served, point))
+        line = partial(ImageRead, **_request_fields(request, served, point))
         try:
-            yield told
+            yield audited
         except asyncio.CancelledError:
             self._writer.submit([line(image_sha256=digest, problem="cancelled") for digest in digests])
             raise
         except Exception as error:
-            await self._keep([line(image_sha256=digest, problem=kind_of(error).slug) for digest in digests])
+            await self._record([line(image_sha256=digest, problem=kind_of(error).slug) for digest in digests])
             raise
-        predictions = told.answer.predictions if told.answer else []
-        await self._keep(
-            [line(image_sha256=digest, **_answered(each)) for digest, each in zip(digests, predictions, strict=True)]
+        predictions = audited.answer.predictions if audited.answer else []
+        await self._record(
+            [
+                line(image_sha256=digest, **_answer_fields(prediction))
+                for digest, prediction in zip(digests, predictions, strict=True)
+            ]
         )
 
-    async def _keep(self, events: Sequence[Event]) -> None:
+    async def _record(self, events: Sequence[Event]) -> None:
         if self._writer is None:
             return
-        kept = self._writer.submit(events)
+        written = self._writer.submit(events)
         if self._mode != "required":
             return
-        await asyncio.wait([kept], timeout=PATIENCE_S)
-        if not kept.done() or not kept.result():
+        await asyncio.wait([written], timeout=WRITE_TIMEOUT_S)
+        if not written.done() or not written.result():
             raise AuditUnavailable
 
 
@@ -154,7 +158,7 @@ def _digests(images: Sequence[bytes | memoryview]) -> list[str]:
     return [hashlib.sha256(image).hexdigest() for image in images]
 
 
-def _model(served: Served) -> dict[str, str]:
+def _model_fields(served: ServedModel) -> dict[str, str]:
     manifest, graph = served.bundle.manifest, served.backend.graph
     return {
         "model": manifest.name,
@@ -165,7 +169,7 @@ def _model(served: Served) -> dict[str, str]:
     }
 
 
-def _asked(request: Request, served: Served, point: Point) -> dict[str, Any]:
+def _request_fields(request: Request, served: ServedModel, point: Point) -> dict[str, Any]:
     record = request.state.record
     return {
         "caller": record.caller,
@@ -173,11 +177,11 @@ def _asked(request: Request, served: Served, point: Point) -> dict[str, Any]:
         "route": request.scope["route"].path,
         "operating_point": point.name,
         "threshold": point.threshold,
-        **_model(served),
+        **_model_fields(served),
     }
 
 
-def _answered(prediction: Prediction) -> dict[str, Any]:
+def _answer_fields(prediction: Prediction) -> dict[str, Any]:
     if prediction.error:
         return {"problem": prediction.error.type.rpartition("/")[2]}
     return {

@@ -1,4 +1,4 @@
-"""The last lines of an audit, and those that come."""
+"""Reads the last lines of an audit log, and follows it."""
 
 import json
 from collections import deque
@@ -9,19 +9,19 @@ from service.audit.chain import chains_of, files_of
 
 
 class Tail:
-    """Reads the lines at the end of every chain of a folder, and from then on what is added to any.
+    """Reads the last lines of all chains in a folder, and then the lines that are appended to any of them.
 
     Args:
-        folder: of the audit.
-        count: how many lines to begin with.
+        folder: of the audit log.
+        count: number of lines to start with.
     """
 
     def __init__(self, folder: Path, count: int) -> None:
         self._folder, self._count = folder, count
-        self._read: dict[Path, int] = {}
+        self._offsets: dict[Path, int] = {}
 
-    def begin(self) -> list[bytes]:
-        """The last lines, all chains together, by time.
+    def last_lines(self) -> list[bytes]:
+        """The last ``count`` lines of all chains together, ordered by time.
 
         Raises:
             OSError: a file cannot be read.
@@ -29,49 +29,49 @@ class Tail:
         found = [line for chain in chains_of(self._folder) for line in self._last(chain)]
         return sorted(found, key=_time)[-self._count :] if self._count else []
 
-    def more(self) -> list[bytes]:
-        """What has come since. A line that is not whole yet comes later.
+    def new_lines(self) -> list[bytes]:
+        """The lines appended since the last call. An incomplete line is returned once it is complete.
 
         Raises:
             OSError: a file cannot be read.
         """
         paths = [path for chain in chains_of(self._folder) for path in files_of(chain)]
-        return [line for path in paths for line in self._lines(path)]
+        return [line for path in paths for line in self._unread(path)]
 
     def _last(self, chain: Path) -> list[bytes]:
         found: list[bytes] = []
         for path in reversed(files_of(chain)):
             if len(found) < self._count:
-                found = [*deque(self._lines(path), self._count - len(found)), *found]
+                found = [*deque(self._unread(path), self._count - len(found)), *found]
             else:
-                self._read[path] = path.stat().st_size
+                self._offsets[path] = path.stat().st_size
         return found
 
-    def _lines(self, path: Path) -> Iterator[bytes]:
+    def _unread(self, path: Path) -> Iterator[bytes]:
         with path.open("rb") as file:
-            file.seek(self._read.get(path, 0))
+            file.seek(self._offsets.get(path, 0))
             for line in file:
                 if line.endswith(b"\n"):
-                    self._read[path] = self._read.get(path, 0) + len(line)
+                    self._offsets[path] = self._offsets.get(path, 0) + len(line)
                     yield line
 
 
-def in_words(line: bytes) -> str:
-    """A line for people."""
+def format_line(line: bytes) -> str:
+    """A line in columns, for a terminal."""
     try:
-        told = json.loads(line)
-        head = f"{told['time']:24}  {told['event']:8}"
-        if told["event"] != "read":
-            facts = {name: value for name, value in told.items() if name not in _FRAME}
-            return f"{head}  {' '.join(f'{name}={value}' for name, value in facts.items())}".rstrip()
-        answer = told["problem"] or f"{told['label']} {told['probability']:.4f}"
-        who = f"{told['caller'] or '-':16}  {told['route']:10}  {told['image_sha256'][:12]}"
-        return f"{head}  {who}  {answer}  {' '.join(told['warnings'])}".rstrip()
+        event = json.loads(line)
+        prefix = f"{event['time']:24}  {event['event']:8}"
+        if event["event"] != "read":
+            fields = {name: value for name, value in event.items() if name not in _COMMON_FIELDS}
+            return f"{prefix}  {' '.join(f'{name}={value}' for name, value in fields.items())}".rstrip()
+        answer = event["problem"] or f"{event['label']} {event['probability']:.4f}"
+        request = f"{event['caller'] or '-':16}  {event['route']:10}  {event['image_sha256'][:12]}"
+        return f"{prefix}  {request}  {answer}  {' '.join(event['warnings'])}".rstrip()
     except (ValueError, KeyError, TypeError):
-        return "no line of an audit"
+        return "not a line of an audit log"
 
 
-_FRAME = {"sequence", "event", "time", "previous", "hash"}
+_COMMON_FIELDS = {"sequence", "event", "time", "previous", "hash"}
 
 
 def _time(line: bytes) -> str:

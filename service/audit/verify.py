@@ -1,4 +1,4 @@
-"""Whether an audit is as it was written: every chain, line by line, in constant memory."""
+"""Verifies an audit log: every chain, line by line, in constant memory."""
 
 import hashlib
 import json
@@ -13,7 +13,7 @@ from service.audit.line import GENESIS, Line, read_line
 
 
 class Fault(BaseModel):
-    """The first place where a chain is not as it was written."""
+    """The first place where a chain was altered: file name, line number in it (from 1), and reason."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -23,11 +23,12 @@ class Fault(BaseModel):
 
 
 class Verdict(BaseModel):
-    """What is known of a chain: up to its first fault, if it has one.
+    """The result of verifying a chain, up to its first fault if it has one.
 
-    ``head``: the hash of its last line. ``unclean``: starts that no orderly stop came before. ``torn``: ends of writes
-    that a crash or a full disk cut off, and that the next line tells of. ``lost``: lines, at most, that the chain says
-    could not be written. ``unfinished_bytes``: behind the last line; being written, or torn and not yet told of.
+    ``first``, ``last``: sequence numbers. ``begins``, ``ends``: times. ``head``: the hash of the last line.
+    ``unclean``: starts without a clean shutdown before them. ``torn``: writes that a crash or a full disk interrupted,
+    and that the next line records. ``lost``: the most lines that could not be written, as recorded in the chain.
+    ``unfinished_bytes``: after the last line; being written now, or torn and not yet recorded.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -47,13 +48,13 @@ class Verdict(BaseModel):
     fault: Fault | None
 
 
-class _Broken(Exception):
-    """A line that does not belong where it is."""
+class _ChainBroken(Exception):
+    """A line does not continue the chain; the message is the reason."""
 
 
 @dataclass(slots=True)
-class _Walk:
-    """A way along a chain."""
+class _ChainCheck:
+    """The state of a verification: what was found in the lines so far."""
 
     after: Collection[str]
     lines: int = 0
@@ -65,104 +66,104 @@ class _Walk:
     lost: int = 0
     running: bool = field(default=False)
 
-    def take(self, raw: bytes) -> Line | None:
-        """The next line, or what is there of it.
+    def check(self, raw: bytes) -> Line | None:
+        """Check the next line. None if it is not complete yet.
 
         Raises:
-            _Broken: it is not what comes next.
+            _ChainBroken: it does not continue the chain.
         """
         if not raw.endswith(b"\n"):
             self.unfinished += raw
             if len(self.unfinished) > TAIL_BYTES:
-                raise _Broken("this is no line of an audit")
+                raise _ChainBroken("this is not a line of an audit log")
             return None
         line = read_line(raw)
         if line is None:
-            raise _Broken("this is no line of an audit, or its bytes were changed")
-        self._follow(line)
-        self._account(line, raw)
+            raise _ChainBroken("this is not a line of an audit log, or it was altered")
+        self._check_link(line)
+        self._count(line, raw)
         self.first, self.last = self.first or line, line
         self.lines += 1
         return line
 
-    def _follow(self, line: Line) -> None:
+    def _check_link(self, line: Line) -> None:
         if self.last is None:
             if line.previous not in {GENESIS, *self.after} or (line.previous == GENESIS and line.sequence != 1):
-                raise _Broken(
-                    f"the chain begins with line {line.sequence}, those before it are missing; if they were moved "
-                    f"away, say so with --after {line.previous}"
+                raise _ChainBroken(
+                    f"the chain begins with line {line.sequence}: the lines before it are missing; if they were moved "
+                    f"to an archive, verify with --after {line.previous}"
                 )
         elif line.sequence != self.last.sequence + 1:
-            raise _Broken(
+            raise _ChainBroken(
                 f"line {line.sequence} comes after line {self.last.sequence}: lines are missing, or not in order"
             )
         elif line.previous != self.last.hash:
-            raise _Broken("it follows another line than the one before it")
+            raise _ChainBroken("its 'previous' is not the hash of the line before it")
 
-    def _account(self, line: Line, raw: bytes) -> None:
-        """What the chain says of itself. Unfinished bytes within it are in order if the next line tells of them."""
-        told = json.loads(raw) if line.event in {"torn", "gap"} else {}
+    def _count(self, line: Line, raw: bytes) -> None:
+        """Update the counters. Incomplete bytes within a chain are valid if the next line records them."""
+        event = json.loads(raw) if line.event in {"torn", "gap"} else {}
         if line.event == "torn":
             digest = hashlib.sha256(self.unfinished).hexdigest()
-            if (told["torn_bytes"], told["torn_sha256"]) != (len(self.unfinished), digest):
-                raise _Broken("the end of a write that it tells of is not the one before it")
+            if (event["torn_bytes"], event["torn_sha256"]) != (len(self.unfinished), digest):
+                raise _ChainBroken("the torn write that it records is not the one before it")
             self.torn, self.unfinished = self.torn + 1, b""
         elif self.unfinished:
-            raise _Broken(f"{len(self.unfinished)} bytes before it are no line, and it does not tell of them")
-        self.lost += told.get("lost", 0)
+            raise _ChainBroken(f"{len(self.unfinished)} bytes before it are not a line, and it does not record them")
+        self.lost += event.get("lost", 0)
         self.unclean += line.event == "started" and self.running
         self.running = line.event == "started" or (self.running and line.event != "stopped")
 
 
-def verify_chain(chain: Path, after: Collection[str] = (), watched: Collection[str] = ()) -> tuple[Verdict, set[str]]:
-    """Walk along a chain, also while it is being written.
+def verify_chain(chain: Path, after: Collection[str] = (), expected: Collection[str] = ()) -> tuple[Verdict, set[str]]:
+    """Verify a chain, also while it is being written.
 
     Args:
         chain: folder of its files.
-        after: hashes of lines that it may begin after; where none is named, it has to begin at the beginning.
-        watched: hashes of lines that are looked for.
+        after: hashes of archived lines that the chain may begin after; if empty, it must begin with line 1.
+        expected: hashes of lines to look for.
 
     Returns:
-        What was found, and which of the watched hashes were on the way.
+        The verdict, and those of the expected hashes that were found.
 
     Raises:
         OSError: a file cannot be read.
     """
-    walk, seen, fault, place = _Walk(after), set(), None, ("", 0)
+    check, found, fault, location = _ChainCheck(after), set(), None, ("", 0)
     files = files_of(chain)
     try:
         for name, number, raw in _raw_lines(files):
-            place = name, number
-            line = walk.take(raw)
-            if line and line.hash in watched:
-                seen.add(line.hash)
-    except _Broken as broken:
-        fault = Fault(file=place[0], line=place[1], reason=str(broken))
-    return _verdict(chain, len(files), walk, fault), seen
+            location = name, number
+            line = check.check(raw)
+            if line and line.hash in expected:
+                found.add(line.hash)
+    except _ChainBroken as broken:
+        fault = Fault(file=location[0], line=location[1], reason=str(broken))
+    return _verdict(chain, len(files), check, fault), found
 
 
 def _raw_lines(files: list[Path]) -> Iterator[tuple[str, int, bytes]]:
     for path in files:
         with path.open("rb") as file:
-            pieces = iter(lambda: file.readline(TAIL_BYTES), b"")
-            for number, raw in enumerate(pieces, start=1):
+            lines = iter(lambda: file.readline(TAIL_BYTES), b"")
+            for number, raw in enumerate(lines, start=1):
                 yield path.name, number, raw
 
 
-def _verdict(chain: Path, files: int, walk: _Walk, fault: Fault | None) -> Verdict:
-    first, last = walk.first, walk.last
+def _verdict(chain: Path, files: int, check: _ChainCheck, fault: Fault | None) -> Verdict:
+    first, last = check.first, check.last
     return Verdict(
         chain=str(chain),
         files=files,
-        lines=walk.lines,
+        lines=check.lines,
         first=first.sequence if first else None,
         last=last.sequence if last else None,
         begins=first.time if first else None,
         ends=last.time if last else None,
         head=last.hash if last else GENESIS,
-        unclean=walk.unclean,
-        torn=walk.torn,
-        lost=walk.lost,
-        unfinished_bytes=len(walk.unfinished),
+        unclean=check.unclean,
+        torn=check.torn,
+        lost=check.lost,
+        unfinished_bytes=len(check.unfinished),
         fault=fault,
     )

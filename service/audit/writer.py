@@ -1,6 +1,6 @@
-"""Writing the audit: one task, one thread, and all who wait while the disk is busy share its next write.
+"""Writes the audit log with group commit: one task, one thread; requests that arrive during a write share the next one.
 
-submit -> queue -> run: all that waits -> Chain.append in a thread: one write, one fsync -> everybody is told
+submit -> queue -> run: all queued events -> Chain.append in a thread: one write, one fsync -> the futures are resolved
 """
 
 import asyncio
@@ -13,97 +13,99 @@ from service.audit.chain import AuditError, Chain
 from service.audit.line import Event, Gap, now
 from service.telemetry.metrics import Metrics
 
-# Seconds. A disk that takes longer for a write is taken for lost, until the write ends.
-PATIENCE_S = 3.0
+# Seconds. If a write takes longer, the disk counts as failed until the write ends.
+WRITE_TIMEOUT_S = 3.0
 _RETRY_S = 1.0
-_MAX_WAITING = 1024
+_MAX_QUEUED = 1024
 _MAX_LINES = 1024
 
 log = logging.getLogger("service.audit")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Entry:
+class _Submission:
     events: Sequence[Event]
-    done: asyncio.Future[bool]
+    written: asyncio.Future[bool]
 
 
 class Writer:
-    """Keeps events, in the order they were submitted, while the disk lets it; and counts those that it had to drop.
+    """Writes events in the order in which they were submitted. While the disk fails, it drops and counts them.
 
     Args:
         opener: opens the chain; called again after an error.
-        metrics: where lines are counted.
+        metrics: counts the lines that were written and lost.
     """
 
     def __init__(self, opener: Callable[[], Chain], metrics: Metrics) -> None:
         self._open, self._metrics = opener, metrics
-        self._queue: asyncio.Queue[_Entry] = asyncio.Queue(_MAX_WAITING)
+        self._queue: asyncio.Queue[_Submission] = asyncio.Queue(_MAX_QUEUED)
         self._disk = ThreadPoolExecutor(1, thread_name_prefix="audit")
         self._chain: Chain | None = None
         self._lost, self._gap_since = 0, ""
         self.failing = False
 
     def open(self) -> None:
-        """Open the chain now, which the first write would do otherwise.
+        """Open the chain now instead of at the first write.
 
         Raises:
-            OSError, AuditError: it cannot be opened.
+            OSError, AuditError: the chain cannot be opened.
         """
         self._chain = self._open()
 
     def submit(self, events: Sequence[Event]) -> asyncio.Future[bool]:
-        """Have these kept, all of them in a row. The future tells, once it is known, whether they are on the disk."""
-        entry = _Entry(events, asyncio.get_running_loop().create_future())
+        """Queue these events, to be written in consecutive lines. The future's result is whether they are on the disk;
+        False if they were dropped.
+        """
+        submission = _Submission(events, asyncio.get_running_loop().create_future())
         if self.failing or self._queue.full():
-            self._lose(entry)
+            self._lose(submission)
         else:
-            self._queue.put_nowait(entry)
-        return entry.done
+            self._queue.put_nowait(submission)
+        return submission.written
 
     async def run(self) -> None:
-        """Write what is submitted. Ends by cancellation, and then nobody is left waiting."""
-        entries: list[_Entry] = []
+        """Write the queued events until cancelled; on cancellation every pending future is resolved."""
+        batch: list[_Submission] = []
         try:
             while True:
                 if self.failing:
                     await asyncio.sleep(_RETRY_S)
                 else:
-                    entries.append(await self._queue.get())
-                while not self._queue.empty() and sum(len(entry.events) for entry in entries) < _MAX_LINES:
-                    entries.append(self._queue.get_nowait())
-                await self._keep(entries)
-                entries = []
+                    batch.append(await self._queue.get())
+                while not self._queue.empty() and sum(len(submission.events) for submission in batch) < _MAX_LINES:
+                    batch.append(self._queue.get_nowait())
+                await self._commit(batch)
+                batch = []
         finally:
-            for entry in (*entries, *self._waiting()):
-                self._lose(entry)
+            for submission in (*batch, *self._dequeue_all()):
+                self._lose(submission)
 
     async def close(self) -> None:
-        """Let go of the chain; call it when ``run`` has ended."""
-        closing = asyncio.wrap_future(self._disk.submit(self._drop))
-        await asyncio.wait([closing], timeout=PATIENCE_S)
+        """Close the chain; call it after ``run`` has ended."""
+        closing = asyncio.wrap_future(self._disk.submit(self._close_chain))
+        await asyncio.wait([closing], timeout=WRITE_TIMEOUT_S)
         self._disk.shutdown(wait=False)
 
-    async def _keep(self, entries: Sequence[_Entry]) -> None:
+    async def _commit(self, batch: Sequence[_Submission]) -> None:
         lost, since = self._lost, self._gap_since
         gap = [Gap(since=since, lost=lost)] if since else []
-        events = [*gap, *(event for entry in entries for event in entry.events)]
-        if not await self._written(events):
-            for entry in entries:
-                self._lose(entry)
+        events = [*gap, *(event for submission in batch for event in submission.events)]
+        if not await self._write(events):
+            for submission in batch:
+                self._lose(submission)
             return
         self._metrics.audit_written(len(events))
-        for entry in entries:
-            _tell(entry, kept=True)
+        for submission in batch:
+            _resolve(submission, written=True)
         if gap:
-            log.warning("the audit is written again", extra={"since": since, "lost": lost})
+            log.warning("audit log writing resumed", extra={"since": since, "lost": lost})
             self._lost, self._gap_since = self._lost - lost, now() if self._lost > lost else ""
 
-    async def _written(self, events: Sequence[Event]) -> bool:
+    async def _write(self, events: Sequence[Event]) -> bool:
         writing = asyncio.get_running_loop().run_in_executor(self._disk, self._append, events)
-        done, _ = await asyncio.wait([writing], timeout=PATIENCE_S)
+        done, _ = await asyncio.wait([writing], timeout=WRITE_TIMEOUT_S)
         if not done:
-            self._fail(f"a write takes longer than {PATIENCE_S:g} s")
+            self._fail(f"a write takes longer than {WRITE_TIMEOUT_S:g} s")
             await asyncio.wait([writing])
         error = writing.exception()
         if error is not None:
@@ -113,39 +115,44 @@ class Writer:
         return error is None
 
     def _append(self, events: Sequence[Event]) -> None:
-        """In the thread."""
+        """Runs in the writer thread."""
         if self._chain is None:
             self._chain = self._open()
         try:
             self._chain.append(events)
         except BaseException:
-            self._drop()
+            self._close_chain()
             raise
 
-    def _drop(self) -> None:
+    def _close_chain(self) -> None:
         chain, self._chain = self._chain, None
         if chain:
             chain.close()
 
-    def _fail(self, reason: str, fault: BaseException | None = None) -> None:
-        """Say so once; what waits meanwhile is lost, since what it waits for may take for ever."""
+    def _fail(self, reason: str, bug: BaseException | None = None) -> None:
+        """Log the failure once, and drop the queued events: requests must not wait for a disk that may never recover.
+
+        Args:
+            reason: for the log.
+            bug: an exception other than a disk error, logged with its traceback.
+        """
         if not self.failing:
-            log.error("the audit cannot be written", exc_info=fault, extra={"reason": reason})
+            log.error("cannot write the audit log", exc_info=bug, extra={"reason": reason})
         self.failing = True
         self._gap_since = self._gap_since or now()
-        for entry in self._waiting():
-            self._lose(entry)
+        for submission in self._dequeue_all():
+            self._lose(submission)
 
-    def _waiting(self) -> list[_Entry]:
+    def _dequeue_all(self) -> list[_Submission]:
         return [self._queue.get_nowait() for _ in range(self._queue.qsize())]
 
-    def _lose(self, entry: _Entry) -> None:
+    def _lose(self, submission: _Submission) -> None:
         self._gap_since = self._gap_since or now()
-        self._lost += len(entry.events)
-        self._metrics.audit_lost(len(entry.events))
-        _tell(entry, kept=False)
+        self._lost += len(submission.events)
+        self._metrics.audit_lost(len(submission.events))
+        _resolve(submission, written=False)
 
 
-def _tell(entry: _Entry, *, kept: bool) -> None:
-    if not entry.done.done():
-        entry.done.set_result(kept)
+def _resolve(submission: _Submission, *, written: bool) -> None:
+    if not submission.written.done():
+        submission.written.set_result(written)

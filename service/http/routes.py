@@ -12,7 +12,7 @@ from pydantic.json_schema import SkipJsonSchema
 from contract.bundle import INT8_GRAPH
 from contract.errors import ImageRefused
 from service import errors
-from service.access.authentication import PredictCaller, needs
+from service.access.authentication import PredictCaller, require_scope
 from service.core import Service
 from service.errors import raises
 from service.http import predictions
@@ -126,7 +126,7 @@ async def predict(
     with service.admission.admit() as reservation:
         uploads = await read_uploads(request, service.settings, reservation, service.settings.max_images)
         reservation.add_images(len(uploads) - 1)
-        caller.takes(len(uploads) - 1)
+        caller.charge(len(uploads) - 1)
         images = [upload.data for upload in uploads]
         async with service.audit.reading(request, service.main, point, images) as audited:
             async with asyncio.timeout(service.settings.deadline_s):
@@ -186,7 +186,7 @@ async def ready(response: Response, service: ServiceDep) -> Probe:
     "/model",
     tags=["Model"],
     summary="The served model",
-    dependencies=[Depends(needs("predict"))],
+    dependencies=[Depends(require_scope("predict"))],
 )
 async def model(service: ServiceDep) -> ServedModel:
     """The model's manifest (operating points, results, digests) and the configuration in use: `graph`, the
@@ -205,7 +205,7 @@ async def model(service: ServiceDep) -> ServedModel:
     tags=["Model"],
     summary="The model card",
     response_class=Markdown,
-    dependencies=[Depends(needs("predict"))],
+    dependencies=[Depends(require_scope("predict"))],
 )
 async def card(service: ServiceDep) -> Markdown:
     """The model card, in Markdown: intended use, limits and measured performance."""
@@ -217,7 +217,7 @@ async def card(service: ServiceDep) -> Markdown:
     tags=["Health"],
     summary="Metrics for Prometheus",
     response_class=PlainTextResponse,
-    dependencies=[Depends(needs("metrics"))],
+    dependencies=[Depends(require_scope("metrics"))],
 )
 async def metrics(service: ServiceDep) -> Response:
     """Metrics in the Prometheus text format."""

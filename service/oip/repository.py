@@ -6,7 +6,7 @@ from fastapi import APIRouter, Depends, Query, Request
 from pydantic.json_schema import SkipJsonSchema
 
 from contract.bundle import VERSION_PATTERN
-from service.access.authentication import needs
+from service.access.authentication import require_scope
 from service.core import Service
 from service.errors import (
     Forbidden,
@@ -30,7 +30,7 @@ from service.oip.wire import ControlRequest, IndexEntry, IndexRequest
 router = APIRouter(tags=[TAG])
 _CONTROL_ROUTE: dict[str, Any] = {
     "openapi_extra": body(ControlRequest, required=False, example={"parameters": {}}),
-    "dependencies": [Depends(needs("admin"))],
+    "dependencies": [Depends(require_scope("admin"))],
 }
 _CONTROL_PROBLEMS = (Forbidden, InvalidInference, InvalidParameter, ModelConflict, NotReady, *BODY_PROBLEMS)
 _Version = Annotated[
@@ -47,7 +47,7 @@ _Version = Annotated[
     "/v2/repository/index",
     summary="List the models",
     openapi_extra=body(IndexRequest, required=False, example={"ready": True}),
-    dependencies=[Depends(needs("predict"))],
+    dependencies=[Depends(require_scope("predict"))],
 )
 @raises(InvalidInference, *BODY_PROBLEMS)
 async def index(request: Request, service: ServiceDep) -> list[IndexEntry]:

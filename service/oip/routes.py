@@ -11,7 +11,7 @@ from pydantic.json_schema import SkipJsonSchema
 
 from contract.bundle import NAME_PATTERN, VERSION_PATTERN
 from contract.errors import ImageRefused
-from service.access.authentication import PredictCaller, authorize_prediction, needs
+from service.access.authentication import PredictCaller, authorize_prediction, require_scope
 from service.core import Service
 from service.errors import InvalidInference, InvalidParameter, ServiceError, UnknownModel, UnknownOperatingPoint, raises
 from service.http import predictions
@@ -58,7 +58,7 @@ async def _requested_model(request: Request) -> Model:
 
 
 ModelDep = Annotated[Model, Depends(_requested_model)]
-_PREDICT = Depends(needs("predict"))
+_PREDICT = Depends(require_scope("predict"))
 _READY_ROUTE: dict[str, Any] = {"responses": {503: {"model": ModelReady, "description": "The model is not ready."}}}
 _INFER_ROUTE: dict[str, Any] = {
     "summary": "Analyse images",
@@ -145,7 +145,7 @@ async def infer(
             point = model.default_point if name is None else find_point(model.bundle.manifest, name)
             outputs = requested_outputs(parsed, model.guard)
         reservation.add_images(len(parsed.images) - 1)
-        caller.takes(len(parsed.images) - 1)
+        caller.charge(len(parsed.images) - 1)
         images = [image if isinstance(image, bytes) else image.data for image in parsed.images]
         # The audit surrounds the deadline, so that it records an exceeded deadline, too.
         async with service.audit.reading(request, model, point, images) as audited:

@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from service.access.keyring import LOOK_EVERY_S
+from service.access.keyring import CHECK_INTERVAL_S
 from service.access.keys import Scope, add_key, make_key, revoke_key
 from tests.browser.test_page import CHEST, choose, finished, rows
 from tests.e2e.server import Server, running
 
-NOTICED_MS = 1500 * LOOK_EVERY_S
+NOTICED_MS = 1500 * CHECK_INTERVAL_S
 
 
 class Locked:

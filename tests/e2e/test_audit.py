@@ -22,7 +22,7 @@ IMAGES = [jpeg(seed) for seed in range(8)]
 
 
 def verify(folder: Path, *words: str) -> list[dict[str, Any]]:
-    """What ``audit verify`` tells of each chain; it must be content."""
+    """The verdict of ``audit verify`` on each chain; it must not find a fault."""
     command = [sys.executable, "-m", "service", "audit", "verify", str(folder), "--json", *words]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
@@ -125,13 +125,13 @@ def filled(server: Server, status: int, ready: int) -> None:
     """Ask until the disk is full and the service answers like this."""
     for _ in range(40):
         last = list((asyncio.run(ask(server, 20))).values())
-        if "the audit cannot be written" in server.log:
+        if "cannot write the audit log" in server.log:
             break
     assert {response.status_code for response in last} <= {200, status}
     again = list((asyncio.run(ask(server, 20))).values())
     assert {response.status_code for response in again} == {status}
     assert httpx.get(f"{server.url}/health/ready").status_code == ready
-    assert server.log.count("the audit cannot be written") == 1
+    assert server.log.count("cannot write the audit log") == 1
 
 
 @pytest.mark.parametrize(("mode", "status", "ready"), [("on", 200, 200), ("required", 503, 503)])
@@ -141,7 +141,7 @@ def test_a_full_disk(mode: str, status: int, ready: int, small_disk: Path, tmp_p
         filled(server, status, ready)
         subprocess.run(["mount", "-o", "remount,size=4m", small_disk], check=True)
         for _ in range(200):
-            if "the audit is written again" in server.log:
+            if "audit log writing resumed" in server.log:
                 break
             time.sleep(0.05)
         answers = asyncio.run(ask(server, 10))

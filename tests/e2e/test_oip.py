@@ -175,7 +175,7 @@ def test_the_client_shows_why_a_request_was_refused(hospital: Hospital) -> None:
     with pytest.raises(InferenceServerException, match="image: it must be UINT8") as wrong:
         hospital.infer([floats])
     assert wrong.value.status() == "400"
-    with pytest.raises(InferenceServerException, match="this call takes a key"):
+    with pytest.raises(InferenceServerException, match="this call requires an API key"):
         hospital.client.infer(NAME, [as_files()])
     with pytest.raises(InferenceServerException, match="parameters"):
         hospital.infer([as_files()], sequence_id=7)

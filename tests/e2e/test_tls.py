@@ -13,10 +13,10 @@ import pytest
 import trustme
 
 from service.__main__ import WRONG_USE, main
-from service.access.tls import LOOK_EVERY_S
+from service.access.tls import CHECK_INTERVAL_S
 from tests.e2e.server import Server, running
 
-PATIENCE_S = 10 * LOOK_EVERY_S
+TIMEOUT_S = 10 * CHECK_INTERVAL_S
 
 
 class Files:
@@ -79,7 +79,7 @@ def presented(server: Server, files: Files) -> int:
 
 
 def await_serial(server: Server, files: Files, wanted: int, meanwhile: Callable[[], object] = lambda: None) -> None:
-    until = time.monotonic() + PATIENCE_S
+    until = time.monotonic() + TIMEOUT_S
     while presented(server, files) != wanted:
         assert time.monotonic() < until, server.log
         meanwhile()
@@ -109,8 +109,8 @@ def test_a_renewed_certificate_is_taken_up_and_a_bad_one_is_not(server: Server, 
         await_serial(server, files, renewed, meanwhile=lambda: kept.get("/health"))  # idle for 5 s, it would be closed
         assert kept.get("/health").status_code == 200  # a connection from before goes on
     files.certificate.write_text("no certificate")
-    until = time.monotonic() + PATIENCE_S
-    while "the new certificate cannot be used" not in server.log:
+    until = time.monotonic() + TIMEOUT_S
+    while "cannot use the new TLS certificate" not in server.log:
         assert time.monotonic() < until
         time.sleep(0.2)
     assert presented(server, files) == renewed

@@ -15,7 +15,7 @@ import httpx
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from service.access.tls import LOOK_EVERY_S
+from service.access.tls import CHECK_INTERVAL_S
 from tests.drawings import jpeg
 from tests.e2e.server import Server, running
 from tests.e2e.test_audit import ask, kept, verify
@@ -229,8 +229,8 @@ def test_tls_of_all_workers_is_renewed_and_a_stray_knock_does_no_harm(bundle_fol
         for _ in range(4):
             assert not server.raw(b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n").startswith(b"HTTP")
         files.issue()
-        again = "the certificate was read again"
-        until(lambda: server.log.count(again) == 2, PATIENCE_S + 2 * LOOK_EVERY_S)
+        again = "TLS certificate reloaded"
+        until(lambda: server.log.count(again) == 2, PATIENCE_S + 2 * CHECK_INTERVAL_S)
         for _ in range(4):
             assert httpx.get(f"{server.url}/health", verify=files.context()).status_code == 200
         assert server.stop() == 0

@@ -1,4 +1,4 @@
-"""Who may call what: keys, scopes, quotas, and a service that others can reach without any."""
+"""Authentication and authorisation: keys, scopes, quotas, and services that are reachable without keys."""
 
 import asyncio
 import json
@@ -13,8 +13,8 @@ from fastapi import Depends, FastAPI
 from fastapi.routing import APIRoute
 
 from service.__main__ import WRONG_USE, main
-from service.access.authentication import needs
-from service.access.keyring import LOOK_EVERY_S
+from service.access.authentication import require_scope
+from service.access.keyring import CHECK_INTERVAL_S
 from service.access.keys import Scope, add_key, make_key, revoke_key
 from service.app import create_app
 from tests.conftest import Connect, MakeService
@@ -22,7 +22,7 @@ from tests.drawings import jpeg
 
 IMAGE = jpeg()
 JPEG = {"Content-Type": "image/jpeg"}
-# Open to whoever can reach the service: health, and what is the same for everybody and public anyway.
+# Open to every client: health, and static content that is public anyway.
 OPEN = {"/", "/page/{name}", "/health", "/health/live", "/health/ready", "/docs", "/docs/oauth2-redirect"}
 OPEN |= {"/v2/health/live", "/v2/health/ready"}
 MODEL, VERSION = "/v2/models/{name}", "/v2/models/{name}/versions/{version}"
@@ -30,7 +30,7 @@ V2 = {"/v2", "/v2/repository/index", *(f"/v2/repository/models/{{name}}/{what}" 
 V2 |= {f"{model}{what}" for model in (MODEL, VERSION) for what in ("", "/ready", "/infer")}
 
 
-def bearing(key: str) -> dict[str, str]:
+def bearer(key: str) -> dict[str, str]:
     return {"Authorization": f"Bearer {key}"}
 
 
@@ -44,14 +44,14 @@ def keys_file(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def add(keys_file: Path) -> AddKey:
-    """Makes a key and gives its text."""
+    """Creates a key and returns its text."""
 
-    def added(name: str = "ward-3", *scopes: Scope, **more: Any) -> str:
+    def add_to_file(name: str = "ward-3", *scopes: Scope, **more: Any) -> str:
         text, key = make_key(name, scopes or ["predict"], **more)
         add_key(keys_file, key)
         return text
 
-    return added
+    return add_to_file
 
 
 async def post(client: httpx.AsyncClient, path: str = "/predict", **headers: str) -> httpx.Response:
@@ -63,39 +63,39 @@ def slug(response: httpx.Response) -> str:
 
 
 @pytest.mark.anyio
-async def test_without_keys_anybody_reads_and_nobody_administers(make_service: MakeService) -> None:
+async def test_without_keys_anonymous_clients_predict_and_do_not_administer(make_service: MakeService) -> None:
     app = create_app(make_service())
-    app.add_api_route("/admin", lambda: {}, dependencies=[Depends(needs("admin"))])
+    app.add_api_route("/admin", lambda: {}, dependencies=[Depends(require_scope("admin"))])
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://x") as client:
         assert (await client.get("/metrics")).status_code == 200
-        assert (await client.get("/model", headers=bearing("anything"))).status_code == 200
-        refused = await client.get("/admin")
-    assert (refused.status_code, slug(refused)) == (403, "forbidden")
+        assert (await client.get("/model", headers=bearer("anything"))).status_code == 200
+        rejected = await client.get("/admin")
+    assert (rejected.status_code, slug(rejected)) == (403, "forbidden")
 
 
 @pytest.mark.anyio
-async def test_with_keys_each_call_takes_one_with_its_scope(
+async def test_with_keys_each_call_requires_one_with_its_scope(
     make_service: MakeService, connect: Connect, keys_file: Path, add: AddKey
 ) -> None:
     ward, prometheus = add("ward-3"), add("prometheus", "metrics")
     async with connect(make_service(keys_file=keys_file)) as client:
         for path in ("/predict", "/explain"):
-            nobody = await post(client, path)
-            assert (nobody.status_code, slug(nobody)) == (401, "unauthorized")
-            assert nobody.headers["WWW-Authenticate"] == "Bearer"
-            assert nobody.headers["Connection"] == "close"  # the body is not read
-            assert (await post(client, path, **bearing(ward))).status_code == 200
-            assert slug(await post(client, path, **bearing(prometheus))) == "forbidden"
+            anonymous = await post(client, path)
+            assert (anonymous.status_code, slug(anonymous)) == (401, "unauthorized")
+            assert anonymous.headers["WWW-Authenticate"] == "Bearer"
+            assert anonymous.headers["Connection"] == "close"  # the body is not received
+            assert (await post(client, path, **bearer(ward))).status_code == 200
+            assert slug(await post(client, path, **bearer(prometheus))) == "forbidden"
         for path, right, wrong in (("/metrics", prometheus, ward), ("/model", ward, prometheus)):
             assert (await client.get(path)).status_code == 401
-            assert (await client.get(path, headers=bearing(right))).status_code == 200
-            assert (await client.get(path, headers=bearing(wrong))).status_code == 403
+            assert (await client.get(path, headers=bearer(right))).status_code == 200
+            assert (await client.get(path, headers=bearer(wrong))).status_code == 403
         for path in ("/", "/health", "/health/live", "/v2/health/ready", "/docs", "/openapi.json"):
             assert (await client.get(path)).status_code == 200
 
 
 @pytest.mark.anyio
-async def test_what_is_no_key_of_this_service_opens_nothing(
+async def test_invalid_keys_are_rejected(
     make_service: MakeService, connect: Connect, keys_file: Path, add: AddKey
 ) -> None:
     key = add()
@@ -104,9 +104,9 @@ async def test_what_is_no_key_of_this_service_opens_nothing(
     async with connect(make_service(keys_file=keys_file)) as client:
         for text in wrong:
             header = {"Authorization": f"Bearer {text}".encode()}
-            refused = await client.get("/model", headers=header)  # type: ignore[arg-type]
-            assert refused.status_code == 401
-            assert text not in refused.text
+            rejected = await client.get("/model", headers=header)  # type: ignore[arg-type]
+            assert rejected.status_code == 401
+            assert text not in rejected.text
         for scheme in ("Basic", "bearer2", ""):
             assert (await client.get("/model", headers={"Authorization": f"{scheme} {key}"})).status_code == 401
         assert (await client.get("/model", headers={"Authorization": f"bEARER {key}"})).status_code == 200
@@ -114,19 +114,19 @@ async def test_what_is_no_key_of_this_service_opens_nothing(
 
 
 @pytest.mark.anyio
-async def test_keys_come_and_go_while_the_service_runs(
+async def test_key_changes_take_effect_while_the_service_runs(
     make_service: MakeService, connect: Connect, keys_file: Path, add: AddKey, caplog: pytest.LogCaptureFixture
 ) -> None:
     old = add("old")
     async with connect(make_service(keys_file=keys_file)) as client:
 
         async def status(key: str) -> int:
-            return (await client.get("/model", headers=bearing(key))).status_code
+            return (await client.get("/model", headers=bearer(key))).status_code
 
         async def becomes(key: str, wanted: int) -> bool:
-            until = time.monotonic() + 10 * LOOK_EVERY_S
+            until = time.monotonic() + 10 * CHECK_INTERVAL_S
             while (await status(key)) != wanted and time.monotonic() < until:
-                await asyncio.sleep(LOOK_EVERY_S / 10)
+                await asyncio.sleep(CHECK_INTERVAL_S / 10)
             return (await status(key)) == wanted
 
         new = add("new")
@@ -135,15 +135,15 @@ async def test_keys_come_and_go_while_the_service_runs(
         revoke_key(keys_file, "old")
         assert await becomes(old, 401)
         keys_file.write_text("{")  # somebody edits it by hand, badly
-        await asyncio.sleep(1.1 * LOOK_EVERY_S)
+        await asyncio.sleep(1.1 * CHECK_INTERVAL_S)
         assert (await status(new), await status(old)) == (200, 401)
-        assert "the keys cannot be read: those read last stay in force" in caplog.messages
+        assert "cannot reload the API keys: the keys loaded last stay in force" in caplog.messages
         keys_file.write_text('{"keys": []}')
         assert await becomes(new, 401)
 
 
 @pytest.mark.anyio
-async def test_an_expired_key_is_none(
+async def test_an_expired_key_is_rejected(
     make_service: MakeService, connect: Connect, keys_file: Path, add: AddKey
 ) -> None:
     key = add()
@@ -152,36 +152,36 @@ async def test_an_expired_key_is_none(
         stored["keys"][0]["expires_at"] = expires
         keys_file.write_text(json.dumps(stored))
         async with connect(make_service(keys_file=keys_file)) as client:
-            assert (await client.get("/model", headers=bearing(key))).status_code == status
+            assert (await client.get("/model", headers=bearer(key))).status_code == status
 
 
 @pytest.mark.anyio
-async def test_a_key_has_its_quota_and_no_other_feels_it(
+async def test_a_quota_limits_its_key_and_no_other(
     make_service: MakeService, connect: Connect, keys_file: Path, add: AddKey
 ) -> None:
     small, large = add("small", images_per_minute=3), add("large")
     parts = [("file", ("a.jpg", IMAGE, "image/jpeg"))] * 4
     async with connect(make_service(keys_file=keys_file)) as client:
-        assert (await client.post("/predict", files=parts, headers=bearing(small))).status_code == 200
-        refused = await post(client, **bearing(small))
-        assert (refused.status_code, slug(refused)) == (429, "quota-exceeded")
-        # Four of three: the debt and the one that is asked for, at one image in 20 s.
-        assert 20 <= int(refused.headers["Retry-After"]) <= 40
-        assert (await post(client, **bearing(large))).status_code == 200
-        assert (await client.get("/model", headers=bearing(small))).status_code == 200
+        assert (await client.post("/predict", files=parts, headers=bearer(small))).status_code == 200
+        rejected = await post(client, **bearer(small))
+        assert (rejected.status_code, slug(rejected)) == (429, "quota-exceeded")
+        # Four images on a quota of three: one in debt and one requested, at 20 s per image.
+        assert 20 <= int(rejected.headers["Retry-After"]) <= 40
+        assert (await post(client, **bearer(large))).status_code == 200
+        assert (await client.get("/model", headers=bearer(small))).status_code == 200
 
 
 @pytest.mark.anyio
-async def test_keys_may_be_for_some_while_everybody_reads(
+async def test_keys_and_anonymous_access_can_be_combined(
     make_service: MakeService, connect: Connect, keys_file: Path, add: AddKey
 ) -> None:
     ward = add()
     async with connect(make_service(keys_file=keys_file, allow_anonymous=True)) as client:
         assert (await post(client)).status_code == 200
-        assert (await post(client, **bearing("xray_wrong"))).status_code == 401
-        for headers, status in (({}, 401), (bearing(ward), 403)):  # whom a key would help is told so
-            refused = await client.post("/v2/repository/models/brightness/load", headers=headers)
-            assert refused.status_code == status
+        assert (await post(client, **bearer("xray_wrong"))).status_code == 401
+        for headers, status in (({}, 401), (bearer(ward), 403)):  # 401 where a key would help
+            rejected = await client.post("/v2/repository/models/brightness/load", headers=headers)
+            assert rejected.status_code == status
 
 
 @pytest.mark.anyio
@@ -191,19 +191,19 @@ async def test_the_log_names_the_caller_and_never_the_key(
     key = add("ward-3")
     with caplog.at_level("DEBUG"):
         async with connect(make_service(keys_file=keys_file)) as client:
-            await post(client, **bearing(key))
-            await post(client, f"/predict?key={key}", **bearing(key))
+            await post(client, **bearer(key))
+            await post(client, f"/predict?key={key}", **bearer(key))
     lines = [record.__dict__ for record in caplog.records if record.name == "service.request"]
     assert [line["caller"] for line in lines if line["route"] == "/predict"] == ["ward-3", "ward-3"]
-    # The client's own library tells the address it asks; nothing of the service does.
+    # The HTTP client library logs the URL; the service never does.
     assert not any(key in str(record.__dict__) for record in caplog.records if not record.name.startswith("http"))
     assert key not in keys_file.read_text()
 
 
-def test_every_call_asks_for_a_scope_or_is_known_to_be_open(make_service: MakeService) -> None:
+def test_every_route_requires_a_scope_or_is_known_to_be_open(make_service: MakeService) -> None:
     app = create_app(make_service())
-    guarded = {route.path for route in _routes(app) if _asks(route.dependant)}
-    assert {route.path for route in _routes(app)} - guarded == OPEN
+    protected = {route.path for route in _routes(app) if _requires_scope(route.dependant)}
+    assert {route.path for route in _routes(app)} - protected == OPEN
 
 
 def _routes(app: FastAPI) -> list[APIRoute]:
@@ -214,9 +214,9 @@ def _routes(app: FastAPI) -> list[APIRoute]:
     return found
 
 
-def _asks(dependant: Any) -> bool:
-    return getattr(dependant.call, "__qualname__", "").startswith(("needs.", "authorize_prediction")) or any(
-        _asks(each) for each in dependant.dependencies
+def _requires_scope(dependant: Any) -> bool:
+    return getattr(dependant.call, "__qualname__", "").startswith(("require_scope.", "authorize_prediction")) or any(
+        _requires_scope(dependency) for dependency in dependant.dependencies
     )
 
 
@@ -235,7 +235,7 @@ def _asks(dependant: Any) -> bool:
         ({"host": "0.0.0.0", "keys_file": "keys.json"}, True),  # noqa: S104
     ],
 )
-def test_a_service_that_others_reach_asks_for_keys_or_says_that_it_does_not(  # noqa: PLR0917
+def test_a_reachable_service_requires_keys_or_explicit_anonymous_access(  # noqa: PLR0917
     options: dict[str, str],
     starts: bool,
     keys_file: Path,
@@ -251,13 +251,13 @@ def test_a_service_that_others_reach_asks_for_keys_or_says_that_it_does_not(  # 
     given = [word for name, value in options.items() for word in (f"--{name.replace('_', '-')}", value)]
     code = main(["serve", "--model", str(bundle_folder), "--device", "cpu", *given])
     assert code == (0 if starts else WRONG_USE)
-    told = capsys.readouterr().err
-    assert ("others can reach the service" in told) is not starts
-    assert starts or (told.count("\n") == 1 and "XRAY_KEYS_FILE" in told and "XRAY_ALLOW_ANONYMOUS=1" in told)
+    stderr = capsys.readouterr().err
+    assert ("other machines can reach the service" in stderr) is not starts
+    assert starts or (stderr.count("\n") == 1 and "XRAY_KEYS_FILE" in stderr and "XRAY_ALLOW_ANONYMOUS=1" in stderr)
 
 
 @pytest.mark.parametrize(
-    ("content", "words"),
+    ("content", "message"),
     [
         (None, "No such file or directory"),
         ("{", "Invalid JSON"),
@@ -265,25 +265,25 @@ def test_a_service_that_others_reach_asks_for_keys_or_says_that_it_does_not(  # 
         ('{"kyes": []}', "kyes: Extra inputs are not permitted"),
     ],
 )
-def test_a_file_of_keys_that_cannot_be_used_stops_the_start(
-    content: str | None, words: str, keys_file: Path, bundle_folder: Path, capfd: pytest.CaptureFixture[str]
+def test_an_unusable_key_file_prevents_the_start(
+    content: str | None, message: str, keys_file: Path, bundle_folder: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     if content is not None:
         keys_file.write_text(content)
     given = ["serve", "--model", str(bundle_folder), "--device", "cpu", "--keys-file", str(keys_file)]
     assert main(given) == WRONG_USE
-    told = capfd.readouterr().err
-    assert told.startswith(f"xray-service: XRAY_KEYS_FILE: {keys_file}: {words}")
-    assert told.count("\n") == 1
+    stderr = capfd.readouterr().err
+    assert stderr.startswith(f"xray-service: XRAY_KEYS_FILE: {keys_file}: {message}")
+    assert stderr.count("\n") == 1
 
 
 @pytest.mark.anyio
-async def test_the_schema_says_which_calls_take_a_key(make_service: MakeService, connect: Connect) -> None:
+async def test_the_schema_documents_which_calls_require_a_key(make_service: MakeService, connect: Connect) -> None:
     async with connect(make_service()) as client:
         schema = (await client.get("/openapi.json")).json()
     assert schema["components"]["securitySchemes"]["key"]["scheme"] == "bearer"
-    taking = {
+    secured = {
         path for path, calls in schema["paths"].items() if any("security" in operation for operation in calls.values())
     }
-    assert taking == {"/predict", "/explain", "/model", "/model/card", "/metrics"} | V2
+    assert secured == {"/predict", "/explain", "/model", "/model/card", "/metrics"} | V2
     assert {"401", "403", "429"} <= schema["paths"]["/predict"]["post"]["responses"].keys()

@@ -1,4 +1,4 @@
-"""``python -m service audit``: what people and programs are told, and the exit codes that a cron job goes by."""
+"""``python -m service audit``: its output for people and for programs, and its exit codes."""
 
 import json
 import os
@@ -16,11 +16,11 @@ from service.audit.line import GENESIS, ImageRead, Started, Stopped
 from tests import ROOT
 
 _MODEL = {"model": "m", "version": "1", "graph": "model.onnx", "graph_sha256": "0" * 64, "provider": "CPU"}
-_ASKED = {"caller": "ward-3", "request_id": "x", "route": "/predict", "operating_point": "balanced", "threshold": 0.5}
+_REQUEST = {"caller": "ward-3", "request_id": "x", "route": "/predict", "operating_point": "balanced", "threshold": 0.5}
 
 
 def read(name: str, **answer: object) -> ImageRead:
-    return ImageRead(image_sha256=name, **_ASKED, **_MODEL, **answer)
+    return ImageRead(image_sha256=name, **_REQUEST, **_MODEL, **answer)
 
 
 @pytest.fixture
@@ -35,50 +35,51 @@ def audit(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def audit_command(*words: object) -> int:
-    return main(["audit", *map(str, words)])
+def audit_command(*arguments: object) -> int:
+    return main(["audit", *map(str, arguments)])
 
 
 def head(audit: Path, capsys: pytest.CaptureFixture[str]) -> str:
-    """What verify prints for it to be kept elsewhere."""
+    """The head of the chain, as verify prints it."""
     assert audit_command("verify", audit, "--json") == DONE
     return str(json.loads(capsys.readouterr().out)["head"])
 
 
-def test_verify_tells_people_and_programs(
+def test_verify_prints_a_table_or_json(
     audit: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("XRAY_AUDIT_FOLDER", str(audit))
     assert audit_command("verify") == DONE
-    shown = capsys.readouterr().out
-    assert "1 to 4" in shown
-    assert "as it was written" in shown
-    assert head(audit, capsys) in shown
+    table = capsys.readouterr().out
+    assert "1 to 4" in table
+    assert "intact" in table
+    assert head(audit, capsys) in table
     assert audit_command("verify", "--json") == DONE
-    told = json.loads(capsys.readouterr().out)
-    assert (told["files"], told["lines"], told["first"], told["last"], told["fault"]) == (3, 4, 1, 4, None)
+    verdict = json.loads(capsys.readouterr().out)
+    assert [verdict[name] for name in ("files", "lines", "first", "last", "fault")] == [3, 4, 1, 4, None]
 
 
-def test_a_change_is_a_failure_that_says_where(audit: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_altered_line_is_reported_with_its_place(audit: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = files_of(audit / "1")[1]
     path.write_bytes(path.read_bytes().replace(b"0.9731", b"0.0731"))
     assert audit_command("verify", audit) == FAILED
-    told = capsys.readouterr()
-    assert f"{path}:1: this is no line of an audit, or its bytes were changed" in told.err
+    output = capsys.readouterr()
+    assert f"{path}:1: this is not a line of an audit log, or it was altered" in output.err
+    assert f"ALTERED at line 1 of {path.name}" in output.out
     assert audit_command("verify", audit, "--json") == FAILED
     assert json.loads(capsys.readouterr().out)["fault"]["file"] == path.name
 
 
-def test_a_head_that_was_kept_elsewhere_shows_what_was_cut_off(audit: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_expected_head_shows_removed_lines(audit: Path, capsys: pytest.CaptureFixture[str]) -> None:
     expected = head(audit, capsys)
     assert audit_command("verify", audit, "--expect", expected) == DONE
     files_of(audit / "1")[-1].unlink()
     assert audit_command("verify", audit) == DONE
     assert audit_command("verify", audit, "--expect", expected) == FAILED
-    assert f"{expected} is in no chain" in capsys.readouterr().err
+    assert f"{expected} is not in any chain" in capsys.readouterr().err
 
 
-def test_files_that_were_moved_away_have_to_be_vouched_for(
+def test_archived_files_are_declared_with_after(
     audit: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     archive = tmp_path / "archive"
@@ -92,7 +93,7 @@ def test_files_that_were_moved_away_have_to_be_vouched_for(
     assert audit_command("verify", audit, "--after", GENESIS[:-1] + "1") == FAILED
 
 
-def test_what_a_chain_lacks_is_remarked(audit: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_verify_remarks_on_unclean_shutdowns_and_torn_writes(audit: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for number in range(2):
         with files_of(audit / "1")[-1].open("ab") as file:
             file.write(b"torn")
@@ -100,34 +101,34 @@ def test_what_a_chain_lacks_is_remarked(audit: Path, capsys: pytest.CaptureFixtu
             with closing(Chain(audit, 10_000)) as chain:
                 chain.append([Started(instance="host-1", service="0.1.0", audit="on", **_MODEL)] * 2)
     assert audit_command("verify", audit) == DONE
-    shown = capsys.readouterr().out
-    for remark in ("1 ends without an orderly stop", "1 torn writes", "4 bytes of an unfinished line"):
-        assert remark in shown
+    table = capsys.readouterr().out
+    for remark in ("1 unclean shutdowns", "1 torn writes", "4 bytes of an incomplete line"):
+        assert remark in table
 
 
 @pytest.mark.parametrize(
-    ("words", "code", "says"),
+    ("arguments", "code", "message"),
     [
-        (["verify"], WRONG_USE, "which audit? Set XRAY_AUDIT_FOLDER, or name a folder"),
-        (["verify", "nowhere"], FAILED, "nowhere: there is no audit here"),
-        (["tail", "nowhere"], FAILED, "nowhere: there is no audit here"),
+        (["verify"], WRONG_USE, "no audit folder is given: set XRAY_AUDIT_FOLDER, or name a folder"),
+        (["verify", "nowhere"], FAILED, "nowhere: there is no audit log here"),
+        (["tail", "nowhere"], FAILED, "nowhere: there is no audit log here"),
     ],
 )
-def test_what_cannot_be_done_is_said_in_one_line(
-    words: list[str], code: int, says: str, capsys: pytest.CaptureFixture[str]
+def test_a_failed_command_reports_one_line(
+    arguments: list[str], code: int, message: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert audit_command(*words) == code
-    assert capsys.readouterr().err == f"xray-service: {says}\n"
+    assert audit_command(*arguments) == code
+    assert capsys.readouterr().err == f"xray-service: {message}\n"
 
 
-@pytest.mark.parametrize("words", [[], ["verify", ".", "--expect", "abc"], ["tail", "-n", "-1"], ["delete"]])
-def test_a_slip_is_wrong_use(words: list[str]) -> None:
+@pytest.mark.parametrize("arguments", [[], ["verify", ".", "--expect", "abc"], ["tail", "-n", "-1"], ["delete"]])
+def test_invalid_arguments_are_wrong_use(arguments: list[str]) -> None:
     with pytest.raises(SystemExit) as caught:
-        audit_command(*words)
+        audit_command(*arguments)
     assert caught.value.code == WRONG_USE
 
 
-def test_tail_shows_the_last_lines_in_words(audit: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_tail_prints_the_last_lines_in_columns(audit: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert audit_command("tail", audit) == DONE
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == 4
@@ -141,12 +142,12 @@ def test_tail_shows_the_last_lines_in_words(audit: Path, capsys: pytest.CaptureF
     assert capsys.readouterr().out.splitlines() == lines[-2:]
 
 
-def test_tail_gives_programs_the_lines_as_they_are(audit: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_tail_json_prints_the_lines_unchanged(audit: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert audit_command("tail", audit, "--json", "-n", "99") == DONE
     assert capsys.readouterr().out.encode() == b"".join(path.read_bytes() for path in files_of(audit / "1"))
 
 
-def test_tail_goes_through_the_chains_by_time(audit: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_tail_orders_the_lines_of_all_chains_by_time(audit: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with closing(Chain(audit, 600)), closing(Chain(audit, 600)) as other:
         other.append(
             [Started(instance="host-2", service="0.1.0", audit="on", time="2001-01-01T00:00:00.000Z", **_MODEL)]
@@ -157,15 +158,15 @@ def test_tail_goes_through_the_chains_by_time(audit: Path, capsys: pytest.Captur
     assert "host-2" in lines[0]
 
 
-def test_a_line_that_is_none_stops_no_tail(audit: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_tail_continues_after_an_invalid_line(audit: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with files_of(audit / "1")[-1].open("ab") as file:
         file.write(b"\xff\xfe\n[]\n{}\n")
     assert audit_command("tail", audit, "-n", "3") == DONE
-    assert capsys.readouterr().out.splitlines().count("no line of an audit") == 3
+    assert capsys.readouterr().out.splitlines().count("not a line of an audit log") == 3
 
 
 @pytest.mark.usefixtures("interruptible")
-def test_tail_follows_what_comes_in_new_files_and_chains_too(audit: Path) -> None:
+def test_tail_follows_new_files_and_new_chains(audit: Path) -> None:
     command = [sys.executable, "-m", "service", "audit", "tail", str(audit), "-n", "1", "-f"]
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"}
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as process:

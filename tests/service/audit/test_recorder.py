@@ -1,4 +1,4 @@
-"""The audit of a service: what is kept of whom, and what happens when it cannot be."""
+"""The audit log of a service: what it records, and what happens when it cannot be written."""
 
 import asyncio
 import base64
@@ -26,21 +26,21 @@ JPEG = {"Content-Type": "image/jpeg"}
 NAME = "Meier, Anna 1971-03-04.jpeg"
 
 
-def kept(folder: Path, event: str = "read") -> list[dict[str, Any]]:
-    """The audit's lines of this kind, of all chains, which must be as they were written."""
+def recorded(folder: Path, event: str = "read") -> list[dict[str, Any]]:
+    """The events of this kind in all chains, which must be intact."""
     assert [verdict for chain in chains_of(folder) if (verdict := verify_chain(chain)[0]).fault] == []
     paths = [path for chain in chains_of(folder) for path in files_of(chain)]
-    told = [json.loads(line) for path in paths for line in path.read_text().splitlines()]
-    return [each for each in told if each["event"] == event]
+    events = [json.loads(line) for path in paths for line in path.read_text().splitlines()]
+    return [fields for fields in events if fields["event"] == event]
 
 
-async def until(true: Any) -> None:
-    """Wait for something."""
+async def until(condition: Any) -> None:
+    """Wait until the condition holds."""
     for _ in range(500):
-        if true():
+        if condition():
             return
         await asyncio.sleep(0.02)
-    pytest.fail("it did not come to be")
+    pytest.fail("the condition did not become true")
 
 
 def sha256(data: bytes) -> str:
@@ -49,7 +49,7 @@ def sha256(data: bytes) -> str:
 
 @pytest.mark.anyio
 @pytest.mark.parametrize("mode", ["on", "required"])
-async def test_who_asked_what_about_which_image_and_what_was_answered(
+async def test_caller_image_model_and_answer_are_recorded(
     mode: str, guarded_folder: Path, make_service: MakeService, connect: Connect, tmp_path: Path
 ) -> None:
     images = [jpeg(), encode(np.full((300, 300), 250, np.uint8)), b"no image"]
@@ -61,7 +61,7 @@ async def test_who_asked_what_about_which_image_and_what_was_answered(
         ).json()
         explained = await client.post("/explain", content=images[0], headers=JPEG | {"X-Request-ID": "r2"})
         assert_problem(await client.post("/predict", content=images[2], headers=JPEG), 415)
-    lines = kept(tmp_path)
+    lines = recorded(tmp_path)
     assert [line["image_sha256"] for line in lines] == [sha256(image) for image in (*images, images[0], images[2])]
     assert [line["route"] for line in lines] == ["/predict"] * 3 + ["/explain", "/predict"]
     assert [line["request_id"] for line in lines[:4]] == ["r1"] * 3 + ["r2"]
@@ -83,7 +83,7 @@ async def test_who_asked_what_about_which_image_and_what_was_answered(
 
 
 @pytest.mark.anyio
-async def test_inferences_are_kept_by_what_was_sent_a_file_or_pixels(
+async def test_inferences_are_recorded_by_the_digest_of_the_file_or_pixels(
     make_service: MakeService, connect: Connect, tmp_path: Path
 ) -> None:
     url = "/v2/models/brightness/infer"
@@ -93,10 +93,10 @@ async def test_inferences_are_kept_by_what_was_sent_a_file_or_pixels(
     async with connect(make_service(audit="required", audit_folder=tmp_path)) as client:
         one = await client.post(url, content=jpeg(), headers={"Inference-Header-Content-Length": "0"})
         two = await client.post(url, json={"inputs": [tensor], "parameters": {"operating_point": "balanced"}})
-        none = await client.post(url, json={"inputs": [broken]})
-        refused = await client.post(url, json={"inputs": []})
-    assert [response.status_code for response in (one, two, none, refused)] == [200, 200, 422, 400]
-    lines = kept(tmp_path)
+        failed = await client.post(url, json={"inputs": [broken]})
+        invalid = await client.post(url, json={"inputs": []})
+    assert [response.status_code for response in (one, two, failed, invalid)] == [200, 200, 422, 400]
+    lines = recorded(tmp_path)
     sent = [jpeg(), pixels[0].tobytes(), pixels[1].tobytes(), b"", jpeg()]
     assert [line["image_sha256"] for line in lines] == [sha256(data) for data in sent]
     assert {line["route"] for line in lines} == {"/v2/models/{name}/infer"}
@@ -115,25 +115,25 @@ async def test_the_caller_is_the_name_of_the_key(
     key = capsys.readouterr().out.strip()
     statuses = []
     async with connect(make_service(audit="on", audit_folder=folder, keys_file=keys)) as client:
-        for shown in (key, "xray_wrong"):
-            headers = JPEG | {"Authorization": f"Bearer {shown}"}
+        for sent in (key, "xray_wrong"):
+            headers = JPEG | {"Authorization": f"Bearer {sent}"}
             statuses.append((await client.post("/predict", content=jpeg(), headers=headers)).status_code)
     assert statuses == [200, 401]
-    assert [line["caller"] for line in kept(folder)] == [
+    assert [line["caller"] for line in recorded(folder)] == [
         "ward-3"
-    ]  # who is refused leaves no line: he could fill the disk
+    ]  # a rejected request leaves no line: otherwise any client could fill the disk
     assert key not in (folder / "1" / "audit-00000001.jsonl").read_text()
 
 
 @pytest.mark.anyio
-async def test_without_it_nothing_is_written(make_service: MakeService, connect: Connect, tmp_path: Path) -> None:
+async def test_nothing_is_written_when_off(make_service: MakeService, connect: Connect, tmp_path: Path) -> None:
     async with connect(make_service(audit="off", audit_folder=tmp_path)) as client:
         assert (await client.post("/predict", content=jpeg(), headers=JPEG)).status_code == 200
     assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.anyio
-async def test_a_chain_tells_of_starts_and_stops_and_goes_on(
+async def test_a_chain_records_starts_and_stops_and_goes_on(
     make_service: MakeService, connect: Connect, tmp_path: Path
 ) -> None:
     for _ in range(2):
@@ -141,14 +141,14 @@ async def test_a_chain_tells_of_starts_and_stops_and_goes_on(
             await client.post("/predict", content=jpeg(), headers=JPEG)
     (chain,) = chains_of(tmp_path)
     (path,) = files_of(chain)
-    told = [json.loads(line) for line in path.read_text().splitlines()]
-    assert [line["event"] for line in told] == ["started", "read", "stopped"] * 2
-    assert told[0]["model"] == "brightness"
+    events = [json.loads(line) for line in path.read_text().splitlines()]
+    assert [event["event"] for event in events] == ["started", "read", "stopped"] * 2
+    assert events[0]["model"] == "brightness"
     assert verify_chain(chain)[0].unclean == 0
 
 
 @pytest.mark.anyio
-async def test_a_request_that_passes_its_deadline_is_kept_as_such(
+async def test_a_request_that_exceeds_its_deadline_is_recorded(
     make_service: MakeService, connect: Connect, tmp_path: Path
 ) -> None:
     backend = FakeBackend()
@@ -159,23 +159,21 @@ async def test_a_request_that_passes_its_deadline_is_kept_as_such(
         raw = {"Inference-Header-Content-Length": "0"}
         assert (await client.post("/v2/models/brightness/infer", content=jpeg(), headers=raw)).status_code == 504
         backend.hold.set()
-    assert [line["problem"] for line in kept(tmp_path)] == ["deadline-exceeded"] * 3
+    assert [line["problem"] for line in recorded(tmp_path)] == ["deadline-exceeded"] * 3
 
 
 @pytest.mark.anyio
-async def test_a_request_that_is_given_up_is_kept_as_such(
-    make_service: MakeService, connect: Connect, tmp_path: Path
-) -> None:
+async def test_a_cancelled_request_is_recorded(make_service: MakeService, connect: Connect, tmp_path: Path) -> None:
     backend = FakeBackend()
     async with connect(make_service(backend, audit="on", audit_folder=tmp_path)) as client:
         backend.hold = threading.Event()
         before = len(backend.sizes)
-        asking = asyncio.create_task(client.post("/predict", content=jpeg(), headers=JPEG))
+        request = asyncio.create_task(client.post("/predict", content=jpeg(), headers=JPEG))
         await until(lambda: len(backend.sizes) > before)
-        asking.cancel()
+        request.cancel()
         backend.hold.set()
-        await asyncio.wait([asking])
-    assert [line["problem"] for line in kept(tmp_path)] == ["cancelled"]
+        await asyncio.wait([request])
+    assert [line["problem"] for line in recorded(tmp_path)] == ["cancelled"]
 
 
 def metric(text: str, name: str) -> float:
@@ -183,15 +181,15 @@ def metric(text: str, name: str) -> float:
 
 
 @pytest.mark.anyio
-async def test_a_lost_disk_stops_nothing_if_the_audit_is_not_required(
+async def test_a_failed_disk_does_not_stop_the_service_if_the_audit_log_is_not_required(
     make_service: MakeService, connect: Connect, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A new file for each line, so that a folder that has been taken away is noticed as a disk would be."""
+    """Starts a new file for each line, so that moving the folder away acts like a failed disk."""
     folder = tmp_path / "audit"
     folder.mkdir()
     async with connect(make_service(audit="on", audit_folder=folder, audit_max_bytes=1)) as client:
         await client.post("/predict", content=jpeg(), headers=JPEG)
-        await until(lambda: len(kept(folder)) == 1)
+        await until(lambda: len(recorded(folder)) == 1)
         folder.rename(tmp_path / "elsewhere")
         for _ in range(5):
             assert (await client.post("/predict", content=jpeg(), headers=JPEG)).status_code == 200
@@ -200,20 +198,20 @@ async def test_a_lost_disk_stops_nothing_if_the_audit_is_not_required(
         assert metric(metrics, "xray_audit_failing") == 1
         assert (await client.get("/health/ready")).status_code == 200
         (tmp_path / "elsewhere").rename(folder)
-        await until(lambda: kept(folder, "gap"))
+        await until(lambda: recorded(folder, "gap"))
         await client.post("/predict", content=jpeg(), headers=JPEG)
-        await until(lambda: len(kept(folder)) == 2)
+        await until(lambda: len(recorded(folder)) == 2)
         lost = metric((await client.get("/metrics")).text, "xray_audit_lost_total")
         assert metric((await client.get("/metrics")).text, "xray_audit_failing") == 0
-    (gap,) = kept(folder, "gap")
+    (gap,) = recorded(folder, "gap")
     assert (lost, gap["lost"]) == (5, 5)
     assert verify_chain(folder / "1")[0].lost == 5
-    assert caplog.text.count("the audit cannot be written") == 1
-    assert caplog.text.count("the audit is written again") == 1
+    assert caplog.text.count("cannot write the audit log") == 1
+    assert caplog.text.count("audit log writing resumed") == 1
 
 
 @pytest.mark.anyio
-async def test_a_lost_disk_stops_everything_if_it_is_and_it_begins_again_by_itself(
+async def test_a_failed_disk_stops_the_service_if_the_audit_log_is_required_until_it_is_back(
     make_service: MakeService, connect: Connect, tmp_path: Path
 ) -> None:
     folder = tmp_path / "audit"
@@ -223,12 +221,12 @@ async def test_a_lost_disk_stops_everything_if_it_is_and_it_begins_again_by_itse
         assert (await client.post("/predict", content=jpeg(), headers=JPEG)).status_code == 200
         folder.rename(tmp_path / "elsewhere")
         for path in ("/predict", "/explain", "/predict"):
-            told = await client.post(path, content=jpeg(), headers=JPEG)
-            assert_problem(told, 503, "audit-unavailable")
-            assert told.headers["Retry-After"] == "1"
-        read = len(backend.sizes)
+            rejected = await client.post(path, content=jpeg(), headers=JPEG)
+            assert_problem(rejected, 503, "audit-unavailable")
+            assert rejected.headers["Retry-After"] == "1"
+        calls = len(backend.sizes)
         assert_problem(await client.post("/predict", content=b"no image", headers=JPEG), 503, "audit-unavailable")
-        assert len(backend.sizes) == read  # once it is known, no image is read for nothing
+        assert len(backend.sizes) == calls  # once the failure is known, no image is analysed in vain
         ready = await client.get("/health/ready")
         assert (ready.status_code, ready.json()) == (503, {"status": "failing"})
         assert (await client.get("/health/live")).status_code == 200
@@ -238,18 +236,18 @@ async def test_a_lost_disk_stops_everything_if_it_is_and_it_begins_again_by_itse
                 break
             await asyncio.sleep(0.02)
         assert (await client.post("/predict", content=jpeg(), headers=JPEG)).status_code == 200
-    assert [line["label"] is not None for line in kept(folder)] == [True, True]
-    assert len(kept(folder, "gap")) == 1
+    assert [line["label"] is not None for line in recorded(folder)] == [True, True]
+    assert len(recorded(folder, "gap")) == 1
 
 
 class SlowChain(Chain):
-    """A disk that takes its time: from the second write on, until it is let go."""
+    """A disk that hangs from the second write on, until ``go`` is set."""
 
     go = threading.Event()
-    writes: list[int] = []  # noqa: RUF012  one for all, as the disk is
+    writes: list[int] = []  # noqa: RUF012  shared by all chains, as a disk is
 
     def append(self, events: Sequence[Event]) -> None:
-        """Append, late."""
+        """Append once ``go`` is set."""
         self.writes.append(len(events))
         if len(self.writes) > 1:
             self.go.wait(20)
@@ -258,7 +256,7 @@ class SlowChain(Chain):
 
 @pytest.fixture
 def slow(monkeypatch: pytest.MonkeyPatch) -> type[SlowChain]:
-    """The service gets the slow disk."""
+    """Makes the service use the slow disk."""
     monkeypatch.setattr("service.audit.recorder.Chain", SlowChain)
     monkeypatch.setattr(SlowChain, "go", threading.Event())
     monkeypatch.setattr(SlowChain, "writes", [])
@@ -266,27 +264,27 @@ def slow(monkeypatch: pytest.MonkeyPatch) -> type[SlowChain]:
 
 
 @pytest.mark.anyio
-async def test_all_who_wait_share_a_write_and_the_loop_waits_for_none(
+async def test_waiting_requests_share_a_write_and_the_event_loop_is_not_blocked(
     make_service: MakeService, connect: Connect, tmp_path: Path, slow: type[SlowChain]
 ) -> None:
     async with connect(make_service(FakeBackend(), audit="required", audit_folder=tmp_path)) as client:
         await until(lambda: slow.writes == [1])
-        asking = [asyncio.create_task(client.post("/predict", content=jpeg(n), headers=JPEG)) for n in range(20)]
+        requests = [asyncio.create_task(client.post("/predict", content=jpeg(n), headers=JPEG)) for n in range(20)]
         await asyncio.sleep(0.5)
         assert (await client.get("/health/ready")).status_code == 200
-        assert not any(task.done() for task in asking)  # none is answered before it is on the disk
+        assert not any(task.done() for task in requests)  # none is answered before its line is on the disk
         slow.go.set()
-        assert {(await task).status_code for task in asking} == {200}
-    assert len(kept(tmp_path)) == 20
+        assert {(await task).status_code for task in requests} == {200}
+    assert len(recorded(tmp_path)) == 20
     assert len(slow.writes) < 20
 
 
 @pytest.mark.anyio
-async def test_a_disk_that_hangs_is_taken_for_lost_until_it_moves_again(
+async def test_a_hanging_disk_counts_as_failed_until_its_write_ends(
     make_service: MakeService, connect: Connect, tmp_path: Path, slow: type[SlowChain], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for module in ("audit.recorder", "audit.writer"):
-        monkeypatch.setattr(f"service.{module}.PATIENCE_S", 0.2)
+    for module in ("recorder", "writer"):
+        monkeypatch.setattr(f"service.audit.{module}.WRITE_TIMEOUT_S", 0.2)
     service: Service = make_service(FakeBackend(), audit="required", audit_folder=tmp_path)
     async with connect(service) as client:
         await until(lambda: slow.writes == [1])
@@ -296,11 +294,11 @@ async def test_a_disk_that_hangs_is_taken_for_lost_until_it_moves_again(
         slow.go.set()
         await until(lambda: service.status == "ok")
         assert (await client.post("/predict", content=jpeg(), headers=JPEG)).status_code == 200
-    assert len(kept(tmp_path)) == 2  # the first was written in the end: an audit may hold more than was answered
+    assert len(recorded(tmp_path)) == 2  # the first was written after all: an audit log may hold more than was answered
 
 
 @pytest.mark.anyio
-async def test_a_disk_that_is_lost_at_the_start_stops_the_start_only_if_it_is_required(
+async def test_a_failed_disk_prevents_the_start_only_if_the_audit_log_is_required(
     make_service: MakeService,
     connect: Connect,
     tmp_path: Path,
@@ -314,16 +312,16 @@ async def test_a_disk_that_is_lost_at_the_start_stops_the_start_only_if_it_is_re
     async with connect(make_service(audit="on", audit_folder=folder)) as client:
         assert (await client.post("/predict", content=jpeg(), headers=JPEG)).status_code == 200
         folder.mkdir()
-        await until(lambda: chains_of(folder) and kept(folder, "gap"))
+        await until(lambda: chains_of(folder) and recorded(folder, "gap"))
 
 
 @pytest.mark.parametrize("mode", ["on", "required"])
-def test_an_audit_needs_a_folder(mode: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_audit_log_requires_a_folder(mode: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["serve", "--audit", mode]) == WRONG_USE
     assert capsys.readouterr().err == f"xray-service: XRAY_AUDIT={mode} needs XRAY_AUDIT_FOLDER\n"
 
 
-def test_files_that_are_read_without_a_server_are_not_audited(
+def test_files_analysed_without_a_server_are_not_audited(
     bundle_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("XRAY_AUDIT", "required")
@@ -345,9 +343,10 @@ async def test_the_open_inference_protocol_is_audited_too(
             name = service.main.name
             for tensor in (file, image, {**file, "data": [base64.b64encode(b"no image").decode()]}):
                 await client.post(f"/v2/models/{name}/infer", json={"inputs": [tensor]})
-    lines = kept(tmp_path)
+    lines = recorded(tmp_path)
     assert [line["image_sha256"] for line in lines] == [sha256(jpeg()), sha256(pixels.tobytes()), sha256(b"no image")]
     assert {line["route"] for line in lines} == {"/v2/models/{name}/infer"}
     assert [line["problem"] for line in lines] == [None, None, "unsupported-media-type"]
-    logged = [each.__dict__["model"] for each in caplog.records if each.name == "service.request" and each.images]  # type: ignore[attr-defined]
+    records = [record.__dict__ for record in caplog.records if record.name == "service.request"]
+    logged = [record["model"] for record in records if record["images"]]
     assert logged == [f"{name}/1"] * 3

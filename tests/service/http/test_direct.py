@@ -4,7 +4,7 @@ import pytest
 from fastapi import Depends, FastAPI, Query
 from fastapi.routing import APIRoute
 
-from service.access.authentication import PredictCaller, needs
+from service.access.authentication import PredictCaller, require_scope
 from service.http.direct import DirectPredict
 from service.http.routes import point_parameter, predict, router
 
@@ -23,7 +23,7 @@ def test_the_route_of_predict_is_accepted() -> None:
     )
 
 
-@pytest.mark.parametrize("dependency", [needs("admin"), needs("predict"), point_parameter("format")])
+@pytest.mark.parametrize("dependency", [require_scope("admin"), require_scope("predict"), point_parameter("format")])
 def test_a_route_with_another_dependency_is_refused(dependency: object) -> None:
     with pytest.raises(TypeError):
         DirectPredict(FastAPI(), route_of(dependencies=[Depends(dependency)]))  # type: ignore[arg-type]
