@@ -7,7 +7,7 @@ limit (``limit.py``: decoding and inference in one process, no server), then eac
 few images, for which it must answer what the graph answers; after a while to get warm, asked by one connection, then by
 many; weighed, and ended. Each peer has an environment of its own, made once. Prints a table, and JSON with --json.
 
-With --store: the record goes to benchmarks/results, the table into README.md, the plot to docs/images.
+With --store: the record goes to benchmarks/results, the table into docs/performance.md, the plot to docs/images.
 """
 
 import argparse
@@ -38,7 +38,7 @@ from benchmarks.machine import machine
 from benchmarks.peers.work import DECODERS, Scorer
 from benchmarks.plot import draw
 from benchmarks.processes import NotServing, adopt_orphans, ask, descendants, memory_mib, serving
-from benchmarks.summary import PLOT, Record, comparisons, markdown, measured, replaced, screen
+from benchmarks.summary import PAGE, PLOT, Record, comparisons, markdown, measured, replaced, screen
 from tests import ROOT
 
 _CHECKED = 3
@@ -177,16 +177,18 @@ def store(record: Record) -> None:
     """Keep a record where results are kept, and show it where results are shown."""
     results = ROOT / "benchmarks" / "results" / f"{record['date']}-peers.json"
     results.write_text(json.dumps(record, indent=2) + "\n")
-    draw(record, ROOT / PLOT)
-    readme = ROOT / "README.md"
-    readme.write_text(replaced(readme.read_text(), markdown(record)))
+    page = ROOT / PAGE
+    draw(record, page.parent / PLOT)
+    page.write_text(replaced(page.read_text(), markdown(record)))
 
 
 def parser() -> argparse.ArgumentParser:
     """The options."""
     found = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add_images(found)
-    found.add_argument("--store", action="store_true", help="keep the record, and renew README.md and the plot")
+    found.add_argument(
+        "--store", action="store_true", help="keep the record, and renew docs/performance.md and the plot"
+    )
     found.add_argument("--json", action="store_true", help="print the record")
     found.add_argument("--record", type=Path, help="measure nothing: show, or store, this record")
     found.add_argument("--only", nargs="+", choices=NAMES, default=list(NAMES), metavar="SERVER", help=", ".join(NAMES))

@@ -1,4 +1,4 @@
-"""From what was measured to what is shown: medians, ratios within a round, tables, the part of the README.
+"""From what was measured to what is shown: medians, ratios within a round, tables, the part of docs/performance.md.
 
 A record is what ``bench.py`` stores: ``limits`` has, for each kind of work, what each round found; ``contenders`` has
 for each its name, its work and what each round found, where ``{"failed": why}`` stands for nothing.
@@ -16,7 +16,7 @@ from benchmarks.contenders import DEFAULT, ORDINARY, OURS, SAME, TITLES, WORKS, 
 
 Record = dict[str, Any]
 BEGIN, END = "<!-- peers: make bench writes from here -->", "<!-- peers: to here -->"
-PLOT = "docs/images/peers.svg"
+PAGE, PLOT = "docs/performance.md", "images/peers.svg"  # the plot relative to the page
 HEADINGS = ("server", "images/s", "of the limit", "p50 ms", "p99 ms", "alone ms", "memory MiB", "start s")
 
 
@@ -152,7 +152,7 @@ def markdown(record: Record) -> str:
         lines += [f"| {' | '.join(row.cells())} |" for row in there]
         lines.append("")
     lines += [f"- {told}: {value:.2f}" for told, value in comparisons(record)]
-    return "\n".join([*lines, "", f"![The same as bars]({PLOT})", "", measured(record)])
+    return "\n".join([*lines, "", f"![Images per second of each server]({PLOT})", "", measured(record)])
 
 
 def measured(record: Record) -> str:

@@ -1,11 +1,9 @@
-"""The REST inference service: uploads in, probabilities of pneumonia out.
+"""The REST inference service: radiographs in, probabilities of pneumonia out.
 
-The walk of one image:
-
-bytes -> limits (413) -> routes.predict: a seat (503), a deadline (504)
-      -> contract.to_pixels in a thread (415/422) -> batcher.submit -> batcher.run -> backend.predict
-      -> wire.PredictResponse
-any exception, anywhere -> errors.answer -> problem+json
+Each folder or module here is a room; docs/architecture.md has the table of rooms, what each may import, and the walk of
+one image through them. The four modules at the bottom are the vocabulary, which every room may import: ``settings``,
+``errors``, ``wire`` and ``problems``. ``app`` joins the calls to a ``core.Service``, ``server`` is the process around
+them, and ``__main__`` the command line.
 """
 
 import contract  # noqa: F401  before onnxruntime: it turns its telemetry off

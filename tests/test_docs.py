@@ -16,9 +16,12 @@ from service.problems import COMMAND_LINE
 from service.settings import Settings
 from tests import ROOT
 from tests.conftest import Connect, MakeService
+from tests.test_architecture import ROOMS
 from training.__main__ import main as training_command
 from training.evaluation.stress import REALISTIC
 
+# What an administrator makes: a certificate, a model of their own.
+NOT_OF_THE_PROJECT = {"deploy/proxy/tls/tls.crt", "deploy/proxy/tls/tls.key"}
 DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
 
 
@@ -108,10 +111,40 @@ def test_the_figures_of_the_readme_are_the_model_card_s() -> None:
 
 
 def test_every_decision_has_its_number_and_status() -> None:
-    for number, path in enumerate(sorted((ROOT / "docs" / "decisions").glob("*.md")), start=1):
-        assert path.name.startswith(f"{number:04}-")
+    paths = sorted((ROOT / "docs" / "decisions").glob("*.md"))
+    numbers = [int(path.name[:4]) for path in paths]
+    assert len(set(numbers)) == len(numbers) > 10
+    for number, path in zip(numbers, paths, strict=True):
         assert path.read_text().startswith(f"# {number}. ")
         assert "Status: " in path.read_text()
+
+
+def test_the_readme_takes_five_minutes() -> None:
+    assert len(text("README.md").splitlines()) <= 110
+
+
+def rooms_of_architecture(package: str) -> dict[str, set[str]]:
+    """The table of rooms in docs/architecture.md, its abbreviations written out."""
+    _, _, after = text("docs/architecture.md").partition(f"| room of `{package}/` ")
+    table, _, _ = after.partition("\n\n")
+    rooms: dict[str, set[str]] = {}
+    for room, allowed in re.findall(r"^\| `(\w+)` \|.*\| (.*) \|$", table, re.M):
+        named = set(re.findall(r"`(\w+)`", allowed))
+        named |= {"settings", "errors", "wire", "problems"} if allowed.startswith("the vocabulary") else set()
+        rooms[room] = set(rooms) - named if allowed.startswith("all above") else named
+    return rooms
+
+
+@pytest.mark.parametrize("package", ROOMS)
+def test_architecture_shows_the_rooms_and_their_imports(package: str) -> None:
+    assert rooms_of_architecture(package) == ROOMS[package]
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_every_file_of_the_project_that_is_named_exists(path: Path) -> None:
+    folders = "benchmarks|contract|deploy|models|service|tests|training"
+    named = set(re.findall(rf"(?<![\w./-])(?:{folders})/[\w./-]*\w\.\w+", path.read_text()))
+    assert {name for name in named if not (ROOT / name).exists()} <= NOT_OF_THE_PROJECT
 
 
 @pytest.mark.parametrize("extra", ["client", "cpu", "gpu", "training", "dev"])

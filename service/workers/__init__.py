@@ -1,1 +1,7 @@
-"""Several processes on one port: a parent and its workers. Imports ``server`` and every room below it."""
+"""Several processes on one port. Imports ``server`` and what that may import.
+
+The ``parent`` binds the port, forks the workers while there are only settings and a socket, and replaces those that
+die. A ``worker`` is a whole service with its share of threads and slots; it stops when its parent is gone. The
+``connection_balancer`` spreads connections by how many each worker has, published in
+``service.telemetry.worker_table`` (docs/decisions/0011-several-workers.md).
+"""

@@ -1,4 +1,4 @@
-"""From a record to tables: ratios within a round, what failed, the part of the README."""
+"""From a record to tables: ratios within a round, what failed, the part of docs/performance.md."""
 
 from pathlib import Path
 from typing import Any
@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from benchmarks.contenders import OURS
 from benchmarks.plot import draw
-from benchmarks.summary import BEGIN, END, comparisons, markdown, ratio, replaced, rows
+from benchmarks.summary import BEGIN, END, PAGE, PLOT, comparisons, markdown, ratio, replaced, rows
 from tests import ROOT
 
 FAILED = {"failed": "pip found no such version"}
@@ -112,8 +112,11 @@ def test_a_document_without_its_markers_is_refused(document: str) -> None:
         replaced(document, "text")
 
 
-def test_the_readme_has_its_markers() -> None:
-    assert "a new table" in replaced((ROOT / "README.md").read_text(), "a new table")
+def test_the_page_has_its_markers_and_its_plot() -> None:
+    page = ROOT / PAGE
+    assert "a new table" in replaced(page.read_text(), "a new table")
+    assert f"]({PLOT})" in page.read_text()
+    assert (page.parent / PLOT).exists()
 
 
 def test_the_plot_is_the_same_for_the_same_record(tmp_path: Path) -> None:
