@@ -1,1 +1,1 @@
-"""What the commands of ``python -m service`` do. Imports every other room."""
+"""The commands of ``python -m service``. Imports every other room."""

@@ -1,3 +1,3 @@
-"""The command ``predict``: files to answers, by a service at an address or by a model that is handed in. Imports the
-vocabulary only.
+"""The command ``predict``: analyses image files with a remote service, or with a local model that is passed in.
+Imports the vocabulary only.
 """
