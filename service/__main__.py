@@ -1,4 +1,4 @@
-"""``python -m service``: serve (the default), predict files, here or by a service, settings, keys, audit, openapi."""
+"""``python -m service``: the commands serve (the default), predict, settings, keys, audit and openapi."""
 
 import argparse
 import sys
@@ -17,11 +17,11 @@ from service.client.predicting import Predictor
 from service.errors import DeviceError
 from service.settings import Settings, SettingsError, explain, settings_from
 
-DONE, FAILED, WRONG_USE = 0, 1, 2
+DONE, FAILED, WRONG_USE = 0, 1, 2  # exit codes
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command. Returns its exit code: 0 done, 1 failed, 2 wrong use, 130 interrupted."""
+    """Run a command. Returns its exit code: 0 success, 1 failure, 2 wrong usage, 130 interrupted."""
     given = list(sys.argv[1:] if argv is None else argv)
     if not given or (given[0].startswith("-") and given[0] not in {"-h", "--help"}):
         given = ["serve", *given]
@@ -29,16 +29,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         settings = settings_from(_options(arguments))
     except ValidationError as error:
-        return _complain(explain(error), WRONG_USE)
+        return _fail(explain(error), WRONG_USE)
     try:
         return _run(arguments, settings)
     except SettingsError as error:
-        return _complain(str(error), WRONG_USE)
+        return _fail(str(error), WRONG_USE)
     except (BundleError, DeviceError, KeyFileError, audit_command.AuditCommandError) as error:
-        return _complain(str(error), FAILED)
+        return _fail(str(error), FAILED)
     except ModuleNotFoundError as error:
         extra = "[client]'" if getattr(arguments, "url", None) else "[cpu]' (or [gpu])"
-        return _complain(f"{error.name} is not installed; pip install 'xray-inference{extra}", FAILED)
+        return _fail(f"{error.name} is not installed; pip install 'xray-inference{extra}", FAILED)
 
 
 def _run(arguments: argparse.Namespace, settings: Settings) -> int:
@@ -53,7 +53,7 @@ def _run(arguments: argparse.Namespace, settings: Settings) -> int:
 
 
 def _run_service(arguments: argparse.Namespace, settings: Settings) -> int:
-    from service.cli import commands  # with it comes onnxruntime, which --help and a client do without
+    from service.cli import commands  # imported late: it imports onnxruntime, which --help and clients do not need
 
     if arguments.command == "settings":
         commands.print_settings(settings, _options(arguments), as_json=arguments.json)
@@ -70,8 +70,8 @@ def _open_local(settings: Settings) -> AbstractAsyncContextManager[Predictor]:
     return commands.open_local(settings)
 
 
-def _complain(message: str, code: int) -> int:
-    sys.stderr.write(f"xray-service: {message}\n")  # at once, also where several workers write
+def _fail(message: str, code: int) -> int:
+    sys.stderr.write(f"xray-service: {message}\n")  # a single write, so that lines of several workers do not mix
     return code
 
 
@@ -82,27 +82,28 @@ def _options(arguments: argparse.Namespace) -> dict[str, str]:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="xray-service",
-        description="Reads frontal chest radiographs for pneumonia. Not a medical device.",
-        epilog="Without a command: serve. Each option is also an environment variable, XRAY_ and its name.",
+        description="Detects pneumonia on frontal chest radiographs. Not a medical device.",
+        epilog="Without a command: serve. Each setting can also be given as an environment variable: XRAY_ and its "
+        "name in upper case.",
     )
     commands = parser.add_subparsers(
         dest="command", required=True, metavar="{serve,predict,settings,keys,audit,openapi}"
     )
-    serve = commands.add_parser("serve", help="answer over HTTP (the default)", description="Answer over HTTP.")
-    predicting = commands.add_parser("predict", help="read files and folders, here or by a service")
-    add_options(predicting)
+    serve = commands.add_parser("serve", help="run the HTTP service (the default)", description="Run the HTTP service.")
+    predict_files = commands.add_parser("predict", help="analyse image files, locally or with a running service")
+    add_options(predict_files)
     show = commands.add_parser(
         "settings",
         help="print the settings in effect",
-        description="Print every setting with its value and where that comes from, and variables XRAY_* that are none.",
+        description="Print every setting with its value and its source, and XRAY_* variables that are not settings.",
     )
-    show.add_argument("--json", action="store_true", help="print them as JSON")
+    show.add_argument("--json", action="store_true", help="print JSON")
     document = commands.add_parser(
         "openapi",
         help="print the OpenAPI document",
-        description="Print what /openapi.json says of the calls, as JSON, sorted.",
+        description="Print the OpenAPI document of the service as JSON with sorted keys.",
     )
-    for command in (serve, predicting, show, document):
+    for command in (serve, predict_files, show, document):
         _add_settings(command)
     keys_command.add_parser(commands)
     audit_command.add_parser(commands)

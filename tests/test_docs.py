@@ -9,7 +9,7 @@ import pytest
 
 from service import problems
 from service.audit.line import Event
-from service.cli.effective import fact
+from service.cli.effective import describe
 from service.client.options import add_options
 from service.client.results import COLUMNS
 from service.problems import COMMAND_LINE
@@ -31,7 +31,7 @@ def text(name: str) -> str:
 
 @pytest.mark.parametrize("name", Settings.model_fields)
 def test_every_setting_is_documented_as_it_is(name: str) -> None:
-    told = fact(name)
+    told = describe(name)
     unit_and_range = " ".join(part for part in (told.range, told.unit) if part)
     assert f"| `{told.variable}` | {told.default} | {unit_and_range} | {told.meaning} |" in text("docs/settings.md")
 

@@ -1,4 +1,4 @@
-"""What each command of ``python -m service`` does."""
+"""The commands ``serve``, ``settings`` and ``openapi``, and the model for ``predict``."""
 
 import json
 import logging
@@ -29,16 +29,16 @@ log = logging.getLogger(__name__)
 
 
 def serve(settings: Settings) -> bool:
-    """Serve until told to stop. Returns whether that went well.
+    """Serve until a signal stops the process. Returns whether the service started and shut down without an error.
 
     Raises:
-        BundleError, DeviceError, SettingsError: the service must not start like this.
-        SystemExit: it has several workers, and the first of them could not start, or one not go on.
+        BundleError, DeviceError, SettingsError: the service cannot start with this model, device or settings.
+        SystemExit: with several workers: the first one could not start, or a worker could not be restarted.
     """
     require_keys_if_reachable(settings)
     configure_logging(settings.log_level, tell_process=settings.workers > 1)
     for unknown in unknown_variables(os.environ):
-        log.warning("a variable that is no setting", extra=unknown.model_dump(exclude_none=True))
+        log.warning("unknown setting in the environment: it has no effect", extra=unknown.model_dump(exclude_none=True))
     if settings.workers == 1:
         return server.serve(_service_with_models(settings))
     try:
@@ -46,41 +46,42 @@ def serve(settings: Settings) -> bool:
     except OSError as error:
         log.error("cannot listen on %s:%d: %s", settings.host, settings.port, error.strerror)
         return False
-    place = Parent(settings.workers, listeners).run()
-    return place is None or server.serve(_service_with_models(divided(settings)), partial(Worker, place))
+    slot = Parent(settings.workers, listeners).run()
+    return slot is None or server.serve(_service_with_models(divided(settings)), partial(Worker, slot))
 
 
 def print_settings(settings: Settings, options: Mapping[str, object], *, as_json: bool) -> None:
-    """Print the settings in effect; on stderr, the variables that are none."""
-    found = effective_settings(settings, options, os.environ)
+    """Print the settings in effect to stdout, and unknown XRAY_* variables to stderr."""
+    effective = effective_settings(settings, options, os.environ)
     if as_json:
-        print(json.dumps([each.model_dump() for each in found], indent=2))
+        print(json.dumps([setting.model_dump() for setting in effective], indent=2))
     else:
-        table = Table("variable", Column("value", overflow="fold"), "from")
-        for each in found:
-            table.add_row(each.variable, "" if each.value is None else escape(str(each.value)), each.source)
+        table = Table("variable", Column("value", overflow="fold"), "source")
+        for setting in effective:
+            value = "" if setting.value is None else escape(str(setting.value))
+            table.add_row(setting.variable, value, setting.source)
         Console().print(table)
     for unknown in unknown_variables(os.environ):
-        meant = f"; {unknown.nearest} was perhaps meant" if unknown.nearest else ""
-        print(f"xray-service: {unknown.variable} is no setting{meant}", file=sys.stderr)
+        suggestion = f"; did you mean {unknown.nearest}?" if unknown.nearest else ""
+        print(f"xray-service: {unknown.variable} is not a known setting{suggestion}", file=sys.stderr)
 
 
 def print_openapi(settings: Settings) -> None:
-    """Print the OpenAPI document of a service with these settings, in an order of its own: for a file, and to compare.
+    """Print the OpenAPI document of a service with these settings, with sorted keys, so that files can be compared.
 
     Raises:
-        BundleError, DeviceError, SettingsError: the service would not start like this.
+        BundleError, DeviceError, SettingsError: the service cannot start with this model, device or settings.
     """
     configure_logging("error")
-    settings = settings.model_copy(update={"audit": "off"})  # nothing is served, so nothing is told of it
+    settings = settings.model_copy(update={"audit": "off"})  # nothing is served, so there is nothing to record
     print(json.dumps(create_app(build_service(settings)).openapi(), indent=2, sort_keys=True, ensure_ascii=False))
 
 
 def build_service(settings: Settings) -> Service:
-    """The service that these settings describe, its model loaded, not yet running.
+    """Create the service for these settings, with its model loaded, but not running yet.
 
     Raises:
-        BundleError, DeviceError, SettingsError.
+        BundleError, DeviceError, SettingsError: the service cannot start with this model, device or settings.
     """
     bundle = read_bundle(settings.model)
     return Service(settings, bundle, open_backend(settings, bundle))
@@ -88,10 +89,10 @@ def build_service(settings: Settings) -> Service:
 
 @asynccontextmanager
 async def open_local(settings: Settings) -> AsyncIterator[LocalPredictor]:
-    """The model of this process, for the command line: without a port, and not warmed up.
+    """Load the model in this process, for the command ``predict``: no port is opened, and the model is not warmed up.
 
     Raises:
-        BundleError, DeviceError, SettingsError.
+        BundleError, DeviceError, SettingsError: the model cannot be loaded with these settings.
     """
     configure_logging("error")
     service = build_service(settings)
@@ -100,7 +101,7 @@ async def open_local(settings: Settings) -> AsyncIterator[LocalPredictor]:
 
 
 def _service_with_models(settings: Settings) -> Service:
-    """The service, and beside its own model those that are loaded at the start."""
+    """Create the service and load the further models that the settings name."""
     service = build_service(settings)
     service.repository.open_at_start(listed(settings.load))
     return service

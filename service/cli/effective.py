@@ -1,4 +1,4 @@
-"""Which settings are in effect, where each comes from, and which variables were meant to be one and are not."""
+"""The settings in effect, the source of each, and XRAY_* variables that are not settings."""
 
 import difflib
 from collections.abc import Mapping
@@ -11,12 +11,12 @@ from pydantic.fields import FieldInfo
 from service.settings import CLIENT_KEY_VARIABLE, Settings
 
 _PREFIX = "XRAY_"
-# Read by training and tests, and by those who ask a service; somebody who does both may well have them set.
-_OTHERS = {f"{_PREFIX}DATA", CLIENT_KEY_VARIABLE}
+# Variables of training, tests and the client: not settings of the service, but legitimately present.
+_OTHER_VARIABLES = {f"{_PREFIX}DATA", CLIENT_KEY_VARIABLE}
 
 
-class Fact(BaseModel):
-    """What is to be known of a setting. ``unit`` and ``range``: empty where there is none."""
+class SettingInfo(BaseModel):
+    """The documentation of a setting. ``unit`` and ``range``: empty if it has none."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -27,8 +27,8 @@ class Fact(BaseModel):
     meaning: str
 
 
-class Effective(BaseModel):
-    """One setting: its variable, its value as JSON has it, and where that comes from."""
+class EffectiveSetting(BaseModel):
+    """A setting in effect: its variable, its value as in JSON, and the source of the value."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -37,8 +37,11 @@ class Effective(BaseModel):
     source: Literal["option", "environment", "default"]
 
 
-class Unknown(BaseModel):
-    """A variable that is no setting, and the setting that was perhaps meant. Its value is not told: who knows."""
+class UnknownVariable(BaseModel):
+    """A variable that is not a setting, and the setting with the most similar name, if any.
+
+    Its value is left out, because it could be a secret.
+    """
 
     model_config = ConfigDict(frozen=True)
 
@@ -46,18 +49,18 @@ class Unknown(BaseModel):
     nearest: str | None
 
 
-# Settings without a fixed default, and what holds instead.
+# Defaults of the settings that have no fixed one.
 _DEFAULTS = {"model": "the bundled model", "operating_point": "the bundle's", "repository": "the bundle's"}
 
 
-def fact(name: str) -> Fact:
-    """What is to be known of a setting, by its name."""
+def describe(name: str) -> SettingInfo:
+    """The documentation of the setting with this name."""
     field = Settings.model_fields[name]
     unset = "unset" if field.default is None else str(field.default)
     if isinstance(field.default, bool):
         unset = unset.lower()
     extra = field.json_schema_extra
-    return Fact(
+    return SettingInfo(
         variable=f"{_PREFIX}{name.upper()}",
         default=_DEFAULTS.get(name, unset),
         unit=str(extra["unit"]) if isinstance(extra, dict) else "",
@@ -67,12 +70,12 @@ def fact(name: str) -> Fact:
 
 
 def _range(field: FieldInfo) -> str:
-    """What a setting may be: the words it takes, or the bounds of its number."""
+    """The valid values of a setting: the choices, or the bounds of a number."""
     if field.annotation is bool:
         return "true, false"
     if get_origin(field.annotation) is Literal:
         return ", ".join(get_args(field.annotation))
-    bounds = {type(each): each for each in field.metadata}
+    bounds = {type(constraint): constraint for constraint in field.metadata}
     if above := bounds.get(Gt):
         return f"over {above.gt}"
     low, high = bounds.get(Ge), bounds.get(Le)
@@ -83,29 +86,30 @@ def _range(field: FieldInfo) -> str:
 
 def effective_settings(
     settings: Settings, options: Mapping[str, object], environment: Mapping[str, str]
-) -> list[Effective]:
-    """Every setting as it is, in the order of the documentation.
+) -> list[EffectiveSetting]:
+    """All settings with their values and sources, in the order of the documentation.
 
     Args:
-        settings: made of these options and this environment.
-        options: by the names of the settings.
+        settings: made from these options and this environment.
+        options: command-line options, by the names of the settings.
         environment: variables and their values.
     """
     given = {name.upper() for name in environment}
-    found = []
+    effective = []
     for name, value in settings.model_dump(mode="json").items():
         variable = f"{_PREFIX}{name.upper()}"
         source: Literal["option", "environment", "default"] = "environment" if variable in given else "default"
-        found.append(Effective(variable=variable, value=value, source="option" if name in options else source))
-    return found
+        source = "option" if name in options else source
+        effective.append(EffectiveSetting(variable=variable, value=value, source=source))
+    return effective
 
 
-def unknown_variables(environment: Mapping[str, str]) -> list[Unknown]:
-    """The variables ``XRAY_*`` that no setting has, by name. A slip in a name must not pass for the default."""
+def unknown_variables(environment: Mapping[str, str]) -> list[UnknownVariable]:
+    """The ``XRAY_*`` variables that are not settings, sorted. Otherwise a misspelt variable would go unnoticed."""
     known = [f"{_PREFIX}{name.upper()}" for name in Settings.model_fields]
-    named = sorted(name for name in environment if name.upper().startswith(_PREFIX))
-    unknown = [name for name in named if name.upper() not in {*known, *_OTHERS}]
-    return [Unknown(variable=name, nearest=_nearest(name.upper(), known)) for name in unknown]
+    present = sorted(name for name in environment if name.upper().startswith(_PREFIX))
+    unknown = [name for name in present if name.upper() not in {*known, *_OTHER_VARIABLES}]
+    return [UnknownVariable(variable=name, nearest=_nearest(name.upper(), known)) for name in unknown]
 
 
 def _nearest(name: str, known: list[str]) -> str | None:

@@ -1,4 +1,4 @@
-"""Reading files without a server, by the same way as with one."""
+"""Predictions without a server, by the code path that the server uses."""
 
 from dataclasses import dataclass
 
@@ -10,18 +10,18 @@ from service.wire import PredictResponse
 
 @dataclass(frozen=True, slots=True)
 class LocalPredictor:
-    """The model in this process as a ``Predictor``. Its service must be alive."""
+    """The model in this process as a ``Predictor``. The service must be running."""
 
     service: Service
 
     @property
-    def about(self) -> PredictorInfo:
-        """Which model this is, where it runs, and whose threshold is used."""
+    def info(self) -> PredictorInfo:
+        """The model, its execution provider and the operating point in use."""
         return PredictorInfo(
             model_name(self.service.main), self.service.main.backend.provider, self.service.main.default_point.name
         )
 
-    async def ask(self, image: bytes) -> PredictResponse:
-        """The answer, with one prediction; what is wrong with the image is an error in it."""
+    async def predict(self, image: bytes) -> PredictResponse:
+        """The answer, with one prediction. If the image is at fault, the prediction holds the error."""
         outcomes = await read_all(self.service.main.reader, [image])
         return response(self.service.main, self.service.main.default_point, [None], outcomes, LOCAL_REQUEST_ID)

@@ -1,4 +1,4 @@
-"""Which service is asked, and how it is known to be that one."""
+"""The address of a service, and the certificates to trust."""
 
 import ssl
 from dataclasses import dataclass
@@ -11,7 +11,16 @@ from service.settings import SettingsError
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    """Which service is asked, and how. ``ca_file``: PEM; None: the authorities that this system trusts."""
+    """A service, and how to call it.
+
+    Args:
+        url: its base URL.
+        operating_point: name; None: the default of the service.
+        key: API key; None: no ``Authorization`` header is sent.
+        ca_file: certificate authorities to trust, PEM; None: those that the operating system trusts.
+        timeout_s: longest time for one request, in seconds.
+        give_up_after_s: longest time for which one request is retried, in seconds.
+    """
 
     url: httpx.URL
     operating_point: str | None
@@ -22,27 +31,27 @@ class Server:
 
 
 def server_url(text: str) -> httpx.URL:
-    """The address of a service, checked; it may have a path, where a proxy puts the service below one.
+    """Parse the base URL of a service; it may have a path, for a service behind a proxy.
 
     Raises:
-        SettingsError: it is none.
+        SettingsError: this is not the URL of a service.
     """
     try:
         url = httpx.URL(text)
     except httpx.InvalidURL:
         url = httpx.URL("")
     if url.scheme not in {"http", "https"} or not url.host or url.userinfo or url.query or url.fragment:
-        raise SettingsError("--url: give http://HOST:PORT or https://HOST, without a name, key or query")
+        raise SettingsError("--url must be like http://HOST:PORT or https://HOST, without user name, query or fragment")
     return url
 
 
-def trusted(ca_file: Path | None) -> ssl.SSLContext:
-    """What certificates are believed.
+def tls_context(ca_file: Path | None) -> ssl.SSLContext:
+    """A TLS context that trusts these certificate authorities (PEM); None: those that the operating system trusts.
 
     Raises:
-        SettingsError: the file of authorities cannot be read.
+        SettingsError: no certificates can be loaded from the file.
     """
     try:
         return ssl.create_default_context(cafile=ca_file)
-    except OSError as error:  # an SSLError, which one without a certificate gives, is one
-        raise SettingsError(f"--ca-file: {ca_file} holds no certificates that can be read: {error.strerror}") from None
+    except OSError as error:  # includes SSLError, raised for a file without a certificate
+        raise SettingsError(f"--ca-file: cannot load certificates from {ca_file}: {error.strerror}") from None

@@ -1,4 +1,4 @@
-"""``predict``: files and folders, predicted by the model in this process or by a service at an address."""
+"""The command ``predict``: analyses files and folders, with the model in this process or with a remote service."""
 
 import argparse
 import asyncio
@@ -7,9 +7,9 @@ import sys
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
-from service.client.options import at_url, read_key, wrong_use
+from service.client.options import check_options, read_key, url_option
 from service.client.predicting import Predictor, PredictorStopped, predict_many
-from service.client.progress import ProgressDisplay, complain
+from service.client.progress import ProgressDisplay, print_error
 from service.client.result_file import RESUMABLE, ResultFile, format_of
 from service.client.result_sink import ResultSink
 from service.client.results import Format
@@ -17,38 +17,38 @@ from service.client.targets import Target, find_targets
 from service.settings import Settings, SettingsError
 from service.wire import PredictResponse
 
-# Loads the model of this process for as long as the context lasts. It is handed in: a client needs no model.
+# Loads the model in this process for the duration of the context. Passed in, because a client needs no model.
 OpenLocal = Callable[[Settings], AbstractAsyncContextManager[Predictor]]
-READ, NOT_ALL_READ, INTERRUPTED = 0, 1, 130
+DONE, FAILED, INTERRUPTED = 0, 1, 130  # exit codes
 
 
 def predict(settings: Settings, arguments: argparse.Namespace, open_local: OpenLocal) -> int:
-    """Predict files and print or write the answers.
+    """Analyse files, and print the results or write them to a file.
 
     Args:
         settings: the effective settings.
-        arguments: of ``add_options``.
-        open_local: gives the model of this process; called only without ``--url``.
+        arguments: parsed from the options of ``add_options``.
+        open_local: loads the model in this process; called only without ``--url``.
 
     Returns:
-        The exit code: 0 if each file has its answer, 1 if not, 130 after Ctrl-C.
+        The exit code: 0 if every file was analysed, 1 if not, 130 after Ctrl-C.
 
     Raises:
-        BundleError, DeviceError: there is no model to ask.
-        SettingsError: wrong use.
+        BundleError, DeviceError: the local model cannot be loaded.
+        SettingsError: wrong usage.
     """
-    wrong_use(arguments)
+    check_options(arguments)
     kind = _format(arguments)
     try:
-        return _read(settings, arguments, kind, open_local)
+        return _predict_files(settings, arguments, kind, open_local)
     except KeyboardInterrupt:
         return INTERRUPTED
-    except BrokenPipeError:  # the reader of stdout has closed it
+    except BrokenPipeError:  # the process that reads stdout has closed it
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return NOT_ALL_READ
+        return FAILED
     except OSError as error:
-        complain(f"the answers cannot be written: {error.strerror}")
-        return NOT_ALL_READ
+        print_error(f"cannot write the results: {error.strerror}")
+        return FAILED
 
 
 def _format(arguments: argparse.Namespace) -> Format:
@@ -56,39 +56,40 @@ def _format(arguments: argparse.Namespace) -> Format:
     if kind is None:
         kind = format_of(arguments.output) if arguments.output else "table"
     if arguments.resume and kind not in RESUMABLE:
-        raise SettingsError(f"--resume goes with {' and '.join(RESUMABLE)}, not with {kind}")
+        raise SettingsError(f"--resume works with the formats {' and '.join(RESUMABLE)}, not with {kind}")
     return kind
 
 
-def _read(settings: Settings, arguments: argparse.Namespace, kind: Format, open_local: OpenLocal) -> int:
+def _predict_files(settings: Settings, arguments: argparse.Namespace, kind: Format, open_local: OpenLocal) -> int:
     file = ResultFile(arguments.output, kind, resume=arguments.resume) if arguments.output else None
     sink, complete = ResultSink(kind, file), False
     try:
         targets = [target for target in find_targets(arguments.files) if not sink.has(target)]
-        scrolls = file is None and kind in RESUMABLE and sys.stdout.isatty()
-        with ProgressDisplay(len(targets), quiet=scrolls) as display:
-            predictor = _remote(settings, arguments, display) if arguments.url else open_local(settings)
-            at_once = int(at_url(arguments, "parallel")) if arguments.url else settings.max_images
-            asyncio.run(_ask(predictor, targets, sink, display, at_once=at_once, max_bytes=settings.max_body_bytes))
+        results_scroll = file is None and kind in RESUMABLE and sys.stdout.isatty()
+        with ProgressDisplay(len(targets), quiet=results_scroll) as display:
+            opening = _open_remote(settings, arguments, display) if arguments.url else open_local(settings)
+            concurrency = int(url_option(arguments, "parallel")) if arguments.url else settings.max_images
+            limits = {"concurrency": concurrency, "max_bytes": settings.max_body_bytes}
+            asyncio.run(_predict_all(opening, targets, sink, display, **limits))
         complete = True
     except PredictorStopped as stopped:
-        complain(f"{stopped}; {len(targets) - sink.added} of {len(targets)} have no answer")
-        return NOT_ALL_READ
+        print_error(f"{stopped}; {len(targets) - sink.added} of {len(targets)} files have no result")
+        return FAILED
     finally:
-        if left := sink.close(complete=complete):
-            complain(left)
+        if message := sink.close(complete=complete):
+            print_error(message)
     if sink.failed:
-        complain(f"{sink.failed} of {len(targets)} were not read")
-    return NOT_ALL_READ if sink.failed else READ
+        print_error(f"{sink.failed} of {len(targets)} files failed")
+    return FAILED if sink.failed else DONE
 
 
-async def _ask(  # noqa: PLR0913  what is asked, for what, and where the answers go
+async def _predict_all(  # noqa: PLR0913  input, output and limits
     opening: AbstractAsyncContextManager[Predictor],
     targets: Sequence[Target],
     sink: ResultSink,
     display: ProgressDisplay,
     *,
-    at_once: int,
+    concurrency: int,
     max_bytes: int,
 ) -> None:
     def emit(answer: PredictResponse) -> None:
@@ -98,24 +99,23 @@ async def _ask(  # noqa: PLR0913  what is asked, for what, and where the answers
     if not targets:
         return
     async with opening as predictor:
-        await predict_many(predictor, targets, emit, at_once=at_once, max_bytes=max_bytes)
+        await predict_many(predictor, targets, emit, concurrency=concurrency, max_bytes=max_bytes)
 
 
 @asynccontextmanager
-async def _remote(
+async def _open_remote(
     settings: Settings, arguments: argparse.Namespace, display: ProgressDisplay
 ) -> AsyncIterator[Predictor]:
-    """The service at an address. Only what that takes is imported."""
-    from service.client import address
-    from service.client import remote as client
+    """Connect to the service at ``--url``. httpx is imported only here: without ``--url`` it is not needed."""
+    from service.client import address, remote
 
     server = address.Server(
         url=address.server_url(arguments.url),
         operating_point=settings.operating_point,
         key=read_key(arguments.key_file),
         ca_file=arguments.ca_file,
-        timeout_s=at_url(arguments, "timeout"),
-        give_up_after_s=at_url(arguments, "give_up_after"),
+        timeout_s=url_option(arguments, "timeout"),
+        give_up_after_s=url_option(arguments, "give_up_after"),
     )
-    async with client.connected(server, display.say) as predictor:
+    async with remote.connect(server, display.print) as predictor:
         yield predictor

@@ -1,5 +1,5 @@
-"""Asking for many files: a few at once, answers in the order of the files, bounded memory. Whoever answers, a server or
-the model in this process, is a ``Predictor``.
+"""Predictions for many files: concurrent, in the order of the files, in bounded memory. The ``Predictor`` is a remote
+service or the model in this process.
 """
 
 import asyncio
@@ -8,23 +8,24 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from service.client.targets import Target, Unread, read_target
+from service.client.targets import Target, TargetError, read_target
 from service.problems import new_problem
 from service.wire import ModelName, Prediction, PredictResponse, Problem
 
-# Stands where a server would have given an id.
+# The request id of answers that do not come from a server.
 LOCAL_REQUEST_ID = "command-line"
-# Answers wait for those before them. So many times what is asked at once may wait, and one slow file stops nobody.
-_AHEAD = 4
+# Answers are emitted in order, so that they may have to wait for an earlier one. This times ``concurrency`` files may
+# be pending, so that one slow file does not stall the others.
+_PENDING_FACTOR = 4
 
 
 class PredictorStopped(Exception):
-    """There is no use in asking for any other file; the message is one line that says why."""
+    """No further file can be predicted; the message is one line with the reason."""
 
 
 @dataclass(frozen=True, slots=True)
 class PredictorInfo:
-    """Who answers, as far as it is known without an answer."""
+    """A predictor's model, execution provider and operating point, for answers that hold only a problem."""
 
     model: ModelName
     provider: str
@@ -32,17 +33,17 @@ class PredictorInfo:
 
 
 class Predictor(Protocol):
-    """Reads single images."""
+    """Analyses single images."""
 
     @property
-    def about(self) -> PredictorInfo:
-        """Who this is."""
+    def info(self) -> PredictorInfo:
+        """Its model, execution provider and operating point."""
 
-    async def ask(self, image: bytes) -> PredictResponse:
-        """The answer, with one prediction; what is wrong with the image is an error in it.
+    async def predict(self, image: bytes) -> PredictResponse:
+        """Analyse a JPEG or PNG. The answer has one prediction; if the image is at fault, it holds the error.
 
         Raises:
-            Stopped: no other image would be answered either.
+            PredictorStopped: no other image could be analysed either.
         """
 
 
@@ -51,70 +52,70 @@ async def predict_many(
     targets: Sequence[Target],
     emit: Callable[[PredictResponse], None],
     *,
-    at_once: int,
+    concurrency: int,
     max_bytes: int,
 ) -> None:
-    """Ask for every file; ``emit`` gets one answer each, with the file's name, in order.
+    """Predict every file; ``emit`` receives one answer per file, with the file's name, in the order of the files.
 
-    Files are opened when their turn comes. If this is stopped or cancelled, what had been answered is emitted first.
+    A file is opened when its turn comes. If this is stopped or cancelled, completed answers are emitted first.
 
     Args:
-        predictor: answers single images.
+        predictor: analyses single images.
         targets: the files.
-        emit: called in the event loop's thread.
-        at_once: most files asked for at once, and in memory.
-        max_bytes: most bytes of a file.
+        emit: called in the thread of the event loop.
+        concurrency: most files in flight, and in memory.
+        max_bytes: largest accepted file.
 
     Raises:
-        Stopped: from the asker.
+        PredictorStopped: raised by the predictor.
     """
-    seats = asyncio.Semaphore(at_once)
+    slots = asyncio.Semaphore(concurrency)
 
     async def answer(target: Target) -> PredictResponse:
-        async with seats:
-            return _named(await _ask(predictor, target, max_bytes), target.name)
+        async with slots:
+            return _with_file_name(await _predict_target(predictor, target, max_bytes), target.name)
 
-    waiting: deque[asyncio.Task[PredictResponse]] = deque()
+    pending: deque[asyncio.Task[PredictResponse]] = deque()
     try:
         for target in targets:
-            waiting.append(asyncio.create_task(answer(target)))
-            if len(waiting) == _AHEAD * at_once:
-                await _emit_first(waiting, emit)
-        while waiting:
-            await _emit_first(waiting, emit)
+            pending.append(asyncio.create_task(answer(target)))
+            if len(pending) == _PENDING_FACTOR * concurrency:
+                await _emit_first(pending, emit)
+        while pending:
+            await _emit_first(pending, emit)
     finally:
-        for task in waiting:
+        for task in pending:
             task.cancel()
-        for outcome in await asyncio.gather(*waiting, return_exceptions=True):
-            if isinstance(outcome, PredictResponse):
-                emit(outcome)
+        for result in await asyncio.gather(*pending, return_exceptions=True):
+            if isinstance(result, PredictResponse):
+                emit(result)
 
 
-def without_answer(about: PredictorInfo, problem: Problem) -> PredictResponse:
-    """An answer that holds nothing but a problem."""
+def problem_answer(info: PredictorInfo, problem: Problem) -> PredictResponse:
+    """An answer whose only prediction is this problem."""
     return PredictResponse(
-        model=about.model,
+        model=info.model,
         request_id=problem.request_id,
-        provider=about.provider,
-        operating_point=about.operating_point,
+        provider=info.provider,
+        operating_point=info.operating_point,
         predictions=[Prediction(filename=None, error=problem)],
     )
 
 
-async def _emit_first(waiting: deque[asyncio.Task[PredictResponse]], emit: Callable[[PredictResponse], None]) -> None:
-    outcome = await waiting[0]
-    waiting.popleft()
-    emit(outcome)
+async def _emit_first(pending: deque[asyncio.Task[PredictResponse]], emit: Callable[[PredictResponse], None]) -> None:
+    answer = await pending[0]
+    pending.popleft()
+    emit(answer)
 
 
-async def _ask(predictor: Predictor, target: Target, max_bytes: int) -> PredictResponse:
+async def _predict_target(predictor: Predictor, target: Target, max_bytes: int) -> PredictResponse:
     try:
         image = await asyncio.to_thread(read_target, target, max_bytes)
-    except Unread as unread:
-        return without_answer(predictor.about, new_problem(unread.kind, str(unread), LOCAL_REQUEST_ID))
-    return await predictor.ask(image)
+    except TargetError as error:
+        return problem_answer(predictor.info, new_problem(error.kind, str(error), LOCAL_REQUEST_ID))
+    return await predictor.predict(image)
 
 
-def _named(answer: PredictResponse, name: str) -> PredictResponse:
+def _with_file_name(answer: PredictResponse, name: str) -> PredictResponse:
     entry = answer.predictions[0].model_copy(update={"filename": name})
     return answer.model_copy(update={"predictions": [entry]})

@@ -1,4 +1,4 @@
-"""What a person sees on stderr while files are read: a bar on a terminal, and lines that are worth one."""
+"""Progress and messages on stderr: a progress bar if it is a terminal."""
 
 import sys
 from types import TracebackType
@@ -9,39 +9,39 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.text import Text
 
 
-def complain(message: str) -> None:
-    """One line on stderr."""
+def print_error(message: str) -> None:
+    """Print one line to stderr."""
     print(f"xray-service: {message}", file=sys.stderr)
 
 
 class ProgressDisplay:
-    """Shows how far it has come, while it is entered.
+    """A context that shows the progress.
 
     Args:
-        total: files.
-        quiet: no bar, because the answers scroll over the same terminal.
+        total: number of files.
+        quiet: shows no bar, because the results scroll on the same terminal.
     """
 
     def __init__(self, total: int, *, quiet: bool) -> None:
         columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
         console = Console(stderr=True)
         self._shown = console.is_terminal and not quiet and total > 1
-        # stdout is for the answers, and may go elsewhere.
+        # stdout carries the results, and may be redirected.
         self._progress = Progress(
             *columns, console=console, transient=True, redirect_stdout=False, disable=not self._shown
         )
-        self._task = self._progress.add_task("reading", total=total)
+        self._task = self._progress.add_task("analysing", total=total)
 
     def advance(self) -> None:
-        """One more file has its answer."""
+        """Count one more file as done."""
         self._progress.advance(self._task)
 
-    def say(self, message: str) -> None:
-        """One line, above the bar."""
+    def print(self, message: str) -> None:
+        """Print one line, above the bar if there is one."""
         if self._shown:
             self._progress.console.print(Text(f"xray-service: {message}"), soft_wrap=True)
         else:
-            complain(message)
+            print_error(message)
 
     def __enter__(self) -> Self:
         """Show the bar."""
@@ -51,5 +51,5 @@ class ProgressDisplay:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Take it away."""
+        """Remove the bar."""
         self._progress.stop()

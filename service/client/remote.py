@@ -1,4 +1,4 @@
-"""A service at an address as a ``Predictor``: one image a request, as the raw body, so that no file name is sent."""
+"""A remote service as a ``Predictor``: one image per request, as the raw body, so that no file name is sent."""
 
 import asyncio
 import base64
@@ -11,90 +11,95 @@ from typing import TypeVar
 import httpx
 from pydantic import BaseModel, ValidationError
 
-from service.client.address import Server, trusted
-from service.client.predicting import LOCAL_REQUEST_ID, PredictorInfo, PredictorStopped, without_answer
+from service.client.address import Server, tls_context
+from service.client.predicting import LOCAL_REQUEST_ID, PredictorInfo, PredictorStopped, problem_answer
 from service.client.retry import RetriesExhausted, Retryable, RetryPolicy, retry_after_s
 from service.problems import BODY_TOO_LARGE, UNREACHABLE, new_problem
 from service.settings import SettingsError
 from service.wire import ModelName, PredictResponse, Problem
 
-# Of a host that swallows what is sent to it; --timeout is for answers.
-_CONNECT_S = 10.0
-# Below the five seconds after which the service closes an idle connection.
-_KEEP_S = 3.0
-_AGAIN = {408, 429, 502, 503, 504}
-_EVERYBODY = {429, 502, 503}
+# Seconds to connect, for hosts that drop packets; --timeout covers the whole request.
+_CONNECT_TIMEOUT_S = 10.0
+# Shorter than the five seconds after which the service closes an idle connection.
+_KEEPALIVE_S = 3.0
+_RETRYABLE = {408, 429, 502, 503, 504}  # HTTP status codes
+_SERVICE_WIDE = {429, 502, 503}
 Model = TypeVar("Model", bound=BaseModel)
 
 
 @asynccontextmanager
-async def connected(server: Server, say: Callable[[str], None]) -> AsyncIterator["Client"]:
-    """A client of a service that has told which model it has. No image is sent to an address that does not.
+async def connect(server: Server, notify: Callable[[str], None]) -> AsyncIterator["Client"]:
+    """Connect to a service and fetch its model information first: no image is sent to an address that is not an
+    xray-inference service.
+
+    Args:
+        server: the service, and how to call it.
+        notify: receives messages for the user while requests are retried.
 
     Raises:
-        Stopped: it does not answer, or not as this service does.
-        SettingsError: the file of authorities cannot be read.
+        PredictorStopped: the service does not answer, or it is not an xray-inference service.
+        SettingsError: the certificate authorities cannot be loaded.
     """
     headers = {"User-Agent": "xray-inference", "Accept-Encoding": "identity"}
     if server.key is not None:
         headers["Authorization"] = f"Bearer {server.key}"
-    # trust_env: images go to the address that was named, and never through a proxy that the environment names.
+    # trust_env=False: images go directly to the given address, never through a proxy set in the environment.
     async with httpx.AsyncClient(
         base_url=server.url,
         headers=headers,
-        verify=trusted(server.ca_file),
+        verify=tls_context(server.ca_file),
         trust_env=False,
-        timeout=httpx.Timeout(server.timeout_s, connect=min(_CONNECT_S, server.timeout_s)),
-        limits=httpx.Limits(max_connections=None, keepalive_expiry=_KEEP_S),
+        timeout=httpx.Timeout(server.timeout_s, connect=min(_CONNECT_TIMEOUT_S, server.timeout_s)),
+        limits=httpx.Limits(max_connections=None, keepalive_expiry=_KEEPALIVE_S),
     ) as http:
-        client = Client(http, server, RetryPolicy(server.give_up_after_s, say))
-        await client.introduce()
+        client = Client(http, server, RetryPolicy(server.give_up_after_s, notify))
+        await client.fetch_info()
         yield client
 
 
 class Client:
-    """Asks a service. ``about`` is what it said of itself at the start."""
+    """A client of a service. ``info``: the model information that the service gave at the start."""
 
-    about: PredictorInfo
+    info: PredictorInfo
 
-    def __init__(self, http: httpx.AsyncClient, server: Server, patience: RetryPolicy) -> None:
-        self._http, self._server, self._patience = http, server, patience
+    def __init__(self, http: httpx.AsyncClient, server: Server, retry_policy: RetryPolicy) -> None:
+        self._http, self._server, self._retry_policy = http, server, retry_policy
 
-    async def introduce(self) -> None:
-        """Learn who answers.
+    async def fetch_info(self) -> None:
+        """Fetch the model information.
 
         Raises:
-            Stopped: nobody, or not this service.
+            PredictorStopped: the service does not answer, or it is not an xray-inference service.
         """
         try:
-            response = await self._patience.run(lambda: self._send("GET", "model"))
-        except RetriesExhausted as given_up:
-            raise self._unreachable(given_up) from None
-        model = self._understood(response, _ModelCall)
+            response = await self._retry_policy.run(lambda: self._send("GET", "model"))
+        except RetriesExhausted as exhausted:
+            raise self._unreachable(exhausted) from None
+        model = self._parse(response, _ModelInfo)
         point = self._server.operating_point or model.operating_point
-        self.about = PredictorInfo(ModelName(name=model.name, version=model.version), "unknown", point)
+        self.info = PredictorInfo(ModelName(name=model.name, version=model.version), "unknown", point)
 
-    async def ask(self, image: bytes) -> PredictResponse:
-        """The answer, with one prediction; what is wrong with the image is an error in it.
+    async def predict(self, image: bytes) -> PredictResponse:
+        """Submit a JPEG or PNG. The answer has one prediction; if the image is at fault, it holds the error.
 
         Raises:
-            Stopped: no other image would be answered either.
+            PredictorStopped: no other image could be analysed either.
             SettingsError: the model does not have the operating point.
         """
         digest = base64.b64encode(hashlib.sha256(image).digest()).decode()
         headers = {"Content-Type": "application/octet-stream", "Content-Digest": f"sha-256=:{digest}:"}
         try:
-            response = await self._patience.run(lambda: self._send("POST", "predict", image, headers))
-        except RetriesExhausted as given_up:
-            if given_up.service_unavailable:
-                raise self._unreachable(given_up) from None
-            last = given_up.last
-            return without_answer(self.about, last.problem or new_problem(UNREACHABLE, str(last), LOCAL_REQUEST_ID))
+            response = await self._retry_policy.run(lambda: self._send("POST", "predict", image, headers))
+        except RetriesExhausted as exhausted:
+            if exhausted.service_unavailable:
+                raise self._unreachable(exhausted) from None
+            last = exhausted.last
+            return problem_answer(self.info, last.problem or new_problem(UNREACHABLE, str(last), LOCAL_REQUEST_ID))
         if response.status_code != httpx.codes.OK:
-            return without_answer(self.about, self._refusal(response))
-        answer = self._understood(response, PredictResponse)
+            return problem_answer(self.info, self._image_problem(response))
+        answer = self._parse(response, PredictResponse)
         if len(answer.predictions) != 1:
-            raise self._strange(response)
+            raise self._unexpected(response)
         return answer
 
     async def _send(
@@ -108,82 +113,85 @@ class Client:
         except TimeoutError:
             raise Retryable(f"no answer within {self._server.timeout_s:g} s", service_wide=False) from None
         except httpx.TransportError as error:
-            raise self._broken(error) from None
+            raise self._connection_error(error) from None
         except httpx.RequestError:
-            raise PredictorStopped(f"{self._server.url} answers, but not as this service does") from None
-        return _or_again(response)
+            raise PredictorStopped(f"{self._server.url} does not answer like an xray-inference service") from None
+        return _check_retryable(response)
 
-    def _broken(self, error: httpx.TransportError) -> Exception:
-        """Why there was no answer; a certificate does not get better by asking again."""
+    def _connection_error(self, error: httpx.TransportError) -> Exception:
+        """The exception for a failed connection; an invalid certificate is not retried."""
         reason = str(error) or type(error).__name__
         if not isinstance(error, httpx.ConnectError | httpx.ConnectTimeout):
-            return Retryable(f"the connection broke: {reason}", service_wide=False)
+            return Retryable(f"connection lost: {reason}", service_wide=False)
         tls = _cause(error, ssl.SSLError)
-        if tls is None or isinstance(tls, ssl.SSLEOFError):  # who restarts hangs up amid the handshake, too
-            return Retryable(f"no connection: {reason}", service_wide=True)
-        said = getattr(tls, "verify_message", None) or getattr(tls, "reason", None) or reason
-        return PredictorStopped(f"no TLS with {self._server.url}: {said} (--ca-file names whom to trust)")
+        if tls is None or isinstance(tls, ssl.SSLEOFError):  # a restarting service may close it during the handshake
+            return Retryable(f"cannot connect: {reason}", service_wide=True)
+        tls_reason = getattr(tls, "verify_message", None) or getattr(tls, "reason", None) or reason
+        return PredictorStopped(
+            f"no TLS connection to {self._server.url}: {tls_reason} "
+            "(to trust a hospital's own certificate authority, use --ca-file)"
+        )
 
-    def _refusal(self, response: httpx.Response) -> Problem:
-        """The problem of one image.
+    def _image_problem(self, response: httpx.Response) -> Problem:
+        """The problem in an error response, if it concerns this image only.
 
         Raises:
-            Stopped: it is none of one image.
-            SettingsError: it is one of the command.
+            PredictorStopped: it concerns every image.
+            SettingsError: it concerns an option of the command.
         """
         problem = _problem(response)
         if response.status_code in {401, 403}:
-            why = problem.detail if problem else "not allowed"
+            detail = problem.detail if problem else "not allowed"
             raise PredictorStopped(
-                f"{self._server.url} refuses ({response.status_code}): {why}; a key goes into --key-file"
+                f"{self._server.url} rejected the request ({response.status_code}): {detail}; "
+                "give an API key with --key-file"
             )
         if problem is None and response.status_code == 413:
-            return new_problem(
-                BODY_TOO_LARGE, "a proxy before the service takes no file of this size", LOCAL_REQUEST_ID
-            )
+            return new_problem(BODY_TOO_LARGE, "a proxy in front of the service rejects this file size", LOCAL_REQUEST_ID)
         if problem is None or response.status_code in {404, 405}:
-            raise self._strange(response)
+            raise self._unexpected(response)
         if problem.type == "/problems/unknown-operating-point":
             raise SettingsError(f"--operating-point: {problem.detail}")
         return problem
 
-    def _understood(self, response: httpx.Response, model: type[Model]) -> Model:
+    def _parse(self, response: httpx.Response, model: type[Model]) -> Model:
         if response.status_code != httpx.codes.OK:
-            self._refusal(response)
-            raise self._strange(response)
+            self._image_problem(response)
+            raise self._unexpected(response)
         try:
             return model.model_validate_json(response.content)
         except ValidationError:
-            raise self._strange(response) from None
+            raise self._unexpected(response) from None
 
-    def _strange(self, response: httpx.Response) -> PredictorStopped:
-        kind = response.headers.get("content-type", "no type")
-        moved = f", moved to {response.headers['location']}" if response.has_redirect_location else ""
-        answered = f"{response.status_code}, {kind}{moved}"
-        return PredictorStopped(f"{self._server.url} answers, but not as this service does ({answered})")
+    def _unexpected(self, response: httpx.Response) -> PredictorStopped:
+        media_type = response.headers.get("content-type", "no content type")
+        redirect = f", redirects to {response.headers['location']}" if response.has_redirect_location else ""
+        summary = f"{response.status_code}, {media_type}{redirect}"
+        return PredictorStopped(f"{self._server.url} does not answer like an xray-inference service ({summary})")
 
-    def _unreachable(self, given_up: RetriesExhausted) -> PredictorStopped:
-        return PredictorStopped(f"no answer from {self._server.url} for {self._server.give_up_after_s:g} s: {given_up}")
+    def _unreachable(self, exhausted: RetriesExhausted) -> PredictorStopped:
+        tried_s = self._server.give_up_after_s
+        return PredictorStopped(f"no answer from {self._server.url} for {tried_s:g} s: {exhausted}")
 
 
-class _ModelCall(BaseModel):
-    """What is needed of the answer of ``GET /model``."""
+class _ModelInfo(BaseModel):
+    """The fields needed from the answer to ``GET /model``."""
 
     name: str
     version: str
     operating_point: str
 
 
-def _or_again(response: httpx.Response) -> httpx.Response:
+def _check_retryable(response: httpx.Response) -> httpx.Response:
     problem = _problem(response)
-    # What arrived was not what was sent: the same file may well arrive as it is the next time.
+    # The file was damaged in transit: it may arrive undamaged the next time.
     damaged = problem is not None and problem.type == "/problems/digest-mismatch"
-    if response.status_code not in _AGAIN and not damaged:
+    if response.status_code not in _RETRYABLE and not damaged:
         return response
-    why = f"{problem.title}: {problem.detail}" if problem else response.reason_phrase
+    reason = f"{problem.title}: {problem.detail}" if problem else response.reason_phrase
     raise Retryable(
-        f"{response.status_code} {why}",
-        service_wide=response.status_code in _EVERYBODY,
+        f"{response.status_code} {reason}",
+        service_wide=response.status_code in _SERVICE_WIDE,
         after_s=retry_after_s(response.headers),
         problem=problem,
     )

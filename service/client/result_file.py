@@ -1,6 +1,6 @@
-"""A file of results that is either whole or not there; what a stopped run leaves lies beside it, for one that goes on.
+"""A result file that appears only when it is complete; an interrupted run leaves FILE.part, which can be resumed.
 
-FILE.part, a line at a time -> FILE, once every file has had its turn
+FILE.part, one line at a time -> FILE, once every image file has been processed
 """
 
 import csv
@@ -10,7 +10,7 @@ from typing import TextIO
 
 from pydantic import ValidationError
 
-from service.client.results import COLUMNS, Format, inert, write_row
+from service.client.results import COLUMNS, Format, escape_formula, write_row
 from service.settings import SettingsError
 from service.wire import PredictResponse
 
@@ -19,59 +19,69 @@ RESUMABLE = ("csv", "jsonl")
 
 
 class ResultFile:
-    """An open file of results.
+    """An open result file.
 
     Args:
-        path: where it will be.
+        path: the final path.
         kind: its format.
-        resume: whether to keep what an earlier run answered, from its part or else from the whole file.
+        resume: whether to keep the results of an earlier run, from FILE.part or else from FILE.
 
     Raises:
-        SettingsError: it cannot be written, or another run has begun it.
+        SettingsError: the file cannot be written, or FILE.part of another run exists.
     """
 
     def __init__(self, path: Path, kind: Format, *, resume: bool) -> None:
         self.path, self.part, self._kind = path, path.with_name(f"{path.name}.part"), kind
         self._answered: set[str] = set()
         if path.exists() and not path.is_file():
-            raise SettingsError(f"--output: {path} is no file")
+            raise SettingsError(f"--output: {path} is not a regular file")
         try:
             if resume:
-                self._keep_answered()
+                self._copy_answered()
             elif self.part.exists():
-                raise SettingsError(f"{self.part} is what a run has left that was stopped: --resume, or remove it")
+                raise SettingsError(
+                    f"{self.part} holds results of an interrupted run: use --resume, or delete the file"
+                )
             self.stream: TextIO = self.part.open("a" if resume else "x", encoding="utf-8", newline="")
         except OSError as error:
             raise SettingsError(f"--output: {path} cannot be written: {error.strerror}") from None
 
     @property
-    def goes_on(self) -> bool:
-        """Whether there are lines already."""
+    def has_rows(self) -> bool:
+        """Whether the file already holds results of an earlier run."""
         return bool(self._answered)
 
     def has(self, name: str) -> bool:
-        """Whether this file has been answered already."""
-        return (inert(name) if self._kind == "csv" else name) in self._answered
+        """Whether an earlier run has a result for the image file with this name."""
+        return (escape_formula(name) if self._kind == "csv" else name) in self._answered
 
     def close(self, *, complete: bool, empty: bool) -> str | None:
-        """Put it in its place if it is complete; else say, in words, where what there is lies."""
+        """Close the file, and rename it to its final path if it is complete.
+
+        Args:
+            complete: whether every image file was processed.
+            empty: whether this run added no result.
+
+        Returns:
+            A message that tells the user where the partial results are; None if there are none.
+        """
         self.stream.close()
         if complete:
             self.part.replace(self.path)
         elif empty and not self._answered:
             self.part.unlink()
         else:
-            return f"what was answered is in {self.part}"
+            return f"the results so far are in {self.part}; continue with --resume"
         return None
 
-    def _keep_answered(self) -> None:
+    def _copy_answered(self) -> None:
         source = self.part if self.part.exists() else self.path
         if not source.exists():
             return
         kept = source.with_name(f"{self.path.name}.kept")
         with source.open(encoding="utf-8", newline="") as old, kept.open("w", encoding="utf-8", newline="") as new:
             try:
-                for name in (_keep_rows if self._kind == "csv" else _keep_lines)(old, new):
+                for name in (_copy_rows if self._kind == "csv" else _copy_lines)(old, new):
                     self._answered.add(name)
             except (ValueError, csv.Error):
                 kept.unlink()
@@ -80,21 +90,21 @@ class ResultFile:
 
 
 def format_of(path: Path) -> Format:
-    """The format that a file's name asks for.
+    """The format that the suffix of a file name implies.
 
     Raises:
-        SettingsError: it asks for none that there is.
+        SettingsError: the suffix implies no format.
     """
     if found := _FORMATS.get(path.suffix.lower()):
         return found
-    raise SettingsError(f"--output: call it {', '.join(_FORMATS)}, or say --format")
+    raise SettingsError(f"--output: the file name must end in {', '.join(_FORMATS)}; otherwise give --format")
 
 
-def _keep_rows(old: Iterable[str], new: TextIO) -> Iterator[str]:
-    """Copy the rows that have an answer. A last one that was cut while it was written has too few cells."""
+def _copy_rows(old: Iterable[str], new: TextIO) -> Iterator[str]:
+    """Copy the rows with a prediction, and yield their files. A last row that was cut off has too few cells."""
     rows = csv.reader(old)
     if next(rows, list(COLUMNS)) != list(COLUMNS):
-        raise ValueError("another file's head")
+        raise ValueError("not the columns of a result file")
     found = False
     for row in rows:
         cells = dict(zip(COLUMNS, row, strict=False))
@@ -106,18 +116,18 @@ def _keep_rows(old: Iterable[str], new: TextIO) -> Iterator[str]:
             yield cells["file"]
 
 
-def _keep_lines(old: Iterable[str], new: TextIO) -> Iterator[str]:
-    """Copy the lines that have an answer. A last one that was cut while it was written is no JSON."""
-    found = bad = False
+def _copy_lines(old: Iterable[str], new: TextIO) -> Iterator[str]:
+    """Copy the lines with a prediction, and yield their files. A last line that was cut off is not valid JSON."""
+    found = invalid = False
     for line in old:
         try:
             entry = PredictResponse.model_validate_json(line).predictions[0]
         except (ValidationError, IndexError):
-            bad = True
+            invalid = True
             continue
         found = True
         if entry.error is None:
             new.write(line.rstrip("\n") + "\n")
             yield str(entry.filename)
-    if bad and not found:
-        raise ValueError("nothing of this command's")
+    if invalid and not found:
+        raise ValueError("no line is a result")

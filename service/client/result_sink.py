@@ -1,4 +1,4 @@
-"""Where the answers of one run go: counted, and written on stdout or into a file."""
+"""Counts the answers of a run and writes them to stdout or to a file."""
 
 import sys
 
@@ -9,31 +9,35 @@ from service.wire import PredictResponse
 
 
 class ResultSink:
-    """Takes answers as they come.
+    """Receives the answers of a run. ``added``: their number; ``failed``: how many of them are errors.
 
     Args:
         kind: the format.
-        file: where they are written; None: stdout.
+        file: the result file; None: stdout.
     """
 
     def __init__(self, kind: Format, file: ResultFile | None) -> None:
         self._file = file
         stream = file.stream if file else sys.stdout
-        self._writer = new_writer(kind, stream, goes_on=file is not None and file.goes_on)
+        self._writer = new_writer(kind, stream, append=file is not None and file.has_rows)
         self.added = self.failed = 0
 
     def has(self, target: Target) -> bool:
-        """Whether an earlier run has answered this file."""
+        """Whether an earlier run has a result for this file."""
         return self._file is not None and self._file.has(target.name)
 
     def add(self, answer: PredictResponse) -> None:
-        """One more."""
+        """Write an answer and count it."""
         self._writer.add(answer)
         self.added += 1
         self.failed += answer.predictions[0].error is not None
 
     def close(self, *, complete: bool) -> str | None:
-        """Write what is not yet written. Gives words to tell where an incomplete file lies."""
+        """Write what is still buffered, and close the file.
+
+        Returns:
+            A message that tells the user where the partial results are; None if there are none.
+        """
         if self.added or complete:
             self._writer.finish()
         return self._file.close(complete=complete, empty=self.added == 0) if self._file else None

@@ -26,33 +26,34 @@ COLUMNS = (
     "problem",
     "detail",
 )
-# As service/page/csv.js has it.
+# The same as in service/page/csv.js.
 _FORMULA = re.compile("^\\s*[=+\\-@\t\r\n\uff1d\uff0b\uff0d\uff20]")
 
 
 class Writer(Protocol):
-    """Takes answers, each with one prediction."""
+    """Writes answers, each with one prediction."""
 
     def add(self, answer: PredictResponse) -> None:
-        """Take one more."""
+        """Add an answer."""
 
     def finish(self) -> None:
-        """There are no more."""
+        """Write what is still buffered; call it after the last ``add``."""
 
 
-def new_writer(kind: Format, stream: TextIO, *, goes_on: bool = False) -> Writer:
-    """A writer of this format. Lines of CSV and JSON lines are on the stream as soon as they are there; the others
-    come at the end. ``goes_on``: there are lines of an earlier run already.
+def new_writer(kind: Format, stream: TextIO, *, append: bool = False) -> Writer:
+    """A writer for this format. CSV and JSON lines are written at once; JSON and the table are written at the end.
+
+    ``append``: the stream already holds results of an earlier run, so that CSV gets no second header.
     """
     if kind == "csv":
-        return _CsvWriter(stream, head=not goes_on)
+        return _CsvWriter(stream, header=not append)
     if kind == "jsonl":
-        return _LinesWriter(stream)
+        return _JsonLinesWriter(stream)
     return _TableWriter(stream) if kind == "table" else _JsonWriter(stream)
 
 
 def row(answer: PredictResponse) -> dict[str, str]:
-    """One answer as cells, by column. Numbers as the service gave them; who answered is not known of a problem."""
+    """An answer as cells, by column. Numbers keep all their digits. A problem has no model and operating point."""
     entry = answer.predictions[0]
     cells = {
         "file": str(entry.filename),
@@ -78,47 +79,50 @@ def row(answer: PredictResponse) -> dict[str, str]:
     return {column: cells.get(column, "") for column in COLUMNS}
 
 
-def inert(text: str) -> str:
-    """What a spreadsheet would take for a formula (a file may be called ``=cmd``) is made text by an apostrophe."""
+def escape_formula(text: str) -> str:
+    """Prefix an apostrophe to text that a spreadsheet would run as a formula (CSV injection): a file may be called
+    ``=cmd``.
+    """
     return f"'{text}" if _FORMULA.match(text) else text
 
 
 def write_row(stream: TextIO, cells: Sequence[str]) -> None:
-    """One line of CSV (RFC 4180, but with line feeds alone)."""
-    # A carriage return would end the line for most readers; Python 3.11 quotes only what ends its own.
+    """Write one row of CSV (RFC 4180, but rows end with a line feed alone)."""
+    # Most readers take a carriage return for the end of the row, but Python 3.11 quotes only its own line terminator.
     quoting: Literal[0, 1] = csv.QUOTE_ALL if "\r" in "".join(cells) else csv.QUOTE_MINIMAL
     csv.writer(stream, lineterminator="\n", quoting=quoting).writerow(cells)
 
 
-def gathered(answers: list[PredictResponse]) -> list[PredictResponse]:
-    """Answers of single images as one answer of many; more than one if the model or the operating point changed.
+def merge(answers: list[PredictResponse]) -> list[PredictResponse]:
+    """Merge answers of single images into one; into several if the model or the operating point changed in between.
 
-    An image without an answer stands where it is in the order; by whom it would have been read is not known.
+    An image that failed keeps its place in the order: it goes with the image before it, because the model that would
+    have analysed it is not known.
     """
     groups: dict[tuple[str, str, str], list[PredictResponse]] = {}
-    latest = next((_by(answer) for answer in answers if answer.predictions[0].error is None), None)
+    latest = next((_model_and_point(answer) for answer in answers if answer.predictions[0].error is None), None)
     for answer in answers:
         if answer.predictions[0].error is None:
-            latest = _by(answer)
-        groups.setdefault(latest or _by(answer), []).append(answer)
-    return [_together(group) for group in groups.values()]
+            latest = _model_and_point(answer)
+        groups.setdefault(latest or _model_and_point(answer), []).append(answer)
+    return [_merge_group(group) for group in groups.values()]
 
 
 class _CsvWriter:
-    def __init__(self, stream: TextIO, *, head: bool) -> None:
+    def __init__(self, stream: TextIO, *, header: bool) -> None:
         self._stream = stream
-        if head:
+        if header:
             write_row(stream, COLUMNS)
 
     def add(self, answer: PredictResponse) -> None:
-        write_row(self._stream, [inert(cell) for cell in row(answer).values()])
+        write_row(self._stream, [escape_formula(cell) for cell in row(answer).values()])
         self._stream.flush()
 
     def finish(self) -> None:
         self._stream.flush()
 
 
-class _LinesWriter:
+class _JsonLinesWriter:
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
 
@@ -139,14 +143,14 @@ class _JsonWriter:
         self._answers.append(answer)
 
     def finish(self) -> None:
-        for answer in gathered(self._answers):
+        for answer in merge(self._answers):
             self._stream.write(f"{answer.model_dump_json(indent=2)}\n")
         self._stream.flush()
 
 
 class _TableWriter(_JsonWriter):
     def finish(self) -> None:
-        for answer in gathered(self._answers):
+        for answer in merge(self._answers):
             Console(file=self._stream).print(_table(answer))
         self._stream.flush()
 
@@ -154,9 +158,9 @@ class _TableWriter(_JsonWriter):
 def _table(answer: PredictResponse) -> Table:
     title = f"{answer.model.name} {answer.model.version}, {answer.provider}, {answer.operating_point}"
     columns = (Column("file", overflow="fold"), Column("label", min_width=9), "probability", "threshold")
-    table = Table(*columns, title=_shown(title), caption="Not a medical device.")
+    table = Table(*columns, title=_printable(title), caption="Not a medical device.")
     for prediction in answer.predictions:
-        table.add_row(*map(_shown, (str(prediction.filename), *_cells(prediction))))
+        table.add_row(*map(_printable, (str(prediction.filename), *_cells(prediction))))
     return table
 
 
@@ -167,20 +171,20 @@ def _cells(prediction: Prediction) -> tuple[str, str, str]:
     return label, f"{prediction.probability:.4f}", f"{prediction.threshold:g}"
 
 
-def _shown(text: str) -> Text:
-    """As it is, but for what would steer the terminal."""
-    return Text("".join(sign if sign.isprintable() else ascii(sign)[1:-1] for sign in text))
+def _printable(text: str) -> Text:
+    """The text with control characters escaped: a file name must not control the terminal."""
+    return Text("".join(char if char.isprintable() else ascii(char)[1:-1] for char in text))
 
 
 def _number(value: float | None) -> str:
     return "" if value is None else repr(value)
 
 
-def _by(answer: PredictResponse) -> tuple[str, str, str]:
+def _model_and_point(answer: PredictResponse) -> tuple[str, str, str]:
     return answer.model.name, answer.model.version, answer.operating_point
 
 
-def _together(group: list[PredictResponse]) -> PredictResponse:
+def _merge_group(group: list[PredictResponse]) -> PredictResponse:
     answered = [answer for answer in group if answer.predictions[0].error is None] or group
     providers = dict.fromkeys(answer.provider for answer in answered)
     changes = {

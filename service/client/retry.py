@@ -1,4 +1,4 @@
-"""When to ask a service again that did not answer, and when to stop asking."""
+"""The retry policy: when to repeat a failed request, and when to give up."""
 
 import asyncio
 import itertools
@@ -11,32 +11,33 @@ from typing import TypeVar
 
 from service.wire import Problem
 
-_FIRST_WAIT_S, _LONGEST_WAIT_S = 0.5, 30.0
-_SAY_EVERY_S = 30.0
-# After so many files in a row that got no answer, it is no longer believed to be the files.
-_MOST_LOST = 3
+_FIRST_BACKOFF_S, _LONGEST_BACKOFF_S = 0.5, 30.0
+_NOTIFY_INTERVAL_S = 30.0
+# After this many files in a row without an answer, the service is taken to be at fault, not the files.
+_MOST_FAILED_IN_A_ROW = 3
 T = TypeVar("T")
 
 
 class Retryable(Exception):
-    """No answer this time; the message says why.
+    """A request that failed and may succeed if it is repeated.
 
     Args:
-        why: in words.
-        everybody: it is the service, so nobody should ask for a while; else it may be this image.
-        after_s: how long the service said to wait.
-        problem: what the service said.
+        reason: for the user, one line.
+        service_wide: whether the whole service is affected, so that all requests should pause; else it may be this
+            image.
+        after_s: seconds to wait, if the service gave them (``Retry-After``).
+        problem: the problem that the service returned, if any.
     """
 
     def __init__(
-        self, why: str, *, service_wide: bool, after_s: float | None = None, problem: Problem | None = None
+        self, reason: str, *, service_wide: bool, after_s: float | None = None, problem: Problem | None = None
     ) -> None:
-        super().__init__(why)
+        super().__init__(reason)
         self.service_wide, self.after_s, self.problem = service_wide, after_s, problem
 
 
 class RetriesExhausted(Exception):
-    """No answer after all. ``last``: why not, the last time. ``service_unavailable``: others would get none either."""
+    """A request failed for too long. ``last``: its last failure. ``service_unavailable``: others would fail, too."""
 
     def __init__(self, last: Retryable, *, service_unavailable: bool) -> None:
         super().__init__(str(last))
@@ -44,81 +45,84 @@ class RetriesExhausted(Exception):
 
 
 class RetryPolicy:
-    """Shared by all that ask one service, so that they wait together when it says so.
+    """Exponential backoff with jitter that honours ``Retry-After``.
+
+    All concurrent requests to a service share one policy, so that all of them pause when the service is overloaded.
 
     Args:
-        give_up_after_s: how long one image is offered in vain.
-        say: told in words why it takes so long, now and then.
-        clock: seconds, monotonic.
-        sleep: waits for so many seconds.
+        give_up_after_s: seconds for which one request is repeated.
+        notify: receives a message for the user while requests are retried, at most every 30 s.
+        clock: monotonic clock, in seconds.
+        sleep: waits for a number of seconds.
     """
 
     def __init__(
         self,
         give_up_after_s: float,
-        say: Callable[[str], None],
+        notify: Callable[[str], None],
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
-        self._give_up_after_s, self._say, self._clock, self._sleep = give_up_after_s, say, clock, sleep
-        self._paused_until = self._answered_at = self._said_at = float("-inf")
-        self._lost = 0
+        self._give_up_after_s, self._notify, self._clock, self._sleep = give_up_after_s, notify, clock, sleep
+        self._paused_until = self._answered_at = self._notified_at = float("-inf")
+        self._failed_in_a_row = 0
 
     async def run(self, attempt: Callable[[], Awaitable[T]]) -> T:
-        """Attempt until it does not raise ``Retryable``.
+        """Call ``attempt`` until it does not raise ``Retryable``.
 
         Raises:
-            RetriesExhausted: it did for too long.
+            RetriesExhausted: it failed for ``give_up_after_s``, or the next wait would exceed that.
         """
         failing_since: float | None = None
         for tries in itertools.count():
-            await self._wait_for_all()
+            await self._wait_for_pause()
             try:
                 result = await attempt()
-            except Retryable as failed:
+            except Retryable as failure:
                 failing_since = self._clock() if failing_since is None else failing_since
-                await self._wait(failed, tries, failing_since)
+                await self._back_off(failure, tries, failing_since)
             else:
-                self._answered_at, self._lost = self._clock(), 0
+                self._answered_at, self._failed_in_a_row = self._clock(), 0
                 return result
         raise AssertionError("not reached")
 
-    async def _wait_for_all(self) -> None:
-        while (left := self._paused_until - self._clock()) > 0:
-            await self._sleep(_spread(left))
+    async def _wait_for_pause(self) -> None:
+        while (remaining_s := self._paused_until - self._clock()) > 0:
+            await self._sleep(_jittered(remaining_s))
 
-    async def _wait(self, failed: Retryable, tries: int, failing_since: float) -> None:
+    async def _back_off(self, failure: Retryable, tries: int, failing_since: float) -> None:
         now = self._clock()
-        wait_s = backoff_s(tries) if failed.after_s is None else max(failed.after_s, _FIRST_WAIT_S)
+        wait_s = backoff_s(tries) if failure.after_s is None else max(failure.after_s, _FIRST_BACKOFF_S)
         if now + wait_s > failing_since + self._give_up_after_s:
-            raise self._give_up(failed, failing_since)
-        if now > self._said_at + _SAY_EVERY_S:
-            self._say(f"{failed}; trying again for up to {self._give_up_after_s:g} s")
-            self._said_at = now
-        if failed.service_wide:
+            raise self._give_up(failure, failing_since)
+        if now > self._notified_at + _NOTIFY_INTERVAL_S:
+            self._notify(f"{failure}; retrying for up to {self._give_up_after_s:g} s")
+            self._notified_at = now
+        if failure.service_wide:
             self._paused_until = max(self._paused_until, now + wait_s)
         else:
-            await self._sleep(_spread(wait_s))
+            await self._sleep(_jittered(wait_s))
 
-    def _give_up(self, failed: Retryable, failing_since: float) -> RetriesExhausted:
-        self._lost += 1
-        silent = failed.service_wide and self._answered_at < failing_since
-        return RetriesExhausted(failed, service_unavailable=silent or self._lost >= _MOST_LOST)
+    def _give_up(self, failure: Retryable, failing_since: float) -> RetriesExhausted:
+        self._failed_in_a_row += 1
+        silent = failure.service_wide and self._answered_at < failing_since
+        unavailable = silent or self._failed_in_a_row >= _MOST_FAILED_IN_A_ROW
+        return RetriesExhausted(failure, service_unavailable=unavailable)
 
 
 def backoff_s(tries: int) -> float:
-    """Seconds to wait after so many failures before this one: doubling, up to half a minute."""
-    return float(min(_FIRST_WAIT_S * 2 ** min(tries, 16), _LONGEST_WAIT_S))
+    """Seconds to wait after a failure that followed ``tries`` failures: 0.5 s, doubling up to 30 s."""
+    return float(min(_FIRST_BACKOFF_S * 2 ** min(tries, 16), _LONGEST_BACKOFF_S))
 
 
 def retry_after_s(headers: Mapping[str, str]) -> float | None:
-    """How long a response's ``Retry-After`` says to wait: seconds, or a date, counted from the response's own ``Date``
-    so that clocks need not agree. None: it says nothing that can be understood.
+    """The seconds to wait by the ``Retry-After`` header of a response (RFC 9110, 10.2.3). A date is counted from the
+    ``Date`` header of the response, so that the clocks need not agree. None: the header is missing or malformed.
     """
-    said = headers.get("Retry-After", "").strip()
-    if said.isascii() and said.isdigit():
-        return float(said)
-    until = _date(said)
+    value = headers.get("Retry-After", "").strip()
+    if value.isascii() and value.isdigit():
+        return float(value)
+    until = _date(value)
     if until is None:
         return None
     now = _date(headers.get("Date", "")) or datetime.now(UTC)
@@ -133,6 +137,6 @@ def _date(text: str) -> datetime | None:
     return date.replace(tzinfo=UTC) if date.tzinfo is None else date
 
 
-def _spread(wait_s: float) -> float:
-    """Somewhat longer, so that all who wait do not come back at once."""
+def _jittered(wait_s: float) -> float:
+    """A wait that is longer by up to a quarter, so that waiting requests are not repeated at the same moment."""
     return wait_s * random.uniform(1, 1.25) + random.uniform(0, 0.05)  # noqa: S311

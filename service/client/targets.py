@@ -1,4 +1,4 @@
-"""Which files were meant on the command line, and their bytes when their turn comes."""
+"""Finds the image files named on the command line, and reads them."""
 
 import os
 from collections.abc import Iterator, Sequence
@@ -10,32 +10,33 @@ from service.problems import BODY_TOO_LARGE, EMPTY_FILE, NO_IMAGES, UNREADABLE_F
 SUFFIXES = (".jpg", ".jpeg", ".png")
 
 
-class Unread(Exception):
-    """Something that was named and is not asked for: of which kind, and why in words."""
+class TargetError(Exception):
+    """A file or folder that cannot be submitted: ``kind`` of problem; the message is the reason."""
 
-    def __init__(self, kind: Kind, why: str) -> None:
-        super().__init__(why)
+    def __init__(self, kind: Kind, reason: str) -> None:
+        super().__init__(reason)
         self.kind = kind
 
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """A file to be read, or something named in whose place there is none."""
+    """An image file; or a path that was named but holds none, with its ``error``."""
 
     path: str
-    unread: Unread | None = None
+    error: TargetError | None = None
 
     @property
     def name(self) -> str:
-        """The path as it can be written anywhere: what is no UTF-8 in it stands there as its hexadecimal."""
+        """The path as valid UTF-8: bytes that are not UTF-8 are written as backslash escapes in hexadecimal."""
         return os.fsencode(self.path).decode(errors="backslashreplace")
 
 
 def find_targets(named: Sequence[Path]) -> Iterator[Target]:
-    """Files as they are named, whatever they are called; folders with all that is in and below them, in order of names.
+    """Expand files and folders, in order. A file that is named is always included, with any suffix.
 
-    In folders: regular files called ``SUFFIXES`` in any case. Hidden files and folders are passed by, and links to
-    folders are not followed, so nothing is read twice or without an end.
+    From a folder and its subfolders: regular files with one of ``SUFFIXES``, upper or lower case, sorted by name.
+    Hidden files and folders are skipped. Links to folders are not followed, so that no file is included twice and no
+    loop occurs.
     """
     for path in named:
         if not path.is_dir():
@@ -46,49 +47,50 @@ def find_targets(named: Sequence[Path]) -> Iterator[Target]:
             found = True
             yield target
         if not found:
-            yield Target(str(path), Unread(NO_IMAGES, f"no file in it is called {', '.join(SUFFIXES)}"))
+            reason = f"the folder contains no files with the suffix {', '.join(SUFFIXES)}"
+            yield Target(str(path), TargetError(NO_IMAGES, reason))
 
 
 def read_target(target: Target, max_bytes: int) -> bytes:
     """The bytes of a file.
 
     Raises:
-        Unread: there is no file, it cannot be opened, has no bytes or more than ``max_bytes``.
+        TargetError: there is no file, it cannot be opened, it is empty, or it has more than ``max_bytes`` bytes.
     """
-    if target.unread:
-        raise target.unread
+    if target.error:
+        raise target.error
     try:
         with Path(target.path).open("rb") as file:
             data = file.read(max_bytes + 1)
-    except (OSError, ValueError) as error:  # ValueError: a name that no file can have
-        raise Unread(UNREADABLE_FILE, getattr(error, "strerror", None) or "the file cannot be opened") from None
+    except (OSError, ValueError) as error:  # ValueError: an invalid file name
+        raise TargetError(UNREADABLE_FILE, getattr(error, "strerror", None) or "the file cannot be opened") from None
     if not data:
-        raise Unread(EMPTY_FILE, "the file has no bytes")
+        raise TargetError(EMPTY_FILE, "the file is empty")
     if len(data) > max_bytes:
-        raise Unread(BODY_TOO_LARGE, f"the file has more than {max_bytes} bytes (XRAY_MAX_BODY_BYTES)")
+        raise TargetError(BODY_TOO_LARGE, f"the file has more than {max_bytes} bytes (XRAY_MAX_BODY_BYTES)")
     return data
 
 
 def _walk(folder: Path) -> Iterator[Target]:
-    failed: list[OSError] = []
-    for where, folders, files in os.walk(folder, onerror=failed.append):
+    errors: list[OSError] = []
+    for parent, folders, files in os.walk(folder, onerror=errors.append):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
-        yield from (Target(os.path.join(where, name)) for name in sorted(files) if _is_image(where, name))  # noqa: PTH118
-        yield from _unlisted(failed)
-    yield from _unlisted(failed)
+        yield from (Target(os.path.join(parent, name)) for name in sorted(files) if _is_image(parent, name))  # noqa: PTH118
+        yield from _unreadable_folders(errors)
+    yield from _unreadable_folders(errors)
 
 
-def _is_image(where: str, name: str) -> bool:
-    return not name.startswith(".") and name.lower().endswith(SUFFIXES) and not _is_special(Path(where, name))
+def _is_image(parent: str, name: str) -> bool:
+    return not name.startswith(".") and name.lower().endswith(SUFFIXES) and not _is_special(Path(parent, name))
 
 
 def _is_special(path: Path) -> bool:
-    """A pipe or device, which would be read without an end. A broken link is none: that it is broken will be told."""
+    """Whether this is a pipe or device, which might never end. A broken link is not: reading it reports the error."""
     return path.exists() and not path.is_file()
 
 
-def _unlisted(failed: list[OSError]) -> Iterator[Target]:
-    while failed:
-        error = failed.pop()
-        why = error.strerror or "the folder cannot be opened"
-        yield Target(str(error.filename), Unread(UNREADABLE_FILE, why))
+def _unreadable_folders(errors: list[OSError]) -> Iterator[Target]:
+    while errors:
+        error = errors.pop()
+        reason = error.strerror or "the folder cannot be opened"
+        yield Target(str(error.filename), TargetError(UNREADABLE_FILE, reason))

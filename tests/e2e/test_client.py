@@ -89,7 +89,7 @@ def test_a_folder_is_read_as_without_a_server(
     here = list(csv.DictReader(io.StringIO(capsys.readouterr().out)))
     (images / "below" / "bad.png").unlink()
     assert served.code == 1
-    assert served.err == "xray-service: 2 of 26 were not read\n"
+    assert served.err == "xray-service: 2 of 26 files failed\n"
     assert len(served.rows) == 26
     for one, other in zip(served.rows, here, strict=True):
         assert float(one.pop("probability") or -1) == pytest.approx(float(other.pop("probability") or -1), abs=1e-6)
@@ -176,7 +176,7 @@ def test_retry_after_is_kept_by_all(how: str, status: int, images: Path, capsys:
         ran = ask(capsys, broken.url, "--parallel", 4, images)
     assert ran.code == 0
     assert len(ran.rows) == 24
-    assert ran.err == f"xray-service: {status} A title: a detail; trying again for up to 120 s\n"
+    assert ran.err == f"xray-service: {status} A title: a detail; retrying for up to 120 s\n"
     at = [when for when, *_ in broken.predictions]
     assert sum(when < at[0] + (2 if how == "seconds" else 1) for when in at) <= 4
     assert len(at) == 25
@@ -216,7 +216,7 @@ def test_what_is_wrong_with_an_image_is_told_at_once_and_only_of_it(
 ) -> None:
     with scripted(failure, answer()) as broken:
         ran = ask(capsys, broken.url, "--parallel", 1, images)
-    assert (ran.code, ran.err) == (1, "xray-service: 1 of 24 were not read\n")
+    assert (ran.code, ran.err) == (1, "xray-service: 1 of 24 files failed\n")
     assert [row["problem"] for row in ran.rows] == [slug] + 23 * [""]
     assert len(broken.predictions) == 24
 
@@ -228,7 +228,7 @@ def test_an_image_that_breaks_the_service_every_time_is_given_up_alone(
         ran = ask(capsys, broken.url, "--parallel", 1, "--give-up-after", 1, images)
     assert ran.code == 1
     assert [row["problem"] for row in ran.rows] == ["unreachable"] + 23 * [""]
-    assert "the connection broke" in ran.rows[0]["detail"]
+    assert "connection lost" in ran.rows[0]["detail"]
 
 
 @pytest.mark.parametrize("failure", [problem(503, "not-ready", Retry_After="1"), problem(503, "overloaded")])
@@ -242,7 +242,7 @@ def test_a_service_that_only_refuses_is_given_up_once(
     assert ran.code == 1
     assert [row["label"] for row in ran.rows] == ["NORMAL", "NORMAL"]
     assert ran.err.splitlines()[-1] == (
-        f"xray-service: no answer from {broken.url} for 2 s: 503 A title: a detail; 22 of 24 have no answer"
+        f"xray-service: no answer from {broken.url} for 2 s: 503 A title: a detail; 22 of 24 files have no result"
     )
 
 
@@ -261,7 +261,7 @@ def test_who_is_not_let_in_stops(status: int, images: Path, capsys: pytest.Captu
     with scripted(problem(status, "forbidden")) as broken:
         ran = ask(capsys, broken.url, "--parallel", 2, images)
     assert (ran.code, ran.err.count("\n"), ran.rows) == (1, 1, [])
-    assert f"refuses ({status}): a detail; a key goes into --key-file" in ran.err
+    assert f"rejected the request ({status}): a detail; give an API key with --key-file" in ran.err
     assert len(broken.predictions) <= 4
 
 
@@ -285,7 +285,7 @@ def test_what_is_no_key_is_not_sent(
     (tmp_path / "key").write_bytes(text)
     ran = ask(capsys, "http://127.0.0.1:1", "--key-file", tmp_path / "key", image)
     assert ran.code == 2
-    assert "holds no key: one line, without spaces" in ran.err
+    assert "does not hold an API key: expected one line without spaces" in ran.err
 
 
 _CAP = Step(200, b'{"predictions": []}')
@@ -302,10 +302,11 @@ def test_no_image_is_sent_to_what_is_not_the_service(
     with scripted(answer(), model=strange) as other:
         ran = ask(capsys, other.url, image)
     assert (ran.code, ran.err.count("\n"), ran.rows) == (1, 1, [])
-    assert ran.err.startswith(f"xray-service: {other.url} answers, but not as this service does ({strange.status}, ")
+    expected = f"xray-service: {other.url} does not answer like an xray-inference service ({strange.status}, "
+    assert ran.err.startswith(expected)
     assert other.predictions == []
     if strange is _MOVED:
-        assert "moved to https://elsewhere/" in ran.err
+        assert "redirects to https://elsewhere/" in ran.err
 
 
 @pytest.mark.parametrize("strange", [HTML, _CAP, _TWO, _MOVED, Step(500, b"<html>", "text/html")])
@@ -313,15 +314,15 @@ def test_what_no_longer_is_the_service_stops(strange: Step, images: Path, capsys
     with scripted(answer(), strange, model=MODEL) as other:
         ran = ask(capsys, other.url, "--parallel", 1, images)
     assert (ran.code, ran.err.count("\n"), len(ran.rows)) == (1, 1, 1)
-    assert "answers, but not as this service does" in ran.err
-    assert "23 of 24 have no answer" in ran.err
+    assert "does not answer like an xray-inference service" in ran.err
+    assert "23 of 24 files have no result" in ran.err
 
 
 @pytest.mark.parametrize("url", ["http://127.0.0.1:1", "http://nowhere.invalid"])
 def test_nobody_there(url: str, image: Path, capsys: pytest.CaptureFixture[str]) -> None:
     ran = ask(capsys, url, "--give-up-after", 0.1, image)
     assert (ran.code, ran.err.count("\n")) == (1, 1)
-    assert ran.err.startswith(f"xray-service: no answer from {url} for 0.1 s: no connection: ")
+    assert ran.err.startswith(f"xray-service: no answer from {url} for 0.1 s: cannot connect: ")
 
 
 @pytest.mark.parametrize(
@@ -401,7 +402,7 @@ def test_ctrl_c_keeps_what_is_done_and_resume_asks_for_the_rest(kind: str, image
         _interrupt_after(6, slow, client)
         _, told = client.communicate(timeout=20)
     assert client.returncode == 130
-    assert told == f"xray-service: what was answered is in {result}.part\n"
+    assert told == f"xray-service: the results so far are in {result}.part; continue with --resume\n"
     assert not result.exists()
     with scripted(answer()) as broken:
         ended = subprocess.run([*command, broken.url, str(images), "--resume"], cwd=ROOT, timeout=60, check=False)
@@ -458,7 +459,7 @@ def test_a_bar_is_seen_on_a_terminal_and_stdout_is_left_alone(images: Path) -> N
     seen = os.read(terminal, 1_000_000).decode(errors="replace")  # a piece, which may end within a character
     os.close(terminal)
     assert ended.returncode == 0
-    assert re.search(r"reading.*\d+/24", seen)
+    assert re.search(r"analysing.*\d+/24", seen)
     assert len(list(csv.DictReader(io.StringIO(ended.stdout)))) == 24
     assert "\x1b" not in ended.stdout
 
@@ -473,7 +474,7 @@ def test_a_disk_that_is_full_is_told(kind: str, image: Path) -> None:
         )
     assert (ended.returncode, ended.stderr) == (
         1,
-        "xray-service: the answers cannot be written: No space left on device\n",
+        "xray-service: cannot write the results: No space left on device\n",
     )
 
 
@@ -506,7 +507,7 @@ def test_a_hospital_s_own_authority_is_trusted_where_it_is_named(
     assert len(server.predictions) == 1
     for ran, why in ((other_name, "IP address mismatch"), (unknown, "unable to get local issuer certificate")):
         assert (ran.code, ran.err.count("\n")) == (1, 1)
-        assert ran.err.startswith("xray-service: no TLS with https://")
+        assert ran.err.startswith("xray-service: no TLS connection to https://")
         assert why in ran.err
 
 
@@ -542,4 +543,4 @@ def test_https_where_there_is_none(image: Path, capsys: pytest.CaptureFixture[st
     with scripted(answer()) as plain:
         ran = ask(capsys, plain.url.replace("http:", "https:"), image)
     assert (ran.code, ran.err.count("\n")) == (1, 1)
-    assert "no TLS with" in ran.err
+    assert "no TLS connection to" in ran.err

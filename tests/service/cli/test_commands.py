@@ -1,4 +1,4 @@
-"""``python -m service predict``: the same way as the server, without one."""
+"""``python -m service predict`` without a server: by the code path that the server uses."""
 
 import asyncio
 import json
@@ -22,14 +22,14 @@ def images(tmp_path: Path) -> list[Path]:
 
 def test_prints_a_table(bundle_folder: Path, images: list[Path], capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["predict", str(images[0]), "--model", str(bundle_folder)]) == DONE
-    shown = capsys.readouterr().out
-    assert "brightness 1, CPUExecutionProvider" in shown
-    assert "PNEUMONIA" in shown  # it is brighter than the threshold
-    assert "Not a medical device" in shown
+    table = capsys.readouterr().out
+    assert "brightness 1, CPUExecutionProvider" in table
+    assert "PNEUMONIA" in table  # the image is brighter than the threshold
+    assert "Not a medical device" in table
 
 
 @pytest.mark.anyio
-async def test_gives_what_the_server_gives(
+async def test_predictions_are_those_of_the_server(
     bundle_folder: Path,
     images: list[Path],
     make_service: MakeService,
@@ -57,7 +57,7 @@ def test_a_warning_is_shown(
     assert "exif_orientation_applied" in capsys.readouterr().out
 
 
-def test_a_file_name_is_shown_as_it_is(
+def test_a_file_name_is_not_interpreted_as_markup(
     bundle_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -66,7 +66,7 @@ def test_a_file_name_is_shown_as_it_is(
     assert "[red]x[bold].jpeg" in capsys.readouterr().out
 
 
-def test_a_bad_file_among_good_ones_fails_alone(
+def test_a_bad_file_does_not_affect_the_others(
     bundle_folder: Path, images: list[Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     images[1].write_bytes(b"GIF89a")

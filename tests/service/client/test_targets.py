@@ -1,11 +1,11 @@
-"""Which files are meant by what stands on the command line."""
+"""Finding and reading the files named on the command line."""
 
 import os
 from pathlib import Path
 
 import pytest
 
-from service.client.targets import Target, Unread, find_targets, read_target
+from service.client.targets import Target, TargetError, find_targets, read_target
 
 
 def tree(folder: Path, *names: str) -> None:
@@ -19,12 +19,12 @@ def found(*named: Path, below: Path) -> list[str]:
     return [os.path.relpath(target.path, below) for target in find_targets(named)]
 
 
-def test_a_folder_is_what_is_in_and_below_it_in_order(tmp_path: Path) -> None:
+def test_a_folder_is_expanded_recursively_in_order(tmp_path: Path) -> None:
     tree(tmp_path, "b.png", "a.JPG", "c.jpeg", "notes.txt", "z/y/1.png", "z/0.png", "d/1.Jpeg", ".x.png", ".h/1.png")
     assert found(tmp_path, below=tmp_path) == ["a.JPG", "b.png", "c.jpeg", "d/1.Jpeg", "z/0.png", "z/y/1.png"]
 
 
-def test_a_file_is_taken_as_it_is_called_and_in_its_place(tmp_path: Path) -> None:
+def test_a_named_file_is_included_with_any_suffix_in_its_place(tmp_path: Path) -> None:
     tree(tmp_path, "f/1.png", ".hidden", "x")
     assert found(tmp_path / "x", tmp_path / "f", tmp_path / ".hidden", tmp_path / "nowhere", below=tmp_path) == [
         "x",
@@ -34,7 +34,7 @@ def test_a_file_is_taken_as_it_is_called_and_in_its_place(tmp_path: Path) -> Non
     ]
 
 
-def test_links_make_no_loop_and_pipes_no_wait(tmp_path: Path) -> None:
+def test_links_do_not_loop_and_pipes_are_skipped(tmp_path: Path) -> None:
     tree(tmp_path, "f/1.png", "f/g/2.png")
     (tmp_path / "f" / "g" / "up").symlink_to(tmp_path / "f")
     (tmp_path / "f" / "link.png").symlink_to(tmp_path / "f" / "1.png")
@@ -46,26 +46,26 @@ def test_links_make_no_loop_and_pipes_no_wait(tmp_path: Path) -> None:
     assert found(tmp_path / "folder-link", below=tmp_path / "folder-link") == names
 
 
-def test_a_folder_without_images_is_told_in_its_place(tmp_path: Path) -> None:
+def test_a_folder_without_images_is_reported_in_its_place(tmp_path: Path) -> None:
     tree(tmp_path, "empty/notes.txt", "full/1.png")
     targets = list(find_targets([tmp_path / "empty", tmp_path / "full"]))
     assert [target.path for target in targets] == [str(tmp_path / "empty"), str(tmp_path / "full" / "1.png")]
-    assert targets[0].unread
-    assert targets[0].unread.kind.slug == "no-images"
-    assert targets[1].unread is None
+    assert targets[0].error
+    assert targets[0].error.kind.slug == "no-images"
+    assert targets[1].error is None
 
 
-def test_a_folder_that_cannot_be_listed_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_folder_that_cannot_be_listed_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     tree(tmp_path, "a/1.png", "b/2.png")
-    listed = os.scandir
+    scandir = os.scandir
 
-    def refused(path: str) -> object:
+    def deny(path: str) -> object:
         if str(path).endswith("/a"):
             raise PermissionError(13, "Permission denied", str(path))
-        return listed(path)
+        return scandir(path)
 
-    monkeypatch.setattr(os, "scandir", refused)  # root, as which tests may run, is refused nothing
-    targets = {os.path.relpath(target.path, tmp_path): target.unread for target in find_targets([tmp_path])}
+    monkeypatch.setattr(os, "scandir", deny)  # tests may run as root, whom the file system denies nothing
+    targets = {os.path.relpath(target.path, tmp_path): target.error for target in find_targets([tmp_path])}
     assert targets.keys() == {"a", "b/2.png"}
     assert str(targets["a"]) == "Permission denied"
 
@@ -73,25 +73,25 @@ def test_a_folder_that_cannot_be_listed_is_told(tmp_path: Path, monkeypatch: pyt
 @pytest.mark.parametrize(
     ("content", "slug"), [(None, "unreadable-file"), (b"", "empty-file"), (b"12345", "body-too-large")]
 )
-def test_what_cannot_be_sent_is_told(tmp_path: Path, content: bytes | None, slug: str) -> None:
+def test_a_file_that_cannot_be_submitted_is_an_error(tmp_path: Path, content: bytes | None, slug: str) -> None:
     path = tmp_path / "x.png"
     if content is not None:
         path.write_bytes(content)
-    with pytest.raises(Unread) as unread:
+    with pytest.raises(TargetError) as error:
         read_target(Target(str(path)), max_bytes=4)
-    assert unread.value.kind.slug == slug
+    assert error.value.kind.slug == slug
 
 
-def test_what_fits_is_read(tmp_path: Path) -> None:
+def test_a_file_within_the_limit_is_read(tmp_path: Path) -> None:
     (tmp_path / "x.png").write_bytes(b"1234")
     assert read_target(Target(str(tmp_path / "x.png")), max_bytes=4) == b"1234"
 
 
-def test_a_name_that_no_file_can_have_is_told() -> None:
-    with pytest.raises(Unread, match="cannot be opened"):
+def test_an_invalid_file_name_is_an_error() -> None:
+    with pytest.raises(TargetError, match="cannot be opened"):
         read_target(Target("a\0b"), max_bytes=4)
 
 
-def test_a_name_that_is_no_utf8_can_be_written() -> None:
+def test_a_name_that_is_not_utf8_is_escaped() -> None:
     assert Target(os.fsdecode(b"a\xff.png")).name == "a\\xff.png"
     assert Target("München.png").name == "München.png"
