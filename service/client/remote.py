@@ -147,7 +147,9 @@ class Client:
                 "give an API key with --key-file"
             )
         if problem is None and response.status_code == 413:
-            return new_problem(BODY_TOO_LARGE, "a proxy in front of the service rejects this file size", LOCAL_REQUEST_ID)
+            return new_problem(
+                BODY_TOO_LARGE, "a proxy in front of the service rejects this file size", LOCAL_REQUEST_ID
+            )
         if problem is None or response.status_code in {404, 405}:
             raise self._unexpected(response)
         if problem.type == "/problems/unknown-operating-point":
