@@ -73,7 +73,7 @@ class Service:
     @property
     def status(self) -> Literal["ok", "starting", "draining", "failing"]:
         """``ok`` if the service can answer a request now; ``starting``, ``draining`` or ``failing`` otherwise."""
-        if self.admission.phase is Phase.READY and (not self.main.is_sound or self.audit.forbids):
+        if self.admission.phase is Phase.READY and (not self.main.is_sound or self.audit.blocks_requests):
             return "failing"
         return self.admission.phase.value
 

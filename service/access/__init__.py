@@ -1,6 +1,6 @@
-"""Who may call: API keys, scopes, quotas, TLS. Imports the vocabulary and ``telemetry``.
+"""Access control: API keys, scopes, quotas, TLS. Imports the vocabulary and ``telemetry``.
 
-Each call declares the scope it requires (``authentication``), which is checked before its body is read. Keys are a file
-of hashes (``keys``, written by ``command``) that the running service reloads when it changes (``keyring``), as it does
-with a certificate (``tls``); ``watch`` notices the change of either.
+Each route declares the scope that it requires (``authentication``); it is checked before the body is received. The key
+file holds hashes of the keys (``keys``, changed by ``command``). The running service reloads it when it changes
+(``keyring``), and the TLS certificate as well (``tls``); ``watch`` detects the changes.
 """

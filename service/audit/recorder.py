@@ -62,7 +62,7 @@ class Audit:
         metrics.follow_audit(lambda: float(self._writer is not None and self._writer.failing))
 
     @property
-    def forbids(self) -> bool:
+    def blocks_requests(self) -> bool:
         """Whether requests must be rejected now: the audit log is required and cannot be written."""
         return self._mode == "required" and self._writer is not None and self._writer.failing
 
@@ -105,7 +105,7 @@ class Audit:
             await self._writer.close()
 
     @asynccontextmanager
-    async def reading(
+    async def recording(
         self, request: Request, served: ServedModel, point: Point, images: Sequence[bytes | memoryview]
     ) -> AsyncIterator[AuditedAnswer]:
         """Analyse images within this context and set the answer; the answer, or the exception, is recorded.
@@ -123,7 +123,7 @@ class Audit:
         if self._writer is None:
             yield audited
             return
-        if self.forbids:
+        if self.blocks_requests:
             raise AuditUnavailable
         digests = await asyncio.to_thread(_digests, images)
         line = partial(ImageRead, **_request_fields(request, served, point))

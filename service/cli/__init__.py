@@ -1,5 +1,5 @@
-"""What the commands of ``python -m service`` do. Imports every other room but ``oip``.
+"""The commands of ``python -m service``. Imports every other room but ``oip``.
 
-``commands`` has a function for each command, ``effective`` reports the settings in effect and where each comes from,
-and ``local`` builds a service in this process for ``predict`` without ``--url``.
+``commands`` has a function for each command, ``effective`` reports the settings in effect and the source of each, and
+``local`` runs the service in this process for ``predict`` without ``--url``.
 """

@@ -23,5 +23,6 @@ class LocalPredictor:
 
     async def predict(self, image: bytes) -> PredictResponse:
         """The answer, with one prediction. If the image is at fault, the prediction holds the error."""
-        outcomes = await read_all(self.service.main.reader, [image])
-        return response(self.service.main, self.service.main.default_point, [None], outcomes, LOCAL_REQUEST_ID)
+        model = self.service.main
+        readings = await read_all(model.reader, [image])
+        return response(model, model.default_point, [None], readings, LOCAL_REQUEST_ID)

@@ -1,10 +1,10 @@
-"""The command ``predict``: files to answers, by a service at an address or a model in this process. Imports the
-vocabulary only, so that a client needs neither a web framework nor a model.
+"""The command ``predict``: analyses image files with a remote service, or with a local model that is passed in. Imports
+the vocabulary only, so that a client needs neither a web framework nor a model.
 
-    command -> targets (files, folders) -> predicting (a few at once) -> a Predictor -> result_sink -> stdout or a file
+    command -> targets (files, folders) -> predicting (concurrently) -> a Predictor -> result_sink -> stdout or a file
 
-A ``Predictor`` takes the bytes of one image and answers. ``remote`` is one over HTTP (``address``: which service, and
-whom to trust; ``retry``: when to ask again). The one in this process is handed in by ``service.cli``. ``options`` says
-which options go together, ``results`` formats answers, ``result_file`` is complete or absent and can be resumed,
-``progress`` is what a person sees meanwhile.
+A ``Predictor`` takes the bytes of one image and returns a response. ``remote`` is one over HTTP (``address``: the URL
+of the service and the certificates to trust; ``retry``: the retry policy). The local one comes from ``service.cli``.
+``options`` checks which options can be combined, ``results`` formats the answers, ``result_file`` writes a file that
+is complete or absent, and that can be resumed, ``progress`` shows the progress on a terminal.
 """

@@ -93,7 +93,7 @@ async def explain(
     with service.admission.admit() as reservation:
         uploads = await read_uploads(request, service.settings, reservation, max_images=1)
         images = [upload.data for upload in uploads]
-        audit = service.audit.reading(request, service.main, point, images)
+        audit = service.audit.recording(request, service.main, point, images)
         async with audit as audited, asyncio.timeout(service.settings.deadline_s):
             results = await predictions.read_all(service.main.reader, images, explain=True)
             predictions.update_record(record, service.main, results)

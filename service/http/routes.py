@@ -128,7 +128,7 @@ async def predict(
         reservation.add_images(len(uploads) - 1)
         caller.charge(len(uploads) - 1)
         images = [upload.data for upload in uploads]
-        async with service.audit.reading(request, service.main, point, images) as audited:
+        async with service.audit.recording(request, service.main, point, images) as audited:
             async with asyncio.timeout(service.settings.deadline_s):
                 results = await predictions.read_all(service.main.reader, images)
             predictions.update_record(record, service.main, results)

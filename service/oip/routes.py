@@ -148,7 +148,7 @@ async def infer(
         caller.charge(len(parsed.images) - 1)
         images = [image if isinstance(image, bytes) else image.data for image in parsed.images]
         # The audit surrounds the deadline, so that it records an exceeded deadline, too.
-        async with service.audit.reading(request, model, point, images) as audited:
+        async with service.audit.recording(request, model, point, images) as audited:
             async with asyncio.timeout_at(deadline):
                 results = await predictions.read_all(model.reader, parsed.images, explain="heatmap" in outputs)
             predictions.update_record(record, model, results)

@@ -1,24 +1,24 @@
-// The page's wiring: files come in, the queue has them read, list, table and viewer show what is known.
+// Connects the parts of the page: the queue submits the chosen files; list, table and viewer show the results.
 
 import { toCsv } from "./csv.js";
 import { byId, el, onceAFrame } from "./dom.js";
 import { fromDrop, fromInput } from "./files.js";
 import { count, judge, makeItem, usesOf } from "./items.js";
 import { List } from "./list.js";
-import { card, model as askModel, predict, problemOf, Queue, useKey, wantsKey } from "./service.js";
+import { card, model as fetchModel, predict, problemOf, Queue, requiresKey, useKey } from "./service.js";
 import { Table } from "./table.js";
 import { say, TEXTS } from "./texts.js";
 import { Viewer } from "./viewer.js";
 
-const MOST_IMAGES = 2000;
-const ANNOUNCE_MS = 2000;
+const MAX_IMAGES = 2000;
+const ANNOUNCE_INTERVAL_MS = 2000;
 
 let items = [];
 let model = null;
 let session = new AbortController();
-let ids = 0;
-let announced = 0;
-let keyGiven = null;
+let nextId = 0;
+let announcedAt = 0;
+let keySubmitted = null;
 
 function writeTexts() {
   for (const element of document.querySelectorAll("[data-text]")) element.textContent = say(element.dataset.text);
@@ -26,14 +26,14 @@ function writeTexts() {
     element.setAttribute("aria-label", say(element.dataset.label));
   }
   document.title = say("title");
-  byId("keys").replaceChildren(...TEXTS.keys.flatMap(([key, does]) => [el("dt", {}, key), el("dd", {}, does)]));
+  byId("keys").replaceChildren(...TEXTS.keys.flatMap(([key, action]) => [el("dt", {}, key), el("dd", {}, action)]));
 }
 
 writeTexts();
 const viewer = new Viewer();
 const list = new List({ open, retry });
 const table = new Table({ open });
-const queue = new Queue(read);
+const queue = new Queue(analyse);
 const refresh = onceAFrame(() => {
   drawProgress();
   if (!byId("table").hidden) table.draw(items);
@@ -42,10 +42,10 @@ const refresh = onceAFrame(() => {
 async function loadModel() {
   while (!model) {
     try {
-      model = await askModel();
+      model = await fetchModel();
     } catch (error) {
-      if (wantsKey(error.problem)) {
-        await needKey(error.problem);
+      if (requiresKey(error.problem)) {
+        await askForKey(error.problem);
         continue;
       }
       byId("banner").textContent = say("modelUnreachable");
@@ -71,27 +71,27 @@ async function loadModel() {
 }
 const ready = loadModel();
 
-/** Ask for a key, once for all who need one, and go on when it is there. */
-async function needKey(problem) {
+/** Ask the user for a key, and wait until it is submitted. Concurrent callers share one form. */
+async function askForKey(problem) {
   const form = byId("key-form");
-  if (!keyGiven) {
-    const why = problem.status === 403 ? "keyForbidden" : byId("key").value ? "keyWrong" : "keyNeeded";
-    byId("key-why").textContent = say(why);
+  if (!keySubmitted) {
+    const reason = problem.status === 403 ? "keyForbidden" : byId("key").value ? "keyWrong" : "keyNeeded";
+    byId("key-why").textContent = say(reason);
     form.hidden = false;
     byId("key").focus();
-    keyGiven = new Promise((resolve) => form.addEventListener("submit", resolve, { once: true }));
+    keySubmitted = new Promise((resolve) => form.addEventListener("submit", resolve, { once: true }));
   }
-  await keyGiven;
-  keyGiven = null;
+  await keySubmitted;
+  keySubmitted = null;
   form.hidden = true;
 }
 
 function add({ chosen, skipped }) {
-  const room = MOST_IMAGES - items.length;
-  const added = chosen.slice(0, room).map(({ file, name }) => makeItem(ids++, file, name));
+  const room = MAX_IMAGES - items.length;
+  const added = chosen.slice(0, room).map(({ file, name }) => makeItem(nextId++, file, name));
   const notes = [];
   if (skipped) notes.push(say("skipped", { count: skipped }));
-  if (chosen.length > room) notes.push(say("tooMany", { most: MOST_IMAGES, count: chosen.length - room }));
+  if (chosen.length > room) notes.push(say("tooMany", { most: MAX_IMAGES, count: chosen.length - room }));
   byId("notes").textContent = notes.join(" ");
   items.push(...added);
   added.forEach((item) => list.add(item));
@@ -100,30 +100,30 @@ function add({ chosen, skipped }) {
   refresh();
 }
 
-async function read(item) {
+async function analyse(item) {
   const { signal } = session;
   await ready;
   if (signal.aborted) return;
-  changed(item, { state: "reading", problem: null });
+  update(item, { state: "analysing", problem: null });
   try {
     const answer = await predict(item.file, byId("point").value, signal, () => {
       byId("notes").textContent = say("full");
     });
     if (signal.aborted) return;
     if (byId("notes").textContent === say("full")) byId("notes").textContent = "";
-    changed(item, { state: "done", answer });
+    update(item, { state: "done", answer });
   } catch (error) {
     const problem = problemOf(error, signal);
     if (!problem) return;
-    changed(item, wantsKey(problem) ? { state: "waiting" } : { state: "failed", problem });
-    if (!wantsKey(problem)) return;
-    await needKey(problem);
+    update(item, requiresKey(problem) ? { state: "waiting" } : { state: "failed", problem });
+    if (!requiresKey(problem)) return;
+    await askForKey(problem);
     if (!signal.aborted) queue.add([item]);
   }
 }
 
-function changed(item, what) {
-  Object.assign(item, what);
+function update(item, changes) {
+  Object.assign(item, changes);
   judge(item, model, byId("point").value);
   list.update(item);
   if (viewer.item === item) viewer.update();
@@ -131,7 +131,7 @@ function changed(item, what) {
 }
 
 function retry(item) {
-  changed(item, { state: "waiting", problem: null });
+  update(item, { state: "waiting", problem: null });
   queue.add([item]);
   list.focus(item);
 }
@@ -177,7 +177,7 @@ function drawProgress() {
   const parts = [say("progress", { done: done + failed, total })];
   if (done) parts.push(say("counts", { positive, negative }));
   if (warned) parts.push(say("withWarnings", { count: warned }));
-  if (failed) parts.push(say("notRead", { count: failed }));
+  if (failed) parts.push(say("failures", { count: failed }));
   byId("progress-bar").max = total || 1;
   byId("progress-bar").value = done + failed;
   byId("progress-bar").hidden = done + failed === total;
@@ -185,17 +185,17 @@ function drawProgress() {
   byId("csv").disabled = done + failed === 0;
   const finished = total > 0 && done + failed === total;
   const now = performance.now();
-  if (total && (finished || now - announced > ANNOUNCE_MS)) {
-    announced = now;
+  if (total && (finished || now - announcedAt > ANNOUNCE_INTERVAL_MS)) {
+    announcedAt = now;
     byId("live").textContent = parts.join(", ");
   }
 }
 
-function showTable(wanted) {
-  byId("table").hidden = !wanted;
-  byId("panes").hidden = wanted;
-  byId("view-table").checked = wanted;
-  byId("view-list").checked = !wanted;
+function showTable(visible) {
+  byId("table").hidden = !visible;
+  byId("panes").hidden = visible;
+  byId("view-table").checked = visible;
+  byId("view-list").checked = !visible;
   refresh();
 }
 
@@ -206,7 +206,7 @@ function downloadCsv() {
 }
 
 function changePoint() {
-  for (const item of items) if (item.answer) changed(item, {});
+  for (const item of items) if (item.answer) update(item, {});
 }
 
 function changeTheme() {
@@ -233,14 +233,14 @@ const KEYS = {
 function onKey(event) {
   if (event.ctrlKey || event.altKey || event.metaKey || document.querySelector("dialog[open]")) return;
   if (event.key === "Escape") return close();
-  const busy = event.target.matches("select, textarea, input:not([type=checkbox], [type=radio], [type=range])");
+  const typing = event.target.matches("select, textarea, input:not([type=checkbox], [type=radio], [type=range])");
   const action = KEYS[event.key.toLowerCase()];
-  if (!action || busy || !byId("single-keys").checked) return;
+  if (!action || typing || !byId("single-keys").checked) return;
   event.preventDefault();
   action();
 }
 
-function wire() {
+function addListeners() {
   for (const [button, input] of [["choose", "files"], ["choose-folder", "folder"], ["add", "files"], ["add-folder", "folder"]]) {
     byId(button).addEventListener("click", () => byId(input).click());
   }
@@ -264,7 +264,7 @@ function wire() {
     useKey(byId("key").value.trim());
   });
   document.addEventListener("keydown", onKey);
-  // Anywhere on the page: a file dropped beside a target would replace the page, and with it all results.
+  // On the whole document: if a file were dropped outside the drop area, the browser would open it instead of the page.
   document.addEventListener("dragover", (event) => {
     event.preventDefault();
     document.body.classList.add("dropping");
@@ -279,5 +279,5 @@ function wire() {
   });
 }
 
-wire();
+addListeners();
 refresh();

@@ -1,10 +1,10 @@
-// The results as a file for a spreadsheet.
+// The results as a CSV file for spreadsheets.
 
 import { say, TEXTS } from "./texts.js";
 
 export const COLUMNS = Object.keys(TEXTS.columns);
 
-/** One row of text an image, by column. Numbers as the service gave them, with all their digits. */
+/** One row per image: texts by column. Numbers keep all digits of the service's answer. */
 export function rowOf(item) {
   const { verdict, problem } = item;
   return {
@@ -20,15 +20,15 @@ export function rowOf(item) {
   };
 }
 
-/** The file's text: a mark by which Excel knows UTF-8, then RFC 4180. */
+/** The content of the file: a byte order mark, so that Excel detects UTF-8, then CSV by RFC 4180. */
 export function toCsv(items) {
   const rows = items.map(rowOf).map((row) => COLUMNS.map((column) => row[column]));
   const head = COLUMNS.map((column) => say(`columns.${column}`));
   return "\uFEFF" + [head, ...rows].map((row) => row.map(cell).join(",") + "\r\n").join("");
 }
 
-/** Quoted always; what a spreadsheet would take for a formula (a file may be called =cmd) is made text by an apostrophe. */
+/** A quoted cell. An apostrophe keeps spreadsheets from running text as a formula: a file may be called =cmd. */
 export function cell(text) {
-  const inert = /^\s*[=+\-@\t\r\n\uFF1D\uFF0B\uFF0D\uFF20]/.test(text) ? `'${text}` : text;
-  return `"${inert.replaceAll('"', '""')}"`;
+  const safe = /^\s*[=+\-@\t\r\n\uFF1D\uFF0B\uFF0D\uFF20]/.test(text) ? `'${text}` : text;
+  return `"${safe.replaceAll('"', '""')}"`;
 }

@@ -13,20 +13,20 @@ export function el(tag, properties = {}, ...children) {
   return element;
 }
 
-/** Runs a function at most once a frame, however often it is asked for. */
+/** Wraps a function so that it runs at most once per animation frame. */
 export function onceAFrame(draw) {
-  let asked = false;
+  let scheduled = false;
   return () => {
-    if (asked) return;
-    asked = true;
+    if (scheduled) return;
+    scheduled = true;
     requestAnimationFrame(() => {
-      asked = false;
+      scheduled = false;
       draw();
     });
   };
 }
 
-/** A probability as people read it. Rounding makes neither a certainty of it. */
+/** A probability with four decimals, never rounded to 0 or 1. */
 export function shown(fraction) {
   if (fraction > 0 && fraction < 0.00005) return "< 0.0001";
   if (fraction < 1 && fraction >= 0.99995) return "> 0.9999";

@@ -1,10 +1,10 @@
-// Which files are meant: by drop or by choice, single ones or all of a folder.
+// Collects the files that the user drops or chooses, including the contents of folders.
 
 const READABLE = /\.(jpe?g|png)$/i;
 
-/** The files of a drop, each {file, name}; and how many of a folder are no JPEG or PNG by their name. */
+/** The dropped files as {file, name}, and the number of files in folders whose name is not that of a JPEG or PNG. */
 export async function fromDrop(transfer) {
-  // Entries have to be asked for at once: after the first wait the drop is over.
+  // All entries must be read synchronously: after the first await, the data of the drop is no longer available.
   const entries = [...transfer.items].filter((item) => item.kind === "file")
     .map((item) => item.webkitGetAsEntry?.() ?? item.getAsFile());
   const found = { chosen: [], skipped: 0 };
@@ -15,7 +15,7 @@ export async function fromDrop(transfer) {
   return found;
 }
 
-/** The files of an <input>. */
+/** The files of an <input>, like fromDrop. */
 export function fromInput(input) {
   const all = [...input.files].map((file) => ({ file, name: file.webkitRelativePath || file.name }));
   const chosen = input.webkitdirectory ? all.filter(({ name }) => READABLE.test(name)) : all;
@@ -37,9 +37,9 @@ async function walk(entry, found, inFolder) {
 async function children(folder) {
   const reader = folder.createReader();
   const all = [];
-  for (;;) { // a reader gives at most some hundred at a time
-    const some = await new Promise((resolve, reject) => reader.readEntries(resolve, reject));
-    if (some.length === 0) return all.sort((a, b) => a.name.localeCompare(b.name, undefined, { numeric: true }));
-    all.push(...some);
+  for (;;) { // a reader returns at most about a hundred entries at a time
+    const batch = await new Promise((resolve, reject) => reader.readEntries(resolve, reject));
+    if (batch.length === 0) return all.sort((a, b) => a.name.localeCompare(b.name, undefined, { numeric: true }));
+    all.push(...batch);
   }
 }

@@ -1,12 +1,12 @@
-// The images on the page, and what is known of each.
+// The images on the page, with their state and result.
 
-/** An image that was chosen: its file stays in the browser and is read from there whenever it is needed. */
+/** A chosen image. The file stays in the browser and is read from there whenever it is needed. */
 export function makeItem(id, file, name) {
   return { id, file, name, state: "waiting", answer: null, problem: null, verdict: null, heatmap: null };
 }
 
-/** Label against a threshold. The page's operating point may have changed since the image was read: the probability is
- * the same, so that only the comparison has to be made again, with the thresholds of the same model. */
+/** Compute the label of an item at the selected operating point. The operating point may have changed since the image
+ * was analysed: the probability stays the same, and is compared again, with the thresholds of the same model. */
 export function judge(item, model, pointName) {
   const entry = item.answer?.predictions[0];
   if (!entry) return;
@@ -26,10 +26,10 @@ export function judge(item, model, pointName) {
   };
 }
 
-/** Whether the same file may be read at another time: the service's fault or the way's, not the file's. */
-export const isPassing = ({ status }) => status === 0 || [401, 403, 408, 429].includes(status) || status >= 500;
+/** Whether the same file may succeed later: the service or the network failed, not the file. */
+export const isTransient = ({ status }) => status === 0 || [401, 403, 408, 429].includes(status) || status >= 500;
 
-/** How many are in which state. */
+/** Number of items by state and label. */
 export function count(items) {
   const verdicts = items.filter((item) => item.verdict).map((item) => item.verdict);
   return {
@@ -42,7 +42,7 @@ export function count(items) {
   };
 }
 
-/** For whom a model is meant and for whom not, as its card says under "Uses and directions"; null where it says not. */
+/** The intended uses of a model, from the section "Uses and directions" of its card; null if they are not stated. */
 export function usesOf(card) {
   const section = card.split(/^## /m).find((part) => part.startsWith("Uses and directions")) ?? "";
   const bullet = (name) => {

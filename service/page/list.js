@@ -1,15 +1,15 @@
-// The list of images: one row each, in the order they were chosen.
+// The list of images: one row per image, in the order in which they were chosen.
 
 import { byId, el, shown } from "./dom.js";
-import { isPassing } from "./items.js";
+import { isTransient } from "./items.js";
 import { problemText, say, shortWarning } from "./texts.js";
 
 const THUMB = 56;
 
-/** The class of a label: what must not be relied on does not look as if it could be. */
+/** The CSS classes of a label: an unreliable one looks different. */
 export const labelClass = ({ label, unreliable }) => `label ${label} ${unreliable ? "unreliable" : ""}`;
 
-/** Probability against the threshold, on a scale from 0 to 1. */
+/** A bar that shows the probability relative to the threshold, on a scale from 0 to 1. */
 export function scale(verdict) {
   const { probability, threshold } = verdict;
   const values = { probability: shown(probability), threshold: threshold.toFixed(4) };
@@ -31,7 +31,7 @@ export class List {
     this.open = open;
     this.retry = retry;
     this.element.addEventListener("keydown", (event) => this.#key(event));
-    this.seen = new IntersectionObserver((entries) => this.#drawThumbs(entries), { rootMargin: "200px" });
+    this.visible = new IntersectionObserver((entries) => this.#drawThumbs(entries), { rootMargin: "200px" });
   }
 
   add(item) {
@@ -44,17 +44,17 @@ export class List {
     thumb.item = item;
     this.#rows.set(item, { row, button, body });
     this.element.append(row);
-    this.seen.observe(thumb);
+    this.visible.observe(thumb);
     this.update(item);
   }
 
   update(item) {
     const { row, button, body } = this.#rows.get(item);
-    const again = item.state === "failed" && isPassing(item.problem);
-    button.classList.toggle("passing", again);
+    const retryable = item.state === "failed" && isTransient(item.problem);
+    button.classList.toggle("retryable", retryable);
     body.replaceChildren(el("span", { className: "name", title: item.name }, item.name), ...summary(item));
     row.querySelector(".retry")?.remove();
-    if (again) row.append(this.#retryButton(item));
+    if (retryable) row.append(this.#retryButton(item));
   }
 
   #retryButton(item) {
@@ -66,11 +66,11 @@ export class List {
 
   clear() {
     this.#rows.clear();
-    this.seen.disconnect();
+    this.visible.disconnect();
     this.element.replaceChildren();
   }
 
-  /** Mark the open one, and bring it into sight. */
+  /** Mark the row of the open item, and scroll it into view. */
   mark(item) {
     for (const { button } of this.#rows.values()) button.removeAttribute("aria-current");
     const found = this.#rows.get(item);
@@ -84,7 +84,7 @@ export class List {
     this.#rows.get(item)?.button.focus();
   }
 
-  /** Tab reaches one row; the arrow keys the others. */
+  /** Roving tab index: Tab reaches one row, the arrow keys reach the others. */
   #makeCurrent(button) {
     for (const other of this.#rows.values()) other.button.tabIndex = other.button === button ? 0 : -1;
   }
@@ -98,12 +98,12 @@ export class List {
     buttons[Math.min(Math.max(to, 0), buttons.length - 1)].focus();
   }
 
-  /** One after the other: many large files decoded at once would be much memory. */
+  /** One after the other: decoding many large files at once would take too much memory. */
   #drawThumbs(entries) {
     for (const { target, isIntersecting } of entries) {
       if (!isIntersecting) continue;
-      this.seen.unobserve(target);
-      this.#thumbs = this.#thumbs.then(() => drawThumb(target)).catch(() => {}); // no picture, no thumb
+      this.visible.unobserve(target);
+      this.#thumbs = this.#thumbs.then(() => drawThumb(target)).catch(() => {}); // a file that cannot be decoded has no thumbnail
     }
   }
 }
@@ -120,10 +120,10 @@ async function drawThumb(canvas) {
 function summary(item) {
   const { verdict, problem } = item;
   if (problem) return [el("span", { className: "error" }, problemText(problem))];
-  if (!verdict) return [el("span", { className: "quiet" }, say(item.state === "reading" ? "reading" : "waiting"))];
+  if (!verdict) return [el("span", { className: "quiet" }, say(item.state === "analysing" ? "analysing" : "waiting"))];
   return [
     el("span", { className: "verdict" },
-      el("span", { className: labelClass(verdict) }, verdict.label),
+      el("span", { className: labelClass(verdict) }, say(`labels.${verdict.label}`)),
       el("span", { className: "number" }, shown(verdict.probability))),
     scale(verdict),
     ...verdict.warnings.map((warning) => el("span", { className: "warning" }, shortWarning(warning))),

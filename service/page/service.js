@@ -1,24 +1,24 @@
-// Asking the service. The image goes as the raw body, so its name stays here.
+// The client of the service. An image is sent as the raw body, so that its file name is not sent.
 
-// At once, so that one connection of the browser's six is always left for a heatmap.
-const AT_ONCE = 4;
-const ANSWER_MS = 60_000;
-const PROMPT_MS = 10_000; // for what is answered from memory
-// How long one image is offered to a service that is full or starting.
-const PATIENCE_MS = 180_000;
+// Concurrent requests: of the six connections that a browser allows, some stay free for heatmaps.
+const CONCURRENCY = 4;
+const ANALYSIS_TIMEOUT_MS = 60_000;
+const METADATA_TIMEOUT_MS = 10_000; // the service answers these calls from memory
+// How long one image is retried while the service is overloaded or starting.
+const RETRY_LIMIT_MS = 180_000;
 
 let pausedUntil = 0;
-let key = ""; // in memory only: gone with the page
+let key = ""; // in memory only: discarded with the page
 
-/** A reason why there is no answer, as the service's own problems are shaped. */
-class Refused extends Error {
+/** A failed request, with a problem object like those of the service. */
+class RequestFailed extends Error {
   constructor(problem) {
     super(problem.title);
     this.problem = problem;
   }
 }
 
-/** Send this key from now on. */
+/** Send this key with all further requests. */
 export function useKey(text) {
   key = text;
 }
@@ -28,26 +28,26 @@ const authorized = () => (key ? { Authorization: `Bearer ${key}` } : {});
 export const model = async () => (await get("model")).json();
 export const card = async () => (await get("model/card")).text();
 
-/** The whole answer of /predict for one image. Throws what `problemOf` understands. */
+/** The response of /predict for one image. `problemOf` turns what it throws into a problem object. */
 export async function predict(file, point, signal, onWait) {
-  return (await ask(`predict?operating_point=${encodeURIComponent(point)}`, file, signal, onWait)).json();
+  return (await submit(`predict?operating_point=${encodeURIComponent(point)}`, file, signal, onWait)).json();
 }
 
 /** The heatmap of one image as a small transparent PNG. */
 export async function heatmap(file, signal) {
-  return (await ask("explain?format=heatmap", file, signal, () => {})).blob();
+  return (await submit("explain?format=heatmap", file, signal, () => {})).blob();
 }
 
-/** What became of a failed call: a problem object, or null if nobody waits for it any more. */
+/** The problem object of a failed call; null if the call was cancelled. */
 export function problemOf(error, signal) {
   if (signal.aborted) return null;
-  return error instanceof Refused ? error.problem : { type: "/problems/unreachable", status: 0, detail: "" };
+  return error instanceof RequestFailed ? error.problem : { type: "/problems/unreachable", status: 0, detail: "" };
 }
 
-/** Whether a call failed for want of a key that may do it. */
-export const wantsKey = (problem) => problem?.status === 401 || problem?.status === 403;
+/** Whether a call failed because a key is missing or not sufficient. */
+export const requiresKey = (problem) => problem?.status === 401 || problem?.status === 403;
 
-/** Work through items, a few side by side; whatever is added while it runs is done too. */
+/** Processes items concurrently, including those that are added while it runs. */
 export class Queue {
   #waiting = [];
   #running = 0;
@@ -58,7 +58,7 @@ export class Queue {
 
   add(items) {
     this.#waiting.push(...items);
-    while (this.#running < AT_ONCE && this.#waiting.length) this.#run();
+    while (this.#running < CONCURRENCY && this.#waiting.length) this.#run();
   }
 
   clear() {
@@ -73,20 +73,20 @@ export class Queue {
 }
 
 async function get(path) {
-  return answered(
-    await fetch(path, { headers: authorized(), cache: "no-store", signal: AbortSignal.timeout(PROMPT_MS) }),
+  return checked(
+    await fetch(path, { headers: authorized(), cache: "no-store", signal: AbortSignal.timeout(METADATA_TIMEOUT_MS) }),
   );
 }
 
-async function ask(path, file, signal, onWait) {
+async function submit(path, file, signal, onWait) {
   const began = performance.now();
   for (;;) {
     await sleep(pausedUntil - performance.now(), signal);
     const response = await post(path, file, signal);
-    const later = response.status === 503 || response.status === 429;
-    if (!later || performance.now() - began > PATIENCE_MS) return answered(response);
+    const retryable = response.status === 503 || response.status === 429;
+    if (!retryable || performance.now() - began > RETRY_LIMIT_MS) return checked(response);
     const seconds = Number(response.headers.get("Retry-After")) || 1;
-    // Spread a little, so that all who were refused together do not come back together.
+    // With jitter, so that clients that were rejected together do not retry together.
     pausedUntil = Math.max(pausedUntil, performance.now() + 1000 * Math.min(seconds, 60) * (1 + Math.random() / 2));
     onWait();
   }
@@ -94,9 +94,9 @@ async function ask(path, file, signal, onWait) {
 
 async function post(path, file, signal) {
   if (signal.aborted) throw signal.reason;
-  const limit = new AbortController(); // AbortSignal.any is too new for the browsers of some hospitals
+  const limit = new AbortController(); // AbortSignal.any is missing in older browsers, which some hospitals use
   const stop = () => limit.abort();
-  const timer = setTimeout(stop, ANSWER_MS);
+  const timer = setTimeout(stop, ANALYSIS_TIMEOUT_MS);
   signal.addEventListener("abort", stop);
   try {
     return await fetch(path, {
@@ -112,10 +112,10 @@ async function post(path, file, signal) {
   }
 }
 
-async function answered(response) {
+async function checked(response) {
   if (response.ok) return response;
   const problem = await response.json().catch(() => null);
-  throw new Refused(problem?.type ? problem : { type: "/problems/unknown", status: response.status });
+  throw new RequestFailed(problem?.type ? problem : { type: "/problems/unknown", status: response.status });
 }
 
 function sleep(ms, signal) {
@@ -124,7 +124,7 @@ function sleep(ms, signal) {
     const stop = () => {
       clearTimeout(timer);
       signal.removeEventListener("abort", stop);
-      resolve(); // what is asked next finds out that it has been given up
+      resolve(); // the next request fails with the reason of the abort
     };
     const timer = setTimeout(stop, ms);
     signal.addEventListener("abort", stop);

@@ -1,16 +1,16 @@
-// PNG of 16-bit grey. A browser keeps the upper 8 bits only, so that a detector's 12 bits stored unshifted would be
-// black. Here they are scaled as the service scales them: by the full range, or by 12 bits if none is over 4095.
+// Decodes 16-bit greyscale PNG. A browser keeps the upper 8 bits only, so that 12-bit detector data stored unshifted
+// would appear black. This scales as the service does: by the full range, or by 12 bits if no sample is over 4095.
 
 const SIGNATURE = [0x89, 0x50, 0x4e, 0x47, 0x0d, 0x0a, 0x1a, 0x0a];
-const MOST_PIXELS = 50_000_000;
+const MAX_PIXELS = 50_000_000;
 
-/** A canvas with the picture, or null where the file is another kind of image, which a browser shows by itself. */
+/** A canvas with the picture; null for other kinds of images, which the browser can display itself. */
 export async function sixteenBitCanvas(file) {
   const head = new DataView(await file.slice(0, 29).arrayBuffer());
   if (head.byteLength < 29 || SIGNATURE.some((byte, at) => head.getUint8(at) !== byte)) return null;
   const [width, height] = [head.getUint32(16), head.getUint32(20)];
   const [depth, colour, interlaced] = [head.getUint8(24), head.getUint8(25), head.getUint8(28)];
-  if (depth !== 16 || colour !== 0 || interlaced || width * height > MOST_PIXELS) return null;
+  if (depth !== 16 || colour !== 0 || interlaced || width * height > MAX_PIXELS) return null;
   const rows = unfiltered(await inflated(new Uint8Array(await file.arrayBuffer())), width, height);
   return drawn(rows, width, height);
 }
@@ -27,7 +27,7 @@ async function inflated(bytes) {
   return new Uint8Array(await new Response(stream).arrayBuffer());
 }
 
-/** Undo the filter of each row (PNG specification, section 9); two bytes a pixel. */
+/** Undo the filter of each row (PNG specification, section 9); two bytes per pixel. */
 function unfiltered(data, width, height) {
   const line = 2 * width;
   const rows = new Uint8Array(line * height);

@@ -1,15 +1,15 @@
-// The picture and the heatmap over it: zoom, position, window and level, by pointer and by key.
+// The picture with its heatmap: zoom, position, window and level, by pointer and keyboard.
 
 import { byId, el } from "./dom.js";
 import { say } from "./texts.js";
 
-const WHOLE = { width: 255, level: 127.5 };
-const MOST_ZOOM = 16;
+const FULL_RANGE = { width: 255, level: 127.5 };
+const MAX_ZOOM = 16;
 const bounded = (value, least, most) => Math.min(Math.max(value, least), most);
 
 export class Stage {
   #view = { zoom: 1, x: 0, y: 0 };
-  #window = { ...WHOLE };
+  #window = { ...FULL_RANGE };
   #pointers = new Map();
   #fitted = true;
   tool = "window";
@@ -32,7 +32,7 @@ export class Stage {
     new ResizeObserver(() => this.#fitted && this.#fit()).observe(this.frame);
   }
 
-  /** Show a picture: an <img> that is loaded, or a <canvas>. */
+  /** Show a picture: a loaded <img>, or a <canvas>. */
   show(picture) {
     const [width, height] = [picture.naturalWidth ?? picture.width, picture.naturalHeight ?? picture.height];
     this.plane.style.width = `${width}px`;
@@ -43,7 +43,7 @@ export class Stage {
     this.reset();
   }
 
-  /** Show nothing: no heatmap lies for a moment over the shape of the last picture. */
+  /** Show nothing, so that the next heatmap never appears over the previous picture. */
   clear() {
     this.size = null;
     this.plane.style.width = 0;
@@ -51,20 +51,20 @@ export class Stage {
     byId("readout").textContent = "";
   }
 
-  /** Everything as it was when the picture was opened. */
+  /** Restore the view that the picture was opened with. */
   reset() {
-    this.#window = { ...WHOLE };
+    this.#window = { ...FULL_RANGE };
     this.#fit();
   }
 
-  /** Zoom by a factor, about a point of the window or the middle. */
+  /** Zoom by a factor around a point of the window, by default the centre. */
   zoom(factor, clientX, clientY) {
     if (!this.size) return;
     const frame = this.frame.getBoundingClientRect();
     const x = (clientX ?? frame.left + frame.width / 2) - frame.left;
     const y = (clientY ?? frame.top + frame.height / 2) - frame.top;
     const before = this.#view.zoom;
-    const zoom = bounded(before * factor, this.#least() / 2, MOST_ZOOM);
+    const zoom = bounded(before * factor, this.#fittingZoom() / 2, MAX_ZOOM);
     this.#view = {
       zoom,
       x: x - ((x - this.#view.x) * zoom) / before,
@@ -74,13 +74,13 @@ export class Stage {
     this.#draw();
   }
 
-  #least() {
+  #fittingZoom() {
     return Math.min(this.frame.clientWidth / this.size.width, this.frame.clientHeight / this.size.height);
   }
 
   #fit() {
     if (!this.size || !this.frame.clientWidth) return;
-    const zoom = this.#least();
+    const zoom = this.#fittingZoom();
     this.#view = {
       zoom,
       x: (this.frame.clientWidth - this.size.width * zoom) / 2,
@@ -92,7 +92,7 @@ export class Stage {
 
   #pan(dx, dy) {
     if (!this.size) return;
-    const edge = 40; // pixels of the picture that cannot leave the frame
+    const edge = 40; // CSS pixels of the picture that stay within the frame
     const [width, height] = [this.size.width * this.#view.zoom, this.size.height * this.#view.zoom];
     this.#view.x = bounded(this.#view.x + dx, edge - width, this.frame.clientWidth - edge);
     this.#view.y = bounded(this.#view.y + dy, edge - height, this.frame.clientHeight - edge);
@@ -100,7 +100,7 @@ export class Stage {
     this.#draw();
   }
 
-  /** Sideways: a wider window, less contrast. Downwards: a higher level, darker. As radiology viewers do. */
+  /** Sideways: a wider window, less contrast. Downwards: a higher level, darker. The convention of radiology viewers. */
   #adjust(dx, dy) {
     if (!this.size) return;
     this.#window.width = bounded(this.#window.width + dx, 1, 510);
@@ -126,9 +126,9 @@ export class Stage {
     [pointer.x, pointer.y] = [event.clientX, event.clientY];
   }
 
-  /** Two fingers: their distance zooms, their middle moves. */
+  /** Two fingers: their distance zooms, their centre pans. */
   #pinch(event, pointer) {
-    const other = [...this.#pointers.values()].find((one) => one !== pointer);
+    const other = [...this.#pointers.values()].find((candidate) => candidate !== pointer);
     const before = Math.hypot(pointer.x - other.x, pointer.y - other.y);
     const after = Math.hypot(event.clientX - other.x, event.clientY - other.y);
     this.#pan((event.clientX - pointer.x) / 2, (event.clientY - pointer.y) / 2);
@@ -136,10 +136,10 @@ export class Stage {
   }
 
   #key(event) {
-    const way = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] }[event.key];
-    if (!way || event.ctrlKey || event.altKey || event.metaKey) return;
-    if (event.shiftKey) this.#adjust(8 * way[0], 8 * way[1]);
-    else this.#pan(40 * way[0], 40 * way[1]);
+    const direction = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] }[event.key];
+    if (!direction || event.ctrlKey || event.altKey || event.metaKey) return;
+    if (event.shiftKey) this.#adjust(8 * direction[0], 8 * direction[1]);
+    else this.#pan(40 * direction[0], 40 * direction[1]);
     event.preventDefault();
     event.stopPropagation();
   }
@@ -152,8 +152,8 @@ export class Stage {
       channel.setAttribute("slope", 255 / width);
       channel.setAttribute("intercept", 0.5 - level / width);
     }
-    const whole = width === WHOLE.width && level === WHOLE.level;
-    byId("picture").style.filter = whole ? "" : "url(#windowing)";
+    const unchanged = width === FULL_RANGE.width && level === FULL_RANGE.level;
+    byId("picture").style.filter = unchanged ? "" : "url(#windowing)";
     const values = { width: Math.round(width), level: Math.round(level), zoom: Math.round(100 * zoom) };
     byId("readout").textContent = say("readout", values);
   }

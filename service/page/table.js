@@ -1,4 +1,4 @@
-// All images in a table, sorted by any column.
+// The table of all images, which can be sorted by any column.
 
 import { COLUMNS, rowOf } from "./csv.js";
 import { byId, el, shown } from "./dom.js";
@@ -6,11 +6,11 @@ import { labelClass } from "./list.js";
 import { problemText, say, shortWarning } from "./texts.js";
 
 const NUMBERS = new Set(["probability", "threshold"]);
-const words = new Intl.Collator(undefined, { numeric: true });
+const collator = new Intl.Collator(undefined, { numeric: true });
 
 export class Table {
-  #by = null;
-  #down = false;
+  #column = null;
+  #descending = false;
 
   constructor({ open }) {
     this.open = open;
@@ -22,14 +22,14 @@ export class Table {
     byId("head").replaceChildren(...heads);
   }
 
-  /** The items in the order of the table; without a value they stand last, either way. */
+  /** The items in the order of the table; items without a value come last in either direction. */
   sorted(items) {
-    if (!this.#by) return items;
-    const rows = items.map((item) => ({ item, value: rowOf(item)[this.#by] }));
-    const compare = NUMBERS.has(this.#by) ? (a, b) => Number(a) - Number(b) : words.compare;
+    if (!this.#column) return items;
+    const rows = items.map((item) => ({ item, value: rowOf(item)[this.#column] }));
+    const compare = NUMBERS.has(this.#column) ? (a, b) => Number(a) - Number(b) : collator.compare;
     rows.sort((a, b) => {
       if (!a.value || !b.value) return (a.value ? 0 : 1) - (b.value ? 0 : 1);
-      return (this.#down ? -1 : 1) * compare(a.value, b.value);
+      return (this.#descending ? -1 : 1) * compare(a.value, b.value);
     });
     return rows.map(({ item }) => item);
   }
@@ -37,15 +37,15 @@ export class Table {
   draw(items) {
     this.items = items;
     for (const head of byId("head").children) {
-      const order = this.#down ? "descending" : "ascending";
-      head.setAttribute("aria-sort", head.dataset.column === this.#by ? order : "none");
+      const order = this.#descending ? "descending" : "ascending";
+      head.setAttribute("aria-sort", head.dataset.column === this.#column ? order : "none");
     }
     byId("rows").replaceChildren(...this.sorted(items).map((item) => this.#row(item)));
   }
 
   #sort(column) {
-    this.#down = this.#by === column ? !this.#down : NUMBERS.has(column);
-    this.#by = column;
+    this.#descending = this.#column === column ? !this.#descending : NUMBERS.has(column);
+    this.#column = column;
     this.draw(this.items);
   }
 
@@ -53,6 +53,7 @@ export class Table {
     const { verdict, problem } = item;
     const cells = {
       ...rowOf(item),
+      label: verdict ? say(`labels.${verdict.label}`) : "",
       probability: verdict ? shown(verdict.probability) : "",
       threshold: verdict ? verdict.threshold.toFixed(4) : "",
       warnings: (verdict?.warnings ?? []).map(shortWarning).join(" "),

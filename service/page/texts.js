@@ -1,84 +1,92 @@
-// Every word that the page says, in one place: to translate it, translate this file.
-// {name} stands for a value.
+// All texts of the page: to translate the page, translate this file. {name} is a placeholder for a value.
 
 export const TEXTS = {
   title: "Chest radiographs",
   notDevice: "Not a medical device; decision support only.",
   physician: "A physician reads the radiograph and decides.",
-  meantFor: "Meant for: {uses}",
-  notMeantFor: "Not for: {uses}",
-  usesNotStated: "For whom this model is meant is not stated: do not use it on patients.",
+  meantFor: "Intended use: {uses}",
+  notMeantFor: "Not intended for: {uses}",
+  usesNotStated: "No intended use is stated: do not use this model on patients.",
   model: "Model {name} {version}",
   aboutModel: "About the model",
-  cardMissing: "The model card could not be had.",
+  cardMissing: "Could not load the model card.",
   operatingPoint: "Operating point",
-  pointOption: "{name}: from {threshold} on (sensitivity {sensitivity}, specificity {specificity})",
+  pointOption: "{name}: positive at {threshold} or above (sensitivity {sensitivity}, specificity {specificity})",
   light: "Light",
   dark: "Dark",
   help: "Help",
   close: "Close",
 
   dropHere: "Drop frontal chest radiographs here",
-  dropWhat: "JPEG or PNG, one or many, or a folder. They are read by the service of this hospital, and stored nowhere.",
+  dropWhat: "JPEG or PNG, one or many, or a folder. They are analysed on this hospital's server. Images are not stored.",
   chooseFiles: "Choose files",
-  chooseFolder: "Choose a folder",
+  chooseFolder: "Choose folder",
   addFiles: "Add files",
-  addFolder: "Add a folder",
+  addFolder: "Add folder",
   list: "List",
   table: "Table",
   view: "View",
   csv: "Download CSV",
   clear: "Remove all",
-  skipped: "{count} files of the folder are not JPEG or PNG and were left out.",
-  tooMany: "At most {most} images at a time: {count} were left out.",
+  skipped: "{count} files skipped (not JPEG or PNG).",
+  tooMany: "{count} files skipped: at most {most} images at a time.",
 
-  progress: "{done} of {total} read",
-  notRead: "{count} not read",
-  counts: "{positive} PNEUMONIA, {negative} NORMAL",
+  labels: {
+    PNEUMONIA: "PNEUMONIA",
+    NORMAL: "Below threshold",
+  },
+  labelMeanings: {
+    PNEUMONIA: "PNEUMONIA",
+    NORMAL: "Below threshold: no pneumonia detected",
+  },
+
+  progress: "{done} of {total} done",
+  failures: "{count} failed",
+  counts: "{positive} PNEUMONIA, {negative} below threshold",
   withWarnings: "{count} with warnings",
-  full: "The service is busy; the page waits and goes on by itself.",
-  modelUnreachable: "The service cannot be reached. The page keeps trying.",
+  full: "The service is busy. Waiting; will resume automatically.",
+  modelUnreachable: "Cannot reach the service. Retrying automatically.",
   removed: "All images were removed.",
 
-  key: "Key",
-  keyNeeded: "This service takes a key. The hospital's administrator gives you one.",
-  keyWrong: "This key is not known here, was revoked or has expired.",
-  keyForbidden: "This key may not have images read.",
+  key: "Access key",
+  keyNeeded: "An access key is required. Ask your administrator.",
+  keyWrong: "Key invalid, revoked or expired.",
+  keyForbidden: "This key cannot analyse images.",
   useKey: "Use this key",
 
   images: "Images",
   waiting: "Waiting",
-  reading: "Being read",
-  failed: "Not read",
+  analysing: "Analysing",
+  failed: "Failed",
   retry: "Try again",
   scale: "Probability of PNEUMONIA {probability}, threshold {threshold}, on a scale from 0 to 1",
-  unreliable: "do not rely on this",
+  unreliable: "unreliable",
 
   viewer: "Image",
-  nothingOpen: "Choose an image of the list to see it here, with the heatmap.",
+  nothingOpen: "Select an image to view it with its heatmap.",
   previous: "Previous",
   next: "Next",
   probability: "Probability",
   threshold: "Threshold",
-  guardScore: "Guard score",
-  guardMeaning: "{score} (about 1 for images like those of training)",
+  guardScore: "Input check",
+  guardMeaning: "{score} (typical: about 1)",
   modelName: "Model",
   requestId: "Request",
   heatmap: "Heatmap",
-  heatmapLoading: "The heatmap is being computed.",
-  heatmapFailed: "There is no heatmap: {why}",
-  heatmapDark: "No evidence stands out anywhere.",
+  heatmapLoading: "Computing the heatmap.",
+  heatmapFailed: "Heatmap unavailable: {why}",
+  heatmapDark: "No notable evidence in any area.",
   opacity: "Opacity",
-  legend: "Evidence for PNEUMONIA by place; not a localisation",
-  dragFor: "Drag to",
-  window: "Window",
-  pan: "Move",
+  legend: "Where the model found evidence (not a lesion outline)",
+  dragFor: "Drag:",
+  window: "Window/level",
+  pan: "Pan",
   zoomIn: "Zoom in",
   zoomOut: "Zoom out",
   reset: "Reset",
-  stage: "Radiograph. Arrow keys move it, with Shift they change window and level.",
+  stage: "Radiograph. Arrow keys pan; Shift and arrow keys change window and level.",
   readout: "W {width}  L {level}  {zoom} %",
-  noPicture: "This browser cannot show the file.",
+  noPicture: "This browser cannot display the file.",
 
   columns: {
     name: "File",
@@ -91,53 +99,54 @@ export const TEXTS = {
     model: "Model",
     requestId: "Request",
   },
-  tableCaption: "All images. The heads of the columns sort.",
+  tableCaption: "All images. Click a column heading to sort.",
 
   warnings: {
-    exif_orientation_applied: "Turned or mirrored as the file says: check which side is left.",
-    unlike_training_data: "Unlike the radiographs the model was trained on: do not rely on the probability.",
+    exif_orientation_applied: "Rotated or mirrored as its EXIF orientation says: verify left and right.",
+    unlike_training_data: "Outside the training data (unlike the radiographs the model was trained on): "
+      + "the result is unreliable.",
   },
 
   shortWarnings: {
-    exif_orientation_applied: "Turned as the file says: check the sides",
-    unlike_training_data: "Unlike the training images: do not rely on it",
+    exif_orientation_applied: "Rotated as its EXIF says: verify left and right",
+    unlike_training_data: "Outside the training data: result unreliable",
   },
 
   problems: {
     "missing-body": "The file is empty.",
     "empty-file": "The file is empty.",
     "unsupported-media-type": "Not a JPEG or PNG image.",
-    "truncated-image": "The image is cut short or damaged.",
+    "truncated-image": "The image is truncated or damaged.",
     "too-many-pixels": "The image has too many pixels.",
-    "image-too-small": "The image is too small to be read.",
-    "aspect-ratio": "The image is too long and narrow for a radiograph.",
-    "animated-image": "The file holds several pictures.",
-    "unsupported-jpeg": "A kind of JPEG that is not read (lossless, 12-bit or CMYK).",
-    "too-much-metadata": "The file holds too much besides the picture.",
+    "image-too-small": "The image is too small.",
+    "aspect-ratio": "Implausible aspect ratio for a radiograph.",
+    "animated-image": "The file contains several images.",
+    "unsupported-jpeg": "Unsupported JPEG type (lossless, 12-bit or CMYK).",
+    "too-much-metadata": "Too much metadata in the file.",
     "body-too-large": "The file is too large.",
-    "upload-timeout": "The file took too long to arrive.",
-    "unauthorized": "The service takes a key, and not this one.",
-    "forbidden": "The key, or this address, may not have images read.",
-    "quota-exceeded": "This key has sent as many images as it may a minute. Try again later.",
-    "unlike-training-data": "Unlike the radiographs the model was trained on: it is not read.",
+    "upload-timeout": "The upload took too long.",
+    "unauthorized": "An access key is required, or the key is invalid.",
+    "forbidden": "This key or this address is not allowed to analyse images.",
+    "quota-exceeded": "Rate limit reached. Try again in a minute.",
+    "unlike-training-data": "Rejected by the input check: unlike the radiographs the model was trained on.",
     "model-fault": "The model failed on this image.",
-    "internal-error": "The service made an error.",
+    "internal-error": "Internal error of the service.",
     "overloaded": "The service is busy. Try again later.",
     "not-ready": "The service is starting or stopping. Try again later.",
-    "deadline-exceeded": "The service took too long. Try again.",
-    "unreachable": "No answer: the service cannot be reached, or the file cannot be read or is too large.",
-    "unknown": "The service gave no answer (status {status}).",
+    "deadline-exceeded": "The analysis took too long. Try again.",
+    "unreachable": "The service is not responding, or the file cannot be opened or is too large.",
+    "unknown": "Unexpected answer from the service (status {status}).",
   },
 
-  keysTitle: "Keys",
+  keysTitle: "Keyboard shortcuts",
   keys: [
-    ["Tab, Enter", "go to a control, use it"],
-    ["Up, Down, Home, End", "in the list: go from image to image; Enter opens one"],
+    ["Tab, Enter", "move between controls, activate"],
+    ["Up, Down, Home, End", "in the list: move between images; Enter opens one"],
     ["N, P", "next, previous image"],
     ["H", "heatmap on or off"],
     ["[ and ]", "heatmap weaker or stronger"],
-    ["+ and -", "zoom in or out; so does the wheel"],
-    ["Arrow keys", "on the radiograph: move it"],
+    ["+ and -", "zoom in or out; so does the mouse wheel"],
+    ["Arrow keys", "on the radiograph: pan"],
     ["Shift and arrow keys", "on the radiograph: window narrower, wider; level brighter, darker"],
     ["0", "reset zoom, position, window and level"],
     ["T", "table or list"],
@@ -146,25 +155,25 @@ export const TEXTS = {
     ["?", "this help"],
   ],
   mouse: "Dragging changes the window (sideways: width, up and down: level). With Shift, or with the right or middle "
-    + "button, it moves the picture. A double click resets. With two fingers: zoom and move.",
-  singleKeys: "Use keys of one letter",
-  privacy: "Nothing is stored in this browser or on the server: when the page is closed, all is gone, a key too. "
-    + "File names do not leave this browser.",
+    + "mouse button, it pans. A double click resets. With two fingers: zoom and pan.",
+  singleKeys: "Enable single-key shortcuts",
+  privacy: "Closing the page discards all results and your key: this browser stores nothing, and file names do not leave "
+    + "it. The server does not store images; if its audit log is on, it records results with a digest of each image.",
 };
 
-/** A text with its values put in. A path such as "columns.name" leads to an inner one. */
+/** A text with its placeholders filled in. "columns.name" is the path of a nested text. */
 export function say(path, values = {}) {
   const text = path.split(".").reduce((node, key) => node[key], TEXTS);
   return text.replace(/\{(\w+)\}/g, (_, name) => values[name]);
 }
 
-/** What a warning means, in plain words; an unknown one in the service's own. */
+/** The text of a warning; for an unknown code, the text that the service sent. */
 export const warningText = (warning) => TEXTS.warnings[warning.code] ?? warning.detail;
 
-/** The same for a list. */
+/** The short text of a warning, for the list and the table. */
 export const shortWarning = (warning) => TEXTS.shortWarnings[warning.code] ?? warning.detail;
 
-/** Why an image was not read, in plain words; an unknown problem in the service's own. */
+/** The text of a problem; for an unknown type, the text that the service sent. */
 export function problemText(problem) {
   const slug = problem.type.split("/").pop();
   return TEXTS.problems[slug]?.replace("{status}", problem.status) ?? problem.detail ?? problem.title;

@@ -1,4 +1,4 @@
-// One image, large: what was read, its heatmap, and the controls of both.
+// The viewer of one image: its result, its heatmap and their controls.
 
 import { byId, el, shown } from "./dom.js";
 import { labelClass, scale } from "./list.js";
@@ -10,7 +10,7 @@ import { problemText, say, warningText } from "./texts.js";
 export class Viewer {
   #opened = new AbortController();
   #urls = [];
-  #heatAsked = false;
+  #heatRequested = false;
   item = null;
 
   constructor() {
@@ -27,7 +27,7 @@ export class Viewer {
     byId("reset").addEventListener("click", () => this.stage.reset());
   }
 
-  /** Show an image. Its heatmap is asked for now, and not before; once it is read, if it is not yet. */
+  /** Open an image. Its heatmap is requested only now, or once the image has been analysed. */
   open(item) {
     this.close();
     this.item = item;
@@ -38,13 +38,13 @@ export class Viewer {
     this.#showPicture(item, this.#opened);
   }
 
-  /** Show none, and let go of what the last one held. */
+  /** Close the image and release its resources. */
   close() {
     this.#opened.abort();
     this.#opened = new AbortController();
     for (const url of this.#urls) URL.revokeObjectURL(url);
     this.#urls = [];
-    this.#heatAsked = false;
+    this.#heatRequested = false;
     this.item = null;
     this.stage.clear();
     byId("heat").removeAttribute("src");
@@ -55,13 +55,13 @@ export class Viewer {
     byId("viewer-open").hidden = true;
   }
 
-  /** What is known of the image has changed. */
+  /** Redraw after a change of the item. */
   update() {
     const { item } = this;
     byId("viewer-name").textContent = item.name;
     byId("facts").replaceChildren(...facts(item));
-    if (!item.verdict || this.#heatAsked) return;
-    this.#heatAsked = true;
+    if (!item.verdict || this.#heatRequested) return;
+    this.#heatRequested = true;
     this.#showHeatmap(item, this.#opened);
   }
 
@@ -118,22 +118,22 @@ export class Viewer {
   }
 }
 
-/** Whether hardly any evidence shows anywhere: the doctor should know that the empty picture is an answer. */
+/** Whether the heatmap is almost empty: the physician should see that this is a result, not a failure. */
 function isDark(heat) {
   const canvas = el("canvas", { width: heat.naturalWidth, height: heat.naturalHeight });
-  const pen = canvas.getContext("2d");
-  pen.drawImage(heat, 0, 0);
-  return !pen.getImageData(0, 0, canvas.width, canvas.height).data.some((value, at) => at % 4 === 3 && value > 50);
+  const context = canvas.getContext("2d");
+  context.drawImage(heat, 0, 0);
+  return !context.getImageData(0, 0, canvas.width, canvas.height).data.some((value, at) => at % 4 === 3 && value > 50);
 }
 
 function facts(item) {
   const { verdict, problem } = item;
   if (problem) return [el("p", { className: "error" }, `${say("failed")}: ${problemText(problem)}`)];
-  if (!verdict) return [el("p", {}, say(item.state === "reading" ? "reading" : "waiting"))];
+  if (!verdict) return [el("p", {}, say(item.state === "analysing" ? "analysing" : "waiting"))];
   const warnings = verdict.warnings.map((warning) => el("li", {}, warningText(warning)));
   return [
     warnings.length ? el("ul", { className: "warnings" }, ...warnings) : null,
-    el("p", { className: labelClass(verdict) }, verdict.label,
+    el("p", { className: labelClass(verdict) }, say(`labelMeanings.${verdict.label}`),
       verdict.unreliable ? el("small", {}, ` ${say("unreliable")}`) : null),
     scale(verdict),
     table([

@@ -58,20 +58,20 @@ def opened(browser: Browser, keyed: Server) -> Iterator[Page]:
 
 
 def give(page: Page, key: str) -> None:
-    page.get_by_label("Key", exact=True).fill(key)
+    page.get_by_label("Access key", exact=True).fill(key)
     page.get_by_role("button", name="Use this key").click()
 
 
 def test_it_asks_for_a_key_and_goes_on_with_what_was_dropped_meanwhile(opened: Page, locked: Locked) -> None:
     why = opened.locator("#key-why")
-    expect(why).to_contain_text("This service takes a key")
+    expect(why).to_contain_text("An access key is required")
     expect(opened.locator("#notice strong")).to_be_in_viewport()
     choose(opened, ("x.png", CHEST))
-    expect(opened.locator("#progress")).to_contain_text("0 of 1 read")
+    expect(opened.locator("#progress")).to_contain_text("0 of 1 done")
     give(opened, "xray_wrong")
-    expect(why).to_contain_text("not known here")
+    expect(why).to_contain_text("Key invalid, revoked or expired")
     give(opened, locked.keys["prometheus"])
-    expect(why).to_contain_text("may not have images read")
+    expect(why).to_contain_text("cannot analyse images")
     give(opened, f"  {locked.keys['ward-3']} ")
     finished(opened, 1)
     expect(opened.locator("#key-form")).to_be_hidden()
@@ -91,8 +91,8 @@ def test_a_key_that_is_revoked_is_asked_for_again_and_nothing_is_lost(opened: Pa
     revoke_key(locked.path, "short")
     opened.wait_for_timeout(NOTICED_MS)
     choose(opened, *[(f"{n}.png", CHEST) for n in range(6)])
-    expect(why).to_contain_text("not known here")
-    expect(opened.locator("#progress")).to_contain_text("1 of 7 read")
+    expect(why).to_contain_text("Key invalid, revoked or expired")
+    expect(opened.locator("#progress")).to_contain_text("1 of 7 done")
     give(opened, locked.keys["ward-3"])
     finished(opened, 7)
-    expect(opened.locator("#progress")).not_to_contain_text("not read")
+    expect(opened.locator("#progress")).not_to_contain_text("failed")

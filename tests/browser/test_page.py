@@ -29,7 +29,7 @@ def choose(page: Page, *files: tuple[str, bytes]) -> None:
 
 
 def finished(page: Page, total: int) -> None:
-    expect(page.locator("#progress")).to_contain_text(f"{total} of {total} read", timeout=30_000)
+    expect(page.locator("#progress")).to_contain_text(f"{total} of {total} done", timeout=30_000)
 
 
 def rows(page: Page) -> Locator:
@@ -52,14 +52,14 @@ def test_a_radiograph_is_dropped_and_read(page: Page, target: str) -> None:
     expect(row).to_contain_text("x.png")
     brightness = chest(0).mean() / 258
     assert float(row.locator(".number").inner_text()) == pytest.approx(brightness, abs=0.002)
-    expect(row.locator(".label")).to_have_text("PNEUMONIA" if brightness >= 0.4 else "NORMAL")
+    expect(row.locator(".label")).to_have_text("PNEUMONIA" if brightness >= 0.4 else "Below threshold")
 
 
 def test_what_it_is_not_stands_there_before_any_result_and_stays(page: Page) -> None:
     notice = page.locator("#notice")
     expect(notice).to_be_in_viewport()
     expect(notice).to_contain_text("Not a medical device; decision support only.")
-    expect(notice).to_contain_text("For whom this model is meant is not stated")
+    expect(notice).to_contain_text("No intended use is stated")
     choose(page, ("x.png", CHEST))
     finished(page, 1)
     rows(page).first.get_by_role("button").click()
@@ -74,21 +74,21 @@ def test_whom_the_model_is_for_comes_from_its_card(page: Page) -> None:
     )
     page.route("**/model/card", lambda route: route.fulfill(body=card, content_type="text/markdown"))
     page.reload()
-    expect(page.locator("#meant-for")).to_have_text("Meant for: children of one to five years.")
-    expect(page.locator("#not-meant-for")).to_have_text("Not for: adults.")
+    expect(page.locator("#meant-for")).to_have_text("Intended use: children of one to five years.")
+    expect(page.locator("#not-meant-for")).to_have_text("Not intended for: adults.")
 
 
 def test_a_bad_file_among_good_ones_harms_none(page: Page) -> None:
     choose(page, ("a.png", CHEST), ("cut.jpeg", jpeg()[:2000]), ("letter.txt", b"Dear Doctor"), ("b.png", CHEST))
     finished(page, 4)
-    expect(page.locator("#progress")).to_contain_text("2 not read")
-    expect(rows(page).nth(1)).to_contain_text("The image is cut short or damaged.")
+    expect(page.locator("#progress")).to_contain_text("2 failed")
+    expect(rows(page).nth(1)).to_contain_text("The image is truncated or damaged.")
     expect(rows(page).nth(2)).to_contain_text("Not a JPEG or PNG image.")
     expect(page.get_by_role("button", name="Try again")).to_have_count(0)  # it would not help
     for good in (0, 3):
         expect(rows(page).nth(good).locator(".label")).to_be_visible()
     rows(page).nth(1).locator(".row").click()
-    expect(page.locator("#facts")).to_contain_text("The image is cut short or damaged.")
+    expect(page.locator("#facts")).to_contain_text("The image is truncated or damaged.")
     expect(page.locator("#heat")).to_be_hidden()
 
 
@@ -165,7 +165,7 @@ def test_window_level_zoom_and_position_by_pointer(page: Page) -> None:
 def test_fifty_files(page: Page) -> None:
     choose(page, *((f"{number:02}.jpeg", jpeg(number)) for number in range(50)))
     finished(page, 50)
-    expect(page.locator("#live")).to_contain_text("50 of 50 read")
+    expect(page.locator("#live")).to_contain_text("50 of 50 done")
     assert rows(page).locator(".number").count() == 50
     shown = [text.split("\n")[0] for text in rows(page).all_inner_texts()]
     assert shown == [f"{number:02}.jpeg" for number in range(50)]
@@ -193,7 +193,7 @@ def test_no_answer_at_all_is_said_and_can_be_tried_again(page: Page) -> None:
     page.route("**/predict*", lambda route: route.abort())
     choose(page, ("x.png", CHEST))
     finished(page, 1)
-    expect(rows(page).first).to_contain_text("No answer: the service cannot be reached")
+    expect(rows(page).first).to_contain_text("The service is not responding")
     page.unroute("**/predict*")
     rows(page).first.get_by_role("button", name="Try again").click()
     expect(rows(page).first.locator(".label")).to_be_visible()
@@ -202,11 +202,11 @@ def test_no_answer_at_all_is_said_and_can_be_tried_again(page: Page) -> None:
 def test_a_warning_is_said_and_the_label_is_not_to_be_relied_on(page: Page) -> None:
     choose(page, ("grey.png", encode(np.full((300, 300), 200, np.uint8), "PNG")), ("x.png", CHEST))
     finished(page, 2)
-    expect(rows(page).nth(0)).to_contain_text("Unlike the training images: do not rely on it")
+    expect(rows(page).nth(0)).to_contain_text("Outside the training data: result unreliable")
     expect(rows(page).nth(0).locator(".label")).to_have_class(re.compile("unreliable"))
     expect(rows(page).nth(1).locator(".label")).not_to_have_class(re.compile("unreliable"))
     rows(page).nth(0).locator(".row").click()
-    expect(page.locator("#facts .warnings")).to_contain_text("do not rely on the probability")
+    expect(page.locator("#facts .warnings")).to_contain_text("the result is unreliable")
     page.keyboard.press("t")
     expect(page.locator("#rows td.label").first).to_have_class(re.compile("unreliable"))
 
@@ -220,7 +220,8 @@ def test_the_operating_point_makes_the_labels_without_reading_again(page: Page) 
     page.locator("#point").select_option("rule-out")
     expect(label).to_have_text("PNEUMONIA")
     page.locator("#point").select_option("rule-in")
-    expect(label).to_have_text("NORMAL")
+    expect(label).to_have_text("Below threshold")
+    expect(page.locator("#progress")).to_contain_text("0 PNEUMONIA, 1 below threshold")
     page.get_by_role("radio", name="Table").check()
     expect(page.locator("#rows")).to_contain_text("0.8000")
     assert sum("predict" in url for url in asked) == 1
@@ -358,7 +359,7 @@ def test_a_picture_is_upright_in_the_browser_too(page: Page) -> None:
     picture[:, :100] = 250
     choose(page, ("x.jpeg", encode(picture, "JPEG", exif=exif)))
     finished(page, 1)
-    expect(rows(page).first).to_contain_text("check the sides")
+    expect(rows(page).first).to_contain_text("verify left and right")
     rows(page).first.locator(".row").click()
     expect(page.locator("#heat")).to_be_visible()
     page.keyboard.press("h")
@@ -391,7 +392,7 @@ def test_a_folder_is_walked_and_what_is_no_picture_is_left_out(page: Page, tmp_p
         (tmp_path / name).write_bytes(CHEST)
     page.set_input_files("#folder", tmp_path)
     finished(page, 3)
-    expect(page.locator("#notes")).to_contain_text("2 files of the folder are not JPEG or PNG")
+    expect(page.locator("#notes")).to_contain_text("2 files skipped (not JPEG or PNG)")
 
 
 def test_all_can_be_removed_also_while_they_are_read(page: Page) -> None:

@@ -1,4 +1,4 @@
-"""The page's files, read: who may be asked, what may run, how much there is, whether it can be seen."""
+"""Static checks of the page's files: allowed addresses and scripts, size, texts, contrast."""
 
 import re
 from pathlib import Path
@@ -15,14 +15,14 @@ pytestmark = pytest.mark.anyio
 FILES = sorted((ROOT / "service" / "page").iterdir())
 MODULES = [path for path in FILES if path.suffix == ".js"]
 STYLE = (ROOT / "service" / "page" / "style.css").read_text()
-# What lies on what, by the names of the variables in style.css: words need 4.5, marks and edges of controls 3.
-WORDS = ("text", "quiet", "focus", "positive", "negative", "warning", "error")
-GROUNDS = ("page", "panel", "raised")
+# Foregrounds and backgrounds, by the variables in style.css: WCAG requires 4.5 for text, 3 for edges of controls.
+TEXTS = ("text", "quiet", "focus", "positive", "negative", "warning", "error")
+BACKGROUNDS = ("page", "panel", "raised")
 SHAPES = ("edge", "focus", "positive", "negative", "text", "quiet")
 
 
 def colours(theme: str) -> dict[str, str]:
-    """The variables of a theme; the light one changes some of the dark one's."""
+    """The variables of a theme; the light theme overrides some of the dark one."""
     blocks = re.findall(r":root(?:\[data-theme=\"(\w+)\"\])? \{(.*?)\n\}", STYLE, re.S)
     found = {name: dict(re.findall(r"--([\w-]+): (#[0-9a-f]{6});", block)) for name, block in blocks}
     return found[""] | found.get(theme, {})
@@ -72,7 +72,7 @@ async def test_the_page_and_its_files_come_with_a_strict_policy(make_service: Ma
 async def test_the_policy_is_the_pages_own(make_service: MakeService, connect: Connect) -> None:
     async with connect(make_service()) as client:
         docs, page = [(await client.get(path)).headers["content-security-policy"] for path in ("/docs", "/")]
-        assert "unsafe-inline" in docs  # Swagger UI has its script inline
+        assert "unsafe-inline" in docs  # Swagger UI uses an inline script
         assert docs != page
 
 
@@ -87,8 +87,8 @@ def test_it_is_small() -> None:
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
-def test_no_address_but_this_services_is_named(path: Path) -> None:
-    text = path.read_text().replace("http://www.w3.org/2000/svg", "")  # a namespace, which nobody asks for
+def test_no_other_address_is_named(path: Path) -> None:
+    text = path.read_text().replace("http://www.w3.org/2000/svg", "")  # a namespace, not an address
     assert not re.findall(r"https?:|wss?:|[\"'(]//", text)
 
 
@@ -107,30 +107,30 @@ def test_nothing_is_stored_and_no_text_becomes_markup(path: Path) -> None:
 def test_every_text_is_in_one_place_and_used() -> None:
     texts = (ROOT / "service" / "page" / "texts.js").read_text()
     rest = "".join(path.read_text() for path in FILES if path.name != "texts.js")
-    asked = set(re.findall(r"(?:data-text|data-label)=\"(\w+)\"", rest)) | set(re.findall(r"say\(\"(\w+)", rest))
-    there = set(re.findall(r"^  (\w+):", texts, re.M))
-    assert asked - there == set()
-    assert {name for name in there - asked if f'"{name}"' not in rest and f"TEXTS.{name}" not in rest + texts} == set()
+    used = set(re.findall(r"(?:data-text|data-label)=\"(\w+)\"", rest)) | set(re.findall(r"say\([\"`](\w+)", rest))
+    defined = set(re.findall(r"^  (\w+):", texts, re.M))
+    assert used - defined == set()
+    assert {name for name in defined - used if f'"{name}"' not in rest and f"TEXTS.{name}" not in rest + texts} == set()
 
 
 @pytest.mark.parametrize("theme", ["dark", "light"])
 def test_the_contrast_is_wcag_aa(theme: str) -> None:
     found = colours(theme)
-    pairs = [(word, ground, 4.5) for word in WORDS for ground in GROUNDS]
-    pairs += [(shape, ground, 3) for shape in SHAPES for ground in GROUNDS]
+    pairs = [(text, background, 4.5) for text in TEXTS for background in BACKGROUNDS]
+    pairs += [(shape, background, 3) for shape in SHAPES for background in BACKGROUNDS]
     pairs.append(("on-focus", "focus", 4.5))
-    poor = {pair: contrast(found[pair[0]], found[pair[1]]) for pair in pairs}
-    assert {pair: ratio for pair, ratio in poor.items() if ratio < pair[2]} == {}
+    ratios = {pair: contrast(found[pair[0]], found[pair[1]]) for pair in pairs}
+    assert {pair: ratio for pair, ratio in ratios.items() if ratio < pair[2]} == {}
 
 
-def test_the_contrast_is_computed_right() -> None:
-    """Two ratios that are known: black on white, and the grey that just passes."""
+def test_the_contrast_is_computed_correctly() -> None:
+    """Two known ratios: black on white, and the lightest grey that passes."""
     assert contrast("#000000", "#ffffff") == pytest.approx(21)
     assert contrast("#767676", "#ffffff") == pytest.approx(4.54, abs=0.01)
 
 
-def test_no_colour_is_used_that_has_no_name() -> None:
-    """Else the contrast above would say nothing of it. The radiograph's own black is no ground for words."""
+def test_every_colour_is_a_variable() -> None:
+    """Otherwise the test of contrast would not cover it. Exception: the black behind the radiograph and its text."""
     rules = STYLE[STYLE.index("* { box-sizing") :]
     assert set(re.findall(r"#[0-9a-f]{3,8}\b(?=[;, ])", rules)) == {"#000", "#000a", "#e8edf1"}
 
