@@ -6,10 +6,10 @@ BIN := $(VENV)/bin
 # Python compiles what is imported when it is, which of all this is little: a minute and more is saved.
 INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile --no-deps --require-hashes -r
 
-.PHONY: help run test lint check format lock openapi bench offline clean
+.PHONY: help run test lint check format lock openapi docs screenshots bench offline clean
 
 help:  ## List the targets.
-	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 13
 
 run: $(VENV)/.cpu  ## Start the service with the bundled model on port 8000.
 	$(BIN)/python -m service serve
@@ -22,7 +22,7 @@ lint: $(VENV)/.dev  ## Check format, style and types.
 	$(BIN)/ruff check --quiet .
 	$(BIN)/mypy --no-error-summary
 
-check: lint test  ## Both of the above: all that CI checks.
+check: lint docs test  ## All that CI checks: lint, docs and test.
 
 format: $(VENV)/.dev  ## Format the code.
 	$(BIN)/ruff format .
@@ -32,10 +32,16 @@ LOCK = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generat
 	--no-emit-index-url --no-emit-find-links pyproject.toml
 lock: $(VENV)/.dev  ## Renew the lock files in requirements/ from pyproject.toml.
 	$(LOCK) --upgrade --extra dev -o requirements/dev.txt
-	for extra in client cpu gpu gpu-cuda12 training sbom; do $(LOCK) -c requirements/dev.txt --extra $$extra -o requirements/$$extra.txt; done
+	for extra in client cpu gpu gpu-cuda12 training docs sbom; do $(LOCK) -c requirements/dev.txt --extra $$extra -o requirements/$$extra.txt; done
 
 openapi: $(VENV)/.dev  ## Renew docs/openapi.json from the code.
 	$(BIN)/python -m service openapi > docs/openapi.json
+
+docs: $(VENV)/.docs  ## Build the documentation site in build/docs/site; a link that leads nowhere is an error.
+	$(BIN)/python tools/build_site.py
+
+screenshots: $(VENV)/.dev  ## Take the pictures of the page in docs/images anew (needs chromium).
+	$(BIN)/python tools/screenshots.py
 
 bench: $(VENV)/.dev  ## Measure us beside five peers (12 minutes, needs wrk; BENCH="--help" for options).
 	$(BIN)/python benchmarks/bench.py --store $(BENCH)
@@ -45,7 +51,7 @@ offline:  ## Make one archive that installs the service without internet (needs 
 	deploy/offline.sh $(PARTS)
 
 clean:  ## Remove what the targets above made.
-	rm -rf $(VENV) benchmarks/.peers .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) build benchmarks/.peers .mypy_cache .pytest_cache .ruff_cache .hypothesis
 
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
@@ -58,8 +64,13 @@ $(VENV)/.cpu: requirements/cpu.txt | $(VENV)/bin/python
 	@$(INSTALL) $<
 	@touch $@
 
+$(VENV)/.docs: requirements/docs.txt | $(VENV)/bin/python
+	@echo "Installing what builds the documentation into $(VENV) (once; about 60 MB)"
+	@$(INSTALL) $<
+	@touch $@
+
 $(VENV)/.dev: requirements/dev.txt pyproject.toml | $(VENV)/bin/python
 	@echo "Installing everything the tests need into $(VENV) (once; about 2 GB)"
 	@$(INSTALL) $<
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
-	@touch $@ $(VENV)/.cpu
+	@touch $@ $(VENV)/.cpu $(VENV)/.docs

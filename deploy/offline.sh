@@ -3,7 +3,7 @@
 #
 #     make offline [PARTS="proxy monitoring"]     what goes in beside the service: any of proxy, monitoring, gpu
 #
-# Needs Docker with compose 2.24.4 or newer, and images of nginx, Prometheus and Grafana that are there or can be fetched.
+# Needs Docker with compose 2.24.4 or newer, Python with venv for the documentation, and images of nginx, Prometheus and Grafana that are there or can be fetched.
 set -eu
 cd "$(dirname "$0")/.."
 version=$(sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
@@ -20,6 +20,8 @@ for part in "$@"; do
 done
 say() { echo "offline: $*"; }
 
+say "building the documentation"
+make --silent docs
 say "building and fetching images"
 # shellcheck disable=SC2086  # several words are meant
 docker compose $files build --quiet
@@ -47,6 +49,7 @@ cp docker-compose.yml compose.*.yaml LICENSE CHANGELOG.md "dist/$name"
 rm "dist/$name/compose.training.yaml"
 cp docs/install-offline.md "dist/$name/INSTALL.md"
 cp docs/*.md "dist/$name/docs"
+cp -R build/docs/site "dist/$name/site"
 cp -R deploy/proxy deploy/monitoring "dist/$name/deploy"
 # A key of this machine is nobody else's business.
 find "dist/$name/deploy/proxy/tls" -type f ! -name .gitignore -delete

@@ -75,7 +75,21 @@ def test_links_lead_somewhere(path: Path) -> None:
 def test_every_make_target_of_the_readme_exists_and_help_lists_them() -> None:
     targets = set(re.findall(r"^([a-z]+):.*##", text("Makefile"), re.M))
     assert set(re.findall(r"^    make ([a-z]+)", text("README.md"), re.M)) == {"run", "test"}
-    assert {"run", "test", "lint", "check", "format", "lock", "openapi", "bench", "offline", "clean", "help"} == targets
+    assert {
+        "run",
+        "test",
+        "lint",
+        "check",
+        "format",
+        "lock",
+        "openapi",
+        "docs",
+        "screenshots",
+        "bench",
+        "offline",
+        "clean",
+        "help",
+    } == targets
     shown = subprocess.run(["make", "help"], cwd=ROOT, check=True, capture_output=True, text=True).stdout
     assert all(re.search(rf"^{target}\b", shown, re.M) for target in targets)
 

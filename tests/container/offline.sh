@@ -11,6 +11,7 @@ import json, sys
 parts = {part["name"] for part in json.load(open(sys.argv[1]))["components"]}
 missing = {"onnxruntime", "libc6", "pneumonia/model.int8.onnx"} - parts
 sys.exit(str(missing) if missing else 0)' "$unpacked/sbom-service.cdx.json"
+check "the documentation, with its search" sh -c 'test -f "$0/site/index.html" && test -f "$0/site/search.js"' "$unpacked"
 check "no key in it" [ -z "$(find "$unpacked" -name "*.key")" ]
 
 socket=$scratch/docker.sock
