@@ -1,7 +1,7 @@
 """From a folder of chest radiographs to a model bundle: train, evaluate, export.
 
-Each folder here is a room; docs/architecture.md has the table of rooms and what each may import. They stand in the
-order of the work:
+Each folder here is a room; docs/architecture.md has the table of rooms and what each may import. In the order of the
+work:
 
     networks, data -> fitting (a run) -> evaluation (figures) -> reporting (report, card) -> exporting (a bundle)
 """

@@ -15,10 +15,10 @@ DONE, FAILED, WRONG_USE = 0, 1, 2
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command. Returns its exit code: 0 done, 1 failed, 2 wrong use (argparse exits with it by itself)."""
+    """Run one command. Returns the exit code: 0 done, 1 failed, 2 wrong use (argparse itself exits with 2)."""
     parser = _parser()
     arguments = parser.parse_args(argv)
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # before TensorFlow is imported: its start-up chatter
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # before TensorFlow is imported: silences its start-up messages
     try:
         from training.cli import commands
 
@@ -30,7 +30,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except TrainingError as error:
         print(f"training: {error}", file=sys.stderr)
     except KeyboardInterrupt:
-        print("training: interrupted; finished epochs are saved, go on with: train --resume RUN", file=sys.stderr)
+        print("training: interrupted; finished epochs are saved, continue with: train --resume RUN", file=sys.stderr)
     return FAILED
 
 
@@ -41,22 +41,23 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True)
     _add_train(commands.add_parser("train", help="train a network on a data folder", description=_TRAIN))
     evaluate = commands.add_parser("evaluate", help="measure a run or a bundle", description=_EVALUATE)
-    evaluate.add_argument("model", type=Path, help="a run's folder, or a bundle's")
-    export = commands.add_parser("export", help="make a bundle of a run", description=_EXPORT)
+    evaluate.add_argument("model", type=Path, help="folder of a run or of a bundle")
+    export = commands.add_parser("export", help="make a bundle from a run", description=_EXPORT)
     export.add_argument("run", type=Path, help="a run's folder")
     export.add_argument("bundle", type=Path, help="the bundle to write: models/NAME/VERSION")
     export.add_argument("--about", type=Path, help="Markdown for the model card: intended use, warnings, data")
     export.add_argument(
-        "--cpu-graph", choices=get_args(CpuGraph), default=GRAPH, help="what a CPU serves. Default: %(default)s."
+        "--cpu-graph",
+        choices=get_args(CpuGraph),
+        default=GRAPH,
+        help="the graph that a CPU runs. Default: %(default)s.",
     )
-    report = commands.add_parser("report", help="write all that is known of a bundle", description=_REPORT)
+    report = commands.add_parser("report", help="write the full report on a bundle", description=_REPORT)
     report.add_argument("bundle", type=Path, help="a bundle's folder")
     report.add_argument("--out", type=Path, required=True, metavar="FOLDER", help="for report.html and report.json")
-    report.add_argument(
-        "--no-gallery", action="store_true", help="leave out the examples, which are images of patients"
-    )
+    report.add_argument("--no-gallery", action="store_true", help="leave out the example images, which show patients")
     reference = commands.add_parser(
-        "reference", help="add what incoming images are compared with", description=_REFERENCE
+        "reference", help="add the drift reference to an old bundle", description=_REFERENCE
     )
     reference.add_argument("bundle", type=Path, help="a bundle's folder")
     table = commands.add_parser("table", help="repeat the specification's experiments", description=_TABLE)
@@ -66,36 +67,38 @@ def _parser() -> argparse.ArgumentParser:
     table.add_argument(
         "--epochs", type=_count, default=25, help="passes over the training images. Default: %(default)s."
     )
-    table.add_argument("--only", nargs="+", metavar="NETWORK/NORMALISATION", help="these experiments, not all nine")
-    table.add_argument("--resume", action="store_true", help="go on with the runs that are in the folder")
+    table.add_argument("--only", nargs="+", metavar="NETWORK/NORMALISATION", help="only these of the nine experiments")
+    table.add_argument("--resume", action="store_true", help="continue the runs that the folder holds")
     for command in (export, report):
-        _add_others(command)
+        _add_extra_data(command)
     for command in (evaluate, export, report, reference, table):
         _add_common(command)
     return parser
 
 
-_TRAIN = "Train a network. Interrupted, it goes on from the last finished epoch with --resume."
+_TRAIN = "Train a network. After an interruption, --resume continues from the last finished epoch."
 _EVALUATE = (
-    "A run is measured on the patients it held out; the threshold is chosen on its validation patients. A bundle is "
+    "A run is measured on its held-out patients, at a threshold chosen on its validation patients. A bundle is "
     "measured on every image of the data folder, at its own threshold."
 )
 _EXPORT = (
-    "Export a run to ONNX, prove that the graph is the network, measure it on held-out patients, write the bundle."
+    "Export a run to ONNX, verify that graph and network agree, measure the graph on held-out patients, write the "
+    "bundle."
 )
 _REPORT = (
-    "Measure a bundle on the patients its network was not trained on, under realistic shifts, and on whatever else is "
-    "given, and write one HTML and one JSON file. --data must be the images it was trained on. The HTML file shows "
-    "radiographs of patients, unless --no-gallery is given."
+    "Measure a bundle on the patients its network was not trained on, under realistic shifts, and on the additional "
+    "data given, and write one HTML and one JSON file. --data must be the folder that contains the images it was "
+    "trained on. The HTML file shows radiographs of patients, unless --no-gallery is given."
 )
 _REFERENCE = (
-    "Write the drift reference into the manifest of a bundle that was made without one: quantiles of brightness, "
-    "contrast and probability of the validation patients' images. Nothing else of the bundle changes. --data must be "
-    "the images it was trained on. Bundles of this version have it from their export."
+    "Write the drift reference into the manifest of a bundle that has none: quantiles of brightness, contrast and "
+    "probability of the validation patients' images. Nothing else in the bundle changes. --data must be the folder "
+    "that contains the images it was trained on. New bundles get the reference at export."
 )
 _TABLE = (
-    "Train each network with each input normalisation by the author's protocol (522 images drawn at random validate: "
-    "the figures flatter) and set the accuracies beside the author's. Interrupted, it goes on with --resume."
+    "Train each network with each input normalisation by the author's protocol, and compare the accuracies with the "
+    "author's. The protocol validates on 522 random images, so the figures are too optimistic. After an interruption, "
+    "continue with --resume."
 )
 
 
@@ -108,14 +111,14 @@ def _count(text: str) -> int:
 def _add_train(parser: argparse.ArgumentParser) -> None:
     target = parser.add_mutually_exclusive_group(required=True)
     target.add_argument("--out", type=Path, metavar="RUN", help="folder of the new run")
-    target.add_argument("--resume", type=Path, metavar="RUN", help="folder of the run to go on with")
+    target.add_argument("--resume", type=Path, metavar="RUN", help="folder of the run to continue")
     _add_common(parser)
     options = parser.add_argument_group("configuration, saved with the run")
     options.add_argument(
         "--recipe",
         choices=RECIPES,
-        help="Settings to begin from; what is given beside it holds before it. "
-        "specification: the defaults below. robust: compact, trained to hold on images taken elsewhere.",
+        help="Named settings; options given in addition override them. "
+        "specification: the defaults below. robust: compact, trained to work on images of other hospitals too.",
     )
     for name, field in TrainingConfig.model_fields.items():
         options.add_argument(
@@ -125,15 +128,21 @@ def _add_train(parser: argparse.ArgumentParser) -> None:
         )
 
 
-def _add_others(parser: argparse.ArgumentParser) -> None:
+def _add_extra_data(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--originals", type=Path, metavar="DIR", help="full-size files of images of --data, under the same file names"
+        "--originals",
+        type=Path,
+        metavar="DIR",
+        help="full-size originals of images in --data, with the same file names",
     )
     parser.add_argument(
-        "--elsewhere", type=Path, metavar="DIR", help="radiographs of other people: NORMAL/ and PNEUMONIA/"
+        "--elsewhere", type=Path, metavar="DIR", help="radiographs of another population: NORMAL/ and PNEUMONIA/"
     )
     parser.add_argument(
-        "--not-chest", type=Path, metavar="DIR", help="images that are no frontal chest radiographs, in folders by kind"
+        "--not-chest",
+        type=Path,
+        metavar="DIR",
+        help="images that are not frontal chest radiographs, one folder per kind",
     )
 
 
@@ -143,7 +152,8 @@ def _add_common(parser: argparse.ArgumentParser) -> None:
         "--data",
         type=Path,
         default=Path(data) if data else None,
-        help="folder with NORMAL/ and PNEUMONIA/, or train/ val/ test/ of these. Default: XRAY_DATA, else the run's.",
+        help="folder with NORMAL/ and PNEUMONIA/, or with train/, val/ and test/ that contain these. "
+        "Default: XRAY_DATA, then the folder that the run was trained on.",
     )
     parser.add_argument(
         "--cache", type=Path, default=Path(".cache/pixels"), help="folder for decoded images. Default: %(default)s."

@@ -1,17 +1,17 @@
-"""What a user of the command line can put right; the message is one line saying how."""
+"""Errors that a user of the command line can fix; the message is one line that says how."""
 
 
 class TrainingError(Exception):
-    """The command cannot go on; nothing that was saved is lost."""
+    """The command cannot continue; nothing that was saved is lost."""
 
 
 class DataError(TrainingError):
-    """The data folder does not hold what training needs."""
+    """The data folder does not contain what training needs."""
 
 
 class ExportError(TrainingError):
-    """The exported graph is not the network that was trained, or this network is not one that is served."""
+    """The exported graph differs from the trained network, or this kind of network cannot be served."""
 
 
 class WrongUse(Exception):
-    """A command that was called wrongly: exit code 2."""
+    """The command was called with wrong arguments: exit code 2."""

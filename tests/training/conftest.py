@@ -10,7 +10,7 @@ from training.data.dataset import Dataset, load_dataset
 
 
 @pytest.fixture(autouse=True)
-def _the_same_fresh_networks_each_time() -> None:
+def _seeded_networks() -> None:
     keras.utils.set_random_seed(0)
 
 
@@ -22,5 +22,5 @@ def folder(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def data(folder: Path, tmp_path: Path) -> Dataset:
-    """The same, loaded."""
+    """The data folder, loaded."""
     return load_dataset(folder, tmp_path / "cache")

@@ -1,1 +1,1 @@
-"""What the commands of ``python -m training`` do. Imports every other room."""
+"""The commands of ``python -m training``. Imports every other room."""

@@ -1,4 +1,4 @@
-"""What each command of ``python -m training`` does."""
+"""The commands of ``python -m training``, one function each."""
 
 import argparse
 import signal
@@ -11,8 +11,8 @@ from training.cli.inputs import (
     about_text,
     begin_run,
     data_folder,
+    extra_data,
     load,
-    other_images,
     resume_run,
     run_and_data,
 )
@@ -25,7 +25,7 @@ from training.fitting.fit import fit
 from training.fitting.progress import bar
 from training.fitting.run import DataRecord
 from training.reporting.card import about_of
-from training.reporting.claims import EXPERIMENTS, Experiment, begin, write_table
+from training.reporting.experiments import EXPERIMENTS, Experiment, begin, write_table
 from training.reporting.gallery import gallery
 from training.reporting.page import write_report
 from training.reporting.report import measure_report, split_of
@@ -35,10 +35,10 @@ def run(arguments: argparse.Namespace) -> int:
     """Run the command that was parsed. Returns 0.
 
     Raises:
-        TrainingError: it failed.
-        WrongUse: it was called wrongly.
+        TrainingError: the command failed.
+        WrongUse: the command was called with wrong arguments.
     """
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # a stopped container ends as Ctrl-C does
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # stopping a container ends the command as Ctrl-C does
     try:
         _COMMANDS[arguments.command](arguments)
     except BundleError as error:
@@ -47,14 +47,14 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def train(arguments: argparse.Namespace) -> None:
-    """Train a new run, or go on with one; measure it; save and print what was measured."""
+    """Train a new run or resume one; measure it; save and print the figures."""
     run, data = resume_run(arguments) if arguments.resume else begin_run(arguments)
     with bar(PROGRESS, "training") as steps:
         history = fit(run, data, steps, steps.epoch)
     if history[-1].diverged:
         raise TrainingError(
-            f"{run.folder}: diverged in epoch {len(history)} (the loss is not a number); what came before is kept. "
-            "A lower --learning-rate may help, or --normalisation rescale"
+            f"{run.folder}: diverged in epoch {len(history)} (the loss is not a number); earlier epochs are kept. "
+            "A lower --learning-rate or --normalisation rescale may help"
         )
     draw_curves(history, run.folder / "curves.png")
     assessment = assess(keras_predict(run.best_model()), data, run.split)
@@ -76,22 +76,22 @@ def evaluate(arguments: argparse.Namespace) -> None:
 
 
 def export(arguments: argparse.Namespace) -> None:
-    """Write the bundle of a run and print its manifest, or what was measured."""
-    from training.exporting.bundle import (  # TensorFlow, which no other command needs on another backend
+    """Write the bundle of a run and print its manifest, or the figures as a table."""
+    from training.exporting.bundle import (  # imports TensorFlow, which the other commands need only as their backend
         check_target,
         export_run,
     )
 
     check_target(arguments.bundle)
     run, data = run_and_data(arguments.run, arguments)
-    others = other_images(arguments)
-    with bar(PROGRESS, "exporting, proving, measuring") as shifts:
+    extra = extra_data(arguments)
+    with bar(PROGRESS, "exporting, verifying, measuring") as shifts:
         manifest, assessment = export_run(
             run,
             data,
             arguments.bundle,
             about_text(arguments.about),
-            others,
+            extra,
             cpu_graph=arguments.cpu_graph,
             progress=shifts,
         )
@@ -99,24 +99,24 @@ def export(arguments: argparse.Namespace) -> None:
 
 
 def report(arguments: argparse.Namespace) -> None:
-    """Measure all that a report tells of a bundle; write the page and the record; print the record, or a summary."""
+    """Measure a bundle for its report; write ``report.html`` and ``report.json``; print the record or a summary."""
     bundle = read_bundle(arguments.bundle)
     contract = bundle.manifest.image_contract
     data = load(data_folder(arguments, None), arguments, contract)
-    split, others = split_of(bundle.manifest, data), other_images(arguments, contract)
+    split, extra = split_of(bundle.manifest, data), extra_data(arguments, contract)
     with bar(PROGRESS, "measuring") as shifts:
         record = measure_report(
-            bundle.manifest, bundle.graph, data, split, others, about=about_of(bundle.card), progress=shifts
+            bundle.manifest, bundle.graph, data, split, extra, about=about_of(bundle.card), progress=shifts
         )
-    walls = None
+    examples = None
     if not arguments.no_gallery:
-        walls = gallery(bundle.graph, data.rows(split.test or split.validation), bundle.manifest.threshold)
-    write_report(arguments.out, record, walls)
+        examples = gallery(bundle.graph, data.rows(split.test or split.validation), bundle.manifest.threshold)
+    write_report(arguments.out, record, examples)
     print_record(record, [record.held_out, record.elsewhere], arguments.json)
 
 
 def reference(arguments: argparse.Namespace) -> None:
-    """Write into a bundle what a service compares incoming images with, and print it."""
+    """Write the drift reference into a bundle, and print it."""
     contract = read_bundle(arguments.bundle).manifest.image_contract
     data = load(data_folder(arguments, None), arguments, contract)
     measured = add_reference(arguments.bundle, data)
@@ -127,7 +127,7 @@ def reference(arguments: argparse.Namespace) -> None:
 
 
 def table(arguments: argparse.Namespace) -> None:
-    """Train what is missing of the experiment table; write and print it."""
+    """Train the experiments that are missing in the table; write and print the table."""
     experiments = _experiments(arguments.only)
     folder = data_folder(arguments, None)
     data = load(folder, arguments)
@@ -137,14 +137,15 @@ def table(arguments: argparse.Namespace) -> None:
         try:
             with bar(PROGRESS, experiment.name) as steps:
                 fit(run, data, steps, steps.epoch)
-        finally:  # what an interrupted run has is in the table too
-            found = write_table(arguments.out)
-    print(found.model_dump_json(indent=2) if arguments.json else found.markdown())
+        finally:  # the finished epochs of an interrupted run go into the table too
+            written = write_table(arguments.out)
+    print(written.model_dump_json(indent=2) if arguments.json else written.markdown())
 
 
 def _experiments(only: list[str] | None) -> list[Experiment]:
     if unknown := sorted(set(only or []) - {experiment.name for experiment in EXPERIMENTS}):
-        raise WrongUse(f"--only {unknown[0]}: known are {', '.join(experiment.name for experiment in EXPERIMENTS)}")
+        known = ", ".join(experiment.name for experiment in EXPERIMENTS)
+        raise WrongUse(f"--only {unknown[0]}: unknown experiment; choose from {known}")
     return [experiment for experiment in EXPERIMENTS if not only or experiment.name in only]
 
 

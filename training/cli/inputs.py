@@ -1,4 +1,4 @@
-"""From the options of a command to runs, configurations and data."""
+"""Loads what a command's options name: runs, configurations and data."""
 
 import argparse
 from collections.abc import Sequence
@@ -11,27 +11,27 @@ from contract.image import IMAGE_CONTRACT
 from training.data.dataset import Dataset, Skipped, load_dataset
 from training.data.split import split_dataset
 from training.errors import WrongUse
-from training.evaluation.outside import find_pictures
+from training.evaluation.out_of_distribution import find_image_groups
 from training.fitting.config import RECIPES, SPECIFICATION, TrainingConfig
 from training.fitting.progress import bar
 from training.fitting.run import DataRecord, Run
 from training.networks.architectures import ARCHITECTURES, NORMALISATIONS
 from training.reporting.card import NO_ABOUT
-from training.reporting.report import Others
+from training.reporting.report import ExtraData
 
 PROGRESS = Console(stderr=True)
 _SKIPPED_SHOWN = 20
 
 
-def other_images(arguments: argparse.Namespace, contract: int = IMAGE_CONTRACT) -> Others:
-    """What there is to measure on besides the data folder."""
-    originals, elsewhere, foreign = arguments.originals, arguments.elsewhere, arguments.not_chest
-    pictures = find_pictures(foreign, arguments.cache, contract) if foreign else []
-    report_skipped([skipped for kind in pictures for skipped in kind.skipped])
-    return Others(
+def extra_data(arguments: argparse.Namespace, contract: int = IMAGE_CONTRACT) -> ExtraData:
+    """Load the additional data to measure on: originals, another population, images that are not chest radiographs."""
+    originals, elsewhere, not_chest = arguments.originals, arguments.elsewhere, arguments.not_chest
+    groups = find_image_groups(not_chest, arguments.cache, contract) if not_chest else []
+    report_skipped([skipped for group in groups for skipped in group.skipped])
+    return ExtraData(
         originals=load(originals, arguments, contract) if originals else None,
         elsewhere=(elsewhere.resolve().name, load(elsewhere, arguments, contract)) if elsewhere else None,
-        foreign=pictures,
+        not_chest=groups,
     )
 
 
@@ -42,19 +42,19 @@ def about_text(path: Path | None) -> str:
         WrongUse: the file cannot be read.
     """
     if path is None:
-        PROGRESS.print("no --about: the model card will say that nobody stated for whom the model is meant")
+        PROGRESS.print("no --about: the model card will say that the intended use is not stated")
         return NO_ABOUT
     try:
         return path.read_text()
     except (OSError, UnicodeDecodeError):
-        raise WrongUse(f"--about {path}: is not a readable text file") from None
+        raise WrongUse(f"--about {path}: not a readable text file") from None
 
 
 def begin_run(arguments: argparse.Namespace) -> tuple[Run, Dataset]:
     """Create the run that the options describe.
 
     Raises:
-        WrongUse: an option has a value that is not known.
+        WrongUse: an option has an unknown value.
     """
     config = _config(arguments)
     for option, value, known in (
@@ -62,7 +62,7 @@ def begin_run(arguments: argparse.Namespace) -> tuple[Run, Dataset]:
         ("normalisation", config.normalisation, NORMALISATIONS),
     ):
         if value not in known:
-            raise WrongUse(f"--{option} {value}: known are {', '.join(known)}")
+            raise WrongUse(f"--{option} {value}: unknown; choose from {', '.join(known)}")
     folder = data_folder(arguments, None)
     data = load(folder, arguments)
     split = split_dataset(data, config.split, folds=config.folds, seed=config.seed)
@@ -78,13 +78,13 @@ def _config(arguments: argparse.Namespace) -> TrainingConfig:
 
 
 def resume_run(arguments: argparse.Namespace) -> tuple[Run, Dataset]:
-    """The run that ``--resume`` names, and its data.
+    """Load the run that ``--resume`` names, and its data.
 
     Raises:
-        WrongUse: other options were given, too.
+        WrongUse: options of the configuration were given too.
     """
     if given := _given(arguments) or ({"recipe": ""} if arguments.recipe else {}):
-        raise WrongUse(f"--{next(iter(given))}: a resumed run keeps the configuration it began with")
+        raise WrongUse(f"--{next(iter(given))}: a resumed run keeps its configuration; leave this option out")
     return run_and_data(arguments.resume, arguments)
 
 
@@ -93,7 +93,7 @@ def _given(arguments: argparse.Namespace) -> dict[str, str]:
 
 
 def run_and_data(folder: Path, arguments: argparse.Namespace) -> tuple[Run, Dataset]:
-    """A run and the data it was trained on, checked against its fingerprint."""
+    """Load a run and its data, and check the data against the run's fingerprint."""
     run = Run(folder)
     data = load(data_folder(arguments, run.data.folder), arguments)
     run.check(data)
@@ -101,10 +101,10 @@ def run_and_data(folder: Path, arguments: argparse.Namespace) -> tuple[Run, Data
 
 
 def data_folder(arguments: argparse.Namespace, known: Path | None) -> Path:
-    """The folder of radiographs: the option's, else the known one.
+    """The folder of radiographs: from ``--data`` (or XRAY_DATA), otherwise the known one.
 
     Raises:
-        WrongUse: there is none.
+        WrongUse: neither is given.
     """
     folder: Path | None = arguments.data or known
     if folder is None:
@@ -113,7 +113,7 @@ def data_folder(arguments: argparse.Namespace, known: Path | None) -> Path:
 
 
 def load(folder: Path, arguments: argparse.Namespace, contract: int = IMAGE_CONTRACT) -> Dataset:
-    """Read a folder, with progress and what was skipped on stderr."""
+    """Read a data folder; show progress and skipped files on stderr."""
     with bar(PROGRESS, "reading images") as files:
         data = load_dataset(folder, arguments.cache, files, contract)
     sizes = f"all {next(iter(data.sizes))}" if len(data.sizes) == 1 else f"{len(data.sizes)} different sizes"
@@ -123,8 +123,8 @@ def load(folder: Path, arguments: argparse.Namespace, contract: int = IMAGE_CONT
 
 
 def report_skipped(skipped: Sequence[Skipped]) -> None:
-    """Name the files that were skipped on stderr, up to a bound."""
+    """List the skipped files on stderr, the first 20 by name."""
     for file in skipped[:_SKIPPED_SHOWN]:
         PROGRESS.print(f"  skipped {file.name}: {file.reason}", highlight=False, markup=False)
     if len(skipped) > _SKIPPED_SHOWN:
-        PROGRESS.print(f"  and {len(skipped) - _SKIPPED_SHOWN} more; a run names them all in data.json")
+        PROGRESS.print(f"  and {len(skipped) - _SKIPPED_SHOWN} more; a run's data.json lists them all")

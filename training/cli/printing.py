@@ -1,4 +1,4 @@
-"""What the commands print on stdout: JSON for programs, tables for people."""
+"""The commands' output on stdout: JSON for programs, tables for people."""
 
 from pydantic import BaseModel
 from rich.console import Console
@@ -11,7 +11,7 @@ from training.reporting.tables import interval
 
 
 def quantiles_table(measured: DriftReference) -> Table:
-    """A drift reference as a table: one row a quantile."""
+    """A drift reference as a table with one row per quantile."""
     columns = ("brightness", "contrast", "probability")
     table = Table("%", *columns)
     for row, level in enumerate(LEVELS):
@@ -20,7 +20,7 @@ def quantiles_table(measured: DriftReference) -> Table:
 
 
 def print_record(record: BaseModel, results: list[Results | None], as_json: bool) -> None:
-    """Print a record as JSON, or the figures of its results as a table."""
+    """Print a record as JSON, or the figures of its results as a table; results that are None are left out."""
     if as_json:
         print(record.model_dump_json(indent=2))
         return

@@ -2,6 +2,6 @@
 
     folder (files, classes, patients) -> dataset (through the image contract, cached) -> split (by patient) -> batches
 
-Pictures under two names count as one patient. ``augment`` draws each image anew as if acquired elsewhere; ``shifts``
-are the pure functions on pixels that augmentation and the stress suite share.
+One image under two names counts as one patient. ``augment`` changes each image randomly, as if another machine and
+operator had taken it; ``shifts`` holds the pure functions on pixels that augmentation and the stress suite share.
 """

@@ -1,9 +1,9 @@
-"""Augmentation: each time an image is trained on, it was taken by another machine, operator and file.
+"""Augmentation: in each epoch every image looks as if another machine and operator had taken it.
 
-The kinds are those of the stress suite (training.evaluation.stress), whose strongest gamma and contrast lie beyond the
-ranges here. They tear apart what the training files tie together: histogram, sharpness, noise, compression and aspect
-ratio differ between the classes of the public set, so each image takes the histogram of another of either class, is
-stretched either way, and is blurred or sharpened whatever it was.
+The kinds of change are those of the stress suite (training.evaluation.stress), whose strongest gamma and contrast lie
+outside the ranges here. Histogram, sharpness, noise, compression and aspect ratio differ between the classes of the
+public set. The augmentation breaks these correlations: an image takes the histogram of a random image of either class,
+is stretched in either direction, and is blurred or sharpened regardless of how sharp it was.
 """
 
 from collections.abc import Callable
@@ -55,7 +55,7 @@ def acquisition(pixels: NDArray[np.uint8], labels: NDArray[np.uint8]) -> Augment
 
 
 def slight(image: Pixels, rng: np.random.Generator) -> Pixels:
-    """What differs between two good images of one department: position, size, exposure, sharpness, noise."""
+    """Vary what differs between two good images of one department: position, size, exposure, sharpness, noise."""
     image = affine(
         image,
         rotation=rng.uniform(-6, 6),
@@ -74,14 +74,14 @@ def slight(image: Pixels, rng: np.random.Generator) -> Pixels:
 
 
 def _balanced_histograms(pixels: NDArray[np.uint8], labels: NDArray[np.uint8]) -> NDArray[np.float64]:
-    """As one array, shape (n, 256): it is sent to other processes."""
-    each = min(_PER_CLASS, *(int((labels == label).sum()) for label in (0, 1)))
-    rows = [row for label in (0, 1) for row in np.flatnonzero(labels == label)[:each]]
+    """Cumulative histograms in one array, shape (n, 256), which is cheap to send to worker processes."""
+    per_class = min(_PER_CLASS, *(int((labels == label).sum()) for label in (0, 1)))
+    rows = [row for label in (0, 1) for row in np.flatnonzero(labels == label)[:per_class]]
     return np.stack([cdf(pixels[row]) for row in rows])
 
 
 def _position(image: Pixels, rng: np.random.Generator) -> Pixels:
-    """Where the patient lies. Mirrored in half: the lungs are read, not the side the heart is on."""
+    """Vary the patient's position. Half of the images are mirrored: the side the heart is on must not matter."""
     return affine(
         image,
         rotation=rng.uniform(-10, 10),
@@ -106,7 +106,7 @@ def _exposure(image: Pixels, histograms: NDArray[np.float64], rng: np.random.Gen
 
 
 def _detector(image: Pixels, rng: np.random.Generator) -> Pixels:
-    """Sharper or less sharp, never both; noise."""
+    """Blur or sharpen, never both; add noise."""
     kind = rng.choice(4, p=(0.4, 0.15, 0.135, 0.315))
     if kind == 0:
         image = blur(image, rng.uniform(0.3, 2.2))
@@ -120,7 +120,7 @@ def _detector(image: Pixels, rng: np.random.Generator) -> Pixels:
 
 
 def _file(image: Pixels, rng: np.random.Generator) -> Pixels:
-    """What is done to a picture after it was taken."""
+    """Change what happens after acquisition: compression, collimation, text markers, covered areas."""
     if _chance(rng, 0.35):
         image = jpeg(image, int(rng.uniform(15, 80)))
     if _chance(rng, 0.25):

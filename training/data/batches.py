@@ -1,4 +1,4 @@
-"""The images of an epoch, batch by batch, in an order and with augmentations that depend on the seed alone."""
+"""The batches of an epoch. Their order and augmentations depend on the seed alone."""
 
 import warnings
 from collections.abc import Iterator
@@ -12,20 +12,21 @@ from training.data.dataset import Dataset
 
 # Pixels uint8 (n, 200, 200, 1) and labels (n,).
 Batch = tuple[NDArray[np.uint8], NDArray[np.uint8]]
-# With fewer CPUs the network itself takes them all, and processes beside it are not worth their start.
+# With fewer CPUs the network uses them all, and worker processes would cost more than they save.
 _CPUS_FOR_PROCESSES = 4
 
 
 def shuffled_batches(data: Dataset, batch: int, seed: tuple[int, int], augment: Augment = unchanged) -> Iterator[Batch]:
-    """All images of a dataset, uint8 until the network's first layer; the next batches are made while one is used.
+    """Yield all images of a dataset in random order; the next batches are prepared while one is trained on.
 
-    Augmentation takes about 2 ms an image, more than a GPU needs to train on it, so all CPUs work at it.
+    Pixels stay uint8 until the network's first layer. Augmentation takes about 2 ms per image, more than a GPU needs
+    to train on it, so it runs on all CPUs.
 
     Args:
         data: the images.
-        batch: images a batch; the last may be smaller.
-        seed: of the run, and the number of the epoch, so that a resumed run sees what it would have seen.
-        augment: what is done to each image; it travels to other processes.
+        batch: images per batch; the last batch may be smaller.
+        seed: the run's seed and the epoch's number, so that a resumed run gets the batches it would have got.
+        augment: applied to each image; must be picklable, because worker processes run it.
     """
     labels = data.labels
     order = np.random.default_rng(seed).permutation(len(labels))
@@ -37,15 +38,15 @@ def shuffled_batches(data: Dataset, batch: int, seed: tuple[int, int], augment: 
     try:
         for at, pixels in zip(rows, made, strict=True):
             yield pixels, labels[at]
-    finally:  # who is interrupted amid an epoch need not hear that work was done in vain
+    finally:  # when an epoch is interrupted, joblib's warning about unused results helps nobody
         with warnings.catch_warnings(action="ignore"):
             made.close()
 
 
 def _workers(augment: Augment) -> Parallel:
-    """Processes where there is something to do and CPUs to do it, threads elsewhere; results come in order.
+    """Processes if images are augmented and there are enough CPUs, otherwise threads. Results come in order.
 
-    Images travel through pipes: the shared memory that joblib would put them in is 64 MB in a container.
+    Images are sent through pipes, because the shared memory that joblib would use is only 64 MB in a container.
     """
     cpus = cpu_count()
     backend = "threading" if augment is unchanged or cpus < _CPUS_FOR_PROCESSES else "loky"
@@ -53,12 +54,12 @@ def _workers(augment: Augment) -> Parallel:
 
 
 def _augmented(pixels: NDArray[np.uint8], augment: Augment, seed: tuple[int, ...]) -> NDArray[np.uint8]:
-    """A batch, augmented; what comes depends on nothing but the arguments."""
+    """Augment one batch. The result depends on the arguments alone."""
     rng = np.random.default_rng(seed)
     return np.stack([augment(image, rng) for image in pixels[..., 0]])[..., np.newaxis]
 
 
 def batches_in_order(data: Dataset, batch: int) -> Iterator[Batch]:
-    """All images of a dataset as they are, in their order."""
+    """Yield all images of a dataset unchanged, in the dataset's order."""
     for start in range(0, len(data.labels), batch):
         yield data.pixels[start : start + batch], data.labels[start : start + batch]

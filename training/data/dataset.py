@@ -1,4 +1,4 @@
-"""A data folder as arrays: every file through the image contract, once, and cached by its content."""
+"""A data folder as arrays: each file is decoded once, by the image contract, and cached by its content."""
 
 import os
 from collections import Counter
@@ -19,7 +19,7 @@ from training.errors import DataError
 
 @dataclass(frozen=True, slots=True)
 class Skipped:
-    """A file that is not trained on, and why."""
+    """A file that was left out, and why."""
 
     name: str
     reason: str
@@ -27,14 +27,14 @@ class Skipped:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Dataset:
-    """The readable radiographs of a folder, row by row the same in each field.
+    """The readable radiographs of a folder. Row i of ``radiographs``, ``pixels`` and ``digests`` is the same image.
 
     Attributes:
-        radiographs: what each row is.
-        pixels: uint8, shape (n, 200, 200, 1): the images as the network sees them, 0..255.
-        digests: SHA-256 of each row of ``pixels``; equal digests are one picture under two names.
-        sizes: how many files have which (width, height).
-        skipped: the files that are not among the rows.
+        radiographs: file, class and patient of each row.
+        pixels: uint8, shape (n, 200, 200, 1): the network's input, 0..255.
+        digests: SHA-256 of each row of ``pixels``; equal digests mean one image under two names.
+        sizes: number of files by (width, height).
+        skipped: the files that could not be read.
     """
 
     radiographs: list[Radiograph]
@@ -50,23 +50,25 @@ class Dataset:
 
     @property
     def fingerprint(self) -> str:
-        """SHA-256 over the sorted digests and labels: the same images give it again under any file names."""
+        """SHA-256 over the sorted digests and labels; independent of file names and order."""
         rows = sorted(
             f"{digest}:{radiograph.label}" for digest, radiograph in zip(self.digests, self.radiographs, strict=True)
         )
         return sha256("\n".join(rows).encode())
 
     def rows(self, names: Iterable[str]) -> "Dataset":
-        """The rows of these names, in the order of the names.
+        """Select rows by name, in the order given.
 
         Raises:
-            DataError: a name is not among them.
+            DataError: the dataset has no row of that name.
         """
         index = {radiograph.name: row for row, radiograph in enumerate(self.radiographs)}
         try:
             at = [index[name] for name in names]
         except KeyError as error:
-            raise DataError(f"{error.args[0]}: named by the split, but not readable in the data folder") from None
+            raise DataError(
+                f"{error.args[0]}: the split names this image, but the data folder has no readable file of that name"
+            ) from None
         chosen = [self.radiographs[row] for row in at]
         return Dataset(chosen, self.pixels[at], [self.digests[row] for row in at], self.sizes, [])
 
@@ -77,16 +79,16 @@ def load_dataset(
     progress: Callable[[int, int], object] | None = None,
     contract: int = IMAGE_CONTRACT,
 ) -> Dataset:
-    """Decode a data folder, or take from the cache what was decoded before.
+    """Decode a data folder; files decoded before come from the cache.
 
     Args:
         root: see ``find_radiographs``.
-        cache: a folder for decoded pixels, 40 kB an image; made if it is not there.
-        progress: called after each file with how many are done, and how many there are.
-        contract: the image contract by which it is decoded.
+        cache: folder for decoded pixels, 40 kB per image; created if missing.
+        progress: called after each file with the number of files done and the total.
+        contract: the image contract to decode by.
 
     Raises:
-        DataError: no such layout, no readable image of one of the classes, or no place for the cache.
+        DataError: the folder has no known layout, a class has no readable image, or the cache cannot be written.
     """
     files = find_radiographs(root)
     kept: list[Radiograph] = []
@@ -111,13 +113,17 @@ def load_dataset(
 def _refuse_an_empty_class(root: Path, kept: list[Radiograph]) -> None:
     for label, title in enumerate(LABELS):
         if all(radiograph.label != label for radiograph in kept):
-            raise DataError(f"{root}: no image of class {title} can be read")
+            raise DataError(f"{root}: none of the images of class {title} can be read")
 
 
-def read_pictures(
+def read_images(
     folder: Path, cache: Path, contract: int = IMAGE_CONTRACT
 ) -> tuple[NDArray[np.uint8], list[str], list[Skipped]]:
-    """The images right in a folder, of whatever: uint8 (n, 200, 200, 1); their file names; and the unreadable."""
+    """Read the images directly in a folder, of any content and without classes.
+
+    Returns:
+        pixels uint8 (n, 200, 200, 1), the n file names, and the files that could not be read.
+    """
     paths = sorted(path for path in folder.iterdir() if path.is_file()) if folder.is_dir() else []
     read = {path.name: _read(path.name, path, cache, contract) for path in paths}
     pixels = {name: found[0] for name, found in read.items() if not isinstance(found, Skipped)}
@@ -126,7 +132,7 @@ def read_pictures(
 
 
 def _read(name: str, path: Path, cache: Path, contract: int) -> tuple[NDArray[np.uint8], tuple[int, int]] | Skipped:
-    """The pixels and the (width, height) of one file, or why it has none."""
+    """Decode one file to pixels and (width, height), or say why that is impossible."""
     try:
         data = path.read_bytes()
     except OSError as error:
@@ -137,7 +143,9 @@ def _read(name: str, path: Path, cache: Path, contract: int) -> tuple[NDArray[np
     except ImageRefused as refused:
         return Skipped(name, str(refused))
     except OSError as error:
-        raise DataError(f"{cache}: cannot hold the decoded images ({error.strerror}); name another --cache") from None
+        raise DataError(
+            f"{cache}: decoded images cannot be cached here ({error.strerror}); choose another folder with --cache"
+        ) from None
 
 
 def _cached_pixels(data: bytes, cache: Path, contract: int) -> NDArray[np.uint8]:
@@ -149,5 +157,5 @@ def _cached_pixels(data: bytes, cache: Path, contract: int) -> NDArray[np.uint8]
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_suffix(f".{os.getpid()}")
     partial.write_bytes(pixels.tobytes())
-    partial.replace(path)  # a reader never sees half a file
+    partial.replace(path)  # atomic: no process ever reads a partial file
     return pixels

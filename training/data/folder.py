@@ -12,8 +12,8 @@ PARTS = ("train", "val", "test")
 # The public download unpacks into a folder of this name.
 _DOWNLOAD = "chest_xray"
 
-# How a patient is named in the file names of the public sets. The pneumonia numbers of Kermany et al. are counted
-# apart for bacteria and virus, and "IM" and "NORMAL2-IM" are different series.
+# How the file names of the public sets identify a patient. Kermany et al. number bacterial and viral pneumonia
+# separately, and "IM" and "NORMAL2-IM" are different series.
 _PATIENT = (
     re.compile(r"(?P<patient>person\d+_(?:bacteria|virus))_"),
     re.compile(r"(?P<patient>(?:NORMAL2-)?IM-\d+)-"),
@@ -36,15 +36,15 @@ def find_radiographs(root: Path) -> list[Radiograph]:
     """List the files of a data folder, sorted by name.
 
     Args:
-        root: a folder with NORMAL/ and PNEUMONIA/, or with some of train/, val/ and test/ that each have both, or
-            the folder above such a ``chest_xray/``.
+        root: a folder with NORMAL/ and PNEUMONIA/, a folder with any of train/, val/ and test/ that each have both,
+            or the parent folder of such a ``chest_xray/``.
 
     Raises:
-        DataError: there is no such layout, or a class has no file.
+        DataError: the folder has none of these layouts, or a class has no file.
     """
     base = next((folder for folder in (root, root / _DOWNLOAD) if _class_folders(folder)), None)
     if base is None:
-        raise DataError(f"{root}: no folders NORMAL and PNEUMONIA here, nor in train, val or test")
+        raise DataError(f"{root}: contains no folders NORMAL and PNEUMONIA, neither directly nor in train, val or test")
     found = [
         _radiograph(path, base, label, part)
         for part, label, folder in _class_folders(base)
@@ -53,12 +53,12 @@ def find_radiographs(root: Path) -> list[Radiograph]:
     ]
     for label, title in enumerate(LABELS):
         if all(radiograph.label != label for radiograph in found):
-            raise DataError(f"{base}: there is no image of class {title}")
+            raise DataError(f"{base}: contains no file of class {title}")
     return sorted(found, key=lambda radiograph: radiograph.name)
 
 
 def patient_of(file_name: str) -> str:
-    """The patient that a file name carries; a name of no known form is a patient of its own."""
+    """The patient that a file name identifies. A file name of unknown form counts as a patient of its own."""
     for pattern in _PATIENT:
         if match := pattern.match(file_name):
             return match["patient"]

@@ -1,4 +1,4 @@
-"""Which images train, which choose (validation) and which are only measured on (test)."""
+"""The split of a dataset: images for training, for choosing (validation) and for measuring only (test)."""
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict
@@ -12,7 +12,7 @@ from training.errors import DataError
 
 
 class Split(BaseModel):
-    """The names of the images of each part. ``test`` is empty for a random split: nobody is held out from it."""
+    """The names of the images of each part. ``test`` is empty for a random split, which holds out no patient."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -26,15 +26,15 @@ class Split(BaseModel):
 def split_dataset(data: Dataset, strategy: Strategy, *, folds: int, seed: int) -> Split:
     """Divide a dataset.
 
-    ``patient``: one fold of patients is the test part, one the validation part, both with the classes in proportion.
-    All images of a patient, and all names of one picture, lie on one side. Where the folder has a ``test`` part of
-    its own, that part (and every patient in it) is the test part.
+    ``patient``: one fold of patients is the test part, one the validation part, both stratified by class. All images
+    of a patient, and all copies of one image, are in the same part. If the folder has a ``test`` part of its own, that
+    part (with all images of its patients) is the test part.
 
-    ``random``: one image in ``folds``, drawn from all, is validation, whoever the patient is, and there is no test
-    part. It repeats a widespread protocol, and flatters: a patient's other images were trained on.
+    ``random``: one image in ``folds`` is validation, drawn regardless of patient, and there is no test part. It
+    repeats a widespread protocol whose figures are too optimistic: a patient's other images were trained on.
 
     Raises:
-        DataError: there are too few patients of a class for so many folds.
+        DataError: a class has fewer patients than there are folds.
     """
     if strategy == "random":
         return _at_random(data, folds, seed)
@@ -42,7 +42,7 @@ def split_dataset(data: Dataset, strategy: Strategy, *, folds: int, seed: int) -
 
 
 def patient_groups(data: Dataset) -> np.ndarray:
-    """int, shape (n,): rows of one number share a patient or a picture, directly or through others."""
+    """Group numbers, int, shape (n,): rows of a group share a patient or identical pixels, directly or via others."""
     rows = len(data.radiographs)
     edges = []
     for key in ([radiograph.patient for radiograph in data.radiographs], data.digests):
@@ -69,7 +69,7 @@ def _by_patient(data: Dataset, folds: int, seed: int) -> Split:
 def _folds(labels: np.ndarray, groups: np.ndarray, folds: int, seed: int) -> np.ndarray:
     scarcest = min((len(np.unique(groups[labels == label])) for label in (0, 1)), default=0)
     if scarcest < folds:
-        raise DataError(f"{folds} folds need as many patients of each class; one class has {scarcest}")
+        raise DataError(f"{folds} folds need at least {folds} patients of each class; one class has {scarcest}")
     fold = np.empty(len(labels), int)
     splitter = StratifiedGroupKFold(folds, shuffle=True, random_state=seed)
     for number, (_, rows) in enumerate(splitter.split(labels, labels, groups)):
@@ -82,7 +82,7 @@ def _at_random(data: Dataset, folds: int, seed: int) -> Split:
 
 
 def split_at_random(data: Dataset, validation_images: int, seed: int) -> Split:
-    """The ``random`` split with so many validation images."""
+    """The ``random`` split with this number of validation images."""
     rows = np.arange(len(data.radiographs))
     validation = np.isin(rows, train_test_split(rows, test_size=validation_images, random_state=seed)[1])
     return _named(data, "random", seed, np.where(validation, "validation", "train"))

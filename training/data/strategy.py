@@ -1,4 +1,4 @@
-"""How a dataset may be divided: a name that the command line knows without the libraries that divide."""
+"""The names of the split strategies, without the libraries that split: the command line needs the names at start."""
 
 from typing import Literal
 

@@ -1,6 +1,6 @@
-"""What a network is worth: figures with intervals by patient. Imports ``fitting`` and what that may import.
+"""Evaluation of a network: figures with intervals by patient. Imports ``fitting`` and the rooms below it.
 
-The threshold comes from validation patients, the figures from held-out ones. ``stress`` measures the same patients as
-other machines, operators and files would show them; ``controls`` what tells the classes apart in the data without a
-lung, ``probes`` what the model still tells apart then.
+The threshold comes from validation patients, the figures from held-out ones. ``stress`` measures the same patients with
+images changed as other machines, operators and files would. ``controls`` measures how well the classes of the data can
+be separated without seeing the lungs, ``probes`` how well the model still separates them then.
 """

@@ -1,4 +1,4 @@
-"""Originals against copies: a network is trained on small copies, and served the files the detector wrote."""
+"""Originals against copies: networks are trained on small copies, the service gets the detector's full-size files."""
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict
@@ -9,7 +9,7 @@ from training.evaluation.evaluate import Predict, score
 
 
 class Agreement(BaseModel):
-    """How the answers for originals and for their copies differ. Differences are of probabilities, 0..1."""
+    """How the results for originals and for their copies differ. Differences are of probabilities, 0..1."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -22,17 +22,17 @@ class Agreement(BaseModel):
 
 
 def agreement(predict: Predict, originals: Dataset, copies: Dataset, threshold: float) -> Agreement:
-    """Compare the answers for each original and for its copy, the image of the same class and file name.
+    """Compare the results for each original and its copy, which is the image of the same class and file name.
 
     Raises:
-        DataError: no original has a copy, or a class has a file name more than once.
+        DataError: no original has a copy, or a file name occurs twice in a class.
     """
-    known, wanted = _by_file_name(copies), _by_file_name(originals)
-    shared = sorted(known.keys() & wanted.keys())
+    copy_names, original_names = _by_file_name(copies), _by_file_name(originals)
+    shared = sorted(copy_names.keys() & original_names.keys())
     if not shared:
-        raise DataError("none of the originals has the file name of an image of the data folder")
-    full = score(predict, originals.rows(wanted[key] for key in shared)).probability
-    small = score(predict, copies.rows(known[key] for key in shared)).probability
+        raise DataError("no file of --originals has the same class and file name as an image of the data folder")
+    full = score(predict, originals.rows(original_names[key] for key in shared)).probability
+    small = score(predict, copies.rows(copy_names[key] for key in shared)).probability
     difference, changed = np.abs(full - small), (full >= threshold) != (small >= threshold)
     return Agreement(
         measured_on=f"{len(shared)} full-size originals and their copies, trained on or not",
@@ -49,5 +49,5 @@ def _by_file_name(data: Dataset) -> dict[tuple[int, str], str]:
         (radiograph.label, radiograph.path.name): radiograph.name for radiograph in data.radiographs
     }
     if len(names) < len(data.radiographs):
-        raise DataError("originals and copies are told by their file names, and a name is there more than once")
+        raise DataError("originals and copies are matched by file name, but a file name occurs twice in a class")
     return names

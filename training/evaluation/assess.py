@@ -1,4 +1,4 @@
-"""Measuring a model as a whole: a run on the patients it held out, a bundle on any data folder."""
+"""Assesses a model as a whole: a run on its held-out patients, a bundle on any data folder."""
 
 from dataclasses import dataclass
 from typing import Self
@@ -14,13 +14,13 @@ from training.data.dataset import Dataset
 from training.data.split import Split
 from training.evaluation.evaluate import Predict, Results, choose_operating_point, measure, score
 
-VALIDATION_PATIENTS = "validation patients (none of their images trained)"
-TEST_PATIENTS = "held-out patients (none of their images trained or chose anything)"
-RANDOM_IMAGES = "a random part of the images (other images of the same patients were trained on: flattering)"
+VALIDATION_PATIENTS = "validation patients (not trained on)"
+TEST_PATIENTS = "held-out patients (used neither for training nor for choosing anything)"
+RANDOM_IMAGES = "a random part of the images (too optimistic: other images of the same patients were trained on)"
 
 
 class Assessment(BaseModel):
-    """What a run's model does. ``test`` is None where no patient was held out (a random split)."""
+    """The figures of a run's model. ``test`` is None if no patient was held out (a random split)."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -31,14 +31,14 @@ class Assessment(BaseModel):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Parts:
-    """The images of a split, and in words what may be said of figures from them.
+    """The images of a split, with descriptions that say how far figures on them can be trusted.
 
     Attributes:
-        train: what the network was trained on.
-        validation: what everything else is chosen on.
-        held_out: what is only measured on; the validation part again where nothing was held out from it.
-        chosen_on: what the validation part is.
-        measured_on: what the held-out part is.
+        train: images that the network was trained on.
+        validation: images that everything else is chosen on.
+        held_out: images for measuring only; the validation part if the split holds out no patients.
+        chosen_on: describes the validation part.
+        measured_on: describes the held-out part.
     """
 
     train: Dataset
@@ -49,7 +49,7 @@ class Parts:
 
     @classmethod
     def of(cls, data: Dataset, split: Split) -> Self:
-        """The parts of a dataset that was split so."""
+        """Divide a dataset into the parts of its split."""
         by_patient = split.strategy == "patient"
         return cls(
             train=data.rows(split.train),
@@ -61,7 +61,7 @@ class Parts:
 
 
 def assess(predict: Predict, data: Dataset, split: Split, point: OperatingPoint | None = None) -> Assessment:
-    """Measure the validation and the test part with one threshold: this one, or one chosen on the former."""
+    """Measure validation and test part at one threshold: ``point``'s, or one chosen on the validation part."""
     parts = Parts.of(data, split)
     validation = score(predict, parts.validation)
     point = point or choose_operating_point(validation, parts.chosen_on)
@@ -75,16 +75,16 @@ def assess(predict: Predict, data: Dataset, split: Split, point: OperatingPoint 
 def assess_bundle(bundle: Bundle, data: Dataset, folder: str) -> Results:
     """Measure a bundle at its own threshold on all images of a data folder."""
     scores = score(graph_predict(bundle.graph), data)
-    return measure(scores, bundle.manifest.threshold, everyone(folder))
+    return measure(scores, bundle.manifest.threshold, all_images_of(folder))
 
 
-def everyone(folder: str) -> str:
-    """Says that all images of a folder of this name are measured."""
+def all_images_of(folder: str) -> str:
+    """The description for results on all images of a folder of this name."""
     return f"patients: all images of the folder {folder}, trained on or not"
 
 
 def keras_predict(model: keras.Model) -> Predict:
-    """The probabilities of a Keras model."""
+    """A function that computes the probabilities of a Keras model."""
 
     def predict(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
         probability: NDArray[np.float32] = keras.ops.convert_to_numpy(model(pixels, training=False))[:, 0]
@@ -94,12 +94,12 @@ def keras_predict(model: keras.Model) -> Predict:
 
 
 def graph_predict(graph: bytes) -> Predict:
-    """The probabilities of an exported graph, from onnxruntime on the CPU."""
+    """A function that computes the probabilities of an exported graph, with onnxruntime on the CPU."""
     return graph_output(graph, PROBABILITY)
 
 
 def graph_output(graph: bytes, name: str) -> Predict:
-    """One output of an exported graph, float32 (n, ...), from onnxruntime on the CPU."""
+    """A function that computes one output of an exported graph, float32 (n, ...), with onnxruntime on the CPU."""
     session = onnxruntime.InferenceSession(graph, providers=["CPUExecutionProvider"])
 
     def run(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:

@@ -1,9 +1,9 @@
-"""Calibration: probabilities that mean what they say, on patients like those of validation.
+"""Calibration: makes probabilities match observed frequencies on patients like those of validation.
 
 ``p' = sigmoid(scale * logit(p) + shift)``, both fitted by maximum likelihood on validation patients (Platt, in Advances
 in Large Margin Classifiers, 1999; with a shift of 0 it is the temperature scaling of Guo et al., ICML 2017). The shift
-is there because training weighs both classes the same, and patients do not come that way. It is monotone for a scale
-above 0: no AUC changes.
+is needed because training weighs both classes equally, whatever their prevalence. The map is monotone for a scale above
+0, so it does not change the AUC.
 """
 
 import numpy as np
@@ -14,18 +14,19 @@ from scipy.special import expit, logit
 from contract.bundle import Calibration, CalibrationError
 from training.evaluation.metrics import Scores, brier, expected_calibration_error
 
-# A float32 probability of 0 or 1 has no logit; these are the last that do.
+# The logit of 0 and 1 is infinite; probabilities are clipped to this range, in which float32 has finite logits.
 _LEAST, _GREATEST = 1e-30, 1 - 2**-25
 _MAX_SCALE = 10.0
 
 
 def fit_calibration(scores: Scores, fitted_on: str) -> Calibration:
-    """The calibration of greatest likelihood; none for a network that is right less than by chance: no map that keeps
-    the order makes such probabilities mean anything.
+    """Fit the calibration of maximum likelihood.
+
+    A network that is worse than chance gets none (method "none"): no monotone map can make its probabilities useful.
 
     Args:
         scores: uncalibrated, of both classes.
-        fitted_on: says what they are of.
+        fitted_on: describes the images, for the manifest.
     """
     logits = _logits(scores.probability)
     labels = _targets(scores.label)
@@ -42,19 +43,19 @@ def fit_calibration(scores: Scores, fitted_on: str) -> Calibration:
 
 
 def calibrated(scores: Scores, calibration: Calibration) -> Scores:
-    """The same images with calibrated probabilities."""
+    """Apply a calibration to the probabilities."""
     probability = expit(calibration.scale * _logits(scores.probability) + calibration.shift)
     return Scores(probability, scores.label, scores.patient)
 
 
 def uncalibrated(scores: Scores, calibration: Calibration) -> Scores:
-    """The same images with the probabilities there were before calibration."""
+    """Undo a calibration: the probabilities before it."""
     probability = expit((_logits(scores.probability) - calibration.shift) / calibration.scale)
     return Scores(probability, scores.label, scores.patient)
 
 
 def calibration_error(scores: Scores) -> CalibrationError:
-    """How far these probabilities lie from what happened."""
+    """Expected calibration error and Brier score of these probabilities."""
     return CalibrationError(expected_calibration_error=expected_calibration_error(scores), brier=brier(scores))
 
 
@@ -64,6 +65,6 @@ def _logits(probability: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _targets(label: NDArray[np.uint8]) -> NDArray[np.float64]:
-    """Platt's targets: not quite 0 and 1, so that classes which are told apart perfectly have an answer too."""
+    """Platt's targets: slightly inside 0 and 1, so that the fit converges for perfectly separated classes too."""
     sick, well = int((label == 1).sum()), int((label == 0).sum())
     return np.where(label == 1, (sick + 1) / (sick + 2), 1 / (well + 2))

@@ -1,8 +1,8 @@
-"""Controls: what tells the classes of this data apart without a lung being read.
+"""Controls: how well the classes of a dataset can be separated without seeing the lungs.
 
-Each control is a small classifier that is shown something no diagnosis can be made from, trained on the training part
-and measured on held-out patients. An AUC well over 0.5 is a shortcut that lies in the data, and that any network may
-take; whether one does is asked by training.evaluation.probes.
+Each control is a small classifier that gets information from which no diagnosis can be made. It is trained on the
+training part and measured on held-out patients. An AUC well above 0.5 shows a shortcut in the data that any network may
+learn; training.evaluation.probes measures whether a network uses it.
 """
 
 from collections.abc import Callable
@@ -27,7 +27,7 @@ _PATCH = 25
 
 
 class Control(BaseModel):
-    """How well the classes are told apart by one who sees only this."""
+    """The AUC of a classifier, or of the model, that sees only ``sees``."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -37,30 +37,30 @@ class Control(BaseModel):
 
 
 def mean_intensity(pixels: NDArray[np.uint8]) -> NDArray[np.floating]:
-    """The mean grey level alone, (n, 1)."""
+    """The mean grey level, (n, 1)."""
     return pixels.mean((1, 2))[:, np.newaxis]
 
 
 def histogram(pixels: NDArray[np.uint8]) -> NDArray[np.floating]:
-    """The share of pixels in each of 32 ranges of grey, (n, 32)."""
+    """The fraction of pixels in each of 32 grey level ranges, (n, 32)."""
     return np.stack([np.bincount(row.ravel() // 8, minlength=32) / row.size for row in pixels])
 
 
 def coding(pixels: NDArray[np.uint8]) -> NDArray[np.floating]:
-    """Noise and coding: log energies of the diagonals of the 8 x 8 DCT but the first, and of the Laplacian, (n, 16)."""
+    """Noise and coding: log energies of the 8 x 8 DCT's diagonals except the first, and of the Laplacian, (n, 16)."""
     blocks = SIDE // _BLOCK
     diagonal = np.add.outer(np.arange(_BLOCK), np.arange(_BLOCK)).ravel()
-    found = []
+    rows = []
     for row in pixels.astype(np.float32):
         tiles = row.reshape(blocks, _BLOCK, blocks, _BLOCK).swapaxes(1, 2)
         energy = np.square(dctn(tiles, axes=(2, 3), norm="ortho")).mean((0, 1)).ravel()
         laplacian = np.abs(4 * row[1:-1, 1:-1] - row[:-2, 1:-1] - row[2:, 1:-1] - row[1:-1, :-2] - row[1:-1, 2:])
-        found.append([*np.bincount(diagonal, energy)[1:], laplacian.mean(), laplacian.std()])
-    return np.log(np.array(found) + 1e-3)
+        rows.append([*np.bincount(diagonal, energy)[1:], laplacian.mean(), laplacian.std()])
+    return np.log(np.array(rows) + 1e-3)
 
 
 def border(pixels: NDArray[np.uint8]) -> NDArray[np.floating]:
-    """The outer tenth of the image on each side, in means of 10 x 10 pixels, (n, 144)."""
+    """The outer tenth of the image on each side, as means of 10 x 10 pixels, (n, 144)."""
     grid = _means(pixels, 10)
     outer = np.ones((20, 20), bool)
     outer[2:18, 2:18] = False
@@ -73,7 +73,7 @@ def blurred(pixels: NDArray[np.uint8]) -> NDArray[np.floating]:
 
 
 def shuffled(pixels: NDArray[np.uint8]) -> NDArray[np.floating]:
-    """The 8 x 8 patches without their places: mean, deviation and roughness of each, each sorted, (n, 192)."""
+    """The 8 x 8 patches without their positions: means, deviations and roughnesses, each list sorted, (n, 192)."""
     tiles = pixels.reshape(-1, 8, _PATCH, 8, _PATCH).swapaxes(2, 3).astype(np.float32)
     rough = np.abs(np.diff(tiles, axis=4)).mean((3, 4))
     figures = [figure.reshape(len(pixels), -1) for figure in (tiles.mean((3, 4)), tiles.std((3, 4)), rough)]
@@ -92,19 +92,20 @@ CONTROLS: dict[str, Features] = {
 
 def run_controls(train: Dataset, held_out: Dataset, measured_on: str) -> list[Control]:
     """Train each control on one part and measure it on the other."""
-    found = []
+    controls = []
     for name, features in CONTROLS.items():
         model = HistGradientBoostingClassifier(random_state=0)
         model.fit(_features(features, train), train.labels)
         probability = model.predict_proba(_features(features, held_out))[:, 1]
-        found.append(Control(sees=name, auc=auc(Scores.of(held_out, probability)), measured_on=measured_on))
-    return found
+        controls.append(Control(sees=name, auc=auc(Scores.of(held_out, probability)), measured_on=measured_on))
+    return controls
 
 
 def run_file_controls(originals: Dataset) -> list[Control]:
-    """What the files alone tell before a pixel is read: one number each, so nothing is trained.
+    """Measure controls on properties of the files, without pixels: one number per file, so nothing is trained.
 
-    The direction (more or less means PNEUMONIA) is taken from the same files: an AUC here is 0.5 or more.
+    The direction (whether a high or a low value means PNEUMONIA) is taken from the same files, so the AUC is at least
+    0.5.
     """
     data = [radiograph.path.read_bytes() for radiograph in originals.radiographs]
     headers = [read_header(content) for content in data]

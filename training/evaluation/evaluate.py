@@ -1,4 +1,4 @@
-"""What is measured of a model: the threshold is chosen on one set of images, the figures hold for another."""
+"""Figures of a model: the threshold is chosen on one set of images, the figures are measured on another."""
 
 from collections.abc import Callable
 
@@ -26,7 +26,7 @@ Predict = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
 
 
 class Results(BaseModel):
-    """What was measured on one set of images at one threshold."""
+    """The figures on one set of images at one threshold."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -45,24 +45,24 @@ class Results(BaseModel):
 
 
 def score(predict: Predict, data: Dataset, batch: int = 32) -> Scores:
-    """Probabilities of a dataset's rows.
+    """Compute the probabilities of a dataset's rows.
 
     Raises:
-        TrainingError: they are not numbers.
+        TrainingError: a probability is NaN or infinite.
     """
     probability = in_batches(predict, data.pixels, batch)
     if not np.isfinite(probability).all():
-        raise TrainingError("the network gives no numbers: its training has diverged (the epochs are in history.json)")
+        raise TrainingError("the network's probabilities are NaN: its training diverged (see history.json of the run)")
     return Scores.of(data, probability)
 
 
-def in_batches(work: Predict, pixels: NDArray[np.uint8], batch: int = 32) -> NDArray[np.float32]:
-    """What some work gives for these pixels, (n, ...), done so many rows at a time."""
-    return np.concatenate([work(pixels[start : start + batch]) for start in range(0, len(pixels), batch)])
+def in_batches(function: Predict, pixels: NDArray[np.uint8], batch: int = 32) -> NDArray[np.float32]:
+    """Apply a function to pixels in batches of this many rows; returns the results joined, (n, ...)."""
+    return np.concatenate([function(pixels[start : start + batch]) for start in range(0, len(pixels), batch)])
 
 
 def choose_operating_point(scores: Scores, chosen_on: str) -> OperatingPoint:
-    """The ``balanced`` operating point, chosen on these (validation) scores."""
+    """Choose the ``balanced`` operating point on these (validation) scores."""
     threshold = balanced_threshold(scores)
     return OperatingPoint(
         threshold=threshold,
@@ -73,13 +73,13 @@ def choose_operating_point(scores: Scores, chosen_on: str) -> OperatingPoint:
 
 
 def measure(scores: Scores, threshold: float, measured_on: str) -> Results:
-    """All figures of a set of scores at a threshold that was chosen elsewhere.
+    """Compute all figures of a set of scores at a threshold that was chosen on other images.
 
     Raises:
-        DataError: there is no image of one of the classes.
+        DataError: a class has no image.
     """
     if not np.ptp(scores.label):
-        raise DataError(f"{measured_on}: images of both classes are needed to measure anything")
+        raise DataError(f"{measured_on}: figures need images of both classes, and one class has none")
     return Results(
         measured_on=measured_on,
         images=len(scores.label),

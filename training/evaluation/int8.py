@@ -1,4 +1,4 @@
-"""What the int8 graph of a bundle changes, against its float32 graph."""
+"""Compares the int8 graph of a bundle with its float32 graph."""
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict
@@ -10,12 +10,12 @@ from training.evaluation.assess import graph_output, graph_predict
 from training.evaluation.evaluate import in_batches, score
 from training.evaluation.metrics import auc, share
 
-# What the int8 graph may cost, on held-out images: of the AUC, and as a share of decisions.
+# The largest acceptable loss of AUC, and fraction of changed decisions, on held-out images.
 MAX_AUC_LOSS, MAX_CHANGED = 0.002, 0.005
 
 
 class Int8Check(BaseModel):
-    """The int8 graph against the float32 one, on the same images, at the default threshold."""
+    """The int8 graph compared with the float32 graph, on the same images, at the default threshold."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -30,21 +30,21 @@ class Int8Check(BaseModel):
 
     @property
     def acceptable(self) -> bool:
-        """Whether the int8 graph may be served in place of the other."""
+        """Whether the int8 graph may be served instead of the float32 graph."""
         return self.auc_float32 - self.auc_int8 <= MAX_AUC_LOSS and self.decisions_changed <= MAX_CHANGED
 
 
 def compare(  # noqa: PLR0913, PLR0917  two graphs, and what they are compared on
     graph: bytes, int8_graph: bytes, data: Dataset, measured_on: str, threshold: float, guard: InputGuard | None
 ) -> Int8Check:
-    """What 8 bits change.
+    """Measure what the int8 graph changes.
 
     Args:
         graph: float32.
-        int8_graph: of ``quantise``.
-        data: images that neither was trained, calibrated or chosen on.
-        measured_on: says what they are.
-        threshold: PNEUMONIA from here on, 0..1.
+        int8_graph: from ``quantise``.
+        data: images that were not used for training, calibration or choosing.
+        measured_on: describes these images.
+        threshold: PNEUMONIA is a probability at or above it, 0..1.
         guard: the bundle's, fitted on the float32 graph.
     """
     plain, rounded = score(graph_predict(graph), data), score(graph_predict(int8_graph), data)

@@ -1,4 +1,4 @@
-"""How well probabilities tell the classes apart, each figure with a 95 % interval."""
+"""Metrics of a set of probabilities; sensitivity, specificity, accuracy and AUC have a 95 % interval."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -26,7 +26,7 @@ class Scores:
     Attributes:
         probability: float, shape (n,), 0..1, of PNEUMONIA.
         label: shape (n,), 1 for PNEUMONIA.
-        patient: shape (n,): rows of one value are one patient's.
+        patient: shape (n,): rows with equal values belong to one patient.
     """
 
     probability: NDArray[np.float64]
@@ -35,17 +35,17 @@ class Scores:
 
     @classmethod
     def of(cls, data: Dataset, probability: NDArray[np.floating]) -> "Scores":
-        """The scores of a dataset's rows."""
+        """Combine probabilities with the labels and patients of a dataset's rows."""
         patients = np.array([radiograph.patient for radiograph in data.radiographs])
         return cls(np.asarray(probability, np.float64), data.labels, patients)
 
     def rows(self, at: NDArray[np.intp]) -> "Scores":
-        """These rows, in this order, repeats included."""
+        """Select rows by index, in this order; an index may occur more than once."""
         return Scores(self.probability[at], self.label[at], self.patient[at])
 
 
 def balanced_threshold(scores: Scores) -> float:
-    """The threshold of greatest Youden's J (sensitivity + specificity - 1); of several, the one nearest to 0.5."""
+    """The threshold of greatest Youden's J (sensitivity + specificity - 1); of equals, the one nearest to 0.5."""
     candidates = _candidates(scores)
     gains = [_rate(scores, t, 1) + _rate(scores, t, 0) for t in candidates]
     best = candidates[np.isclose(gains, max(gains))]
@@ -53,12 +53,12 @@ def balanced_threshold(scores: Scores) -> float:
 
 
 def threshold_for(scores: Scores, label: int, kept: float) -> float:
-    """The threshold that calls this share of a class what it is, and as much of the other class as then can be.
+    """The threshold that classifies this fraction of one class correctly, and as much of the other as possible.
 
     Args:
         scores: of both classes.
-        label: the class: 1 for PNEUMONIA (the greatest threshold that will do), 0 for NORMAL (the least).
-        kept: 0..1.
+        label: 1: the greatest threshold with this sensitivity; 0: the smallest threshold with this specificity.
+        kept: minimum fraction of the class that is classified correctly, 0..1.
     """
     candidates = np.concatenate([[0.0], _candidates(scores), [1.0]])
     enough = [t for t in candidates if _rate(scores, t, label) >= kept]
@@ -66,17 +66,17 @@ def threshold_for(scores: Scores, label: int, kept: float) -> float:
 
 
 def sensitivity(scores: Scores, threshold: float) -> Measured:
-    """The share of PNEUMONIA images called PNEUMONIA."""
+    """The fraction of PNEUMONIA images classified as PNEUMONIA."""
     return _measured_rate(scores, threshold, 1)
 
 
 def specificity(scores: Scores, threshold: float) -> Measured:
-    """The share of NORMAL images called NORMAL."""
+    """The fraction of NORMAL images classified as NORMAL."""
     return _measured_rate(scores, threshold, 0)
 
 
 def accuracy(scores: Scores, threshold: float) -> Measured:
-    """The share of images called what they are."""
+    """The fraction of images classified correctly."""
     return share(scores, (scores.probability >= threshold) == scores.label)
 
 
@@ -88,7 +88,7 @@ def auc(scores: Scores) -> Measured:
     sick = (scores.label == 1)[order]
 
     def area(weights: Weights) -> NDArray[np.float64]:
-        """Mann and Whitney's U over its greatest value; the images of one probability count half against each other."""
+        """Mann and Whitney's U divided by its maximum; pairs of equal probability count half."""
         positive = np.add.reduceat(weights[:, order] * sick, starts, axis=1)
         negative = np.add.reduceat(weights[:, order] * ~sick, starts, axis=1)
         below = np.cumsum(negative, axis=1) - negative / 2
@@ -98,13 +98,13 @@ def auc(scores: Scores) -> Measured:
 
 
 def brier(scores: Scores) -> float:
-    """Mean squared distance of probability and truth, 0 best."""
+    """Mean squared difference of probability and truth; 0 is best."""
     return float(brier_score_loss(scores.label, scores.probability))
 
 
 @dataclass(frozen=True, slots=True)
 class Bin:
-    """The images whose probability lies in one range: how many, their mean probability, and their PNEUMONIA share."""
+    """The images in one range of probability: their number, mean probability and fraction with PNEUMONIA."""
 
     images: int
     probability: float
@@ -112,20 +112,20 @@ class Bin:
 
 
 def reliability(scores: Scores) -> list[Bin]:
-    """The equal-width bins of probability that hold any image, in rising order."""
+    """The equal-width bins of probability that contain an image, in ascending order."""
     place = np.minimum((scores.probability * ECE_BINS).astype(int), ECE_BINS - 1)
     rows = [place == number for number in np.unique(place)]
     return [Bin(int(at.sum()), float(scores.probability[at].mean()), float(scores.label[at].mean())) for at in rows]
 
 
 def expected_calibration_error(scores: Scores) -> float:
-    """Mean distance of probability and share of PNEUMONIA over equal-width bins (Guo et al., ICML 2017, eq. 3)."""
-    gaps = [found.images * abs(found.probability - found.pneumonia) for found in reliability(scores)]
+    """Mean difference of probability and fraction of PNEUMONIA over equal-width bins (Guo et al., ICML 2017, eq. 3)."""
+    gaps = [each.images * abs(each.probability - each.pneumonia) for each in reliability(scores)]
     return sum(gaps) / len(scores.label)
 
 
 def confusion(scores: Scores, threshold: float) -> dict[str, int]:
-    """Counts of images by truth and call."""
+    """Numbers of images by label and classification."""
     called, truth = scores.probability >= threshold, scores.label == 1
     return {
         "true_positive": int((called & truth).sum()),
@@ -136,7 +136,7 @@ def confusion(scores: Scores, threshold: float) -> dict[str, int]:
 
 
 def _candidates(scores: Scores) -> NDArray[np.float64]:
-    """Halfway between neighbouring probabilities, rounded to 4 digits so that a reader sees what is used."""
+    """Midpoints of neighbouring probabilities, rounded to 4 digits so that the printed threshold is the one used."""
     values = np.unique(scores.probability)
     return np.unique(np.round((values[1:] + values[:-1]) / 2, 4)) if len(values) > 1 else np.array([0.5])
 
@@ -152,10 +152,10 @@ def _measured_rate(scores: Scores, threshold: float, label: int) -> Measured:
 
 
 def share(scores: Scores, right: NDArray[np.bool_]) -> Measured:
-    """The share of rows that are right, shape (n,), with its interval.
+    """The fraction of rows that are right, shape (n,), with its interval.
 
-    It is the bootstrap by patient; or, where that has no spread because all or none were right, the Wilson score
-    interval (JASA 1927) with the number of patients, not of images, as its n.
+    The interval is the bootstrap by patient. If all rows or none are right, that has no spread; then it is the Wilson
+    score interval (JASA 1927), whose n is the number of patients, not of images.
     """
     patients = len(np.unique(scores.patient))
     if right.all() or not right.any():
@@ -165,17 +165,17 @@ def share(scores: Scores, right: NDArray[np.bool_]) -> Measured:
 
 
 def _bootstrapped(scores: Scores, figure: Callable[[Weights], NDArray[np.float64]]) -> Measured:
-    """Percentile interval of a figure over the resamples. One that lacks a class has no AUC and is left out."""
+    """Percentile interval of a figure over the resamples. A resample without one of the classes is left out."""
     with np.errstate(invalid="ignore"):
         low, high = np.nanpercentile(figure(resampled(scores)), (2.5, 97.5))
     return Measured(value=float(figure(np.ones((1, len(scores.label))))[0]), low=float(low), high=float(high))
 
 
 def resampled(scores: Scores) -> Weights:
-    """Resamples of patients, with all images of each (Efron & Tibshirani 1993, ch. 13).
+    """Draw resamples of patients, each with all of the patient's images (Efron & Tibshirani 1993, ch. 13).
 
-    Images of one patient are alike, so resampling images would make an interval too narrow. A resample is a row of
-    weights: how many times each image is in it.
+    Images of one patient are similar, so resampling images would make intervals too narrow. A resample is a row of
+    weights: how many times it contains each image.
     """
     _, patient = np.unique(scores.patient, return_inverse=True)
     patients = patient.max() + 1

@@ -1,7 +1,8 @@
-"""Probes: what a model still "knows" of an image in which no lung can be read.
+"""Probes (input ablations): how well a model still separates the classes when the lungs cannot be seen.
 
-The images are held-out ones, spoiled; nothing is trained. A model that reads lungs should fall towards an AUC of 0.5;
-one that stays above goes by something else. Compare with the controls of the same name: what the data offers.
+The images are held-out ones from which information was removed; nothing is trained. The AUC of a model that relies on
+the lungs should fall towards 0.5; a model that stays above relies on something else. The controls of the same name show
+what the data offers.
 """
 
 import numpy as np
@@ -20,22 +21,22 @@ _BLUR = 12
 
 
 def border_only(pixels: Pixels, _: Draw) -> Pixels:
-    """The outer 10 % on each side; the rest is the image's mean grey."""
+    """Keep the outer 10 % on each side; the rest becomes the image's mean grey."""
     return shifts.erase(pixels, 0.1, 0.1, 0.8, 0.8, value=_mean(pixels))
 
 
 def centre_only(pixels: Pixels, _: Draw) -> Pixels:
-    """The middle half each way; the rest is the image's mean grey."""
+    """Keep the middle half in each direction; the rest becomes the image's mean grey."""
     return shifts.collimate(pixels, 0.25, 0.25, 0.25, 0.25, value=_mean(pixels))
 
 
 def blurred_only(pixels: Pixels, _: Draw) -> Pixels:
-    """A blur of 12 pixels' deviation: no vessel, no rib, no edge is left."""
+    """Blur with a standard deviation of 12 pixels: no vessel, rib or edge is left."""
     return shifts.blur(pixels, _BLUR)
 
 
 def shuffled_patches(pixels: Pixels, draw: Draw) -> Pixels:
-    """The 64 squares of 25 pixels, in another order for each image."""
+    """Put the 64 squares of 25 x 25 pixels into a random order, a different one for each image."""
     count = SIDE // _PATCH
     tiles = pixels.reshape(count, _PATCH, count, _PATCH).swapaxes(1, 2).reshape(-1, _PATCH, _PATCH)
     mixed = tiles[draw.rng.permutation(len(tiles))].reshape(count, count, _PATCH, _PATCH)
@@ -43,7 +44,7 @@ def shuffled_patches(pixels: Pixels, draw: Draw) -> Pixels:
 
 
 def even_grey(pixels: Pixels, _: Draw) -> Pixels:
-    """The image's mean grey everywhere."""
+    """Replace every pixel by the image's mean grey."""
     return np.full_like(pixels, _mean(pixels))
 
 
@@ -57,10 +58,10 @@ PROBES: dict[str, Shift] = {
 
 
 def probe(predict: Predict, held_out: Dataset, measured_on: str, seed: int = 0) -> list[Control]:
-    """The model's AUC on held-out images spoiled in each way; the same seed spoils them the same way again."""
+    """Measure the model's AUC on held-out images under each probe; the same seed gives the same images."""
     return [
-        Control(sees=name, auc=auc(score(predict, apply_shift(spoil, held_out, seed))), measured_on=measured_on)
-        for name, spoil in PROBES.items()
+        Control(sees=name, auc=auc(score(predict, apply_shift(ablate, held_out, seed))), measured_on=measured_on)
+        for name, ablate in PROBES.items()
     ]
 
 

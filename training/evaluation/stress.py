@@ -1,7 +1,7 @@
-"""The stress suite: held-out patients as another hospital's machines, operators and files would show them.
+"""The stress suite: images of held-out patients, changed as another hospital's machines, operators and files would.
 
-How far the figures fall under these shifts tells how far they may fall elsewhere, before anyone elsewhere has been
-measured. Nothing is fitted here, and the threshold stays where validation patients put it.
+How far the figures fall under these shifts indicates how far they may fall at another hospital, before any data from
+there has been measured. Nothing is fitted here, and the threshold stays the one chosen on validation patients.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -19,18 +19,18 @@ from training.data.shifts import Cdf, Pixels
 from training.evaluation.evaluate import Predict, score
 from training.evaluation.metrics import Scores, auc, sensitivity, specificity
 
-# realistic: what another place does. swapped: each image gets the other class's look, so whoever goes by the look is
-# wrong. guard: for the input guard to notice; no network is expected to read it.
+# realistic: what another hospital may do. swapped: each image gets the appearance of the other class, so a network that
+# relies on the appearance is wrong. guard: the input guard should flag it; no network is expected to classify it.
 Kind = Literal["realistic", "swapped", "guard"]
 
 
 @dataclass(frozen=True, slots=True)
 class Draw:
-    """What a shift may use besides the pixels.
+    """The inputs of a shift besides the pixels.
 
     Attributes:
-        rng: of this image alone.
-        label: 1 for PNEUMONIA; only the swapped looks use it.
+        rng: the image's own random numbers.
+        label: 1 for PNEUMONIA; only the swapped shifts use it.
         others: cumulative histograms of training images of the other class, shape (n, 256).
     """
 
@@ -39,11 +39,11 @@ class Draw:
     others: Cdf
 
     def side(self, size: float) -> float:
-        """The size, to one side or the other."""
+        """The size with a random sign."""
         return float(self.rng.choice([-size, size]))
 
     def look(self) -> Cdf:
-        """The histogram of one training image of the other class, shape (256,)."""
+        """The cumulative histogram of a random training image of the other class, shape (256,)."""
         look: Cdf = self.others[self.rng.integers(len(self.others))]
         return look
 
@@ -53,7 +53,7 @@ _NO_LOOK = np.empty((0, 256))
 
 
 class Shifted(BaseModel):
-    """What was measured under one shift."""
+    """The figures under one shift."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -70,7 +70,7 @@ class Shifted(BaseModel):
 
 
 class StressTable(BaseModel):
-    """The suite, measured. The summary is of the realistic shifts alone."""
+    """The results of the suite. The worst and mean figures are over the realistic shifts alone."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -101,13 +101,13 @@ def _markers(pixels: Pixels, _: Draw) -> Pixels:
 
 
 def _swapped_look(pixels: Pixels, draw: Draw) -> Pixels:
-    """In this data NORMAL is crisp and finely coded, PNEUMONIA soft and coarsely coded: give each the other's."""
+    """Swap sharpness and coding: in this data NORMAL is sharp and finely coded, PNEUMONIA soft and coarsely coded."""
     matched = shifts.match_histogram(pixels, draw.look())
     return shifts.sharpen(matched, 0.8) if draw.label else shifts.jpeg(shifts.blur(matched, 1), 35)
 
 
 def _swapped_aspect(pixels: Pixels, draw: Draw) -> Pixels:
-    """In this data PNEUMONIA was wider before squashing: widen it, narrow NORMAL."""
+    """Swap the aspect ratio: in this data PNEUMONIA was wider before squashing, so widen it and narrow NORMAL."""
     return shifts.affine(pixels, zoom_x=1.15 if draw.label else 0.9)
 
 
@@ -146,7 +146,7 @@ SUITE: dict[str, tuple[Kind, Shift]] = {
 }
 
 
-def stress(  # noqa: PLR0913  a model, what it is measured on, what the swapped looks are taken from
+def stress(  # noqa: PLR0913  a model, the images it is measured on, and those that define each class's appearance
     predict: Predict,
     held_out: Dataset,
     train: Dataset,
@@ -161,14 +161,14 @@ def stress(  # noqa: PLR0913  a model, what it is measured on, what the swapped 
     Args:
         predict: the model.
         held_out: images of patients it was not trained on.
-        train: images it was trained on; the looks of the classes are taken from them.
-        threshold: PNEUMONIA from here on, 0..1.
-        measured_on: says what ``held_out`` is.
-        seed: the same seed shifts each image the same way again, whatever other images there are.
-        progress: called with the shifts done, and all.
+        train: images it was trained on; the swapped shifts take the classes' histograms from them.
+        threshold: PNEUMONIA is a probability at or above it, 0..1.
+        measured_on: describes ``held_out``.
+        seed: the same seed shifts row n the same way, whatever the other rows are.
+        progress: called with the number of shifts done and the total.
     """
     looks = [np.array([shifts.cdf(row) for row in train.pixels[train.labels == label]]) for label in (0, 1)]
-    plain = _measured("as it is", "realistic", score(predict, held_out), threshold)
+    plain = _measured("unchanged", "realistic", score(predict, held_out), threshold)
     rows = []
     for name, (kind, shift) in SUITE.items():
         scores = score(predict, apply_shift(shift, held_out, seed, looks))
@@ -187,7 +187,7 @@ def stress(  # noqa: PLR0913  a model, what it is measured on, what the swapped 
 
 
 def apply_shift(shift: Shift, data: Dataset, seed: int, looks: Sequence[Cdf] = (_NO_LOOK, _NO_LOOK)) -> Dataset:
-    """A dataset with every image shifted; ``looks`` are the cumulative histograms of NORMAL and of PNEUMONIA."""
+    """Shift every image of a dataset; ``looks`` are the cumulative histograms of NORMAL and of PNEUMONIA."""
     rows = enumerate(zip(data.pixels[..., 0], data.labels, strict=True))
     pixels = [shift(row, Draw(np.random.default_rng((seed, n)), int(y), looks[1 - y])) for n, (row, y) in rows]
     return replace(data, pixels=np.stack(pixels)[..., np.newaxis])

@@ -1,4 +1,4 @@
-"""A run becomes a bundle: graph, proof, figures of the graph itself, card, manifest."""
+"""Exports a run as a bundle: graphs, figures measured on the graph itself, model card, manifest."""
 
 import re
 from collections.abc import Callable
@@ -22,56 +22,56 @@ from contract.image import IMAGE_CONTRACT
 from training.data.dataset import Dataset
 from training.errors import ExportError
 from training.evaluation.assess import Assessment, assess, graph_predict
+from training.exporting.artifacts import Artifacts, make_artifacts
 from training.exporting.drift import measure_reference
-from training.exporting.finish import Finished, finish
 from training.exporting.points import DEFAULT
 from training.fitting.run import Run, best_epoch
 from training.networks import heatmap
 from training.reporting.card import write_card
-from training.reporting.record import TrainingFacts
-from training.reporting.report import NO_OTHERS, Others, measure_report
+from training.reporting.report import NO_EXTRA_DATA, ExtraData, measure_report
+from training.reporting.schema import TrainingFacts
 
 
-def export_run(  # noqa: PLR0913  the last two are for those who have more to measure on, or time to watch
+def export_run(  # noqa: PLR0913  the last three are optional: additional data, the CPU's graph, a progress callback
     run: Run,
     data: Dataset,
     folder: Path,
     about: str,
-    others: Others = NO_OTHERS,
+    extra: ExtraData = NO_EXTRA_DATA,
     *,
     cpu_graph: CpuGraph = GRAPH,
     progress: Callable[[int, int], object] = lambda *_: None,
 ) -> tuple[Manifest, Assessment]:
-    """Write the bundle of a run's best epoch. Returns its manifest and what was measured of the graph.
+    """Write the bundle of a run's final network. Returns its manifest and the assessment of the graph.
 
     Args:
         run: a run with at least one finished epoch.
         data: the images that the run's split names.
-        folder: models/NAME/VERSION; name and version are read off it.
-        about: for the card, Markdown: for whom the model is meant, and what it was trained on.
-        others: what else the card tells of.
-        cpu_graph: what a CPU serves by default; measure before choosing (benchmarks/).
-        progress: called with the shifts of the stress suite done, and all.
+        folder: models/NAME/VERSION; the bundle takes its name and version from this path.
+        about: Markdown for the card: intended use and training data.
+        extra: additional data that the card reports on.
+        cpu_graph: the graph that a CPU runs by default; measure before choosing (benchmarks/).
+        progress: called with the number of shifts of the stress suite done and the total.
 
     Raises:
-        ExportError: the network is not one that is served, the graph is not the network, or the int8 graph is asked
-            for as the default and changes too much.
+        ExportError: this kind of network cannot be served, the graph's outputs differ from the network's, or the int8
+            graph is to be the default and changes the results too much.
     """
     if run.config.normalisation != "rescale":
         raise ExportError(
-            f"{run.folder}: normalisation {run.config.normalisation} is for experiments; only rescale is served"
+            f"{run.folder}: normalisation {run.config.normalisation} is for experiments; only rescale can be served"
         )
-    made = finish(run, data)
-    if cpu_graph == INT8_GRAPH and made.int8_graph is None:
-        raise ExportError(f"{run.folder}: the int8 graph cannot be the default: {_why_no_int8(made)}")
-    assessment = assess(graph_predict(made.graph), data, run.split, made.points[DEFAULT])
-    graphs: dict[str, bytes] = {GRAPH: made.graph}
-    if made.int8_graph:
-        graphs[INT8_GRAPH] = made.int8_graph
+    artifacts = make_artifacts(run, data)
+    if cpu_graph == INT8_GRAPH and artifacts.int8_graph is None:
+        raise ExportError(f"{run.folder}: the int8 graph cannot be the default: {_why_no_int8(artifacts)}")
+    assessment = assess(graph_predict(artifacts.graph), data, run.split, artifacts.points[DEFAULT])
+    graphs: dict[str, bytes] = {GRAPH: artifacts.graph}
+    if artifacts.int8_graph:
+        graphs[INT8_GRAPH] = artifacts.int8_graph
     served = {"cpu_graph": cpu_graph, "drift_reference": measure_reference(graphs[cpu_graph], data, run.split)}
-    draft = _draft(run, made, assessment, folder, graphs).model_copy(update=served)
+    draft = _draft(run, artifacts, assessment, folder, graphs).model_copy(update=served)
     report = measure_report(
-        draft, made.graph, data, run.split, others, about=about, training=_training(run), progress=progress
+        draft, artifacts.graph, data, run.split, extra, about=about, training=_training(run), progress=progress
     )
     contents = {**graphs, CARD: write_card(report).encode()}
     manifest = draft.model_copy(update={"files": _digests(contents)})
@@ -80,19 +80,19 @@ def export_run(  # noqa: PLR0913  the last two are for those who have more to me
 
 
 def check_target(folder: Path) -> None:
-    """See that a bundle can be written there, before the work of making it.
+    """Check that a bundle can be written to this folder, before spending the time to make it.
 
     Raises:
-        ExportError: the folder's name is not one of a bundle.
-        BundleError: it holds one already.
+        ExportError: the path does not end in NAME/VERSION.
+        BundleError: the folder already holds a bundle.
     """
     if not (re.fullmatch(NAME_PATTERN, folder.parent.name) and re.fullmatch(VERSION_PATTERN, folder.name)):
         raise ExportError(f"{folder}: must be named NAME/VERSION, NAME in lower case, VERSION a number")
     refuse_occupied(folder)
 
 
-def _draft(run: Run, made: Finished, assessment: Assessment, folder: Path, graphs: dict[str, bytes]) -> Manifest:
-    """The manifest but for the card's digest: the card is written from the report, and the report from this."""
+def _draft(run: Run, artifacts: Artifacts, assessment: Assessment, folder: Path, graphs: dict[str, bytes]) -> Manifest:
+    """The manifest without the card's digest: the card is written from the report, which needs this manifest."""
     results = assessment.model_dump(exclude={"operating_point"})
     return Manifest(
         name=folder.parent.name,
@@ -100,12 +100,16 @@ def _draft(run: Run, made: Finished, assessment: Assessment, folder: Path, graph
         image_contract=IMAGE_CONTRACT,
         files=_digests({**graphs, CARD: b""}),
         default_operating_point=DEFAULT,
-        operating_points=made.points,
-        calibration=made.calibration,
-        input_guard=made.guard,
-        heatmap_method=heatmap.method(made.readout.model),
-        results={**results, "keras_onnx_difference": made.difference, "int8": made.int8 and made.int8.model_dump()},
-        provenance=_provenance(run, made.readout.model.count_params()),
+        operating_points=artifacts.points,
+        calibration=artifacts.calibration,
+        input_guard=artifacts.guard,
+        heatmap_method=heatmap.method(artifacts.readout.model),
+        results={
+            **results,
+            "keras_onnx_difference": artifacts.difference,
+            "int8": artifacts.int8 and artifacts.int8.model_dump(),
+        },
+        provenance=_provenance(run, artifacts.readout.model.count_params()),
         created_at=datetime.now(UTC).replace(microsecond=0),
     )
 
@@ -114,12 +118,12 @@ def _digests(contents: dict[str, bytes]) -> dict[str, str]:
     return {name: sha256(content) for name, content in contents.items()}
 
 
-def _why_no_int8(made: Finished) -> str:
-    if made.int8 is None:
+def _why_no_int8(artifacts: Artifacts) -> str:
+    if artifacts.int8 is None:
         return "this network is not quantised"
     return (
-        f"on held-out images the AUC goes from {made.int8.auc_float32:.4f} to {made.int8.auc_int8:.4f}, and "
-        f"{made.int8.decisions_changed:.1%} of decisions change"
+        f"on held-out images the AUC goes from {artifacts.int8.auc_float32:.4f} to {artifacts.int8.auc_int8:.4f}, and "
+        f"{artifacts.int8.decisions_changed:.1%} of decisions change"
     )
 
 

@@ -1,4 +1,4 @@
-"""What a service compares incoming images with: numbers of the validation patients' images."""
+"""The drift reference: quantiles over the validation images, which a service compares incoming images with."""
 
 from pathlib import Path
 
@@ -17,12 +17,12 @@ _DIGITS = 6
 
 
 def measure_reference(graph: bytes, data: Dataset, split: Split) -> DriftReference:
-    """The reference of a model.
+    """Measure the drift reference of a model.
 
     Args:
-        graph: the one that a CPU runs.
+        graph: the graph that a CPU runs.
         data: the images that the split names.
-        split: its validation part is measured: images that were not trained on, and no test part is spent.
+        split: its validation part is measured; it was not trained on, and the test part stays unused.
     """
     parts = Parts.of(data, split)
     brightness, contrast = zip(*(light(pixels) for pixels in parts.validation.pixels), strict=True)
@@ -36,24 +36,24 @@ def measure_reference(graph: bytes, data: Dataset, split: Split) -> DriftReferen
 
 
 def add_reference(folder: Path, data: Dataset) -> DriftReference:
-    """Write the reference into the manifest of a bundle that was made without; nothing else of it changes.
+    """Write the reference into the manifest of a bundle that has none; nothing else in the bundle changes.
 
     Args:
         folder: the bundle's.
-        data: the images it was trained on and held out from.
+        data: the images that the bundle's training, validation and test parts were taken from.
 
     Raises:
-        TrainingError: it has one, these are other images, or the manifest cannot be written.
-        BundleError: it is no bundle that agrees with itself.
+        TrainingError: the bundle has a reference, these are other images, or the manifest cannot be written.
+        BundleError: the bundle is missing or inconsistent.
     """
     bundle = read_bundle(folder)
     if bundle.manifest.drift_reference is not None:
-        raise TrainingError(f"{folder}: has a drift reference already, and old versions are never edited")
+        raise TrainingError(f"{folder}: already has a drift reference, and published versions are never edited")
     reference = measure_reference(_cpu_graph(bundle), data, split_of(bundle.manifest, data))
     try:
         write_manifest(folder, bundle.manifest.model_copy(update={"drift_reference": reference}))
     except OSError as error:
-        raise TrainingError(f"{folder}: cannot be written ({error.strerror})") from None
+        raise TrainingError(f"{folder}: the manifest cannot be written ({error.strerror})") from None
     return reference
 
 

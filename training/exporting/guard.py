@@ -1,4 +1,4 @@
-"""Fitting the input guard: what training images look like to the network, and from where on an image does not."""
+"""Fits the input guard: the distribution of features over training images, and the threshold beyond it."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,27 +12,29 @@ from training.evaluation.evaluate import in_batches
 from training.evaluation.metrics import Scores, share
 from training.networks.readout import Readout
 
-# Enough that what is unlike any radiograph stands out, few enough for 4,000 images to fill: see docs/experiments.md.
+# Enough components to detect what is unlike any radiograph, few enough to estimate from 4,000 images: see
+# docs/experiments.md.
 COMPONENTS = 300
-# The share of validation radiographs that is flagged: a quarter of the 2 % that are bearable, since both samples are
-# small (docs/experiments.md has what other shares gave).
+# The fraction of validation radiographs that is flagged: a quarter of the 2 % that is acceptable, because both samples
+# are small (docs/experiments.md has the results of other fractions).
 FALSE_ALARMS = 0.005
 
 
 def training_layouts(readout: Readout, train: Dataset, seed: int) -> NDArray[np.float32]:
-    """Layouts (2n, d) of n training images as they are and once more slightly shifted: a shift is no other kind."""
+    """Layouts (2n, d) of n training images and of a slightly changed copy of each, which must count as familiar too."""
     rng = np.random.default_rng(seed)
     shifted = np.stack([slight(row, rng) for row in train.pixels[..., 0]])[..., np.newaxis]
     return np.concatenate([in_batches(readout.layouts, pixels) for pixels in (train.pixels, shifted)])
 
 
 def fit_guard(features: NDArray[np.float32], readout: Readout, validation: Dataset) -> InputGuard:
-    """The guard's statistics from training images, its threshold from validation patients.
+    """Fit the guard's statistics on training images and choose its threshold on validation patients.
 
     Args:
         features: float (n, k), of the training images.
-        readout: gives the features of others.
-        validation: images of other patients. The false alarms stated are theirs; a report has those of the test part.
+        readout: computes the features of the validation images.
+        validation: images of other patients. The guard's ``false_alarms`` are measured on them; a report measures
+            those of the test part.
     """
     fitted = InputGuard(
         location=tuple(features.mean(0, dtype=np.float64).tolist()),
@@ -48,7 +50,7 @@ def fit_guard(features: NDArray[np.float32], readout: Readout, validation: Datas
         update={
             "threshold": threshold,
             "false_alarms": share(Scores.of(validation, scores), scores > threshold),
-            "chosen_on": f"validation patients: {FALSE_ALARMS:.1%} of their images score over it",
+            "chosen_on": f"validation patients: {FALSE_ALARMS:.1%} of their images score above it",
             "reference": quantiles(scores, 4),
         }
     )

@@ -1,4 +1,4 @@
-"""Keras to ONNX through tf2onnx, and the proof that the graph is the network that was trained."""
+"""Exports Keras networks to ONNX with tf2onnx, and verifies that the graph gives the network's outputs."""
 
 import numpy as np
 import onnx
@@ -18,14 +18,14 @@ from training.networks.readout import Readout
 OPSET = 17
 TOLERANCE = 1e-5
 FEATURE_TOLERANCE = 1e-3
-PROVED_BATCHES = (1, 2, 32)
+VERIFIED_BATCHES = (1, 2, 32)
 _KERNEL = "hidden_kernel"
-# Rounding moves a hidden unit by some 1e-6 of the largest; this leaves room, and leaves out one image in a hundred.
+# Rounding moves a hidden unit by about 1e-6 of the largest; this leaves a margin and excludes one image in a hundred.
 _STEADY = 1e-4
 
 
 def export_graph(readout: Readout) -> bytes:
-    """The ONNX graph of a network: ``image`` in, what the readout gives out, any batch (contract.bundle)."""
+    """The ONNX graph of a network: input ``image``, the readout's outputs, any batch size (contract.bundle)."""
     signature = [tf.TensorSpec([None, SIDE, SIDE, 1], tf.uint8, name=INPUT)]
     kernel = np.asarray(readout.model.get_layer(HIDDEN).kernel) if has_switches(readout.model) else None
     if kernel is not None:
@@ -44,26 +44,26 @@ def export_graph(readout: Readout) -> bytes:
     return bytes(proto.SerializeToString())
 
 
-def prove(graph: bytes, readout: Readout, pixels: NDArray[np.uint8]) -> float:
-    """Show that onnxruntime gives what Keras gives, for every batch size, and each row alone what it gives in company.
+def verify(graph: bytes, readout: Readout, pixels: NDArray[np.uint8]) -> float:
+    """Verify that onnxruntime and Keras agree for several batch sizes, and that a row does not depend on its batch.
 
     Heatmaps are compared where they are steady: not where a hidden unit is within rounding of its switch.
 
     Args:
-        graph: of ``export_graph``.
-        readout: what it was made of.
+        graph: from ``export_graph``.
+        readout: the network it was exported from.
         pixels: uint8 (32 or more, 200, 200, 1).
 
     Returns:
         the greatest difference of any probability or heatmap value.
 
     Raises:
-        ExportError: it is over 1e-5 (features: 1e-3, of numbers around 1), or no heatmap is steady.
+        ExportError: the difference is above 1e-5 (features: 1e-3, for values around 1), or no heatmap is steady.
     """
     session = onnxruntime.InferenceSession(graph, providers=["CPUExecutionProvider"])
     names = [value.name for value in session.get_outputs()]
     worst = dict.fromkeys(names, 0.0)
-    for size in PROVED_BATCHES:
+    for size in VERIFIED_BATCHES:
         batch = pixels[:size]
         expected = {name: np.asarray(value) for name, value in readout(batch).items()}
         together = session.run(names, {INPUT: batch})
@@ -72,21 +72,21 @@ def prove(graph: bytes, readout: Readout, pixels: NDArray[np.uint8]) -> float:
         for name, got, rows in zip(names, together, alone, strict=True):
             compared = steady if name == HEATMAP else slice(None)
             for other in (expected[name], np.concatenate(rows)):
-                # np.max, unlike max, lets through what is not a number
+                # np.max, unlike max, propagates NaN
                 worst[name] = float(np.max([worst[name], np.abs(got - other)[compared].max(initial=0)]))
     if not steady.any():
-        raise ExportError("on none of these images are the heatmaps steady enough to be compared")
+        raise ExportError("no heatmap can be compared: on all of these images a hidden unit is within rounding of zero")
     for name, difference in worst.items():
         if not difference <= (allowed := FEATURE_TOLERANCE if name == FEATURES else TOLERANCE):
-            raise ExportError(f"{name}: Keras and onnxruntime differ by {difference:.1e}; allowed is {allowed:.0e}")
+            raise ExportError(f"{name}: Keras and onnxruntime differ by {difference:.1e}; the limit is {allowed:.0e}")
     return max(worst[PROBABILITY], worst[HEATMAP])
 
 
 def _input_to_initializer(proto: onnx.ModelProto, kernel: NDArray[np.float32]) -> None:
-    """Put the hidden layer's kernel where an input of its shape stands.
+    """Replace the graph's kernel input by a constant with the hidden layer's kernel.
 
-    tf2onnx copies each constant some dozens of times: the 164 MB of ``baseline``'s kernel took it a minute (measured).
-    So the kernel passes through it as an input, and is made a constant here.
+    tf2onnx copies each constant dozens of times: the 164 MB of ``baseline``'s kernel took it a minute (measured). So
+    the kernel is exported as an input, and becomes a constant here.
     """
     graph = proto.graph
     graph.input.remove(next(value for value in graph.input if value.name == _KERNEL))
@@ -94,6 +94,6 @@ def _input_to_initializer(proto: onnx.ModelProto, kernel: NDArray[np.float32]) -
 
 
 def _name_the_batch(proto: onnx.ModelProto) -> None:
-    """Call the first dimension of every input and output N, where tf2onnx writes unk__77."""
+    """Name the first dimension of every input and output N; tf2onnx writes names such as unk__77."""
     for value in (*proto.graph.input, *proto.graph.output):
         value.type.tensor_type.shape.dim[0].dim_param = "N"

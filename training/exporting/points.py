@@ -1,7 +1,7 @@
 """The operating points: named thresholds, each chosen by a rule on validation patients.
 
-They are chosen on the patients' images as they are and under every realistic shift of the stress suite, all counted
-alike: a threshold that is best for one detector's grey levels alone does not stay best at the next.
+They are chosen on the patients' images, unchanged and under every realistic shift of the stress suite, all with equal
+weight: a threshold that is best for the grey levels of one detector is not best for the next.
 """
 
 import numpy as np
@@ -13,16 +13,16 @@ from training.evaluation.metrics import Scores, balanced_threshold, sensitivity,
 from training.evaluation.stress import REALISTIC, apply_shift
 
 DEFAULT = "balanced"
-# What rule-out keeps of the sick, and rule-in of the healthy.
+# The minimum sensitivity of rule-out, and the minimum specificity of rule-in.
 KEPT = 0.98
 
 
 def choose_points(scores: Scores, chosen_on: str) -> dict[str, OperatingPoint]:
-    """``balanced``, ``rule-out`` and ``rule-in``, with what they do on the scores they are chosen on.
+    """Choose ``balanced``, ``rule-out`` and ``rule-in``; sensitivity and specificity are those on the same scores.
 
     Args:
-        scores: of ``shifted_scores``, calibrated.
-        chosen_on: says what they are of.
+        scores: from ``shifted_scores``, calibrated.
+        chosen_on: describes the images, for the manifest.
     """
     rules = {
         DEFAULT: (balanced_threshold(scores), "greatest sensitivity + specificity"),
@@ -34,14 +34,14 @@ def choose_points(scores: Scores, chosen_on: str) -> dict[str, OperatingPoint]:
             threshold=threshold,
             sensitivity=sensitivity(scores, threshold),
             specificity=specificity(scores, threshold),
-            chosen_on=f"{chosen_on}, as they are and under {len(REALISTIC)} realistic shifts: {rule}",
+            chosen_on=f"{chosen_on}, unchanged and under {len(REALISTIC)} realistic shifts: {rule}",
         )
         for name, (threshold, rule) in rules.items()
     }
 
 
 def shifted_scores(predict: Predict, data: Dataset, seed: int) -> Scores:
-    """The scores of a dataset as it is and under each realistic shift, one after the other."""
+    """The scores of a dataset, unchanged and under each realistic shift, concatenated."""
     parts = [score(predict, data)]
     parts += [score(predict, apply_shift(shift, data, seed)) for shift in REALISTIC.values()]
     return Scores(*(np.concatenate([getattr(part, field) for part in parts]) for field in Scores.__slots__))

@@ -1,8 +1,8 @@
-"""int8: the same graph with 8-bit weights and activations, calibrated on training images.
+"""int8 quantisation: the same graph with 8-bit weights and activations, calibrated on training images.
 
-Static, QDQ, so that any execution provider reads it. Only the convolutions between the first and the last are
-quantised: the first reads one channel of normalised pixels, whose range a few bright markers would set, and behind the
-last feature maps stand the few products that make probability, heatmap and features.
+Static, in QDQ format, so that any execution provider can run it. Only the convolutions between the first and the last
+are quantised: the first takes one channel of normalised pixels, whose range a few bright markers would determine, and
+behind the last feature maps are the few products that compute probability, heatmap and features.
 """
 
 import tempfile
@@ -23,16 +23,16 @@ from onnxruntime.quantization.shape_inference import quant_pre_process
 
 from contract.bundle import INPUT
 
-# As many images as the ranges of activations are read off.
+# Number of images that the activation ranges are measured on.
 CALIBRATION_IMAGES = 256
 _BATCH = 32
 
 
 def quantise(graph: bytes, pixels: NDArray[np.uint8]) -> bytes:
-    """The int8 twin of a float32 graph, with the same input and outputs.
+    """Quantise a float32 graph; the int8 graph has the same input and outputs.
 
     Args:
-        graph: of ``training.exporting.onnx.export_graph``.
+        graph: from ``training.exporting.onnx.export_graph``.
         pixels: uint8 (n, 200, 200, 1), training images; at most ``CALIBRATION_IMAGES`` of them are used.
     """
     with tempfile.TemporaryDirectory() as folder:
@@ -45,7 +45,7 @@ def quantise(graph: bytes, pixels: NDArray[np.uint8]) -> bytes:
             _Images(pixels[:CALIBRATION_IMAGES]),
             quant_format=QuantFormat.QDQ,
             per_channel=True,
-            # Seven bits for weights: without VNNI, x86 adds pairs of eight-bit products in 16 bits, and would overflow.
+            # 7-bit weights: without VNNI, x86 adds pairs of 8-bit products in 16 bits, which would overflow.
             reduce_range=True,
             activation_type=QuantType.QUInt8,
             weight_type=QuantType.QInt8,
@@ -57,7 +57,7 @@ def quantise(graph: bytes, pixels: NDArray[np.uint8]) -> bytes:
 
 
 class _Images(CalibrationDataReader):
-    """Hands the images to onnxruntime, batch by batch."""
+    """Feeds the images to onnxruntime's calibration, batch by batch."""
 
     def __init__(self, pixels: NDArray[np.uint8]) -> None:
         self._batches: Iterator[NDArray[np.uint8]] = iter(
@@ -65,13 +65,13 @@ class _Images(CalibrationDataReader):
         )
 
     def get_next(self) -> dict[str, NDArray[np.uint8]] | None:
-        """The next batch by the name of the input; None after the last."""
+        """The next batch, keyed by the input's name; None after the last."""
         batch = next(self._batches, None)
         return None if batch is None else {INPUT: batch}
 
 
 def _kept_in_float(model: onnx.ModelProto) -> list[str]:
-    """The names of the nodes before and of the first convolution, and of those behind the last."""
+    """The names of the first convolution, of all nodes before it, and of all nodes after the last convolution."""
     nodes = list(model.graph.node)
     convolutions = [place for place, node in enumerate(nodes) if node.op_type == "Conv"]
     return [node.name for place, node in enumerate(nodes) if not convolutions[0] < place <= convolutions[-1]]

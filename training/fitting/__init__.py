@@ -1,5 +1,5 @@
 """One training run: its configuration, its folder, the loop. Imports ``networks`` and ``data``.
 
 ``config`` defines a run (a recipe is a named configuration), ``network`` builds its network and optimizer, ``fit`` is
-the loop with a checkpoint each epoch, ``run`` the folder it leaves behind and resumes from.
+the training loop with a checkpoint each epoch, ``run`` the folder it writes and resumes from.
 """

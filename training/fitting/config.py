@@ -1,4 +1,4 @@
-"""What defines a training run. Saved with it, and with every bundle that comes of it."""
+"""The configuration of a training run. It is saved with the run and in the manifest of every bundle made from it."""
 
 from typing import Any, Literal
 
@@ -10,40 +10,40 @@ from training.data.strategy import Strategy
 class TrainingConfig(BaseModel):
     """The complete configuration of a run. The defaults are the specification of the networks.
 
-    The data folder is not part of it: a run is defined by the images themselves, through their fingerprint.
+    The data folder is not part of it: a run identifies its images by their fingerprint.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     architecture: str = Field(default="deep", description="Network: a name in training/networks/architectures.py.")
-    normalisation: str = Field(default="rescale", description="Input normalisation; only rescale is served.")
+    normalisation: str = Field(default="rescale", description="Input normalisation; only rescale can be served.")
     epochs: int = Field(default=25, ge=1, description="Passes over the training images.")
-    batch: int = Field(default=32, ge=1, description="Images a step.")
+    batch: int = Field(default=32, ge=1, description="Images per step.")
     optimizer: Literal["sgd", "adamw"] = Field(default="sgd", description="sgd, or adamw.")
-    learning_rate: float = Field(default=0.001, gt=0, description="The greatest of the run.")
+    learning_rate: float = Field(default=0.001, gt=0, description="The peak of the schedule.")
     schedule: Literal["constant", "cosine"] = Field(
-        default="constant", description="constant, or cosine: up over the first epoch, then down to a hundredth."
+        default="constant", description="constant, or cosine: warm-up in the first epoch, then decay to a hundredth."
     )
     momentum: float = Field(default=0.9, ge=0, lt=1, description="Of sgd.")
     weight_decay: float = Field(default=0.0, ge=0, description="Of adamw, on kernels.")
     augmentation: Literal["none", "acquisition"] = Field(
-        default="none", description="acquisition: every image as if taken elsewhere, anew each time."
+        default="none", description="none, or acquisition: random changes of position, exposure, sharpness and file."
     )
-    class_balance: bool = Field(default=False, description="Both classes weigh the same in the loss.")
-    label_smoothing: float = Field(default=0.0, ge=0, lt=1, description="Labels are drawn towards 1/2 by this share.")
+    class_balance: bool = Field(default=False, description="Weigh both classes equally in the loss.")
+    label_smoothing: float = Field(default=0.0, ge=0, lt=1, description="Move labels towards 1/2 by this fraction.")
     average_epochs: int = Field(
-        default=0, ge=0, description="The last so many epochs' weights are averaged; 0 keeps the best epoch instead."
+        default=0, ge=0, description="Average the weights of this many last epochs; 0 keeps the best epoch instead."
     )
     precision: Literal["float32", "mixed_bfloat16"] = Field(
-        default="float32", description="Of training's arithmetic; what is exported is float32."
+        default="float32", description="Precision of training; the export is always float32."
     )
-    split: Strategy = Field(default="patient", description="patient, or random (flatters; repeats a known protocol).")
+    split: Strategy = Field(default="patient", description="patient, or random (too optimistic; a known protocol).")
     folds: int = Field(default=10, ge=3, description="One fold validates, one tests: 10 holds out 10 % and 10 %.")
-    seed: int = Field(default=1, ge=0, description="Of the split, the weights and the order of images.")
+    seed: int = Field(default=1, ge=0, description="Seed of the split, the weights and the order of images.")
 
 
 SPECIFICATION = "specification"
-# Named settings for ``train --recipe``; what is given beside it holds before it.
+# Named settings for ``train --recipe``; options given in addition override them.
 RECIPES: dict[str, dict[str, Any]] = {
     SPECIFICATION: {},
     "robust": {

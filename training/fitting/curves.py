@@ -1,4 +1,4 @@
-"""The curves of a run: loss and accuracy over the epochs, on training and validation images."""
+"""The learning curves of a run: loss and accuracy by epoch, on training and validation images."""
 
 from pathlib import Path
 
@@ -8,7 +8,7 @@ from training.fitting.run import Epoch, best_epoch
 
 
 def draw_curves(history: list[Epoch], path: Path) -> None:
-    """Write the curves as a PNG, the epoch that was kept marked."""
+    """Write the curves as a PNG; a line marks the epoch that was kept."""
     figure = Figure(figsize=(9, 3.6), layout="constrained")
     kept = best_epoch(history).epoch
     for axes, name in zip(figure.subplots(1, 2), ("loss", "accuracy"), strict=True):

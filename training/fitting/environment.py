@@ -1,4 +1,4 @@
-"""Where a run was trained: the code's revision and the packages' versions."""
+"""The environment of a run: the code's revision and the packages' versions."""
 
 import os
 import subprocess
@@ -46,7 +46,7 @@ def _version(package: str) -> str | None:
 
 
 def _git_revision() -> str:
-    """``git describe`` of this code, with ``-dirty`` if it was changed; outside a clone, that of the image."""
+    """``git describe`` of this code, ``-dirty`` if it was changed; without a clone, the container image's revision."""
     command = ["git", "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
     try:
         done = subprocess.run(command, cwd=Path(__file__).parent, capture_output=True, text=True, check=True)

@@ -1,8 +1,8 @@
-"""Training: a configuration's protocol, a checkpoint each epoch, and the way back into an interrupted run.
+"""The training loop: trains by the run's configuration, saves a checkpoint each epoch, resumes an interrupted run.
 
-The loop is written out, over ``train_on_batch``, for two reasons. It is the same on every Keras backend; and
-``Model.fit`` on TensorFlow puts a tf.data pipeline in front of the arrays, whose autotuner has been seen to wait for
-itself for ever when it is torn down (TensorFlow 2.21, after the last of 25 epochs).
+The loop calls ``train_on_batch`` instead of ``Model.fit`` for two reasons. It is the same on every Keras backend; and
+``Model.fit`` on TensorFlow puts a tf.data pipeline in front of the arrays, whose autotuner deadlocked at tear-down
+(seen with TensorFlow 2.21, after the last of 25 epochs).
 """
 
 import time
@@ -21,7 +21,7 @@ from training.fitting.run import Epoch, Run
 
 
 def _nothing(*_: object) -> None:
-    """For whoever does not want to be told."""
+    """The default callback: does nothing."""
 
 
 def fit(
@@ -30,16 +30,16 @@ def fit(
     on_step: Callable[[int, int], object] = _nothing,
     on_epoch: Callable[[Epoch], object] = _nothing,
 ) -> list[Epoch]:
-    """Train a run to its last epoch, from wherever it stands, or to the one in which it diverges.
+    """Train a run from its last finished epoch to the end of its configuration, or until it diverges.
 
     Args:
-        run: a run's folder; the finished epochs in it are not repeated.
+        run: a run's folder; its finished epochs are not repeated.
         data: the images that the run's split names.
-        on_step: called after each step with the number of steps done, and of all, in all epochs.
-        on_epoch: called after each epoch, once it is saved.
+        on_step: called after each step with the number of steps done and the total, both over all epochs.
+        on_epoch: called after each epoch, once its checkpoint is saved.
 
     Returns:
-        all finished epochs.
+        all finished epochs, including those of earlier calls.
     """
     config, done = run.config, run.history
     train, validation = data.rows(run.split.train), data.rows(run.split.validation)
@@ -49,9 +49,9 @@ def fit(
     while len(done) < config.epochs and not (done and done[-1].diverged):
         began = time.monotonic()
         shuffled = shuffled_batches(train, config.batch, (config.seed, len(done)), augment)
-        told = _told(shuffled, on_step, len(done) * steps, config.epochs * steps)
-        trained = _over(told, model.train_on_batch, weights)
-        validated = _over(batches_in_order(validation, config.batch), model.test_on_batch, weights)
+        batches = _reporting_steps(shuffled, on_step, len(done) * steps, config.epochs * steps)
+        trained = _mean_figures(batches, model.train_on_batch, weights)
+        validated = _mean_figures(batches_in_order(validation, config.batch), model.test_on_batch, weights)
         figures = {**trained, **{f"val_{name}": value for name, value in validated.items()}}
         done.append(Epoch(epoch=len(done) + 1, seconds=round(time.monotonic() - began, 1), **figures))
         run.save_epoch(model, done)
@@ -64,30 +64,32 @@ def _augmentation(config: TrainingConfig, train: Dataset) -> Augment:
 
 
 def _class_weights(config: TrainingConfig, train: Dataset) -> NDArray[np.float32]:
-    """What an image of NORMAL and one of PNEUMONIA weigh in the loss, float32 (2,); 1 on average over the images."""
+    """The weight in the loss of an image of NORMAL and of PNEUMONIA, float32 (2,); the mean over all images is 1."""
     if not config.class_balance:
         return np.ones(2, np.float32)
     return (len(train.labels) / (2 * np.bincount(train.labels, minlength=2))).astype(np.float32)
 
 
-def _told(batches: Iterable[Batch], on_step: Callable[[int, int], object], before: int, total: int) -> Iterator[Batch]:
-    """The same batches; after each has been worked on, it is told how many that makes, and of how many."""
+def _reporting_steps(
+    batches: Iterable[Batch], on_step: Callable[[int, int], object], before: int, total: int
+) -> Iterator[Batch]:
+    """Yield the same batches; call ``on_step`` with the steps done and the total after each batch was used."""
     for step, batch in enumerate(batches, start=before + 1):
         yield batch
         on_step(step, total)
 
 
-def _over(
-    batches: Iterable[Batch], work: Callable[..., dict[str, object]], weights: NDArray[np.float32]
+def _mean_figures(
+    batches: Iterable[Batch], step: Callable[..., dict[str, object]], weights: NDArray[np.float32]
 ) -> dict[str, float]:
-    """Work on all batches, each class weighing as said, and give the mean of each figure over all their images.
+    """Train or test on all batches with these class weights; return the mean of each figure over all images.
 
-    Keras' ``train_on_batch`` and ``test_on_batch`` tell of the one batch alone, so the mean is taken here.
+    Keras' ``train_on_batch`` and ``test_on_batch`` return the figures of one batch, so the mean is computed here.
     """
     totals: defaultdict[str, float] = defaultdict(float)
     images = 0
     for pixels, labels in batches:
-        for name, value in work(pixels, labels, weights[labels], return_dict=True).items():
+        for name, value in step(pixels, labels, weights[labels], return_dict=True).items():
             totals[name] += float(np.asarray(value)) * len(labels)
         images += len(labels)
     return {name: total / images for name, total in totals.items()}

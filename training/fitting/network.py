@@ -1,4 +1,4 @@
-"""A configuration's network, ready to train, to go on training, or to be exported."""
+"""Builds the network of a configuration: compiled for training, or averaged from checkpoints."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -12,11 +12,11 @@ from training.networks.architectures import build
 
 
 def compiled(config: TrainingConfig, steps: int) -> keras.Model:
-    """A fresh network of this configuration with its optimizer, its weights drawn from the seed.
+    """Build an untrained network with its optimizer; the seed determines its initial weights.
 
     Args:
-        config: of the run.
-        steps: batches an epoch, which the learning rate's schedule depends on.
+        config: the run's.
+        steps: batches per epoch, which the learning rate schedule depends on.
     """
     keras.utils.set_random_seed(config.seed)
     with _precision(config.precision):
@@ -25,16 +25,16 @@ def compiled(config: TrainingConfig, steps: int) -> keras.Model:
         optimizer=_optimizer(config, steps),
         loss=keras.losses.BinaryCrossentropy(label_smoothing=config.label_smoothing),
         metrics=["accuracy"],
-        # TensorFlow, two CPU cores, deep: 67 s an epoch without XLA, 269 s with. JAX compiles nothing at all without.
+        # TensorFlow, two CPU cores, deep: 67 s per epoch without XLA, 269 s with. JAX compiles nothing without it.
         jit_compile=keras.config.backend() == "jax",
     )
     return model
 
 
 def averaged(checkpoints: Sequence[Path], config: TrainingConfig) -> keras.Model:
-    """A float32 network whose weights are the mean of those in these checkpoints (Izmailov et al., arXiv:1803.05407).
+    """A float32 network whose weights are the mean over these checkpoints (Izmailov et al., arXiv:1803.05407).
 
-    There are no batch statistics in any network here, so nothing has to be measured anew for the mean.
+    No network here has batch statistics, so none have to be recomputed for the averaged weights.
     """
     model = build(config.architecture, config.normalisation)
     weights = []
@@ -53,7 +53,7 @@ def _optimizer(config: TrainingConfig, steps: int) -> keras.optimizers.Optimizer
 
 
 def _cosine(config: TrainingConfig, steps: int) -> keras.optimizers.schedules.LearningRateSchedule:
-    """Up over the first epoch, then down to a hundredth (Loshchilov & Hutter, arXiv:1608.03983)."""
+    """Warm-up in the first epoch, then cosine decay to a hundredth (Loshchilov & Hutter, arXiv:1608.03983)."""
     return keras.optimizers.schedules.CosineDecay(
         config.learning_rate / 100,
         max(1, (config.epochs - 1) * steps),
@@ -65,7 +65,7 @@ def _cosine(config: TrainingConfig, steps: int) -> keras.optimizers.schedules.Le
 
 @contextmanager
 def _precision(policy: str) -> Iterator[None]:
-    """Networks built in here compute in this precision; their weights are float32 in any."""
+    """Networks built in this context compute in this precision; their weights are always float32."""
     before = keras.mixed_precision.dtype_policy()
     keras.mixed_precision.set_dtype_policy(policy)
     try:

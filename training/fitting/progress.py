@@ -1,4 +1,4 @@
-"""What a command shows while it works, on stderr: bars with the time left on a terminal, a line an epoch elsewhere."""
+"""Progress on stderr: on a terminal a bar with the time left, otherwise one line per epoch."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,7 +10,7 @@ from training.fitting.run import Epoch
 
 
 class Bar:
-    """Call it with what is done and what there is to do."""
+    """A progress bar; call it with the number done and the total."""
 
     def __init__(self, progress: Progress, title: str) -> None:
         self._progress, self._task = progress, progress.add_task(title, total=None)
@@ -19,15 +19,15 @@ class Bar:
         self._progress.update(self._task, completed=done, total=total)
 
     def epoch(self, epoch: Epoch) -> None:
-        """Leave a line about a finished epoch above the bar."""
+        """Print the figures of a finished epoch above the bar."""
         figures = epoch.model_dump(exclude={"epoch", "seconds"})
-        told = ", ".join(f"{name} {value:.4f}" for name, value in figures.items())
-        self._progress.console.print(f"epoch {epoch.epoch}: {told} ({epoch.seconds:.0f} s)", highlight=False)
+        text = ", ".join(f"{name} {value:.4f}" for name, value in figures.items())
+        self._progress.console.print(f"epoch {epoch.epoch}: {text} ({epoch.seconds:.0f} s)", highlight=False)
 
 
 @contextmanager
 def bar(console: Console, title: str) -> Iterator[Bar]:
-    """A bar for as long as the context lasts."""
+    """Show a bar for the duration of the context."""
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),

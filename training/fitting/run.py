@@ -1,11 +1,11 @@
-"""A run's folder: what a training run leaves behind, and what it is resumed from.
+"""A run's folder: the files a training run writes, and resumes from.
 
 config.json       the complete configuration
-split.json        which image trained, chose and tested, by name
-data.json         where the data was, its fingerprint, image sizes, and the files that were skipped
+split.json        the names of the training, validation and test images
+data.json         the data folder, its fingerprint, image sizes, and the files that were skipped
 environment.json  the code's revision and the packages' versions
-history.json      one record a finished epoch
-epoch-012.keras   the last epoch, or as many as are averaged: weights and optimizer
+history.json      one record per finished epoch
+epoch-012.keras   weights and optimizer of the last epoch, or of each of the last epochs that are averaged
 best.keras        in float32: the epoch with the lowest validation loss; not in a run whose last epochs are averaged
 curves.png        loss and accuracy over the epochs
 """
@@ -30,7 +30,7 @@ Record = TypeVar("Record", bound=BaseModel)
 
 
 class DataRecord(BaseModel):
-    """``data.json``: what was in the data folder when the run began."""
+    """``data.json``: the contents of the data folder when the run began."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -64,25 +64,25 @@ class Epoch(BaseModel):
 
     @property
     def diverged(self) -> bool:
-        """Whether the loss is no number any more: then neither are the weights, and no later epoch mends them."""
+        """Whether the loss is NaN or infinite: then the weights are too, and further epochs are useless."""
         return not math.isfinite(self.loss)
 
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """A run's folder, by its files."""
+    """A run, read from and written to its folder."""
 
     folder: Path
 
     @classmethod
     def create(cls, folder: Path, config: TrainingConfig, split: Split, data: DataRecord) -> Self:
-        """Begin a run.
+        """Create the folder of a new run.
 
         Raises:
-            TrainingError: the folder holds a run already.
+            TrainingError: the folder already holds a run.
         """
         if (folder / "config.json").exists():
-            raise TrainingError(f"{folder}: holds a run already; resume it with --resume, or give another --out")
+            raise TrainingError(f"{folder}: already holds a run; continue it with --resume, or choose another --out")
         folder.mkdir(parents=True, exist_ok=True)
         records = {"split": split, "data": data, "environment": Environment.here(), "config": config}
         for name, record in records.items():
@@ -91,22 +91,22 @@ class Run:
 
     @property
     def config(self) -> TrainingConfig:
-        """The configuration the run began with."""
+        """The run's configuration."""
         return self._read("config", TrainingConfig)
 
     @property
     def split(self) -> Split:
-        """The split the run began with."""
+        """The run's split."""
         return self._read("split", Split)
 
     @property
     def data(self) -> DataRecord:
-        """The data the run began with."""
+        """The record of the run's data."""
         return self._read("data", DataRecord)
 
     @property
     def environment(self) -> Environment:
-        """Where the run began."""
+        """The environment in which the run began."""
         return self._read("environment", Environment)
 
     @property
@@ -116,33 +116,35 @@ class Run:
         return [Epoch(**record) for record in json.loads(path.read_text())] if path.exists() else []
 
     def check(self, data: Dataset) -> None:
-        """See that these are the images the run began with.
+        """Check that these are the images the run began with.
 
         Raises:
             TrainingError: they are not.
         """
         if data.fingerprint != self.data.fingerprint:
-            raise TrainingError(f"{self.folder}: the data folder does not hold the images this run began with")
+            raise TrainingError(
+                f"{self.folder}: the data folder does not contain the same images as when this run began"
+            )
 
     def last_model(self) -> keras.Model:
-        """The network, and its optimizer, as the last finished epoch left them."""
+        """The network and its optimizer after the last finished epoch."""
         return keras.models.load_model(self._checkpoint(len(self.history)))
 
     def best_model(self) -> keras.Model:
-        """The network that the run is for, in float32: of the epoch with the lowest validation loss, or averaged.
+        """The run's final network in float32: the epoch with the lowest validation loss, or the average.
 
         Raises:
-            TrainingError: no epoch has been finished.
+            TrainingError: no epoch is finished.
         """
         config, last = self.config, len(self.history)
         if not last:
-            raise TrainingError(f"{self.folder}: no epoch of this run is finished")
+            raise TrainingError(f"{self.folder}: this run has no finished epoch yet")
         if config.average_epochs:
             return averaged(self._kept(config, last), config)
         return keras.models.load_model(self.folder / "best.keras", compile=False)
 
     def save_epoch(self, model: keras.Model, finished: list[Epoch]) -> None:
-        """Save the checkpoint of the last of these epochs. A run stopped amid this resumes from a whole one."""
+        """Save the checkpoint of the last of these epochs. A run stopped during this resumes from a complete one."""
         config, last = self.config, len(finished)
         model.save(self._checkpoint(last))
         if not config.average_epochs and _is_best(finished):
@@ -153,7 +155,7 @@ class Run:
             old.unlink()
 
     def _save_best(self, model: keras.Model) -> None:
-        partial = self.folder / ".best.partial.keras"  # Keras goes by the suffix
+        partial = self.folder / ".best.partial.keras"  # Keras derives the format from the suffix
         model.save(partial)
         partial.replace(self.folder / "best.keras")
 
@@ -161,7 +163,7 @@ class Run:
         return self.folder / f"epoch-{epoch:03}.keras"
 
     def _kept(self, config: TrainingConfig, last: int) -> list[Path]:
-        """The checkpoints that are there after this epoch."""
+        """The checkpoints that are kept after this epoch."""
         return [self._checkpoint(epoch) for epoch in range(max(1, last + 1 - max(1, config.average_epochs)), last + 1)]
 
     def _replace(self, name: str, data: bytes) -> None:
@@ -174,13 +176,13 @@ class Run:
         try:
             return kind.model_validate_json(path.read_bytes())
         except OSError:
-            raise TrainingError(f"{self.folder}: is not the folder of a run ({path.name} is missing)") from None
+            raise TrainingError(f"{self.folder}: not the folder of a run ({path.name} is missing)") from None
         except ValidationError as error:
-            raise TrainingError(f"{path}: is not what a run saves: {error.errors()[0]['msg']}") from None
+            raise TrainingError(f"{path}: not a valid file of a run: {error.errors()[0]['msg']}") from None
 
 
 def best_epoch(finished: list[Epoch]) -> Epoch:
-    """The epoch of lowest validation loss, the earliest if several; one that is not a number never wins over one."""
+    """The epoch of lowest validation loss, the earliest if several; a number always precedes NaN."""
     return min(finished, key=lambda epoch: (epoch.val_loss != epoch.val_loss, epoch.val_loss))
 
 

@@ -1,6 +1,7 @@
-"""The networks, and what is served of one: probability, heatmap, features. Imports ``contract`` and ``errors``.
+"""The networks, and the outputs that are served: probability, heatmap, features. Imports ``contract`` and ``errors``.
 
 ``architectures`` has one function for each network (``compact`` in a module of its own) and puts the input
 normalisation in front. ``readout`` joins the outputs that are exported: the calibrated probability, the evidence by
-place (``heatmap``), and what the input guard uses (``features``). ``names`` are the layers that exporting looks for.
+place (``heatmap``), and the input of the input guard (``features``). ``names`` holds the names of the layers that the
+export looks up.
 """

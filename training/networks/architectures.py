@@ -1,8 +1,8 @@
-"""The networks. Adding one is adding one function, and its name to the table.
+"""The networks. To add one, write one function and put its name into ``ARCHITECTURES``.
 
-Each takes an image in 0..1 and gives the probability of PNEUMONIA: the specified ones (200, 200, 3), grey thrice;
-``compact`` (200, 200, 1). ``build`` puts the input normalisation in front of it, so a model takes the pixels of the
-image contract and nobody divides by 255 twice, or never.
+Each function takes an image in 0..1 of shape (200, 200, 1) and returns the probability of PNEUMONIA. The specified
+networks repeat the grey channel to (200, 200, 3) themselves. ``build`` puts the input normalisation in front, so that a
+model takes the pixels of the image contract and the division by 255 is neither forgotten nor done twice.
 """
 
 from collections.abc import Callable
@@ -19,12 +19,12 @@ Tensor = Any  # a symbolic Keras tensor; Keras ships no types for it
 
 
 def baseline(image: Tensor) -> Tensor:
-    """One convolution, one pooling."""
+    """One convolution and one pooling layer."""
     return _head(_pool(_conv(_colour(image), 32)))
 
 
 def deep(image: Tensor) -> Tensor:
-    """Five convolutions, each followed by pooling."""
+    """Five convolutions, each followed by a pooling layer."""
     maps = _colour(image)
     for filters in (32, 64, 128, 256, 128):
         maps = _pool(_conv(maps, filters))
@@ -32,7 +32,7 @@ def deep(image: Tensor) -> Tensor:
 
 
 def deep_stacked(image: Tensor) -> Tensor:
-    """The other reading of ``deep``'s source: four convolutions between the first pooling and one last."""
+    """The other interpretation of ``deep``'s specification: four convolutions between a first and a last pooling."""
     maps = _pool(_conv(_colour(image), 32))
     for filters in (64, 128, 256, 128):
         maps = _conv(maps, filters)
@@ -52,7 +52,7 @@ def _rescale(image: Tensor) -> Tensor:
 
 
 def _l2(image: Tensor) -> Tensor:
-    """``keras.utils.normalize(X, axis=1)`` on a batch: each column of each channel to unit length."""
+    """``keras.utils.normalize(X, axis=1)`` on a batch: scales each column of each channel to unit length."""
     return layers.UnitNormalization(axis=1)(layers.Rescaling(1.0)(image))
 
 
@@ -60,7 +60,7 @@ def _none(image: Tensor) -> Tensor:
     return layers.Rescaling(1.0)(image)
 
 
-# Only rescale is served; the others are for experiments.
+# Only "rescale" can be exported and served; the others are for experiments.
 NORMALISATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "rescale": _rescale,
     "l2": _l2,
@@ -69,10 +69,11 @@ NORMALISATIONS: dict[str, Callable[[Tensor], Tensor]] = {
 
 
 def build(architecture: str, normalisation: str) -> keras.Model:
-    """A fresh network.
+    """Build an untrained network.
 
     Returns:
-        input ``image`` uint8 (n, 200, 200, 1), output ``probability`` float32 (n, 1) in 0..1, of PNEUMONIA.
+        a model with input ``image``, uint8 (n, 200, 200, 1), and output ``probability`` of PNEUMONIA, float32 (n, 1),
+        0..1.
     """
     image = keras.Input((SIDE, SIDE, 1), dtype="uint8", name="image")
     grey = NORMALISATIONS[normalisation](image)
@@ -80,7 +81,7 @@ def build(architecture: str, normalisation: str) -> keras.Model:
 
 
 def _colour(grey: Tensor) -> Tensor:
-    """The repetition of the grey channel that the specified networks were specified with."""
+    """Repeat the grey channel three times, as the networks' specification requires."""
     return layers.Concatenate(name="three_channels")([grey, grey, grey])
 
 

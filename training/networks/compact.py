@@ -1,12 +1,12 @@
-"""``compact``: a small residual network that reads anatomy, made to be told as little as can be about the camera.
+"""``compact``: a small residual network that sees anatomy, and as little as possible of how the image was acquired.
 
-What it does not see is the point. Each image is brought to mean 0 and deviation 1, so exposure and contrast are gone
-before the first weight; its side is halved by averaging, so most noise and compression blocks are gone too.
+Each image is normalised to mean 0 and standard deviation 1, which removes exposure and contrast before the first
+weight. Its side is halved by averaging, which removes most noise and compression blocks.
 
-There is no batch normalisation: convolutions are standardised instead (Brock et al., arXiv:2101.08692), so a row's
-answer never depends on its company, training and serving compute the same thing, and bfloat16 training on a CPU is
-three times as fast. The last feature maps are averaged and weighed once, which makes the class activation map exact
-(Zhou et al., CVPR 2016): what the places add is the log-odds.
+There is no batch normalisation; convolutions are standardised instead (Brock et al., arXiv:2101.08692). So a row's
+result never depends on the other rows of its batch, training and serving compute the same, and bfloat16 training on a
+CPU is three times as fast. The last feature maps are averaged and weighted once, which makes the class activation map
+exact (Zhou et al., CVPR 2016): the contributions of all places add up to the log-odds.
 """
 
 from typing import Any
@@ -18,18 +18,18 @@ from training.networks.names import LAYOUT, MAPS, PROBABILITY
 
 Tensor = Any  # a symbolic Keras tensor; Keras ships no types for it
 
-# Keeps the variance through a ReLU: sqrt(2 / (1 - 1/pi)).
+# Preserves the variance through a ReLU: sqrt(2 / (1 - 1/pi)).
 _RELU_GAIN = 1.7139588594436646
-# Each branch begins this quiet, so that a fresh network is near the identity.
+# Initial gain of each residual branch, so that an untrained network is near the identity.
 _BRANCH = 0.2
 _DROPOUT = 0.2
 
 
 @keras.saving.register_keras_serializable("xray")
 class PhotometricNormalisation(layers.Layer):
-    """Each image to mean 0 and deviation 1; one that is flat becomes all zeros."""
+    """Normalises each image to mean 0 and standard deviation 1; a uniform image becomes all zeros."""
 
-    # A deviation below 1 % of the grey scale is noise, and is not blown up to a picture.
+    # Variance floor: a standard deviation below 1 % of the grey scale is noise and must not be amplified.
     _FLOOR = 1e-4
 
     def call(self, image: Tensor) -> Tensor:
@@ -41,13 +41,13 @@ class PhotometricNormalisation(layers.Layer):
 
 @keras.saving.register_keras_serializable("xray")
 class StandardisedConv(layers.Layer):
-    """A 2-D convolution whose kernels have mean 0 and a variance of 1 over the fan-in (scaled weight standardisation).
+    """A 2-D convolution whose kernels have mean 0 and variance 1 / fan-in (scaled weight standardisation).
 
     Args:
-        filters: channels out.
+        filters: output channels.
         size: side of the kernel.
-        strides: step.
-        gain: each filter's learnt gain begins here.
+        strides: stride in both directions.
+        gain: initial value of each filter's learnt gain.
     """
 
     def __init__(self, filters: int, size: int, strides: int = 1, gain: float = 1.0, **kwargs: Any) -> None:
@@ -80,7 +80,7 @@ class StandardisedConv(layers.Layer):
         return convolved + ops.cast(self.bias, maps.dtype)
 
     def get_config(self) -> dict[str, Any]:
-        """For saving."""
+        """The constructor's arguments, for saving."""
         own = {
             "filters": self.filters,
             "size": self.size,
@@ -91,7 +91,7 @@ class StandardisedConv(layers.Layer):
 
 
 def compact(image: Tensor) -> Tensor:
-    """The network: (n, 200, 200, 1) in 0..1 to the probability of PNEUMONIA, through maps of 25 x 25."""
+    """The network: (n, 200, 200, 1) in 0..1 to the probability of PNEUMONIA; its last maps are 25 x 25."""
     maps = layers.AveragePooling2D(2, dtype="float32")(image)
     maps = PhotometricNormalisation(dtype="float32")(maps)
     shallow = _basic(StandardisedConv(24, 5, strides=2)(maps), 64, strides=2)
@@ -104,14 +104,14 @@ def compact(image: Tensor) -> Tensor:
 
 
 def _merged(fine: Tensor, coarse: Tensor, filters: int) -> Tensor:
-    """What is seen from afar, 13 x 13, laid over what is seen from near, 25 x 25 (Lin et al., arXiv:1612.03144)."""
+    """Add the coarse 13 x 13 maps to the fine 25 x 25 maps (feature pyramid; Lin et al., arXiv:1612.03144)."""
     context = layers.UpSampling2D(2)(StandardisedConv(filters, 1)(layers.ReLU()(coarse)))
     context = layers.Cropping2D(((0, 1), (0, 1)))(context)
     return layers.Add()([context, StandardisedConv(filters, 1)(layers.ReLU()(fine))])
 
 
 def _basic(maps: Tensor, filters: int, strides: int = 1) -> Tensor:
-    """Two 3 x 3 convolutions beside a projection."""
+    """A residual block of two 3 x 3 convolutions with a projection shortcut."""
     before = layers.ReLU()(maps)
     branch = StandardisedConv(filters, 3, strides)(before)
     branch = StandardisedConv(filters, 3, gain=_BRANCH)(layers.ReLU()(branch))
@@ -119,7 +119,7 @@ def _basic(maps: Tensor, filters: int, strides: int = 1) -> Tensor:
 
 
 def _bottleneck(maps: Tensor, filters: int) -> Tensor:
-    """A 3 x 3 convolution between two of 1 x 1, on half the channels."""
+    """A residual block of a 3 x 3 convolution between two of 1 x 1, on half the channels."""
     before = layers.ReLU()(maps)
     branch = StandardisedConv(filters // 2, 1)(before)
     branch = StandardisedConv(filters // 2, 3)(layers.ReLU()(branch))
@@ -128,7 +128,7 @@ def _bottleneck(maps: Tensor, filters: int) -> Tensor:
 
 
 def _shortcut(maps: Tensor, before: Tensor, filters: int, strides: int = 1) -> Tensor:
-    """The maps themselves, or a projection of them where shape or width changes."""
+    """The maps unchanged, or their projection where resolution or channels change."""
     if strides == 1 and maps.shape[-1] == filters:
         return maps
     halved = layers.AveragePooling2D(strides, padding="same")(before) if strides > 1 else before

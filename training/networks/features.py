@@ -1,9 +1,9 @@
-"""What the input guard goes by: what kind of thing a network sees, and roughly where.
+"""The features of the input guard: what kind of structure the network sees, and roughly where.
 
-The coarse maps of ``compact`` (training.networks.compact), averaged over 4 x 4 windows: texture alone does not tell a
-lateral view from a frontal one, layout does. They are projected on their principal components over training images and
-so are uncorrelated there; ``contract.guard.distance`` over them is a Mahalanobis distance (Lee et al., NeurIPS 2018,
-use it on such features to find inputs from elsewhere).
+They are the coarse maps of ``compact`` (training.networks.compact), averaged over 4 x 4 windows: texture alone does not
+distinguish a lateral view from a frontal one, layout does. They are projected onto their principal components over the
+training images, where they are therefore uncorrelated; so ``contract.guard.distance`` is a Mahalanobis distance (Lee et
+al., NeurIPS 2018, use it on such features to detect out-of-distribution inputs).
 """
 
 from dataclasses import dataclass
@@ -16,13 +16,13 @@ from numpy.typing import NDArray
 from training.networks.architectures import Tensor
 from training.networks.names import LAYOUT
 
-# Windows of 4 every 3 places: 4 x 4 of them on the 13 x 13 maps, one place shared by neighbours.
+# Windows of 4 with stride 3: 4 x 4 windows on the 13 x 13 maps; neighbouring windows overlap by one.
 _WINDOW, _STEP = 4, 3
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Projection:
-    """From a layout to features: ``layout @ components``.
+    """The projection of a layout to features: ``layout @ components``.
 
     Attributes:
         components: float32 (d, k).
@@ -31,27 +31,27 @@ class Projection:
     components: NDArray[np.float32]
 
     def __call__(self, layout: Tensor) -> Tensor:
-        """Layouts (n, d) to features (n, k)."""
+        """Project layouts (n, d) to features (n, k)."""
         return ops.matmul(layout, self.components)
 
 
 def has_layout(model: keras.Model) -> bool:
-    """Whether a network has the maps that features are made of."""
+    """Whether a network has the coarse maps that the features are computed from."""
     return any(layer.name == LAYOUT for layer in model.layers)
 
 
 def layout(maps: Tensor) -> Tensor:
-    """Coarse maps (n, 13, 13, channels) to float (n, 16 * channels)."""
+    """Average coarse maps (n, 13, 13, channels) over windows to float (n, 16 * channels)."""
     windows = ops.average_pool(maps, _WINDOW, strides=_STEP, padding="valid", data_format="channels_last")
     return ops.reshape(windows, (-1, int(np.prod(windows.shape[1:]))))
 
 
 def fit_projection(layouts: NDArray[np.float32], components: int) -> Projection:
-    """The strongest principal components of the standardised layouts.
+    """Fit the leading principal components of the standardised layouts.
 
     Args:
         layouts: float (n, d), of training images.
-        components: how many at most.
+        components: maximum number of components.
     """
     deviation = layouts.std(0, dtype=np.float64) + 1e-6
     standardised = (layouts - layouts.mean(0, dtype=np.float64)) / deviation

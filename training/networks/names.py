@@ -1,6 +1,6 @@
-"""The layers that exporting looks for in a network."""
+"""The names of the layers that the export looks up in a network."""
 
-# The last feature maps; the dense layer after them, where there is one; the layer that ends in the probability.
+# The last feature maps; the dense layer after them, if there is one; the layer whose output is the probability.
 MAPS, HIDDEN, PROBABILITY = "maps", "hidden", "probability"
-# The coarse maps that tell the input guard what kind of picture it is.
+# The coarse maps from which the input guard's features are computed.
 LAYOUT = "layout"

@@ -1,4 +1,4 @@
-"""What is served of a network: calibrated probability, heatmap, and the features of the input guard."""
+"""The served outputs of a network: calibrated probability, heatmap, and the features of the input guard."""
 
 import keras
 import numpy as np
@@ -16,13 +16,13 @@ _UNCALIBRATED = Calibration()
 
 
 class Readout:
-    """A float32 network with everything behind it that the graph of a bundle holds.
+    """A float32 network with all outputs that the graph of a bundle has.
 
     Args:
-        model: of ``training.networks.architectures.build``.
-        calibration: of its log-odds.
-        projection: makes the features; without it there are none.
-        quiet: what a place may add to the log-odds, before calibration, and stay dark in the heatmap.
+        model: from ``training.networks.architectures.build``.
+        calibration: applied to its log-odds.
+        projection: computes the features; None: no features.
+        quiet: the largest contribution to the log-odds, before calibration, that stays dark in the heatmap.
     """
 
     def __init__(
@@ -38,7 +38,7 @@ class Readout:
         self._frame = 0.0 if has_switches(model) else self._frame_of_a_flat_image()
 
     def __call__(self, image: Tensor, kernel: Tensor = None) -> dict[str, Tensor]:
-        """The outputs of the bundle's graph by their names (contract.bundle).
+        """Compute the outputs of the bundle's graph, by name (contract.bundle).
 
         Args:
             image: uint8 or float (n, 200, 200, 1), 0..255.
@@ -56,25 +56,25 @@ class Readout:
         return outputs
 
     def places(self, image: Tensor) -> NDArray[np.float32]:
-        """What each place adds to the log-odds, before calibration, float32 (n, h, w), but for the frame of padding."""
+        """Each place's contribution to the uncalibrated log-odds, without the padding frame, float32 (n, h, w)."""
         return np.asarray(contributions(self.model, self._maps(image)[0])[1] - self._frame)
 
     def layouts(self, image: Tensor) -> NDArray[np.float32]:
-        """What features are made of, float32 (n, d), of images uint8 (n, 200, 200, 1)."""
+        """The layouts that features are projected from, float32 (n, d), of images uint8 (n, 200, 200, 1)."""
         return np.asarray(layout(self._maps(image)[1]))
 
     def features(self, image: Tensor) -> NDArray[np.float32]:
-        """The features alone, float32 (n, k), of images uint8 (n, 200, 200, 1); for a readout with a projection."""
+        """The features alone, float32 (n, k), of images uint8 (n, 200, 200, 1). Needs a projection."""
         return np.asarray(self(image)[FEATURES])
 
     def steady(self, image: Tensor, margin: float) -> NDArray[np.bool_]:
-        """On which of these images no hidden unit is so near its switch that rounding moves the heatmap, bool (n,)."""
+        """For which images no hidden unit is so near its switch that rounding changes the heatmap, bool (n,)."""
         if not has_switches(self.model):
             return np.ones(len(image), bool)
         return np.asarray(nearest_switch(self.model, self._maps(image)[0])) > margin
 
     def _frame_of_a_flat_image(self) -> NDArray[np.float32]:
-        """Padding alone draws a frame, which a flat image shows: how each place of it differs from their mean."""
+        """The frame that padding produces: the contributions of a uniform image minus their mean."""
         maps = self._maps(np.zeros((1, SIDE, SIDE, 1), np.uint8))[0]
         flat = np.asarray(contributions(self.model, maps)[1])
         return flat - flat.mean()

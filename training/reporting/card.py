@@ -1,9 +1,9 @@
-"""MODEL_CARD.md, in the headings of Model Facts (Sendak et al. 2020, doi 10.1038/s41746-020-0253-3).
+"""MODEL_CARD.md, with the headings of Model Facts (Sendak et al. 2020, doi 10.1038/s41746-020-0253-3).
 
-Every figure in it is one of the report's; the words on people, uses, warnings and data are the ``--about`` text.
+All figures come from the report; the text on population, uses, warnings and data is the ``--about`` file.
 """
 
-from training.reporting.record import Report
+from training.reporting.schema import Report
 from training.reporting.sections import NOT_A_DEVICE, sections
 
 _CARD = """\
@@ -12,15 +12,15 @@ _CARD = """\
 {not_a_device}
 ## Summary
 
-A convolutional network (`{architecture}`, {parameters:,} weights) that gives the probability of PNEUMONIA for one
+A convolutional network (`{architecture}`, {parameters:,} weights) that estimates the probability of PNEUMONIA for one
 frontal chest radiograph. Trained on {train} images{epochs}. {calibration}
 
 ## Mechanism
 
-- Input: grey, squashed to 200 x 200 (image contract {contract}). The division by 255 is inside the graph.
+- Input: grey, squashed to 200 x 200 (image contract {contract}). The division by 255 is part of the graph.
 - Output: a probability, 0 to 1, and a coarse heatmap.
 - Heatmap: {heatmap}.
-- Decision: PNEUMONIA from {threshold:g} on, chosen on {chosen_on}.
+- Decision: PNEUMONIA at {threshold:g} or above. Threshold chosen on {chosen_on}.
 - Input guard: {guard}
 
 ## Validation and performance
@@ -33,24 +33,25 @@ frontal chest radiograph. Trained on {train} images{epochs}. {calibration}
 - Fingerprint of the images: `{fingerprint}`.
 - Trained by code revision `{revision}`, seed {seed}. The full configuration, the packages' versions and the digests of
   all files are in `manifest.json`.
-- The weights are under Apache-2.0; the terms of the data they were trained on apply besides.
+- The weights are licensed under Apache-2.0; the terms of the training data apply in addition.
 """
 _SPLIT = {
-    "patient": "Split by patient (one picture under two names counts as one patient):",
-    "random": "Split at random over images, so that a patient may be on both sides (flatters; for comparison only):",
+    "patient": "Split by patient (one image under two names counts as one patient):",
+    "random": "Split at random by image, so that a patient may be in several parts (too optimistic; for comparison "
+    "only):",
 }
 NO_ABOUT = """\
 ## Uses and directions
 
-Not stated when the bundle was made: for whom the model is meant, on whom it was trained. Do not use it on patients
-before that is known, and before it has been measured on images like theirs.
+The intended use and the training population were not stated when the bundle was made. Do not use the model on patients
+before both are known and it has been measured on images like theirs.
 """
-# Where a card's own figures end and what was stated about the model begins, and where that ends.
+# The headings between which the ``--about`` text is in a card.
 _ABOUT_BEGINS, _ABOUT_ENDS = "\n## Uses and directions\n", "\n## Other information\n"
 
 
 def write_card(report: Report) -> str:
-    """The model card of a report."""
+    """Write the model card from a report."""
     model, split = report.model, report.split
     provenance, point = model.provenance, model.operating_points[model.default_operating_point]
     return _CARD.format(
@@ -77,7 +78,7 @@ def write_card(report: Report) -> str:
 
 
 def about_of(card: str) -> str:
-    """What a card states about its model: its part between the figures and the other information."""
+    """The ``--about`` text of a card: the part between the figures and the other information."""
     _, begin, rest = card.partition(_ABOUT_BEGINS)
     return (begin + rest).partition(_ABOUT_ENDS)[0].lstrip("\n") + "\n" if begin else NO_ABOUT
 
@@ -85,7 +86,7 @@ def about_of(card: str) -> str:
 def _epochs(report: Report) -> str:
     if report.training is None:
         return ""
-    return f" from scratch for {report.training.epochs} epochs; kept is {report.training.kept}"
+    return f" from scratch for {report.training.epochs} epochs; final weights: {report.training.kept}"
 
 
 def _calibration(report: Report) -> str:
@@ -98,8 +99,8 @@ def _calibration(report: Report) -> str:
 def _guard(report: Report) -> str:
     guard = report.model.input_guard
     if guard is None:
-        return "none. It answers for anything as surely as for a radiograph."
+        return "none. The model classifies any image, radiograph or not, without a warning."
     return (
-        f"an image whose features lie further than {guard.threshold:.3g} from those of training is answered with a "
+        f"an image whose features are farther than {guard.threshold:.3g} from those of the training images gets a "
         f"warning. Threshold chosen on {guard.chosen_on}."
     )

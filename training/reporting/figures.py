@@ -1,4 +1,4 @@
-"""The figures of a report, as SVG: text in, nothing from outside, the same file for the same figures."""
+"""The figures of a report as self-contained SVG; equal data gives identical files."""
 
 import io
 from collections.abc import Sequence
@@ -9,17 +9,17 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from training.evaluation.metrics import Bin
-from training.evaluation.outside import Group
+from training.evaluation.out_of_distribution import GroupResults
 from training.evaluation.stress import StressTable
 from training.reporting.bands import Curve
-from training.reporting.record import Report
+from training.reporting.schema import Report
 
-# Blue and orange of Okabe & Ito's palette, told apart by all common kinds of colour vision.
+# Blue and orange of Okabe & Ito's palette, which are distinguishable with all common kinds of colour vision.
 BLUE, ORANGE, GREY = "#0072b2", "#d55e00", "#777777"
 
 
 def curves_figure(report: Report) -> str:
-    """ROC and precision-recall with their bands, each operating point marked."""
+    """ROC and precision-recall curves with their bands; markers show the operating points."""
     figure = Figure(figsize=(9.5, 4.4), layout="constrained")
     left, right = figure.subplots(1, 2)
     _curve(left, report.roc)
@@ -44,7 +44,7 @@ def curves_figure(report: Report) -> str:
 
 
 def reliability_figure(report: Report) -> str:
-    """Share of PNEUMONIA over the stated probability, and how many images lie where."""
+    """Fraction of PNEUMONIA by predicted probability, and the number of images in each bin."""
     figure = Figure(figsize=(5.6, 5.2), layout="constrained")
     upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
     upper.plot([0, 1], [0, 1], color=GREY, linestyle=":", label="perfect")
@@ -54,14 +54,14 @@ def reliability_figure(report: Report) -> str:
     for name, colour, style, stage in stages:
         _reliability(upper, name, colour, style, stage.bins)
         lower.step(*_counts(stage.bins), where="mid", color=colour)
-    upper.set(ylabel="share of PNEUMONIA", title="Reliability")
+    upper.set(ylabel="fraction of PNEUMONIA", title="Reliability")
     upper.legend()
-    lower.set(xlabel="stated probability", ylabel="images", yscale="log")
+    lower.set(xlabel="predicted probability", ylabel="images", yscale="log")
     return _svg(figure)
 
 
 def stress_figure(stress: StressTable) -> str:
-    """AUC under each shift with its interval. Those for the guard, far below, would press the rest together."""
+    """AUC with its interval under each shift. The guard's shifts are left out: they would compress the scale."""
     rows = [row for row in (stress.unshifted, *stress.shifts) if row.kind != "guard"][::-1]
     figure = Figure(figsize=(8.5, 0.22 * len(rows) + 1), layout="constrained")
     axes = figure.subplots()
@@ -74,14 +74,14 @@ def stress_figure(stress: StressTable) -> str:
     axes.axvline(stress.unshifted.auc.value, color=GREY, linestyle=":")
     axes.set(
         xlabel="AUC (95 % interval)",
-        title="Blue: realistic shifts; orange: the look of the other class",
+        title="Blue: realistic shifts; orange: appearance of the other class",
         ylim=(-0.7, len(rows) - 0.3),
     )
     return _svg(figure)
 
 
-def guard_figure(groups: Sequence[Group], threshold: float) -> str:
-    """The guard's score of every image, group by group; right of the line it warns."""
+def guard_figure(groups: Sequence[GroupResults], threshold: float) -> str:
+    """The guard's score of every image, by group; the guard warns to the right of the line."""
     figure = Figure(figsize=(8.5, 0.5 * len(groups) + 1.2), layout="constrained")
     axes = figure.subplots()
     rng = np.random.default_rng(0)
@@ -92,13 +92,13 @@ def guard_figure(groups: Sequence[Group], threshold: float) -> str:
         axes.plot(shown, height, ".", color=BLUE, alpha=0.5, markersize=4)
     axes.axvline(threshold, color=ORANGE, label=f"threshold {threshold:.3g}")
     axes.set_yticks(range(len(groups)), [group.kind for group in groups[::-1]])
-    axes.set(xscale="log", xlabel="distance from the training images", title="Input guard, one dot an image")
+    axes.set(xscale="log", xlabel="distance from the training images", title="Input guard, one dot per image")
     axes.legend(loc="lower right")
     return _svg(figure)
 
 
-def guard_histogram(groups: Sequence[Group], threshold: float) -> str:
-    """How the guard's scores are spread: the first group, held-out radiographs, against all others together."""
+def guard_histogram(groups: Sequence[GroupResults], threshold: float) -> str:
+    """Histogram of the guard's scores: the first group (held-out radiographs) and all other groups together."""
     figure = Figure(figsize=(8.5, 3), layout="constrained")
     axes = figure.subplots()
     held_out, rest = (
@@ -132,7 +132,7 @@ def _counts(bins: Sequence[Bin]) -> tuple[list[float], list[int]]:
 
 
 def _svg(figure: Figure) -> str:
-    """A figure as SVG, without the date, and with the same names inside each time."""
+    """A figure as SVG, reproducible: without the date, and with fixed element ids."""
     buffer = io.StringIO()
     with mpl.rc_context({"svg.hashsalt": "report", "font.size": 9}):
         figure.savefig(buffer, format="svg", metadata={"Date": None})

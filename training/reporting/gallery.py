@@ -1,4 +1,4 @@
-"""Hits, misses and false alarms with their heatmaps: images of patients, for those who may see them."""
+"""Example images with heatmaps: hits, misses and false alarms. They show patients and are confidential."""
 
 import io
 from collections.abc import Sequence
@@ -16,14 +16,14 @@ from training.evaluation.assess import graph_output, graph_predict
 from training.evaluation.evaluate import in_batches
 
 SHOWN = 8
-# Cividis (Nuñez et al., PLoS ONE 2018): read alike with and without colour vision deficiency.
+# Cividis (Nuñez et al., PLoS ONE 2018): looks alike with and without colour vision deficiency.
 _COLOURS = "cividis"
 _OPACITY = 0.65
 
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """One image: its name, its probability, and a JPEG of it beside itself with the heatmap laid over."""
+    """One image: name, probability, and a JPEG that shows it without (left) and with its heatmap (right)."""
 
     name: str
     probability: float
@@ -31,33 +31,33 @@ class Example:
 
 
 @dataclass(frozen=True, slots=True)
-class Wall:
-    """Some examples of one kind, out of how many."""
+class ExampleSet:
+    """Examples of one kind; ``of`` is the number of images of that kind."""
 
     title: str
     examples: tuple[Example, ...]
     of: int
 
 
-def gallery(graph: bytes, held_out: Dataset, threshold: float, batch: int = 32) -> list[Wall]:
-    """The clearest misses and false alarms, and hits from the surest to the least sure."""
+def gallery(graph: bytes, held_out: Dataset, threshold: float, batch: int = 32) -> list[ExampleSet]:
+    """Choose the worst misses and false alarms, and hits from the highest to the lowest probability."""
     probability = in_batches(graph_predict(graph), held_out.pixels, batch)
     sick, called = held_out.labels == 1, probability >= threshold
     rising = np.argsort(probability, kind="stable")
     kinds: dict[str, NDArray[np.intp]] = {
-        "Hits: PNEUMONIA called so": _spread(rising[(sick & called)[rising]][::-1]),
+        "Hits: PNEUMONIA called PNEUMONIA": _spread(rising[(sick & called)[rising]][::-1]),
         "Misses: PNEUMONIA called NORMAL": rising[(sick & ~called)[rising]],
         "False alarms: NORMAL called PNEUMONIA": rising[(~sick & called)[rising]][::-1],
     }
     numbers = [int((sick & called).sum()), int((sick & ~called).sum()), int((~sick & called).sum())]
     return [
-        Wall(title, _examples(graph, held_out, probability, rows[:SHOWN]), number)
+        ExampleSet(title, _examples(graph, held_out, probability, rows[:SHOWN]), number)
         for (title, rows), number in zip(kinds.items(), numbers, strict=True)
     ]
 
 
 def overlay(pixels: NDArray[np.uint8], heatmap: NDArray[np.float32]) -> NDArray[np.uint8]:
-    """Lay a heatmap over an image; where there is no evidence, the image is seen as it is.
+    """Blend a heatmap into an image; where there is no evidence, the image is unchanged.
 
     Args:
         pixels: uint8 (200, 200).
@@ -74,7 +74,7 @@ def overlay(pixels: NDArray[np.uint8], heatmap: NDArray[np.float32]) -> NDArray[
 
 
 def _spread(rows: NDArray[np.intp]) -> NDArray[np.intp]:
-    """At most so many rows as are shown, evenly from first to last."""
+    """At most ``SHOWN`` of the rows, evenly spaced from first to last."""
     return rows[np.unique(np.linspace(0, len(rows) - 1, SHOWN).astype(int))] if len(rows) else rows
 
 

@@ -1,4 +1,4 @@
-"""``report.html``: one file that needs nothing else, on a screen or on paper."""
+"""``report.html``: one self-contained file for screen and print."""
 
 import base64
 from collections.abc import Sequence
@@ -9,8 +9,8 @@ from markdown_it import MarkdownIt
 
 from training.errors import TrainingError
 from training.reporting.figures import curves_figure, guard_figure, guard_histogram, reliability_figure, stress_figure
-from training.reporting.gallery import Example, Wall
-from training.reporting.record import Report
+from training.reporting.gallery import Example, ExampleSet
+from training.reporting.schema import Report
 from training.reporting.sections import NOT_A_DEVICE, Part, sections
 
 _STYLE = """
@@ -28,52 +28,52 @@ img { max-width: 100%; }
 .notice { background: #fdf3e1; border-left: 4px solid #d55e00; padding: .7rem 1rem; margin: 1rem 0; }
 .notice p { margin: 0; }
 .quiet { color: #555; font-size: .9rem; }
-.wall { display: grid; grid-template-columns: repeat(auto-fill, minmax(18rem, 1fr)); gap: 1rem; }
+.examples { display: grid; grid-template-columns: repeat(auto-fill, minmax(18rem, 1fr)); gap: 1rem; }
 figure { margin: 1rem 0; }
-.wall figure { margin: 0; break-inside: avoid; }
+.examples figure { margin: 0; break-inside: avoid; }
 figcaption { font-size: .8rem; color: #444; overflow-wrap: anywhere; }
 @media print { body { font-size: 11px; max-width: none; margin: 0; } table, figure { break-inside: avoid; }
   h2, h3 { break-after: avoid; } }
 """
 PATIENTS_SHOWN = (
-    "This file shows radiographs of patients. Keep it where they may be kept; a report without them is made with "
-    "--no-gallery."
+    "This file shows radiographs of patients. Store it only where patient images may be stored. --no-gallery makes a "
+    "report without them."
 )
 _GALLERY = """\
-On the left the image as the network sees it, on the right with the evidence laid over it (dark blue: little, yellow:
-much, none where there is none). It shows where the network found evidence; it does not outline the disease.
+Left: the image as the network gets it. Right: with the heatmap (dark blue: little evidence, yellow: much; no colour:
+none). The heatmap shows where the network found evidence; it is not a lesion outline.
 """
-# After which parts stand what was stated of the model (as on the card, below its figures) and the examples.
+# The parts after which the ``--about`` text and the examples follow.
 _BEFORE_STATED: Part = "points"
 _BEFORE_EXAMPLES: Part = "calibration"
 
 
-def write_report(folder: Path, report: Report, walls: Sequence[Wall] | None) -> None:
+def write_report(folder: Path, report: Report, examples: Sequence[ExampleSet] | None) -> None:
     """Write ``report.html`` and ``report.json``.
 
     Raises:
-        TrainingError: they cannot be written there.
+        TrainingError: the files cannot be written to this folder.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        (folder / "report.html").write_text(write_page(report, walls))
+        (folder / "report.html").write_text(write_page(report, examples))
         (folder / "report.json").write_text(report.model_dump_json(indent=2) + "\n")
     except OSError as error:
-        raise TrainingError(f"{folder}: the report cannot be written here ({error.strerror})") from None
+        raise TrainingError(f"{folder}: the report cannot be written to this folder ({error.strerror})") from None
 
 
-def write_page(report: Report, walls: Sequence[Wall] | None) -> str:
-    """The page of a report; with walls of examples, or None for a page without any image of a patient."""
+def write_page(report: Report, examples: Sequence[ExampleSet] | None) -> str:
+    """Write the page of a report. ``examples`` is None for a page without images of patients."""
     title = f"{report.model.name} {report.model.version}: report"
-    notices = [_notice(NOT_A_DEVICE), *([_notice(PATIENTS_SHOWN)] if walls is not None else [])]
+    notices = [_notice(NOT_A_DEVICE), *([_notice(PATIENTS_SHOWN)] if examples is not None else [])]
     parts = []
     for section in sections(report):
         parts.append(_section(section.title, *_figures(section.part, report), _markdown(section.text)))
         if section.part == _BEFORE_STATED:
             parts.append(_markdown(report.about))
-        if section.part == _BEFORE_EXAMPLES and walls is not None:
-            parts.append(_section("Examples", _markdown(_GALLERY), *map(_wall, walls)))
-    body = "\n".join([f"<h1>{escape(title)}</h1>", _made(report), *notices, *parts])
+        if section.part == _BEFORE_EXAMPLES and examples is not None:
+            parts.append(_section("Examples", _markdown(_GALLERY), *map(_example_set, examples)))
+    body = "\n".join([f"<h1>{escape(title)}</h1>", _provenance(report), *notices, *parts])
     return (
         f'<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         f'<meta name="viewport" content="width=device-width">\n<title>{escape(title)}</title>\n'
@@ -85,7 +85,7 @@ def _figures(part: Part, report: Report) -> list[str]:
     if part == "results":
         return [_figure(curves_figure(report), "ROC and precision-recall curves with 95 % bands")]
     if part == "calibration":
-        return [_figure(reliability_figure(report), "Share of PNEUMONIA over stated probability")]
+        return [_figure(reliability_figure(report), "Fraction of PNEUMONIA by predicted probability")]
     if part == "stress":
         return [_figure(stress_figure(report.stress), "AUC under each shift")]
     if part == "groups" and report.model.input_guard:
@@ -94,28 +94,28 @@ def _figures(part: Part, report: Report) -> list[str]:
     return []
 
 
-def _made(report: Report) -> str:
+def _provenance(report: Report) -> str:
     split, provenance = report.split, report.model.provenance
     text = (
         f"Measured {report.measured_at:%Y-%m-%d} by code revision {report.environment.git_revision}. Trained by "
-        f"{provenance.git_revision} on {split.train} images; {split.validation} images chose the threshold, "
+        f"{provenance.git_revision} on {split.train} images; the threshold was chosen on {split.validation} images, "
         f"{split.test} were held out ({split.strategy} split, seed {provenance.seed}, "
         f"data {provenance.data_fingerprint[:12]})."
     )
     return f'<p class="quiet">{escape(text)}</p>'
 
 
-def _wall(wall: Wall) -> str:
-    shown = f"{len(wall.examples)} of {wall.of}" if wall.of else "none"
-    figures = "".join(map(_example, wall.examples))
-    return f'<h3>{escape(wall.title)} ({shown})</h3>\n<div class="wall">{figures}</div>'
+def _example_set(example_set: ExampleSet) -> str:
+    shown = f"{len(example_set.examples)} of {example_set.of}" if example_set.of else "none"
+    figures = "".join(map(_example, example_set.examples))
+    return f'<h3>{escape(example_set.title)} ({shown})</h3>\n<div class="examples">{figures}</div>'
 
 
 def _example(example: Example) -> str:
     picture = base64.b64encode(example.picture).decode()
     caption = f"<b>{example.probability:.4f}</b><br>{escape(example.name)}"
     return (
-        f'<figure><img alt="radiograph, and with its heatmap" src="data:image/jpeg;base64,{picture}">'
+        f'<figure><img alt="radiograph, without and with its heatmap" src="data:image/jpeg;base64,{picture}">'
         f"<figcaption>{caption}</figcaption></figure>\n"
     )
 
@@ -129,13 +129,13 @@ def _notice(text: str) -> str:
 
 
 def _figure(svg: str, what: str) -> str:
-    """An SVG as a data address: the addresses that its format is named by do not stand in the page."""
+    """An SVG as a data URL, so that the page contains no URLs, not even those of the SVG namespaces."""
     data = base64.b64encode(svg.encode()).decode()
     return f'<figure><img alt="{escape(what)}" src="data:image/svg+xml;base64,{data}"></figure>'
 
 
 def _markdown(*parts: str) -> str:
-    """HTML of Markdown. HTML in it is shown as text, and links are not followed: the page leads nowhere."""
+    """Render Markdown as HTML. HTML in it is escaped and links stay text, so that the page refers to nothing."""
     reader = MarkdownIt("commonmark", {"html": False}).enable("table").disable(["link", "autolink", "image"])
     rendered: str = reader.render("\n".join(parts))
     return rendered

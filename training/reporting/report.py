@@ -1,4 +1,4 @@
-"""Measuring everything that a report says of a model."""
+"""Measures everything that a report on a model contains."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -11,7 +11,7 @@ from training.data.dataset import Dataset
 from training.data.split import Split, split_dataset
 from training.errors import TrainingError
 from training.evaluation.agreement import Agreement, agreement
-from training.evaluation.assess import RANDOM_IMAGES, TEST_PATIENTS, VALIDATION_PATIENTS, everyone, graph_predict
+from training.evaluation.assess import RANDOM_IMAGES, TEST_PATIENTS, VALIDATION_PATIENTS, all_images_of, graph_predict
 from training.evaluation.calibration import calibration_error, uncalibrated
 from training.evaluation.controls import Control, run_controls, run_file_controls
 from training.evaluation.evaluate import Predict, Results, measure, score
@@ -22,12 +22,12 @@ from training.evaluation.metrics import (
     sensitivity,
     specificity,
 )
-from training.evaluation.outside import Group, Pictures, ask
+from training.evaluation.out_of_distribution import GroupResults, ImageGroup, measure_group
 from training.evaluation.probes import probe
 from training.evaluation.stress import stress
 from training.fitting.environment import Environment
 from training.reporting.bands import precision_recall, roc
-from training.reporting.record import (
+from training.reporting.schema import (
     PREVALENCES,
     ModelFacts,
     PointFigures,
@@ -40,25 +40,25 @@ from training.reporting.record import (
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Others:
-    """What a model is measured on besides, as far as it is at hand.
+class ExtraData:
+    """Additional data that a model is measured on; each part is optional.
 
     Attributes:
-        originals: full-size files of images of the data folder, under the same names.
-        elsewhere: radiographs of other people than it was trained for, with the name of their folder.
-        foreign: images that are no frontal chest radiographs.
+        originals: full-size originals of images of the data folder, with the same file names.
+        elsewhere: radiographs of another population than the training data's, with the name of their folder.
+        not_chest: images that are not frontal chest radiographs.
     """
 
     originals: Dataset | None = None
     elsewhere: tuple[str, Dataset] | None = None
-    foreign: list[Pictures] = field(default_factory=list)
+    not_chest: list[ImageGroup] = field(default_factory=list)
 
 
-NO_OTHERS = Others()
+NO_EXTRA_DATA = ExtraData()
 
 
 def split_of(manifest: Manifest, data: Dataset) -> Split:
-    """The split a bundle's network was trained with, drawn again.
+    """Recompute the split that a bundle's network was trained with.
 
     Raises:
         TrainingError: these are not the images it was trained on, or the manifest does not say how they were split.
@@ -66,40 +66,42 @@ def split_of(manifest: Manifest, data: Dataset) -> Split:
     title = f"{manifest.name} {manifest.version}"
     if manifest.provenance.data_fingerprint != data.fingerprint:
         raise TrainingError(
-            f"--data: does not hold the images {title} was trained on, so who was held out is not known; "
-            "other images are measured with --elsewhere, or with: evaluate"
+            f"--data: does not contain the images that {title} was trained on, so the held-out patients are not known; "
+            "measure other images with --elsewhere, or with the command evaluate"
         )
     known = manifest.provenance.configuration
     if not {"split", "folds", "seed"} <= known.keys():
         raise TrainingError(f"{title}: its manifest does not say how the images were split")
     split = split_dataset(data, known["split"], folds=known["folds"], seed=known["seed"])
     if manifest.results.get("validation", {}).get("images", len(split.validation)) != len(split.validation):
-        raise TrainingError(f"{title}: its split cannot be drawn again by this version of the libraries")
+        raise TrainingError(
+            f"{title}: the installed library versions split the images differently; use those in manifest.json"
+        )
     return split
 
 
-def measure_report(  # noqa: PLR0913  a bundle by its parts, for a bundle that is being made has no folder yet
+def measure_report(  # noqa: PLR0913  a bundle in parts, because during export the bundle has no folder yet
     manifest: Manifest,
     graph: bytes,
     data: Dataset,
     split: Split,
-    others: Others,
+    extra: ExtraData,
     *,
     about: str,
     training: TrainingFacts | None = None,
     progress: Callable[[int, int], object] = lambda *_: None,
 ) -> Report:
-    """Measure all of it.
+    """Measure a model for its report.
 
     Args:
-        manifest: says which thresholds, calibration and guard the graph has; its digests are not looked at.
+        manifest: the thresholds, calibration and guard of the graph; its digests are not used.
         graph: the ONNX graph.
-        data: the images it was trained on and held out from.
-        split: which is which.
-        others: what else it is measured on.
-        about: for people, Markdown: intended use, warnings, data.
-        training: where it is known.
-        progress: called with the shifts of the stress suite done, and all.
+        data: the images that the split's parts were taken from.
+        split: the training, validation and test part.
+        extra: additional data to measure on.
+        about: Markdown for readers: intended use, warnings, data.
+        training: how the network was trained, if known.
+        progress: called with the number of shifts of the stress suite done and the total.
     """
     predict = graph_predict(graph)
     held_out, validation = data.rows(split.test or split.validation), data.rows(split.validation)
@@ -119,31 +121,33 @@ def measure_report(  # noqa: PLR0913  a bundle by its parts, for a bundle that i
         calibrated=_reliability(scores),
         uncalibrated=_uncalibrated(scores, manifest.calibration),
         stress=stress(predict, held_out, train, manifest.threshold, measured_on, progress=progress),
-        controls=tuple(_controls(train, held_out, measured_on, others.originals)),
+        controls=tuple(_controls(train, held_out, measured_on, extra.originals)),
         probes=tuple(probe(predict, held_out, measured_on)),
-        agreement=_agreement(predict, others.originals, data, manifest.threshold),
-        elsewhere=_elsewhere(predict, others.elsewhere, manifest.threshold),
-        groups=tuple(_groups(manifest, graph, held_out, others)),
+        agreement=_agreement(predict, extra.originals, data, manifest.threshold),
+        elsewhere=_elsewhere(predict, extra.elsewhere, manifest.threshold),
+        groups=tuple(_groups(manifest, graph, held_out, extra)),
         environment=Environment.here(),
         measured_at=datetime.now(UTC).replace(microsecond=0),
     )
 
 
 def predictive_values(sensitivity: Measured, specificity: Measured, prevalence: float) -> PredictiveValues:
-    """Bayes' rule. Both values rise with sensitivity and with specificity, so the ends of both intervals together give
-    an interval that is no narrower than 95 %.
+    """PPV and NPV by Bayes' rule.
+
+    Both rise with sensitivity and with specificity, so combining the ends of both intervals gives an interval of at
+    least 95 %.
     """
     positive, negative = {}, {}
     for end in ("value", "low", "high"):
         found, cleared = getattr(sensitivity, end), getattr(specificity, end)
-        positive[end] = _of(found * prevalence, (1 - cleared) * (1 - prevalence))
-        negative[end] = _of(cleared * (1 - prevalence), (1 - found) * prevalence)
+        positive[end] = _fraction(found * prevalence, (1 - cleared) * (1 - prevalence))
+        negative[end] = _fraction(cleared * (1 - prevalence), (1 - found) * prevalence)
     return PredictiveValues(prevalence=prevalence, positive=Measured(**positive), negative=Measured(**negative))
 
 
-def _of(part: float, other: float) -> float:
-    """The part's share of both. Where nothing is called so, no call is wrong."""
-    return part / (part + other) if part + other else 1.0
+def _fraction(right: float, wrong: float) -> float:
+    """The fraction of right classifications; 1 if there are none at all."""
+    return right / (right + wrong) if right + wrong else 1.0
 
 
 def _point(scores: Scores, threshold: float) -> PointFigures:
@@ -183,15 +187,17 @@ def _elsewhere(predict: Predict, elsewhere: tuple[str, Dataset] | None, threshol
     if elsewhere is None:
         return None
     folder, data = elsewhere
-    return measure(score(predict, data), threshold, everyone(folder))
+    return measure(score(predict, data), threshold, all_images_of(folder))
 
 
-def _groups(manifest: Manifest, graph: bytes, held_out: Dataset, others: Others) -> list[Group]:
+def _groups(manifest: Manifest, graph: bytes, held_out: Dataset, extra: ExtraData) -> list[GroupResults]:
     radiographs = [("held-out radiographs", held_out)]
-    if others.elsewhere:
-        radiographs.append((f"{others.elsewhere[0]} (radiographs elsewhere)", others.elsewhere[1]))
-    pictures = [
-        Pictures(kind, data.pixels, np.array([radiograph.patient for radiograph in data.radiographs]))
+    if extra.elsewhere:
+        radiographs.append((f"{extra.elsewhere[0]} (radiographs elsewhere)", extra.elsewhere[1]))
+    groups = [
+        ImageGroup(kind, data.pixels, np.array([radiograph.patient for radiograph in data.radiographs]))
         for kind, data in radiographs
     ]
-    return [ask(graph, each, manifest.threshold, manifest.input_guard) for each in (*pictures, *others.foreign)]
+    return [
+        measure_group(graph, group, manifest.threshold, manifest.input_guard) for group in (*groups, *extra.not_chest)
+    ]

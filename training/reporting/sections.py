@@ -1,10 +1,10 @@
-"""What a report tells, part by part, in Markdown: the model card and the page hold the same parts in the same order."""
+"""The sections of a report in Markdown; the model card and the page have the same sections in the same order."""
 
 from dataclasses import dataclass
 from typing import Literal
 
 from training.evaluation.metrics import RESAMPLES
-from training.reporting.record import Report
+from training.reporting.schema import Report
 from training.reporting.tables import (
     agreement_sentence,
     calibration_table,
@@ -25,24 +25,24 @@ NOT_A_DEVICE = (
     "**Not a medical device. Decision support and research only: a physician reads the radiograph and decides.**\n"
 )
 _INTERVALS = f"""\
-Intervals are 95 %: {RESAMPLES} resamples of patients, with all images of each. Where every image was called right, or
-none, it is the Wilson interval on the number of patients. Those of PPV and NPV join the ends of sensitivity and
-specificity, which is cautious.
+Intervals are 95 %, from {RESAMPLES} resamples of patients with all their images. If every image is classified
+correctly, or none, it is the Wilson interval for the number of patients. Intervals of PPV and NPV combine the ends of
+those of sensitivity and specificity, which is conservative.
 """
 _CONTROLS = """\
-Classifiers that are shown too little to read a lung, trained on the same training images. An AUC well over 0.5 is a
-shortcut that lies in the data, and that a network may take. (In a histogram, in noise, in patches or in 8 x 8 pixels a
-white lung may still show; in borders hardly, in files not at all.)
+Classifiers that see too little to assess the lungs, trained on the same training images. An AUC well above 0.5 shows a
+shortcut in the data that a network may learn. (A white lung may still affect a histogram, noise, patches or 8 x 8
+pixels; borders hardly; files not at all.)
 """
 _PROBES = """\
-The model itself on held-out images spoiled so that lungs cannot be read, or only their inner parts: what
-it still tells apart, it does not tell by their texture.
+The model itself on held-out images in which the lungs cannot be seen, or only their inner parts. Where its AUC stays
+above 0.5, it relies on something other than the texture of the lungs.
 """
 
 
 @dataclass(frozen=True, slots=True)
 class Section:
-    """One part: which it is, its title, and its text in Markdown."""
+    """One section: the part of the report, its title, and its text in Markdown."""
 
     part: Part
     title: str
@@ -50,8 +50,8 @@ class Section:
 
 
 def sections(report: Report) -> list[Section]:
-    """The parts that this report has."""
-    found = [
+    """The sections that this report has data for."""
+    parts = [
         _section("results", "Held-out images", results_table(report.held_out), _validation(report)),
         _section("points", "Operating points", points_table(report), predictive_table(report.points), _INTERVALS),
         _section("calibration", "Calibration", calibration_table(report)),
@@ -59,12 +59,12 @@ def sections(report: Report) -> list[Section]:
         _section("shortcuts", "Shortcuts in the data, and in the model", *_shortcuts(report)),
     ]
     if report.model.int8:
-        found.append(_section("int8", "float32 and int8", int8_sentence(report.model.int8, report.model.cpu_graph)))
+        parts.append(_section("int8", "float32 and int8", int8_sentence(report.model.int8, report.model.cpu_graph)))
     if report.agreement:
-        found.append(_section("agreement", "Originals against copies", agreement_sentence(report.agreement)))
+        parts.append(_section("agreement", "Originals against copies", agreement_sentence(report.agreement)))
     if report.elsewhere:
-        found.append(_section("elsewhere", "Elsewhere", elsewhere_sentence(report.elsewhere)))
-    return [*found, _section("groups", "What it says to other images", groups_table(report.groups))]
+        parts.append(_section("elsewhere", "Another population", elsewhere_sentence(report.elsewhere)))
+    return [*parts, _section("groups", "Other kinds of images", groups_table(report.groups))]
 
 
 def _section(part: Part, title: str, *texts: str) -> Section:
@@ -72,7 +72,7 @@ def _section(part: Part, title: str, *texts: str) -> Section:
 
 
 def _validation(report: Report) -> str:
-    """Of a random split the validation part is what the first table is of."""
+    """The table of the validation part; a random split has it as its first table already."""
     return results_table(report.validation) if report.split.test else ""
 
 

@@ -1,4 +1,4 @@
-"""The parts of a report as Markdown: the model card holds them as they are, the page turns them into HTML."""
+"""The tables and sentences of a report in Markdown; the model card uses it as is, the page renders it to HTML."""
 
 from collections.abc import Iterable, Sequence
 from itertools import groupby
@@ -8,13 +8,13 @@ from training.evaluation.agreement import Agreement
 from training.evaluation.controls import Control
 from training.evaluation.evaluate import Results
 from training.evaluation.int8 import Int8Check
-from training.evaluation.outside import Group
+from training.evaluation.out_of_distribution import GroupResults
 from training.evaluation.stress import Shifted, StressTable
-from training.reporting.record import PointFigures, PredictiveValues, Report
+from training.reporting.schema import PointFigures, PredictiveValues, Report
 
 
 def interval(measured: Measured) -> str:
-    """A figure with its interval, for people."""
+    """A figure with its interval, as text."""
     return f"{measured.value:.3f} ({measured.low:.3f} to {measured.high:.3f})"
 
 
@@ -55,13 +55,13 @@ def points_table(report: Report) -> str:
 
 
 def predictive_table(points: dict[str, PointFigures]) -> str:
-    """What an answer is worth at several shares of PNEUMONIA."""
+    """PPV and NPV at several prevalences of PNEUMONIA."""
 
     def row(name: str, values: PredictiveValues) -> tuple[str, ...]:
         return f"`{name}`", f"{values.prevalence * 100:.0f} %", interval(values.positive), interval(values.negative)
 
     rows = [row(name, values) for name, point in points.items() for values in point.predictive_values]
-    return table(("operating point", "share of PNEUMONIA", "PPV", "NPV"), rows)
+    return table(("operating point", "prevalence of PNEUMONIA", "PPV", "NPV"), rows)
 
 
 def calibration_table(report: Report) -> str:
@@ -81,15 +81,15 @@ def stress_summary(stress: StressTable) -> str:
     """The stress suite in a paragraph."""
     return (
         f"Over {sum(row.kind == 'realistic' for row in stress.shifts)} realistic acquisition shifts the AUC is "
-        f"{stress.mean_auc:.3f} in the mean and {stress.worst_auc:.3f} at worst ({stress.worst_shift}); the balanced "
-        f"accuracy at the threshold {stress.threshold:g} is {stress.mean_balanced_accuracy:.3f} in the mean and "
+        f"{stress.mean_auc:.3f} on average and {stress.worst_auc:.3f} at worst ({stress.worst_shift}); the balanced "
+        f"accuracy at the threshold {stress.threshold:g} is {stress.mean_balanced_accuracy:.3f} on average and "
         f"{stress.worst_balanced_accuracy:.3f} at worst. Measured on {stress.images} images of {stress.patients} "
         f"{stress.measured_on}.\n"
     )
 
 
 def stress_table(stress: StressTable) -> str:
-    """Every shift, in the order of the suite."""
+    """The figures under every shift, in the order of the suite."""
 
     def row(shifted: Shifted, kind: str) -> tuple[str, ...]:
         figures = (shifted.auc, shifted.sensitivity, shifted.specificity)
@@ -100,16 +100,16 @@ def stress_table(stress: StressTable) -> str:
 
 
 def controls_table(controls: Iterable[Control]) -> str:
-    """What each control, or the model on spoiled images, tells apart: a table for each set of images."""
+    """The AUCs of controls or probes: one table for each set of images."""
     parts = []
-    for measured_on, alike in groupby(controls, lambda control: control.measured_on):
-        rows = [(control.sees, interval(control.auc)) for control in alike]
-        parts.append(f"On {measured_on}:\n\n{table(('what is seen', 'AUC'), rows)}")
+    for measured_on, same_images in groupby(controls, lambda control: control.measured_on):
+        rows = [(control.sees, interval(control.auc)) for control in same_images]
+        parts.append(f"On {measured_on}:\n\n{table(('visible', 'AUC'), rows)}")
     return "\n".join(parts)
 
 
-def groups_table(groups: Iterable[Group]) -> str:
-    """What is said to images of each kind."""
+def groups_table(groups: Iterable[GroupResults]) -> str:
+    """How images of each kind are classified and flagged."""
     rows = [
         (
             group.kind,
@@ -123,40 +123,40 @@ def groups_table(groups: Iterable[Group]) -> str:
 
 
 def int8_sentence(found: Int8Check, cpu_graph: str) -> str:
-    """What the int8 graph changes, and which graph answers where."""
+    """What the int8 graph changes, and which graph runs where."""
     flagged = f" The guard flags {interval(found.flagged_by_guard)} of them on int8." if found.flagged_by_guard else ""
     return (
-        f"All figures but these are of the float32 graph. On {found.images} images of {found.measured_on} the AUC is "
+        f"All other figures are those of the float32 graph. On {found.images} images of {found.measured_on} the AUC is "
         f"{found.auc_float32:.4f} in float32 and {found.auc_int8:.4f} in int8; probabilities differ by "
-        f"{found.mean_difference:.4f} in the mean and {found.largest_difference:.3f} at most; "
-        f"{found.decisions_changed:.1%} of decisions change.{flagged} A CPU serves `{cpu_graph}` unless told otherwise "
-        "(`XRAY_PRECISION`), CUDA always float32.\n"
+        f"{found.mean_difference:.4f} on average and {found.largest_difference:.3f} at most; "
+        f"{found.decisions_changed:.1%} of decisions change.{flagged} A CPU runs `{cpu_graph}` unless `XRAY_PRECISION` "
+        "says otherwise; CUDA always runs float32.\n"
     )
 
 
 def agreement_sentence(found: Agreement) -> str:
-    """Originals against copies in a sentence."""
+    """Originals against copies, in a sentence."""
     return (
-        f"On {found.measured_on}, the probabilities differ by {found.mean_difference:.4f} in the mean and "
+        f"On {found.measured_on}, the probabilities differ by {found.mean_difference:.4f} on average and "
         f"{found.largest_difference:.3f} at most; {found.decisions_changed} decisions change "
         f"({found.share_changed * 100:.1f} %).\n"
     )
 
 
 def elsewhere_sentence(results: Results) -> str:
-    """What results elsewhere mean, said plainly."""
+    """The results on another population, and what they mean for using the model there."""
     if results.auc.low > 0.5 and results.auc.value >= 0.9:
-        meaning = "It tells the classes apart there too, on this sample; elsewhere again it has to be measured again."
+        meaning = "The model separates the classes in this sample too; measure it again for any other population."
     elif results.auc.low > 0.5:
-        meaning = "It is much less use there. Do not use it on such people."
+        meaning = "The model is much less reliable on this population. Do not use it there."
     elif results.auc.high < 0.5:
-        meaning = "That is worse than tossing a coin. It must not be used on such people."
+        meaning = "That is worse than chance. The model must not be used on this population."
     else:
-        meaning = "That cannot be told from tossing a coin. It must not be used on such people."
+        meaning = "That is not distinguishable from chance. The model must not be used on this population."
     return f"AUC {interval(results.auc)} on {results.images} images of {results.measured_on}. {meaning}\n"
 
 
-_KINDS = {"realistic": "realistic", "swapped": "swapped look", "guard": "for the guard"}
+_KINDS = {"realistic": "realistic", "swapped": "swapped appearance", "guard": "for the guard"}
 _COUNTS = {"true_positive": "TP", "false_negative": "FN", "true_negative": "TN", "false_positive": "FP"}
 
 

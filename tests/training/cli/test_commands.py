@@ -60,23 +60,23 @@ def test_real_radiographs_go_the_same_way(
     capsys.readouterr()
     assert main(["evaluate", "models/real/1", "--data", "data", "--json"]) == DONE
     assert json.loads(capsys.readouterr().out)["images"] == 60
-    assert "Not stated when the bundle was made" in read_bundle(Path("models/real/1")).card
+    assert "were not stated when the bundle was made" in read_bundle(Path("models/real/1")).card
 
 
-def test_a_bundle_and_all_else_at_hand_become_a_report(
+def test_report_measures_a_bundle_on_all_additional_data(
     trained: Trained, folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     data, strange = str(trained.run.data.folder), tmp_path / "strange" / "hands"
     strange.mkdir(parents=True)
     (strange / "hand.png").write_bytes(png())
-    (strange / "notes.txt").write_text("none of ours")
-    others = ["--originals", data, "--elsewhere", str(folder), "--not-chest", str(strange.parent)]
-    report = ["report", str(trained.bundle), "--data", data, *others, "--cache", str(tmp_path / "cache"), "--json"]
+    (strange / "notes.txt").write_text("not an image")
+    extra = ["--originals", data, "--elsewhere", str(folder), "--not-chest", str(strange.parent)]
+    report = ["report", str(trained.bundle), "--data", data, *extra, "--cache", str(tmp_path / "cache"), "--json"]
     assert main([*report, "--out", str(tmp_path / "out"), "--no-gallery"]) == DONE
-    told = capsys.readouterr()
-    assert "skipped notes.txt" in told.err
+    printed = capsys.readouterr()
+    assert "skipped notes.txt" in printed.err
     written = json.loads((tmp_path / "out" / "report.json").read_text())
-    assert json.loads(told.out) == written
+    assert json.loads(printed.out) == written
     assert written["agreement"]["decisions_changed"] == 0
     assert written["elsewhere"]["images"] == 48
     assert [group["kind"] for group in written["groups"]][2:] == ["hands"]
@@ -86,7 +86,7 @@ def test_a_bundle_and_all_else_at_hand_become_a_report(
     assert about_of(read_bundle(trained.bundle).card) == written["about"]
 
 
-def test_a_random_split_is_called_flattering(
+def test_a_random_split_is_called_too_optimistic(
     folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -95,28 +95,31 @@ def test_a_random_split_is_called_flattering(
     assert main([*train, "--out", "run", "--json"]) == DONE
     result = json.loads(capsys.readouterr().out)
     assert result["test"] is None
-    assert "flattering" in result["validation"]["measured_on"]
+    assert "too optimistic" in result["validation"]["measured_on"]
 
 
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["train", "--out", "r", "--data", "d", "--architecture", "huge"], "known are baseline, deep, deep-stacked"),
-        (["train", "--out", "r", "--data", "d", "--normalisation", "z"], "known are rescale, l2, none"),
+        (["train", "--out", "r", "--data", "d", "--architecture", "huge"], "choose from baseline, deep, deep-stacked"),
+        (["train", "--out", "r", "--data", "d", "--normalisation", "z"], "choose from rescale, l2, none"),
         (["train", "--out", "r", "--data", "d", "--epochs", "0"], "--epochs: Input should be greater"),
         (["train", "--out", "r", "--data", "d", "--folds", "two"], "--folds: Input should be a valid integer"),
         (["train", "--out", "r"], "give --data"),
         (["train", "--data", "d"], "--out"),
-        (["train", "--resume", "r", "--seed", "2"], "keeps the configuration"),
+        (["train", "--resume", "r", "--seed", "2"], "keeps its configuration"),
         (["explain"], "invalid choice"),
         (["report", "b"], "--out"),
         (["report", "b", "--out", "o", "--data", "d", "--not-chest"], "expected one argument"),
-        (["table", "--out", "t", "--data", "d", "--only", "deep/log"], "--only deep/log: known are baseline/rescale"),
+        (
+            ["table", "--out", "t", "--data", "d", "--only", "deep/log"],
+            "--only deep/log: unknown experiment; choose from baseline/rescale",
+        ),
         (["table", "--out", "t", "--data", "d", "--epochs", "0"], "--epochs"),
         ([], "required"),
     ],
 )
-def test_wrong_use_is_told_in_a_line_and_exits_with_2(
+def test_wrong_use_prints_one_line_and_exits_with_2(
     arguments: list[str], words: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("XRAY_DATA", raising=False)
@@ -126,7 +129,7 @@ def test_wrong_use_is_told_in_a_line_and_exits_with_2(
     assert words in capsys.readouterr().err
 
 
-def test_failures_are_told_in_a_line_and_exit_with_1(
+def test_failures_print_one_line_and_exit_with_1(
     trained: Trained, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -137,17 +140,20 @@ def test_failures_are_told_in_a_line_and_exit_with_1(
     next((other / "NORMAL").iterdir()).unlink()
     for arguments, words in (
         (["train", "--out", "run", "--data", str(empty)], "no folders NORMAL and PNEUMONIA"),
-        (["evaluate", str(empty)], "is not the folder of a run"),
-        (["evaluate", str(trained.run.folder), "--data", str(other)], "does not hold the images this run began with"),
+        (["evaluate", str(empty)], "not the folder of a run"),
+        (["evaluate", str(trained.run.folder), "--data", str(other)], "does not contain the same images as when"),
         (["export", str(trained.run.folder), str(trained.bundle)], "give a new version"),
-        (["report", str(trained.bundle), "--data", str(other), "--out", "r"], "does not hold the images drawn 1 was"),
+        (
+            ["report", str(trained.bundle), "--data", str(other), "--out", "r"],
+            "does not contain the images that drawn 1 was",
+        ),
         (["report", str(empty), "--data", str(other), "--out", "r"], "manifest.json"),
         (["export", str(trained.run.folder), "models/Lung/first"], "must be named NAME/VERSION"),
     ):
         assert main(arguments) == FAILED
-        told = capsys.readouterr().err.strip().splitlines()[-1]
-        assert told.startswith("training: ")
-        assert words in told
+        line = capsys.readouterr().err.strip().splitlines()[-1]
+        assert line.startswith("training: ")
+        assert words in line
 
 
 def test_help_is_complete(capsys: pytest.CaptureFixture[str]) -> None:

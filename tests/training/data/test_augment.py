@@ -1,4 +1,4 @@
-"""Augmentation: every image another each time, the same again with the same seed, and never less than an image."""
+"""Augmentation: every seed gives another image, the same seed the same image, and the result is always an image."""
 
 import numpy as np
 import pytest
@@ -20,18 +20,18 @@ def image() -> Pixels:
 
 
 @pytest.mark.parametrize("kind", ["acquisition", "slight"])
-def test_an_image_stays_an_image_and_the_seed_decides_which(kind: str, augment: Augment) -> None:
+def test_the_result_is_an_image_that_depends_on_the_seed(kind: str, augment: Augment) -> None:
     work = augment if kind == "acquisition" else slight
-    before, seen = image(), []
+    before, results = image(), []
     for seed in range(40):
         one, again = (work(before, np.random.default_rng(seed)) for _ in range(2))
         assert one.dtype == np.uint8
         assert one.shape == (200, 200)
         assert (one == again).all()
         assert np.ptp(one) > 0
-        seen.append(one)
-    assert (before == image()).all()  # the argument is left as it was
-    assert len({one.tobytes() for one in seen}) == len(seen)
+        results.append(one)
+    assert (before == image()).all()  # the argument is not modified
+    assert len({one.tobytes() for one in results}) == len(results)
 
 
 def test_slight_changes_are_slight(augment: Augment) -> None:
@@ -42,8 +42,8 @@ def test_slight_changes_are_slight(augment: Augment) -> None:
     assert change(unchanged) == 0 < change(slight) < 0.7 * change(augment)
 
 
-def test_histograms_are_taken_from_both_classes_alike(data: Dataset) -> None:
-    """NORMAL all dark, PNEUMONIA all bright: what an image becomes tells nothing of what it was."""
+def test_histograms_are_taken_from_both_classes_equally(data: Dataset) -> None:
+    """NORMAL is all dark, PNEUMONIA all bright: after augmentation, brightness does not depend on the class."""
     pixels = np.where(data.labels[:, None, None, None] == 1, 255 - data.pixels // 8, data.pixels // 8).astype(np.uint8)
     augment = acquisition(pixels, data.labels)
     for label in (0, 1):

@@ -1,4 +1,4 @@
-"""Every file through the image contract, once; what cannot be read is skipped by name."""
+"""Every file is decoded once, by the image contract; files that cannot be read are skipped and named."""
 
 from pathlib import Path
 
@@ -12,7 +12,7 @@ from training.data.dataset import Dataset, load_dataset
 from training.errors import DataError
 
 
-def test_rows_are_what_serving_sees(data: Dataset) -> None:
+def test_rows_are_the_pixels_that_the_service_sees(data: Dataset) -> None:
     assert data.pixels.shape == (48, 200, 200, 1)
     assert data.pixels.dtype == np.uint8
     for radiograph, row in zip(data.radiographs, data.pixels, strict=True):
@@ -31,44 +31,44 @@ def test_the_second_time_nothing_is_decoded(
     assert sorted(again.digests) == sorted(data.digests)
 
 
-def test_a_cache_cut_short_is_made_anew(data: Dataset, folder: Path, tmp_path: Path) -> None:
+def test_a_truncated_cache_file_is_replaced(data: Dataset, folder: Path, tmp_path: Path) -> None:
     for cached in (tmp_path / "cache").rglob("*.raw"):
         cached.write_bytes(cached.read_bytes()[:100])
     assert load_dataset(folder, tmp_path / "cache").fingerprint == data.fingerprint
 
 
-def test_what_cannot_be_read_is_skipped_by_name(folder: Path, tmp_path: Path) -> None:
+def test_unreadable_files_are_skipped_and_named(folder: Path, tmp_path: Path) -> None:
     (folder / "NORMAL" / "cut.jpeg").write_bytes(jpeg()[:500])
     (folder / "NORMAL" / "notes.txt").write_bytes(b"remember the milk")
     (folder / "PNEUMONIA" / "tiny.jpeg").write_bytes(b"")
-    seen: list[tuple[int, int]] = []
-    data = load_dataset(folder, tmp_path / "cache", lambda done, total: seen.append((done, total)))
+    calls: list[tuple[int, int]] = []
+    data = load_dataset(folder, tmp_path / "cache", lambda done, total: calls.append((done, total)))
     assert len(data.radiographs) == 48
     assert {skipped.name for skipped in data.skipped} == {"NORMAL/cut.jpeg", "NORMAL/notes.txt", "PNEUMONIA/tiny.jpeg"}
     assert all(skipped.reason for skipped in data.skipped)
-    assert seen == [(done, 51) for done in range(1, 52)]
+    assert calls == [(done, 51) for done in range(1, 52)]
 
 
 def test_a_cache_that_cannot_be_written_is_not_taken_for_unreadable_images(folder: Path, tmp_path: Path) -> None:
     (tmp_path / "cache").write_text("a file where the folder should be")
-    with pytest.raises(DataError, match="name another --cache"):
+    with pytest.raises(DataError, match="choose another folder with --cache"):
         load_dataset(folder, tmp_path / "cache")
 
 
 def test_a_class_of_unreadable_files_is_refused(folder: Path, tmp_path: Path) -> None:
     for path in (folder / "NORMAL").iterdir():
         path.write_bytes(b"x")
-    with pytest.raises(DataError, match="no image of class NORMAL can be read"):
+    with pytest.raises(DataError, match="none of the images of class NORMAL can be read"):
         load_dataset(folder, tmp_path / "cache")
 
 
-def test_the_fingerprint_knows_pixels_and_labels(data: Dataset, folder: Path, tmp_path: Path) -> None:
+def test_the_fingerprint_depends_on_labels(data: Dataset, folder: Path, tmp_path: Path) -> None:
     moved = folder / "NORMAL" / "IM-0000-0000.jpeg"
     moved.rename(folder / "PNEUMONIA" / "person99_virus_1.jpeg")
     assert load_dataset(folder, tmp_path / "cache").fingerprint != data.fingerprint
 
 
-def test_rows_by_name_come_in_the_order_asked(data: Dataset) -> None:
+def test_rows_by_name_come_in_the_order_given(data: Dataset) -> None:
     names = [data.radiographs[row].name for row in (5, 40, 0)]
     chosen = data.rows(names)
     assert [radiograph.name for radiograph in chosen.radiographs] == names

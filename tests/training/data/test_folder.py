@@ -1,4 +1,4 @@
-"""Which files are radiographs, of which class, of which patient."""
+"""Data folders: which files are radiographs, of which class and patient."""
 
 from pathlib import Path
 
@@ -58,5 +58,5 @@ def test_a_folder_of_another_layout_is_refused(tmp_path: Path) -> None:
 def test_an_empty_class_is_refused(tmp_path: Path) -> None:
     fill(tmp_path, "NORMAL/a.jpeg")
     (tmp_path / "PNEUMONIA").mkdir()
-    with pytest.raises(DataError, match="no image of class PNEUMONIA"):
+    with pytest.raises(DataError, match="no file of class PNEUMONIA"):
         find_radiographs(tmp_path)

@@ -1,4 +1,4 @@
-"""Nobody is on two sides: not a patient, not a picture under two names."""
+"""Splits: no patient, and no image under two names, is in two parts."""
 
 from collections import Counter
 from pathlib import Path
@@ -29,25 +29,25 @@ def parts(split: Split) -> list[set[str]]:
     return [set(split.train), set(split.validation), set(split.test)]
 
 
-# Twelve patients a class at least, so that ten folds can be made, and any number of further images.
+# Twelve patients per class, so that ten folds are possible, and any number of further images.
 MANY = [(label, patient, 100 * label + patient) for label in (0, 1) for patient in range(12)]
 FURTHER = st.lists(st.tuples(st.integers(0, 1), st.integers(0, 40), st.integers(300, 340)), max_size=60)
 
 
 @settings(max_examples=50)
 @given(FURTHER, st.integers(0, 5))
-def test_no_patient_and_no_picture_is_on_two_sides(further: list[tuple[int, int, int]], seed: int) -> None:
+def test_no_patient_and_no_picture_is_in_two_parts(further: list[tuple[int, int, int]], seed: int) -> None:
     data = dataset(MANY + further)
     try:
         split = split_dataset(data, "patient", folds=3, seed=seed)
     except DataError:
         assert min(len(set(patient_groups(data)[data.labels == label])) for label in (0, 1)) < 3
         return
-    sides = parts(split)
-    assert sum(map(len, sides)) == len(set().union(*sides)) == len(data.radiographs)
+    names_by_part = parts(split)
+    assert sum(map(len, names_by_part)) == len(set().union(*names_by_part)) == len(data.radiographs)
     by_name = {r.name: (r.patient, digest) for r, digest in zip(data.radiographs, data.digests, strict=True)}
     for key in (0, 1):
-        values = [{by_name[name][key] for name in side} for side in sides]
+        values = [{by_name[name][key] for name in names} for names in names_by_part]
         assert len(set().union(*values)) == sum(map(len, values))
 
 
@@ -63,13 +63,13 @@ def test_parts_hold_both_classes_in_proportion(data: Dataset) -> None:
         assert data.rows(names).labels.mean() == 0.5
 
 
-def test_the_seed_decides(data: Dataset) -> None:
+def test_the_seed_determines_the_split(data: Dataset) -> None:
     one, same, other = (split_dataset(data, "patient", folds=4, seed=seed) for seed in (1, 1, 2))
     assert one == same
     assert parts(one) != parts(other)
 
 
-def test_a_random_split_holds_nobody_out(data: Dataset) -> None:
+def test_a_random_split_holds_no_patient_out(data: Dataset) -> None:
     split = split_dataset(data, "random", folds=10, seed=1)
     assert (len(split.train), len(split.validation), len(split.test)) == (43, 5, 0)  # one in ten, rounded up
     patients = [{r.patient for r in data.rows(names).radiographs} for names in (split.train, split.validation)]

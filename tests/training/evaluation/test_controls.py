@@ -1,4 +1,4 @@
-"""Controls find the shortcuts that are drawn into images; probes find a model that takes them."""
+"""Controls detect shortcuts that are drawn into images; probes detect a model that uses them."""
 
 from collections import Counter
 from pathlib import Path
@@ -18,7 +18,7 @@ from training.evaluation.controls import CONTROLS, run_controls, run_file_contro
 from training.evaluation.probes import PROBES, probe
 from training.evaluation.stress import apply_shift
 
-# How PNEUMONIA images are told from NORMAL ones in the drawings, and which controls can see it.
+# By control: a shortcut drawn into the PNEUMONIA images that this control can see.
 SHORTCUTS = {
     "mean intensity": lambda pixels: shifts.contrast(pixels, 1, 30),
     "noise and JPEG statistics": lambda pixels: shifts.blur(pixels, 1),
@@ -38,7 +38,7 @@ def drawn(shortcut: str | None) -> Dataset:
     return Dataset(radiographs, np.stack(pixels)[..., np.newaxis], names, Counter(), [])
 
 
-def found(data: Dataset) -> dict[str, float]:
+def control_aucs(data: Dataset) -> dict[str, float]:
     """The AUC of each control, trained on the first 80 patients and measured on the others."""
     names = [radiograph.name for radiograph in data.radiographs]
     measured = run_controls(data.rows(names[:80]), data.rows(names[80:]), "drawn")
@@ -47,11 +47,11 @@ def found(data: Dataset) -> dict[str, float]:
 
 @pytest.mark.parametrize("shortcut", SHORTCUTS)
 def test_a_shortcut_is_found_by_the_control_that_sees_it(shortcut: str) -> None:
-    assert found(drawn(shortcut))[shortcut] > 0.9
+    assert control_aucs(drawn(shortcut))[shortcut] > 0.9
 
 
-def test_where_there_is_nothing_nothing_is_found() -> None:
-    measured = found(drawn(None))
+def test_without_a_shortcut_the_controls_find_none() -> None:
+    measured = control_aucs(drawn(None))
     assert measured.keys() == CONTROLS.keys()
     assert 0.3 < np.mean(list(measured.values())) < 0.7
 
@@ -76,7 +76,7 @@ def test_each_control_sees_what_its_name_says_and_no_more() -> None:
     assert not np.allclose(controls.coding(image), controls.coding(shifts.blur(image[0], 1)[np.newaxis]))
 
 
-def test_the_files_of_originals_tell_the_classes_apart(tmp_path: Path) -> None:
+def test_file_controls_separate_classes_by_aspect_ratio_and_size(tmp_path: Path) -> None:
     for label, width, quality in (("NORMAL", 300, 95), ("PNEUMONIA", 420, 40)):
         (tmp_path / label).mkdir()
         for seed in range(4):
@@ -87,7 +87,7 @@ def test_the_files_of_originals_tell_the_classes_apart(tmp_path: Path) -> None:
     assert aspect.measured_on.startswith("8 originals")
 
 
-def test_probes_leave_what_they_say() -> None:
+def test_probes_keep_only_the_part_they_name() -> None:
     image = chest(3, SIDE, SIDE)
     grey = round(float(image.mean()))
     ring = probes.border_only(image, None)  # type: ignore[arg-type]
@@ -98,7 +98,7 @@ def test_probes_leave_what_they_say() -> None:
     assert (middle[:50] == grey).all()
 
 
-def test_shuffled_patches_are_the_same_ones_elsewhere() -> None:
+def test_shuffled_patches_are_the_same_patches_in_another_order() -> None:
     data = drawn(None)
     mixed = apply_shift(PROBES["shuffled patches, 8 x 8"], data, 0).pixels
     assert np.array_equal(np.sort(mixed.reshape(120, -1)), np.sort(data.pixels.reshape(120, -1)))
@@ -111,7 +111,7 @@ def test_shuffled_patches_are_the_same_ones_elsewhere() -> None:
     assert patches(mixed[0]) == patches(data.pixels[0])
 
 
-def test_a_model_that_goes_by_the_border_is_found() -> None:
+def test_a_model_that_relies_on_the_border_is_detected() -> None:
     def by_the_border(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
         return (pixels[:, :20, :20].mean((1, 2, 3)) / 255).astype(np.float32)
 

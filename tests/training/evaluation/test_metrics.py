@@ -1,4 +1,4 @@
-"""Figures against values known by other means, and intervals that mean something."""
+"""Figures compared with known values, and properties of their intervals."""
 
 from collections import Counter
 from pathlib import Path
@@ -62,7 +62,7 @@ def test_the_threshold_itself_is_pneumonia() -> None:
     assert specificity(KNOWN, 0.4).value == 0.5
 
 
-def test_calibration_error_is_the_gap_of_stated_and_seen() -> None:
+def test_calibration_error_is_the_gap_of_predicted_and_observed() -> None:
     assert expected_calibration_error(scores([0.75] * 4, [1, 1, 1, 0])) == pytest.approx(0)
     assert expected_calibration_error(scores([1.0, 1.0, 0.0, 0.0], [0, 0, 1, 1])) == 1
 
@@ -108,7 +108,7 @@ def test_a_perfect_figure_still_has_an_interval() -> None:
     assert of_ten.low == pytest.approx(0.722, abs=0.001)  # ten patients
 
 
-def test_intervals_hold_the_figure_and_come_out_the_same_again() -> None:
+def test_intervals_contain_the_figure_and_are_reproducible() -> None:
     rng = np.random.default_rng(0)
     label = rng.integers(0, 2, 200)
     found = scores(list(np.clip(label * 0.4 + rng.random(200) * 0.6, 0, 1)), list(label))
@@ -124,7 +124,7 @@ def test_the_operating_point_says_where_it_was_chosen() -> None:
     assert point.sensitivity.value + point.specificity.value == 1.5
 
 
-def test_a_network_that_diverged_is_said_to_have() -> None:
+def test_a_diverged_network_is_an_error() -> None:
     radiographs = [Radiograph(name, Path(), 0, name, None) for name in ("a", "b")]
     data = Dataset(radiographs, np.zeros((2, 200, 200, 1), np.uint8), ["a", "b"], Counter(), [])
     with pytest.raises(TrainingError, match="diverged"):

@@ -1,4 +1,4 @@
-"""The stress suite, and originals against copies."""
+"""The stress suite, and the agreement of originals with copies."""
 
 import shutil
 from dataclasses import replace
@@ -17,14 +17,14 @@ from training.evaluation.stress import SUITE, StressTable, apply_shift, stress
 
 
 def patch(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """Sees what the drawn pneumonia is: the left lung brighter than the right."""
+    """A model that sees the drawn pneumonia: the left lung is brighter than the right."""
     grey = pixels[..., 0].astype(np.float32)
     left, right = grey[:, 100:140, 45:70].mean((1, 2)), grey[:, 100:140, 130:155].mean((1, 2))
     return np.clip(0.5 + (left - right - 25) / 100, 0, 1).astype(np.float32)
 
 
 def brightness(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """Sees only how bright the whole image is."""
+    """A model that sees only the brightness of the whole image."""
     return (pixels.mean((1, 2, 3)) / 255).astype(np.float32)
 
 
@@ -33,10 +33,10 @@ def run(predict: object, data: Dataset, **options: int) -> StressTable:
 
 
 def test_the_suite_covers_what_a_hospital_may_differ_in(data: Dataset) -> None:
-    told: list[tuple[int, int]] = []
-    table = stress(patch, data, data, 0.5, "drawn patients", progress=lambda *at: told.append(at))
+    calls: list[tuple[int, int]] = []
+    table = stress(patch, data, data, 0.5, "drawn patients", progress=lambda *at: calls.append(at))
     assert [row.shift for row in table.shifts] == list(SUITE)
-    assert told == [(n + 1, len(SUITE)) for n in range(len(SUITE))]
+    assert calls == [(n + 1, len(SUITE)) for n in range(len(SUITE))]
     assert (table.images, table.patients, table.measured_on) == (48, 24, "drawn patients")
     words = " ".join(SUITE)
     for word in ("gamma", "contrast", "histogram", "collimation", "crop", "zoom", "rotation", "blur", "noise", "JPEG"):
@@ -44,7 +44,7 @@ def test_the_suite_covers_what_a_hospital_may_differ_in(data: Dataset) -> None:
     assert all(row.auc.low <= row.auc.value <= row.auc.high for row in table.shifts)
 
 
-def test_who_sees_the_disease_stands_the_suite_and_who_sees_brightness_does_not(data: Dataset) -> None:
+def test_a_model_of_the_disease_passes_the_suite_and_a_model_of_brightness_does_not(data: Dataset) -> None:
     seeing, shallow = run(patch, data), run(brightness, data)
     assert seeing.unshifted.auc.value == shallow.unshifted.auc.value == 1
     for table, most, least in ((seeing, 1.0, 0.9), (shallow, 0.75, 0.0)):
@@ -63,7 +63,7 @@ def test_the_summary_is_of_the_realistic_shifts(data: Dataset) -> None:
     assert {row.shift: row.kind for row in table.shifts}["inverted"] == "guard"
 
 
-def test_the_same_seed_gives_the_same_table_and_another_another(data: Dataset) -> None:
+def test_shifts_depend_on_the_seed_and_the_row(data: Dataset) -> None:
     _, noise = SUITE["noise 8"]
     one, again, other = (apply_shift(noise, data, seed).pixels for seed in (1, 1, 2))
     assert np.array_equal(one, again)
@@ -91,17 +91,17 @@ def test_copies_agree_with_themselves_and_differences_are_counted(data: Dataset)
 
 
 def test_originals_are_found_by_class_and_file_name(data: Dataset, folder: Path, tmp_path: Path) -> None:
-    others = tmp_path / "others"
-    shutil.copytree(folder, others / "train")
-    for path in list((others / "train" / "NORMAL").iterdir())[5:]:
+    copied = tmp_path / "originals"
+    shutil.copytree(folder, copied / "train")
+    for path in list((copied / "train" / "NORMAL").iterdir())[5:]:
         path.rename(path.with_stem(f"another-{path.stem}"))
-    originals = load_dataset(others, tmp_path / "cache")
+    originals = load_dataset(copied, tmp_path / "cache")
     found = agreement(patch, originals, data, 0.5)
     assert (found.images, found.mean_difference) == (29, 0)
     strangers = load_dataset(write_data_folder(tmp_path / "strangers" / "train", 3).parent, tmp_path / "cache")
     renamed = replace(strangers, radiographs=[replace(r, path=Path(f"x-{r.path.name}")) for r in strangers.radiographs])
-    with pytest.raises(DataError, match="none of the originals"):
+    with pytest.raises(DataError, match="no file of --originals"):
         agreement(patch, renamed, data, 0.5)
     twice = replace(data, radiographs=[replace(r, path=Path("x.jpeg")) for r in data.radiographs])
-    with pytest.raises(DataError, match="more than once"):
+    with pytest.raises(DataError, match="occurs twice"):
         agreement(patch, data, twice, 0.5)

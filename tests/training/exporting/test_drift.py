@@ -1,4 +1,4 @@
-"""What a service compares with is of validation patients, and is written once."""
+"""The drift reference is measured on validation patients, and is written once."""
 
 import json
 import shutil
@@ -32,7 +32,7 @@ def test_an_exported_bundle_has_the_quantiles_of_its_validation_images(trained: 
     bundle, validation = read_bundle(trained.bundle), trained.data.rows(trained.run.split.validation)
     reference = bundle.manifest.drift_reference
     assert reference is not None
-    assert (reference.images, reference.measured_on) == (24, "validation patients (none of their images trained)")
+    assert (reference.images, reference.measured_on) == (24, "validation patients (not trained on)")
     probability = graph_predict(bundle.graph)(validation.pixels)
     brightness, contrast = zip(*(light(pixels) for pixels in validation.pixels), strict=True)
     for known, values in (
@@ -56,7 +56,7 @@ def test_a_bundle_without_a_reference_gets_the_one_of_its_export_and_nothing_els
     assert {path.name for path in older.iterdir()} == {path.name for path in trained.bundle.iterdir()}
 
     assert main(["reference", str(older), *data]) == FAILED
-    assert "has a drift reference already, and old versions are never edited" in capsys.readouterr().err
+    assert "already has a drift reference, and published versions are never edited" in capsys.readouterr().err
 
 
 def test_it_is_shown_as_a_table(
@@ -76,6 +76,6 @@ def test_a_bundle_that_cannot_be_written_is_named(trained: Trained, older: Path)
 
 
 def test_other_images_than_it_was_trained_on_are_refused(trained: Trained, older: Path) -> None:
-    with pytest.raises(TrainingError, match="does not hold the images"):
+    with pytest.raises(TrainingError, match="does not contain the images"):
         add_reference(older, trained.data.rows(trained.run.split.train))
     assert read_bundle(older).manifest.drift_reference is None

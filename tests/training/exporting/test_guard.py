@@ -1,4 +1,4 @@
-"""The guard that is fitted: quiet on radiographs of other patients, loud on what is none. And the int8 twin."""
+"""The fitted guard accepts radiographs of other patients and flags other images; and the int8 graph."""
 
 import numpy as np
 import onnxruntime
@@ -29,7 +29,7 @@ def readout(parts: Parts) -> Readout:
     return Readout(raw.model, projection=fit_projection(training_layouts(raw, parts.train, 0), COMPONENTS))
 
 
-def foreign() -> np.ndarray:
+def not_radiographs() -> np.ndarray:
     """Noise, stripes, and a page of text lines."""
     rng = np.random.default_rng(2)
     page = np.full((200, 200), 255, np.uint8)
@@ -38,10 +38,10 @@ def foreign() -> np.ndarray:
     return np.stack([rng.integers(0, 256, (200, 200), np.uint8), stripes, page])[..., np.newaxis]
 
 
-def test_a_fitted_guard_tells_radiographs_from_the_rest(parts: Parts, readout: Readout) -> None:
+def test_a_fitted_guard_separates_radiographs_from_other_images(parts: Parts, readout: Readout) -> None:
     guard = fit_guard(in_batches(readout.features, parts.train.pixels), readout, parts.validation)
     known = distance(readout.features(parts.held_out.pixels), guard)
-    strange = distance(readout.features(foreign()), guard)
+    strange = distance(readout.features(not_radiographs()), guard)
     assert strange.min() > guard.threshold
     assert strange.min() > 1.5 * np.median(known)
     in_training = distance(in_batches(readout.features, parts.train.pixels), guard)
@@ -61,7 +61,7 @@ def test_features_are_uncorrelated_in_training(parts: Parts) -> None:
     assert np.abs(correlation - np.eye(6)).max() < 0.02
 
 
-def test_the_int8_graph_is_smaller_and_says_nearly_the_same(parts: Parts, readout: Readout) -> None:
+def test_the_int8_graph_is_smaller_and_gives_nearly_the_same_outputs(parts: Parts, readout: Readout) -> None:
     graph = export_graph(readout)
     guard = fit_guard(in_batches(readout.features, parts.train.pixels), readout, parts.validation)
     int8 = quantise(graph, parts.train.pixels)
@@ -70,7 +70,7 @@ def test_the_int8_graph_is_smaller_and_says_nearly_the_same(parts: Parts, readou
     assert check.images == len(parts.held_out.labels)
     assert 0 < check.largest_difference < 0.1
     assert check.flagged_by_guard is not None
-    one, other = (onnxruntime.InferenceSession(made) for made in (graph, int8))
+    one, other = (onnxruntime.InferenceSession(each) for each in (graph, int8))
     assert [(value.name, value.shape[1:]) for value in one.get_outputs()] == [
         (value.name, value.shape[1:]) for value in other.get_outputs()
     ]

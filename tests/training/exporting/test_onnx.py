@@ -1,4 +1,4 @@
-"""The graph is the network: the same numbers at every batch size, each row for itself; and the bundle says so."""
+"""The graph gives the network's outputs at every batch size, independent of the other rows; the bundle records it."""
 
 import keras
 import numpy as np
@@ -13,7 +13,7 @@ from tests.drawings import chest
 from tests.trained import CONFIG, Trained
 from training.errors import ExportError
 from training.exporting.bundle import export_run
-from training.exporting.onnx import OPSET, TOLERANCE, export_graph, prove
+from training.exporting.onnx import OPSET, TOLERANCE, export_graph, verify
 from training.fitting.config import TrainingConfig
 from training.fitting.run import Run
 from training.networks.architectures import build
@@ -30,14 +30,14 @@ def pixels(count: int = 32) -> np.ndarray:
 def test_keras_and_onnxruntime_agree(architecture: str) -> None:
     readout = Readout(build(architecture, "rescale"), Calibration(method="platt", scale=1.5, shift=-0.5))
     batch = pixels(2) if architecture == "deep-stacked" else pixels()
-    assert prove(export_graph(readout), readout, batch) <= TOLERANCE
+    assert verify(export_graph(readout), readout, batch) <= TOLERANCE
 
 
 def test_features_are_in_the_graph_too() -> None:
     raw, batch = Readout(build("compact", "rescale")), pixels()
     readout = Readout(raw.model, projection=fit_projection(raw.layouts(batch), 8))
     graph = export_graph(readout)
-    prove(graph, readout, batch)
+    verify(graph, readout, batch)
     features = onnxruntime.InferenceSession(graph).run(["features"], {"image": batch})[0]
     assert features.shape == (32, 8)
     assert features == pytest.approx(readout.features(batch), abs=1e-3)
@@ -45,8 +45,8 @@ def test_features_are_in_the_graph_too() -> None:
     assert np.abs(features - off).max() > 0.1  # they do depend on the image
 
 
-def test_a_unit_at_its_switch_does_not_spoil_the_proof() -> None:
-    """The one image whose hidden unit is put within rounding of zero is left out of the heatmaps' comparison."""
+def test_a_unit_at_its_switch_does_not_fail_the_verification() -> None:
+    """The image whose hidden unit is put within rounding of zero is left out of the comparison of heatmaps."""
     model, batch = build("deep", "rescale"), pixels()
     hidden = model.get_layer(HIDDEN)
     flat = np.asarray(keras.Model(model.inputs[0], model.get_layer(MAPS).output)(batch)).reshape(len(batch), -1)
@@ -56,20 +56,20 @@ def test_a_unit_at_its_switch_does_not_spoil_the_proof() -> None:
     readout = Readout(model)
     assert not readout.steady(batch, 1e-5)[3]
     assert readout.steady(batch, 1e-4).sum() > 16
-    assert prove(export_graph(readout), readout, batch) <= TOLERANCE
+    assert verify(export_graph(readout), readout, batch) <= TOLERANCE
 
 
-def test_a_network_that_gives_no_numbers_is_found_out() -> None:
+def test_a_network_that_gives_nan_is_detected() -> None:
     readout = Readout(build("deep", "rescale"))
     readout.model.get_layer(PROBABILITY).bias.assign([np.nan])
     with pytest.raises(ExportError, match="differ by nan"):
-        prove(export_graph(readout), readout, pixels(2))
+        verify(export_graph(readout), readout, pixels(2))
 
 
-def test_a_graph_of_another_network_is_found_out() -> None:
+def test_a_graph_of_another_network_is_detected() -> None:
     graph = export_graph(Readout(build("deep", "rescale")))
     with pytest.raises(ExportError, match="differ by"):
-        prove(graph, Readout(build("deep", "rescale")), pixels(2))
+        verify(graph, Readout(build("deep", "rescale")), pixels(2))
 
 
 def test_the_graph_is_as_the_contract_says(trained: Trained) -> None:
@@ -98,7 +98,7 @@ def test_the_division_by_255_is_inside_the_graph(trained: Trained) -> None:
     assert 0 <= shown.min() <= shown.max() <= 1
 
 
-def test_the_bundle_tells_where_it_came_from_and_what_was_measured(trained: Trained) -> None:
+def test_the_bundle_states_its_provenance_and_its_figures(trained: Trained) -> None:
     bundle = read_bundle(trained.bundle)
     manifest = bundle.manifest
     assert (manifest.name, manifest.version) == ("drawn", "1")
@@ -116,9 +116,9 @@ def test_the_bundle_tells_where_it_came_from_and_what_was_measured(trained: Trai
     assert not set(map(str, trained.run.split.train)) & set((trained.bundle / CARD).read_text().split())
 
 
-def test_only_rescaling_networks_are_served(trained: Trained, tmp_path_factory: pytest.TempPathFactory) -> None:
+def test_only_rescaling_networks_can_be_exported(trained: Trained, tmp_path_factory: pytest.TempPathFactory) -> None:
     run = Run.create(
         tmp_path_factory.mktemp("l2"), TrainingConfig(normalisation="l2"), trained.run.split, trained.run.data
     )
-    with pytest.raises(ExportError, match="only rescale is served"):
+    with pytest.raises(ExportError, match="only rescale can be served"):
         export_run(run, trained.data, run.folder / "m" / "1", "")

@@ -1,4 +1,4 @@
-"""Operating points keep what their names promise, on patients as they are and shifted."""
+"""Operating points have the sensitivity or specificity that they promise, on unchanged and shifted images."""
 
 import numpy as np
 import pytest
@@ -25,10 +25,10 @@ def test_each_point_keeps_its_promise(seed: int) -> None:
     assert points["rule-out"].sensitivity.value >= KEPT
     assert points["rule-in"].specificity.value >= KEPT
     assert points["rule-out"].threshold <= points["balanced"].threshold <= points["rule-in"].threshold
-    assert all("drawn patients, as they are and under" in point.chosen_on for point in points.values())
+    assert all("drawn patients, unchanged and under" in point.chosen_on for point in points.values())
 
 
-def test_no_more_is_given_up_than_must_be() -> None:
+def test_the_threshold_gives_up_no_more_than_necessary() -> None:
     drawn = scores(1)
     threshold = threshold_for(drawn, 1, 0.9)
     sick = np.sort(drawn.probability[drawn.label == 1])
@@ -36,7 +36,7 @@ def test_no_more_is_given_up_than_must_be() -> None:
     assert (sick >= threshold + 0.01).mean() < 0.9
 
 
-def test_what_cannot_be_kept_otherwise_is_kept_by_calling_all_the_same() -> None:
+def test_an_unreachable_rate_is_reached_by_one_answer_for_all() -> None:
     mixed = Scores(np.array([0.1, 0.9]), np.array([1, 0], np.uint8), np.array(["a", "b"]))
     assert threshold_for(mixed, 1, 1.0) == 0
     assert threshold_for(mixed, 0, 1.0) == 1
@@ -49,7 +49,7 @@ def test_thresholds_are_chosen_on_every_realistic_shift(data: Dataset) -> None:
     pooled = shifted_scores(brightness, data, 0)
     assert len(pooled.label) == len(data.labels) * (1 + len(REALISTIC))
     each = pooled.probability.reshape(1 + len(REALISTIC), -1).mean(1)
-    names = ["as it is", *REALISTIC]
+    names = ["unchanged", *REALISTIC]
     assert each[names.index("brighter")] > each[0] + 0.05 > each[names.index("darker")] + 0.1
     assert (pooled.label.reshape(len(names), -1) == data.labels).all()
     assert pooled.probability[: len(data.labels)] == pytest.approx(brightness(data.pixels))

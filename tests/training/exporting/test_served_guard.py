@@ -1,4 +1,4 @@
-"""The input guard of the bundle in the repository, on either graph: what is no frontal chest radiograph is noticed."""
+"""The input guard of the bundle in the repository, on both graphs: it flags what is not a frontal chest radiograph."""
 
 from pathlib import Path
 
@@ -10,7 +10,7 @@ from contract.bundle import FEATURES, Bundle, read_bundle
 from contract.guard import distance
 from contract.image import to_pixels
 from tests import ROOT
-from tests.training.exporting.test_guard import foreign
+from tests.training.exporting.test_guard import not_radiographs
 from training.evaluation.assess import graph_output
 from training.evaluation.evaluate import in_batches
 
@@ -42,7 +42,7 @@ def pixels_of(*folders: Path) -> NDArray[np.uint8]:
 
 def test_drawn_images_are_flagged(bundle: Bundle, graph: bytes) -> None:
     greys = np.stack([np.full((200, 200, 1), grey, np.uint8) for grey in (0, 128, 255)])
-    assert flagged(bundle, graph, np.concatenate([foreign(), greys])).all()
+    assert flagged(bundle, graph, np.concatenate([not_radiographs(), greys])).all()
 
 
 def test_real_images_of_other_things_are_flagged(bundle: Bundle, graph: bytes, real_data: Path) -> None:
@@ -50,7 +50,7 @@ def test_real_images_of_other_things_are_flagged(bundle: Bundle, graph: bytes, r
 
 
 def test_radiographs_of_the_training_population_are_not(bundle: Bundle, graph: bytes, real_data: Path) -> None:
-    """Full-size originals, trained on or not; the share of held-out patients is on the card."""
+    """Full-size originals, trained on or not; the card states the fraction for held-out patients."""
     assert flagged(bundle, graph, pixels_of(real_data / "originals")).mean() <= 0.02
 
 

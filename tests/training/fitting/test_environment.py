@@ -1,11 +1,11 @@
-"""Where a run was trained is written down, in a clone and in a container."""
+"""The environment of a run is recorded, in a clone and in a container."""
 
 import pytest
 
 from training.fitting.environment import Environment
 
 
-def test_outside_a_clone_the_revision_is_the_image_s_or_unknown(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_git_the_revision_is_the_container_image_s_or_unknown(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "")  # no git, as in the image
     monkeypatch.delenv("TRAINING_REVISION", raising=False)
     assert Environment.here().git_revision == "unknown"

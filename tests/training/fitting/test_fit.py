@@ -1,4 +1,4 @@
-"""A run is saved epoch by epoch, and an interrupted one ends as it would have without the interruption."""
+"""A run is saved after every epoch, and an interrupted run ends with the same result as an uninterrupted one."""
 
 import json
 from pathlib import Path
@@ -36,7 +36,7 @@ def epochs(*losses: float) -> list[Epoch]:
 
 def test_an_interrupted_run_ends_as_an_uninterrupted_one(data: Dataset, tmp_path: Path) -> None:
     def interrupt(done: int, total: int) -> None:
-        if done > 2 * total // 3:  # amid the last epoch
+        if done > 2 * total // 3:  # during the last epoch
             raise KeyboardInterrupt
 
     whole, broken = begun(tmp_path / "whole", data), begun(tmp_path / "broken", data)
@@ -44,9 +44,9 @@ def test_an_interrupted_run_ends_as_an_uninterrupted_one(data: Dataset, tmp_path
     with pytest.raises(KeyboardInterrupt):
         fit(broken, data, on_step=interrupt)
     assert len(broken.history) == 2
-    told: list[int] = []
-    fit(broken, data, on_epoch=lambda epoch: told.append(epoch.epoch))
-    assert told == [3]
+    trained_epochs: list[int] = []
+    fit(broken, data, on_epoch=lambda epoch: trained_epochs.append(epoch.epoch))
+    assert trained_epochs == [3]
     for one, other in zip(whole.history, broken.history, strict=True):
         assert other.loss == pytest.approx(one.loss, rel=1e-3)
         assert other.val_loss == pytest.approx(one.val_loss, rel=1e-3)
@@ -65,12 +65,12 @@ def test_a_run_that_diverges_ends_there_and_says_so(
     cache = str(tmp_path / "cache")
     command = ["train", "--resume", str(run.folder), "--data", str(folder), "--cache", cache]
     assert main(command) == FAILED
-    told = capsys.readouterr().err.splitlines()[-1]
-    assert f"{run.folder}: diverged in epoch 1 (the loss is not a number)" in told
+    line = capsys.readouterr().err.splitlines()[-1]
+    assert f"{run.folder}: diverged in epoch 1 (the loss is not a number)" in line
     assert not any(epoch.diverged for epoch in epochs(1.0, 2.0))
 
 
-def test_a_run_leaves_what_it_says(data: Dataset, tmp_path: Path) -> None:
+def test_a_run_writes_its_documented_files(data: Dataset, tmp_path: Path) -> None:
     run = begun(tmp_path / "run", data, CONFIG.model_copy(update={"epochs": 1}))
     history = fit(run, data)
     draw_curves(history, run.folder / "curves.png")
@@ -94,7 +94,7 @@ def test_a_run_leaves_what_it_says(data: Dataset, tmp_path: Path) -> None:
 
 
 def test_figures_are_of_all_images_not_of_the_last_batch(data: Dataset, tmp_path: Path) -> None:
-    """With a rate of next to nothing the network stays as it began, so the epoch's figures can be worked out."""
+    """With a learning rate near zero the network does not change, so the epoch's figures can be computed."""
     config = CONFIG.model_copy(update={"epochs": 1, "learning_rate": 1e-12})
     run = begun(tmp_path / "run", data, config)
     epoch = fit(run, data)[0]
@@ -117,7 +117,7 @@ def test_the_best_epoch_is_that_of_lowest_validation_loss(losses: tuple[float, .
     assert best_epoch(epochs(*losses)).epoch == best
 
 
-def test_a_history_may_hold_what_is_not_a_number(data: Dataset, tmp_path: Path) -> None:
+def test_a_history_may_contain_nan(data: Dataset, tmp_path: Path) -> None:
     run = begun(tmp_path / "run", data)
 
     run.save_epoch(compiled(CONFIG, 1), epochs(float("nan"), 1.0))
@@ -147,7 +147,7 @@ def test_processes_make_the_same_batches_as_threads(data: Dataset, monkeypatch: 
 def test_an_averaged_run_is_the_mean_of_its_last_epochs(data: Dataset, tmp_path: Path) -> None:
     config = CONFIG.model_copy(update={"average_epochs": 2})
     run = begun(tmp_path / "run", data, config)
-    with pytest.raises(TrainingError, match="no epoch of this run is finished"):
+    with pytest.raises(TrainingError, match="no finished epoch yet"):
         run.best_model()
     model, losses = compiled(config, 1), epochs(3.0, 2.0, 1.0)
     for done in (1, 2, 3):
@@ -160,15 +160,15 @@ def test_an_averaged_run_is_the_mean_of_its_last_epochs(data: Dataset, tmp_path:
         assert weight == pytest.approx(np.mean(versions, axis=0), abs=1e-6)
 
 
-def test_a_run_is_not_begun_over_another(data: Dataset, tmp_path: Path) -> None:
+def test_a_run_never_replaces_another(data: Dataset, tmp_path: Path) -> None:
     begun(tmp_path / "run", data)
     with pytest.raises(TrainingError, match="--resume"):
         begun(tmp_path / "run", data)
 
 
-def test_what_is_no_run_is_named(tmp_path: Path) -> None:
-    with pytest.raises(TrainingError, match="is not the folder of a run"):
+def test_a_folder_that_is_not_a_run_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(TrainingError, match="not the folder of a run"):
         _ = Run(tmp_path).config
     (tmp_path / "config.json").write_text("{}x")
-    with pytest.raises(TrainingError, match="not what a run saves"):
+    with pytest.raises(TrainingError, match="not a valid file of a run"):
         _ = Run(tmp_path).config

@@ -9,7 +9,7 @@ from contract.image import squash
 from tests.drawings import chest
 from training.networks.architectures import ARCHITECTURES, NORMALISATIONS, build
 
-# (filters of the convolutions, sides of the pools' results, parameters), worked out by hand from the specification.
+# (filters of the convolutions, sides of the pooled maps, parameters), computed by hand from the specification.
 SPECIFIED = {
     "baseline": ([32], [100], 896 + (100 * 100 * 32 + 1) * 128 + 129),
     "deep": ([32, 64, 128, 256, 128], [100, 50, 25, 12, 6], 1_273_537),
@@ -49,19 +49,19 @@ def test_pixels_in_probability_out(name: str) -> None:
     assert ((probability > 0) & (probability < 1)).all()
 
 
-def seen_by_the_network(normalisation: str, batch: np.ndarray) -> np.ndarray:
+def normalised(normalisation: str, batch: np.ndarray) -> np.ndarray:
     image = keras.Input((200, 200, 1), dtype="uint8")
     return np.asarray(keras.Model(image, NORMALISATIONS[normalisation](image))(batch))
 
 
 def test_rescale_is_the_division_by_255() -> None:
-    assert np.allclose(seen_by_the_network("rescale", pixels()), pixels() / 255, atol=1e-7)
+    assert np.allclose(normalised("rescale", pixels()), pixels() / 255, atol=1e-7)
 
 
 def test_l2_is_what_keras_utils_normalize_does() -> None:
     batch = pixels()
-    assert np.allclose(seen_by_the_network("l2", batch), keras.utils.normalize(batch.astype(float), axis=1), atol=1e-6)
+    assert np.allclose(normalised("l2", batch), keras.utils.normalize(batch.astype(float), axis=1), atol=1e-6)
 
 
 def test_none_leaves_the_pixels_as_they_are() -> None:
-    assert (seen_by_the_network("none", pixels()) == pixels()).all()
+    assert (normalised("none", pixels()) == pixels()).all()

@@ -1,4 +1,4 @@
-"""compact keeps to its budget, sees no exposure, and answers a row the same in any company."""
+"""compact keeps to its budget, ignores exposure, and gives a row the same result in any batch."""
 
 from pathlib import Path
 
@@ -31,7 +31,7 @@ def probability(model: keras.Model, batch: np.ndarray) -> np.ndarray:
 
 
 def test_it_keeps_to_its_budget(model: keras.Model) -> None:
-    """1.5 million weights, 0.5 GFLOP an image (two for each multiplication that is added up)."""
+    """1.5 million weights, 0.5 GFLOP per image (two operations per multiply-accumulate)."""
     kernels = [layer for layer in model.layers if isinstance(layer, StandardisedConv)]
     flop = sum(2 * int(np.prod(layer.kernel.shape)) * int(np.prod(layer.output.shape[1:3])) for layer in kernels)
     assert model.count_params() <= 1_500_000
@@ -47,7 +47,7 @@ def test_exposure_and_contrast_change_nothing(model: keras.Model) -> None:
     assert np.ptp(probability(model, pixels())) > 1e-4
 
 
-def test_a_row_answers_the_same_in_any_company(model: keras.Model) -> None:
+def test_a_row_has_the_same_result_in_any_batch(model: keras.Model) -> None:
     batch = pixels()
     alone = np.concatenate([probability(model, row[np.newaxis]) for row in batch])
     assert alone == pytest.approx(probability(model, batch), abs=1e-6)
@@ -71,7 +71,7 @@ def test_training_in_bfloat16_keeps_float32(tmp_path: Path) -> None:
     for epoch in range(2):
         paths.append(tmp_path / f"{epoch}.keras")
         model.save(paths[-1])
-        if not epoch:  # once: without the instructions for it, a CPU takes seconds an image
+        if not epoch:  # once: a CPU without bfloat16 instructions takes seconds per image
             model.train_on_batch(pixels()[:1], np.array([1], np.float32))
     mean = averaged(paths, config)
     assert mean.get_layer(MAPS).compute_dtype == "float32"

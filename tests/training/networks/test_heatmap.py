@@ -1,4 +1,4 @@
-"""The heatmap is a function of the image, exact in its sum, and bright where the evidence is."""
+"""The heatmap's contributions add up to the log-odds exactly, and it is bright where the evidence is."""
 
 import keras
 import numpy as np
@@ -26,7 +26,7 @@ def maps_of(model: keras.Model, batch: np.ndarray) -> np.ndarray:
 
 @pytest.mark.parametrize("architecture", ["deep", "deep-stacked"])
 def test_contributions_add_up_to_the_log_odds(architecture: str) -> None:
-    """The law that makes it exact: contributions + biases through the same switches = logit."""
+    """The property that makes it exact: contributions + biases through the same switches = logit."""
     model = build(architecture, "rescale")
     hidden, last = model.get_layer(HIDDEN), model.get_layer(PROBABILITY)
     hidden.bias.assign(np.random.default_rng(0).normal(0, 0.1, hidden.bias.shape))
@@ -53,7 +53,7 @@ def test_contributions_of_compact_add_up_to_the_log_odds() -> None:
 def test_the_map_of_compact_is_flat_where_the_image_is(grey: int) -> None:
     model = build("compact", "rescale")
     for layer in model.layers:
-        if hasattr(layer, "bias") and layer.bias is not None:  # fresh biases are 0, which would be too easy
+        if hasattr(layer, "bias") and layer.bias is not None:  # initial biases are 0, which would be too easy
             layer.bias.assign(np.random.default_rng(1).normal(0, 0.5, layer.bias.shape))
     shown = np.asarray(Readout(model)(np.full((1, 200, 200, 1), grey, np.uint8))["heatmap"])
     assert np.ptp(shown) == pytest.approx(0, abs=1e-4)
@@ -79,7 +79,7 @@ def test_a_trained_network_finds_the_patch_where_it_was_drawn(trained: Trained) 
     assert shown.mean() > np.asarray(heatmap(healthy[1])).mean()
 
 
-def test_the_map_goes_where_the_evidence_goes(trained: Trained) -> None:
+def test_covering_the_evidence_darkens_the_map_there(trained: Trained) -> None:
     model = trained.run.best_model()
     places = np.asarray(contributions(model, maps_of(model, pixels(1.0)))[1]).mean(0)
     covered = pixels(1.0)

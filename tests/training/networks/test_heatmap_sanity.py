@@ -1,5 +1,6 @@
-"""The served heatmaps are of the evidence and of the network (Adebayo et al., NeurIPS 2018): sanity checks of the
-bundle in the repository on real radiographs.
+"""Sanity checks of the served heatmaps (Adebayo et al., NeurIPS 2018): they depend on the evidence and on the weights.
+
+They use the bundle in the repository and real radiographs.
 """
 
 from pathlib import Path
@@ -17,7 +18,7 @@ from contract.image import to_pixels
 from tests import ROOT
 
 SERVED = ROOT / "models" / "pneumonia" / "2"
-CELL = 8  # pixels of an image to a place of the map: 200 / 25
+CELL = 8  # pixels of the image per place of the map: 200 / 25
 DELETED = 62  # a tenth of 25 x 25
 
 
@@ -39,7 +40,7 @@ def answers(graph: bytes, pixels: NDArray[np.uint8]) -> tuple[NDArray[np.float32
 
 
 def without(pixels: NDArray[np.uint8], places: NDArray[np.intp]) -> NDArray[np.uint8]:
-    """An image whose content at these places of the map is blurred away; softly, since a hard edge is content too."""
+    """Remove an image's content at these places of the map by blurring it softly, since a hard edge is content too."""
     gone = np.zeros(625, np.uint8)
     gone[places] = 255
     mask = _blurred(gone.reshape(25, 25).repeat(CELL, 0).repeat(CELL, 1), 6) / 255
@@ -51,8 +52,8 @@ def _blurred(image: NDArray[np.uint8], sigma: float) -> NDArray[np.uint8]:
     return np.asarray(Image.fromarray(image).filter(ImageFilter.GaussianBlur(sigma)))
 
 
-def _anywhere(rng: np.random.Generator) -> NDArray[np.intp]:
-    """As many places, in patches somewhere: as coarse as evidence is."""
+def _random_places(rng: np.random.Generator) -> NDArray[np.intp]:
+    """As many random places as are deleted, in patches as coarse as the evidence."""
     return np.argsort(gaussian_filter(rng.normal(size=(25, 25)), 2).ravel())[-DELETED:]
 
 
@@ -68,11 +69,11 @@ def test_the_map_of_the_served_network_is_fine_enough(bundle: Bundle) -> None:
 
 @pytest.mark.parametrize("grey", [0, 128, 255])
 def test_a_flat_image_has_a_flat_map(bundle: Bundle, grey: int) -> None:
-    """To less than a level of 255: a grey that has no exact mean in float32 leaves some 1e-4."""
+    """Flat to within 1/255: a grey whose mean is not exact in float32 leaves differences of about 1e-4."""
     assert np.ptp(answers(bundle.graph, np.full((1, 200, 200, 1), grey, np.uint8))[1]) < 1 / 255
 
 
-def test_deleting_the_evidence_lowers_the_probability_more_than_deleting_anything(
+def test_deleting_the_evidence_lowers_the_probability_more_than_deleting_random_places(
     bundle: Bundle, sick: NDArray[np.uint8]
 ) -> None:
     probability, shown = answers(bundle.graph, sick)
@@ -80,15 +81,15 @@ def test_deleting_the_evidence_lowers_the_probability_more_than_deleting_anythin
     rng, beaten = np.random.default_rng(0), []
     for image, evidence in zip(sick[found], shown[found], strict=True):
         top = np.argsort(evidence.ravel())[-DELETED:]
-        others = [_anywhere(rng) for _ in range(8)]
-        after = log_odds(answers(bundle.graph, np.stack([without(image, places) for places in (top, *others)]))[0])
+        random = [_random_places(rng) for _ in range(8)]
+        after = log_odds(answers(bundle.graph, np.stack([without(image, places) for places in (top, *random)]))[0])
         beaten.append(after[0] < after[1:].mean())
     assert len(beaten) > 40
     assert np.mean(beaten) >= 0.8
 
 
 def test_a_network_of_other_weights_draws_another_map(bundle: Bundle, sick: NDArray[np.uint8]) -> None:
-    """Each convolution's kernels are shuffled among their own weights: sizes stay, what was learnt is gone."""
+    """Shuffle the weights within each convolution's kernel: their distribution stays, what was learnt is lost."""
     model, rng = onnx.load_from_string(bundle.graph), np.random.default_rng(0)
     kernels = {node.input[1] for node in model.graph.node if node.op_type == "Conv"}
     for tensor in model.graph.initializer:

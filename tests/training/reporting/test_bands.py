@@ -1,4 +1,4 @@
-"""Curves against scikit-learn's, and bands that hold them."""
+"""Curves compared with scikit-learn's, and bands that contain them."""
 
 import numpy as np
 import pytest

@@ -12,16 +12,16 @@ from hypothesis import strategies as st
 from contract.bundle import Bundle, Calibration, Measured, read_bundle
 from tests.drawings import chest
 from tests.trained import Trained
-from tests.training.evaluation.test_outside import GUARD, even, guarded_graph
+from tests.training.evaluation.test_out_of_distribution import GUARD, even, guarded_graph
 from training.errors import TrainingError
 from training.evaluation.calibration import uncalibrated
 from training.evaluation.metrics import Scores
-from training.evaluation.outside import ask
+from training.evaluation.out_of_distribution import measure_group
 from training.reporting.card import about_of, write_card
 from training.reporting.gallery import gallery, overlay
 from training.reporting.page import PATIENTS_SHOWN, write_page, write_report
-from training.reporting.record import Report, TrainingFacts
-from training.reporting.report import NO_OTHERS, Others, measure_report, predictive_values, split_of
+from training.reporting.report import NO_EXTRA_DATA, ExtraData, measure_report, predictive_values, split_of
+from training.reporting.schema import Report, TrainingFacts
 from training.reporting.tables import calibration_table, elsewhere_sentence
 
 shares = st.floats(0.01, 0.99)
@@ -34,16 +34,16 @@ def bundle(trained: Trained) -> Bundle:
 
 @pytest.fixture(scope="module")
 def report(trained: Trained, bundle: Bundle) -> Report:
-    others = Others(originals=trained.data, elsewhere=("adults", trained.data), foreign=[even("greys", 0, 255)])
+    extra = ExtraData(originals=trained.data, elsewhere=("adults", trained.data), not_chest=[even("greys", 0, 255)])
     split = split_of(bundle.manifest, trained.data)
     about = about_of(bundle.card)
-    return measure_report(bundle.manifest, bundle.graph, trained.data, split, others, about=about)
+    return measure_report(bundle.manifest, bundle.graph, trained.data, split, extra, about=about)
 
 
 @pytest.fixture(scope="module")
 def page(trained: Trained, bundle: Bundle, report: Report) -> str:
-    walls = gallery(bundle.graph, trained.data.rows(trained.run.split.test), 0.5)
-    return write_page(report, walls)
+    examples = gallery(bundle.graph, trained.data.rows(trained.run.split.test), 0.5)
+    return write_page(report, examples)
 
 
 def test_the_split_of_a_bundle_is_the_one_it_was_trained_with(trained: Trained, bundle: Bundle) -> None:
@@ -52,7 +52,7 @@ def test_the_split_of_a_bundle_is_the_one_it_was_trained_with(trained: Trained, 
 
 def test_other_data_than_it_was_trained_on_is_refused(trained: Trained, bundle: Bundle) -> None:
     fewer = trained.data.rows(trained.run.split.train)
-    with pytest.raises(TrainingError, match="does not hold the images"):
+    with pytest.raises(TrainingError, match="does not contain the images"):
         split_of(bundle.manifest, fewer)
     provenance = bundle.manifest.provenance.model_copy(update={"configuration": {}})
     with pytest.raises(TrainingError, match="does not say how"):
@@ -76,7 +76,7 @@ def test_the_report_measures_what_the_manifest_says(bundle: Bundle, report: Repo
     assert [group.images for group in report.groups] == [report.held_out.images, 96, 2]
 
 
-def test_what_is_not_calibrated_is_said_to_be(report: Report) -> None:
+def test_the_calibration_table_says_whether_a_model_is_calibrated(report: Report) -> None:
     assert "| not calibrated |" in calibration_table(report.model_copy(update={"uncalibrated": None}))
     assert "| before calibration |" in calibration_table(report)
 
@@ -111,14 +111,14 @@ def test_calibration_is_undone(scale: float, shift: float, before: float) -> Non
 def test_a_calibrated_bundle_is_shown_before_and_after(trained: Trained, bundle: Bundle) -> None:
     calibration = Calibration(method="platt", scale=2, shift=0.5, fitted_on="drawn images")
     manifest = bundle.manifest.model_copy(update={"calibration": calibration})
-    report = measure_report(manifest, bundle.graph, trained.data, trained.run.split, NO_OTHERS, about="")
+    report = measure_report(manifest, bundle.graph, trained.data, trained.run.split, NO_EXTRA_DATA, about="")
     assert report.uncalibrated is not None
     assert report.uncalibrated.error != report.calibrated.error
     assert "before calibration" in write_card(report)
     assert "calibrated (sigmoid of 2 x logit + 0.5)" in write_card(report)
 
 
-def test_the_page_needs_nothing_from_outside(page: str) -> None:
+def test_the_page_is_self_contained(page: str) -> None:
     embedded = re.findall(r'src="data:[a-z+/]+;base64,([A-Za-z0-9+/=]+)"', page)
     assert len(embedded) >= 3
     assert page.count("src=") == len(embedded)
@@ -128,17 +128,17 @@ def test_the_page_needs_nothing_from_outside(page: str) -> None:
     for data in embedded:
         content = base64.b64decode(data)
         if b"<svg" in content[:500]:
-            # Inside a figure, addresses are names of formats; nothing is referred to but the figure's own parts.
+            # URLs in an SVG are namespace names; its references are to the figure's own elements only.
             assert set(re.findall(rb'(?:href|src)="([^#"][^"]*)"', content)) == set()
 
 
 def test_the_page_has_every_part_and_says_whose_images_it_shows(page: str, report: Report) -> None:
-    for title in ("Operating points", "Calibration", "Examples", "Under other conditions", "Shortcuts", "Elsewhere"):
+    for title in ("Operating points", "Calibration", "Examples", "Under other conditions", "Shortcuts", "Another"):
         assert f"<h2>{title}" in page
     assert PATIENTS_SHOWN in page
     assert "Not a medical device" in page
     assert f"{report.held_out.auc.value:.3f}" in page
-    assert "Drawn." in page or "Not stated" in page
+    assert "Drawn." in page or "not stated" in page
 
 
 def test_without_a_gallery_no_image_of_a_patient_is_in_it(report: Report) -> None:
@@ -149,7 +149,7 @@ def test_without_a_gallery_no_image_of_a_patient_is_in_it(report: Report) -> Non
     assert PATIENTS_SHOWN not in page
 
 
-def test_what_others_wrote_is_shown_as_text(report: Report) -> None:
+def test_html_and_links_of_the_about_text_are_shown_as_text(report: Report) -> None:
     about = "## Uses\n\n<script>alert(1)</script> [there](https://x.example) ![p](https://x.example/p.png)\n"
     page = write_page(report.model_copy(update={"about": about}), None)
     assert "<script" not in page
@@ -159,27 +159,28 @@ def test_what_others_wrote_is_shown_as_text(report: Report) -> None:
 
 def test_the_guard_s_scores_are_drawn(report: Report) -> None:
     groups = tuple(
-        ask(guarded_graph(), even(kind, *greys), 0.4, GUARD) for kind, greys in (("a", (90, 120)), ("b", (0,)))
+        measure_group(guarded_graph(), even(kind, *greys), 0.4, GUARD)
+        for kind, greys in (("a", (90, 120)), ("b", (0,)))
     )
     guarded = report.model_copy(
         update={"groups": groups, "model": report.model.model_copy(update={"input_guard": GUARD})}
     )
     assert write_page(guarded, None).count("<img") == write_page(report, None).count("<img") + 2
-    assert "further than 3 from those of training" in write_card(guarded)
+    assert "farther than 3 from those of the training images" in write_card(guarded)
 
 
 def test_the_gallery_sorts_by_truth_and_call(trained: Trained, bundle: Bundle) -> None:
     held_out = trained.data.rows(trained.run.split.test)
     for threshold, counts in ((0.0, (12, 0, 12)), (1.0, (0, 12, 0))):
-        walls = gallery(bundle.graph, held_out, threshold)
-        assert tuple(wall.of for wall in walls) == counts
-        assert [len(wall.examples) for wall in walls] == [min(8, count) for count in counts]
-    misses = [example.probability for example in walls[1].examples]
+        examples = gallery(bundle.graph, held_out, threshold)
+        assert tuple(example_set.of for example_set in examples) == counts
+        assert [len(example_set.examples) for example_set in examples] == [min(8, count) for count in counts]
+    misses = [example.probability for example in examples[1].examples]
     assert misses == sorted(misses)
-    assert all("PNEUMONIA/" in example.name for example in walls[1].examples)
+    assert all("PNEUMONIA/" in example.name for example in examples[1].examples)
 
 
-def test_where_there_is_no_evidence_the_image_is_seen_as_it_is() -> None:
+def test_where_there_is_no_evidence_the_image_is_unchanged() -> None:
     image, heat = chest(1, 200, 200), np.zeros((8, 8), np.float32)
     assert np.array_equal(overlay(image, heat), np.repeat(image[..., None], 3, axis=2))
     heat[:, 5:] = 1
@@ -193,20 +194,20 @@ def test_the_card_has_the_headings_of_model_facts_and_the_figures_of_the_report(
     headings = re.findall(r"^## (.+)$", bundle.card, re.M)
     assert headings[:3] == ["Summary", "Mechanism", "Validation and performance"]
     assert headings[-1] == "Other information"
-    told = report.model_copy(update={"training": TrainingFacts(epochs=6, kept="epoch 4, the one of lowest loss")})
-    card = write_card(told)
-    assert "from scratch for 6 epochs; kept is epoch 4" in card
+    facts = TrainingFacts(epochs=6, kept="epoch 4, the one of lowest loss")
+    card = write_card(report.model_copy(update={"training": facts}))
+    assert "from scratch for 6 epochs; final weights: epoch 4" in card
     assert report.stress.worst_shift in card
     assert f"AUC | {report.held_out.auc.value:.3f}" in card
-    assert "Elsewhere" in card
+    assert "Another population" in card
 
 
-def test_what_was_stated_is_found_in_a_card_again(report: Report) -> None:
+def test_the_about_text_can_be_read_back_from_a_card(report: Report) -> None:
     about = "## Uses and directions\n\nFor tests.\n\n## Warnings\n\nMany.\n\n## Data\n\nDrawn.\n"
     card = write_card(report.model_copy(update={"about": about}))
     assert about_of(card).strip() == about.strip()
     assert re.findall(r"^## (.+)$", card, re.M)[3:5] == ["Uses and directions", "Warnings"]
-    assert "Not stated" in about_of("# a card of another make\n")
+    assert "not stated" in about_of("# a card of another origin\n")
 
 
 def test_the_report_is_written_as_a_page_and_as_json(report: Report, tmp_path: Path) -> None:
@@ -219,22 +220,22 @@ def test_the_report_is_written_as_a_page_and_as_json(report: Report, tmp_path: P
         write_report(tmp_path / "file", report, None)
 
 
-def test_a_split_that_comes_out_otherwise_is_refused(trained: Trained, bundle: Bundle) -> None:
+def test_a_split_that_cannot_be_reproduced_is_refused(trained: Trained, bundle: Bundle) -> None:
     results = {"validation": {"images": 7}}
-    with pytest.raises(TrainingError, match="cannot be drawn again"):
+    with pytest.raises(TrainingError, match="split the images differently"):
         split_of(bundle.manifest.model_copy(update={"results": results}), trained.data)
 
 
 @pytest.mark.parametrize(
     ("area", "words"),
     [
-        ((0.95, 0.92, 0.98), "tells the classes apart there too"),
-        ((0.7, 0.6, 0.8), "much less use"),
-        ((0.5, 0.4, 0.6), "cannot be told from tossing a coin"),
-        ((0.3, 0.2, 0.4), "worse than tossing a coin"),
+        ((0.95, 0.92, 0.98), "separates the classes in this sample too"),
+        ((0.7, 0.6, 0.8), "much less reliable"),
+        ((0.5, 0.4, 0.6), "not distinguishable from chance"),
+        ((0.3, 0.2, 0.4), "worse than chance"),
     ],
 )
-def test_results_elsewhere_are_said_plainly(report: Report, area: tuple[float, float, float], words: str) -> None:
+def test_results_elsewhere_say_what_they_mean(report: Report, area: tuple[float, float, float], words: str) -> None:
     value, low, high = area
     changed = report.held_out.model_copy(update={"auc": Measured(value=value, low=low, high=high)})
     assert words in elsewhere_sentence(changed)

@@ -1,4 +1,4 @@
-"""``report.json``: everything that is known of one model. The page and the model card are both written from it."""
+"""The schema of ``report.json``, from which both the page and the model card are written."""
 
 from datetime import datetime
 from typing import Self
@@ -21,12 +21,12 @@ from training.evaluation.controls import Control
 from training.evaluation.evaluate import Results
 from training.evaluation.int8 import Int8Check
 from training.evaluation.metrics import Bin
-from training.evaluation.outside import Group
+from training.evaluation.out_of_distribution import GroupResults
 from training.evaluation.stress import StressTable
 from training.fitting.environment import Environment
 from training.reporting.bands import Curve
 
-# At which a PNEUMONIA or NORMAL answer is worth how much; the share in the data measured on comes besides.
+# Prevalences for which PPV and NPV are stated, in addition to the prevalence in the measured data.
 PREVALENCES = (0.01, 0.05, 0.1, 0.2, 0.5)
 
 
@@ -35,7 +35,7 @@ class _Record(BaseModel):
 
 
 class ModelFacts(_Record):
-    """What a manifest says of the model itself."""
+    """The parts of a manifest that describe the model itself."""
 
     name: str
     version: str
@@ -51,20 +51,20 @@ class ModelFacts(_Record):
 
     @classmethod
     def of(cls, manifest: Manifest) -> Self:
-        """The facts of a manifest; digests and dates are left out."""
+        """Take the facts from a manifest; digests and dates are left out."""
         facts = manifest.model_dump(include=set(cls.model_fields))
         return cls.model_validate({**facts, "int8": manifest.results.get("int8")})
 
 
 class TrainingFacts(_Record):
-    """How long the network was trained, and which weights were kept; known where the run is at hand."""
+    """How long the network was trained, and which weights it has; known only while the run is being exported."""
 
     epochs: int
-    kept: str = Field(description="In words, after: kept is ...")
+    kept: str = Field(description="Describes the final weights.")
 
 
 class SplitFacts(_Record):
-    """How many images trained, chose and are measured on."""
+    """The number of images in each part of the split."""
 
     strategy: Strategy
     train: int
@@ -73,11 +73,11 @@ class SplitFacts(_Record):
 
 
 class PredictiveValues(_Record):
-    """What an answer is worth where this share of the images shows PNEUMONIA. The interval is a cautious one."""
+    """PPV and NPV at this prevalence of PNEUMONIA. The intervals are conservative."""
 
     prevalence: float
-    positive: Measured = Field(description="Share of PNEUMONIA among those called so.")
-    negative: Measured = Field(description="Share of NORMAL among those called so.")
+    positive: Measured = Field(description="PPV: fraction of PNEUMONIA among images called PNEUMONIA.")
+    negative: Measured = Field(description="NPV: fraction of NORMAL among images called NORMAL.")
 
 
 class PointFigures(_Record):
@@ -91,17 +91,17 @@ class PointFigures(_Record):
 
 
 class Reliability(_Record):
-    """How far stated probabilities are from what was seen."""
+    """How far predicted probabilities are from observed frequencies."""
 
     error: CalibrationError
     bins: tuple[Bin, ...]
 
 
 class Report(_Record):
-    """All that was measured of one model. What needs data that were not given is null or empty."""
+    """All measurements of one model. Parts whose data was not given are null or empty."""
 
     model: ModelFacts
-    about: str = Field(description="Markdown: for whom the model is meant, its limits, what it was trained on.")
+    about: str = Field(description="Markdown: intended use, limits, training data.")
     training: TrainingFacts | None
     split: SplitFacts
     held_out: Results
@@ -110,12 +110,12 @@ class Report(_Record):
     roc: Curve
     precision_recall: Curve
     calibrated: Reliability
-    uncalibrated: Reliability | None = Field(description="null where the model is not calibrated.")
+    uncalibrated: Reliability | None = Field(description="null: the model is not calibrated.")
     stress: StressTable
     controls: tuple[Control, ...]
     probes: tuple[Control, ...]
     agreement: Agreement | None
     elsewhere: Results | None
-    groups: tuple[Group, ...] = Field(description="Of held-out, other and foreign images: called, flagged.")
+    groups: tuple[GroupResults, ...] = Field(description="Results for held-out radiographs and other kinds of images.")
     environment: Environment
     measured_at: datetime

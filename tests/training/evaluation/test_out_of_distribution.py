@@ -1,4 +1,4 @@
-"""Images a model was not made for: found, asked, counted; and the guard's score."""
+"""Out-of-distribution images: how they are found, classified, counted and scored by the guard."""
 
 from pathlib import Path
 
@@ -11,7 +11,7 @@ from contract.bundle import InputGuard, Measured
 from tests.bundles import brightness_graph
 from tests.drawings import chest, encode
 from training.errors import DataError
-from training.evaluation.outside import Pictures, ask, find_pictures
+from training.evaluation.out_of_distribution import ImageGroup, find_image_groups, measure_group
 
 GUARD = InputGuard(
     location=(0.4,) * 64,
@@ -31,9 +31,9 @@ def guarded_graph() -> bytes:
     return bytes(proto.SerializeToString())
 
 
-def even(kind: str, *greys: int) -> Pictures:
+def even(kind: str, *greys: int) -> ImageGroup:
     pixels = np.stack([np.full((200, 200, 1), grey, np.uint8) for grey in greys])
-    return Pictures(kind, pixels, np.array([str(row) for row in range(len(greys))]))
+    return ImageGroup(kind, pixels, np.array([str(row) for row in range(len(greys))]))
 
 
 def test_images_are_found_by_kind_and_the_unreadable_named(tmp_path: Path) -> None:
@@ -42,23 +42,23 @@ def test_images_are_found_by_kind_and_the_unreadable_named(tmp_path: Path) -> No
         for seed in range(3):
             (tmp_path / kind / f"{seed}.jpeg").write_bytes(encode(chest(seed)))
     (tmp_path / "hands" / "notes.txt").write_text("not an image")
-    hands, screens = find_pictures(tmp_path, tmp_path / "cache")
+    hands, screens = find_image_groups(tmp_path, tmp_path / "cache")
     assert (hands.kind, screens.kind) == ("hands", "screens")
     assert hands.pixels.shape == (3, 200, 200, 1)
     assert [skipped.name for skipped in hands.skipped] == ["notes.txt"]
-    alone = find_pictures(tmp_path / "screens", tmp_path / "cache")
-    assert [pictures.kind for pictures in alone] == ["screens"]
+    alone = find_image_groups(tmp_path / "screens", tmp_path / "cache")
+    assert [group.kind for group in alone] == ["screens"]
     assert np.array_equal(alone[0].pixels, screens.pixels)
 
 
 def test_a_folder_without_images_is_refused(tmp_path: Path) -> None:
     for folder in (tmp_path, tmp_path / "nowhere"):
         with pytest.raises(DataError, match="no image"):
-            find_pictures(folder, tmp_path / "cache")
+            find_image_groups(folder, tmp_path / "cache")
 
 
 def test_what_is_called_and_flagged_is_counted() -> None:
-    group = ask(guarded_graph(), even("even greys", 0, 102, 110, 255), 0.41, GUARD)
+    group = measure_group(guarded_graph(), even("even greys", 0, 102, 110, 255), 0.41, GUARD)
     assert group.images == 4
     assert group.called_pneumonia.value == 0.5  # 110 and 255 of 255
     assert group.flagged is not None
@@ -67,7 +67,7 @@ def test_what_is_called_and_flagged_is_counted() -> None:
 
 
 def test_without_a_guard_nothing_is_flagged() -> None:
-    group = ask(brightness_graph(), even("even greys", 0, 255), 0.5, None)
+    group = measure_group(brightness_graph(), even("even greys", 0, 255), 0.5, None)
     assert group.flagged is None
     assert group.scores == ()
     assert group.called_pneumonia.value == 0.5

@@ -1,4 +1,4 @@
-"""The experiment table: begun, interrupted, gone on with, and set beside the author's figures."""
+"""The experiment table: started, interrupted, resumed, and compared with the author's figures."""
 
 import json
 import math
@@ -14,7 +14,7 @@ from training.data.dataset import Dataset
 from training.data.folder import Radiograph
 from training.data.split import split_at_random
 from training.fitting.run import DataRecord, Epoch, Run
-from training.reporting.claims import EXPERIMENTS, Experiment, begin, read_table
+from training.reporting.experiments import EXPERIMENTS, Experiment, begin, read_table
 
 
 def test_every_network_meets_every_normalisation_with_the_author_s_settings() -> None:
@@ -36,14 +36,14 @@ def test_a_table_is_trained_and_written(folder: Path, tmp_path: Path, capsys: py
     out = tmp_path / "table"
     command = ["table", "--data", str(folder), "--cache", str(tmp_path / "cache"), "--out", str(out), "--epochs", "1"]
     assert main([*command, "--only", "deep/none", "--json"]) == DONE
-    told = capsys.readouterr()
-    assert json.loads(told.out) == json.loads((out / "table.json").read_text())
-    assert "epoch 1: " in told.err
+    printed = capsys.readouterr()
+    assert json.loads(printed.out) == json.loads((out / "table.json").read_text())
+    assert "epoch 1: " in printed.err
 
     assert main([*command, "--only", "deep/none"]) == FAILED  # without --resume
-    assert "holds a run already" in capsys.readouterr().err
+    assert "already holds a run" in capsys.readouterr().err
     assert main([*command[:-1], "2", "--only", "deep/none", "--resume"]) == FAILED
-    assert "begun with other settings (1 epochs)" in capsys.readouterr().err
+    assert "began with other settings (1 epochs)" in capsys.readouterr().err
 
     assert main([*command, "--only", "deep/none", "deep/rescale", "--resume"]) == DONE
     assert capsys.readouterr().out.strip() == (out / "table.md").read_text().strip()
@@ -54,7 +54,7 @@ def test_a_table_is_trained_and_written(folder: Path, tmp_path: Path, capsys: py
     assert all(0 <= row["last_accuracy"] <= 1 for row in rows)
 
 
-def test_what_is_interrupted_is_in_the_table_with_its_epochs(
+def test_an_interrupted_experiment_is_in_the_table_with_its_finished_epochs(
     data: Dataset, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def interrupted(run: Run, *_: object) -> None:
@@ -73,19 +73,19 @@ def test_what_is_interrupted_is_in_the_table_with_its_epochs(
     )
 
 
-def test_what_diverged_says_so(data: Dataset, folder: Path, tmp_path: Path) -> None:
+def test_a_diverged_experiment_is_marked(data: Dataset, folder: Path, tmp_path: Path) -> None:
     run = begin(tmp_path, EXPERIMENTS[0], 25, data, DataRecord.of(folder, data), resume=False)
     epoch = Epoch(epoch=1, loss=math.nan, accuracy=0.5, val_loss=math.nan, val_accuracy=0.25, seconds=1)
     (run.folder / "history.json").write_text(f"[{epoch.model_dump_json()}]")
     assert "| baseline | rescale | 1 of 25, diverged | 5 | 0.250 |" in read_table(tmp_path).markdown()
 
 
-def test_a_run_of_other_images_is_not_gone_on_with(
+def test_a_run_of_other_images_is_not_resumed(
     data: Dataset, folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     begin(tmp_path / "table", EXPERIMENTS[0], 1, data, DataRecord.of(folder, data), resume=False)
     next((folder / "NORMAL").iterdir()).unlink()
     command = ["table", "--data", str(folder), "--cache", str(tmp_path / "cache"), "--out", str(tmp_path / "table")]
     assert main([*command, "--only", EXPERIMENTS[0].name, "--epochs", "1", "--resume"]) == FAILED
-    assert "does not hold the images" in capsys.readouterr().err
+    assert "does not contain the same images" in capsys.readouterr().err
     assert read_table(tmp_path / "table").rows[0].last_accuracy is None

@@ -1,4 +1,4 @@
-"""From trained weights to what is served: calibration, guard, graph, proof, operating points and the int8 twin.
+"""The parts of a bundle, made from a run: calibration, guard, verified graph, operating points and the int8 graph.
 
 Everything is fitted on training images or chosen on validation patients; the test part is only measured on.
 """
@@ -15,7 +15,7 @@ from training.evaluation.evaluate import in_batches, score
 from training.evaluation.int8 import Int8Check, compare
 from training.evaluation.metrics import Scores
 from training.exporting.guard import COMPONENTS, fit_guard, training_layouts
-from training.exporting.onnx import PROVED_BATCHES, export_graph, prove
+from training.exporting.onnx import VERIFIED_BATCHES, export_graph, verify
 from training.exporting.points import DEFAULT, choose_points, shifted_scores
 from training.exporting.quantise import CALIBRATION_IMAGES, quantise
 from training.fitting.run import Run
@@ -25,18 +25,18 @@ from training.networks.readout import Readout
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Finished:
-    """All that a bundle is made of, besides its card.
+class Artifacts:
+    """The parts of a bundle except its model card.
 
     Attributes:
-        readout: the Keras network with everything behind it.
-        graph: the same in ONNX, float32.
-        int8_graph: the same in 8 bits; None where that changes too much (``int8`` says how much).
-        calibration: already in the graphs.
+        readout: the Keras network with all served outputs.
+        graph: the same as a float32 ONNX graph.
+        int8_graph: the same with 8-bit weights; None if that changes the results too much (see ``int8``).
+        calibration: already applied inside the graphs.
         points: the operating points by name.
         guard: None for a network without layout maps.
-        difference: the greatest between Keras and onnxruntime.
-        int8: what 8 bits change; None for a network that is not quantised.
+        difference: the greatest difference between the outputs of Keras and onnxruntime.
+        int8: the comparison of the int8 graph with the float32 graph; None for a network that is not quantised.
     """
 
     readout: Readout
@@ -49,11 +49,11 @@ class Finished:
     int8: Int8Check | None
 
 
-def finish(run: Run, data: Dataset) -> Finished:
-    """Make all of it.
+def make_artifacts(run: Run, data: Dataset) -> Artifacts:
+    """Make all parts of the bundle of a run.
 
     Raises:
-        ExportError: the graph is not the network.
+        ExportError: the graph's outputs differ from the network's.
     """
     model, seed, parts = run.best_model(), run.config.seed, Parts.of(data, run.split)
     calibration = fit_calibration(score(keras_predict(model), parts.validation), parts.chosen_on)
@@ -62,30 +62,30 @@ def finish(run: Run, data: Dataset) -> Finished:
     projection = None if layouts is None else fit_projection(layouts, COMPONENTS)
     readout = Readout(model, calibration, projection, 0.0 if has_switches(model) else _quiet(raw, parts.train))
     graph = export_graph(readout)
-    difference = prove(graph, readout, parts.validation.pixels[: max(PROVED_BATCHES)])
+    difference = verify(graph, readout, parts.validation.pixels[: max(VERIFIED_BATCHES)])
     predict = graph_predict(graph)
     points = choose_points(shifted_scores(predict, parts.validation, seed), parts.chosen_on)
     calibration = _with_errors(calibration, score(predict, parts.held_out))
     if projection is None or layouts is None:
-        return Finished(readout, graph, None, calibration, points, None, difference, None)
+        return Artifacts(readout, graph, None, calibration, points, None, difference, None)
     guard = fit_guard(layouts @ projection.components, readout, parts.validation)
     int8_graph, int8 = _int8(graph, parts, points[DEFAULT].threshold, guard)
-    return Finished(readout, graph, int8_graph, calibration, points, guard, difference, int8)
+    return Artifacts(readout, graph, int8_graph, calibration, points, guard, difference, int8)
 
 
 def _int8(graph: bytes, parts: Parts, threshold: float, guard: InputGuard) -> tuple[bytes | None, Int8Check]:
-    """The int8 graph, if it changes little enough, and what it changes."""
-    made = quantise(graph, parts.train.pixels[:: max(1, len(parts.train.pixels) // CALIBRATION_IMAGES)])
-    check = compare(graph, made, parts.held_out, parts.measured_on, threshold, guard)
-    return made if check.acceptable else None, check
+    """The int8 graph, or None if it changes the results too much, and the comparison with the float32 graph."""
+    int8_graph = quantise(graph, parts.train.pixels[:: max(1, len(parts.train.pixels) // CALIBRATION_IMAGES)])
+    check = compare(graph, int8_graph, parts.held_out, parts.measured_on, threshold, guard)
+    return int8_graph if check.acceptable else None, check
 
 
 def _quiet(raw: Readout, train: Dataset) -> float:
-    """What a place adds at most in nearly all places of the NORMAL training images."""
+    """The contribution that nearly all places of NORMAL training images (QUIET_SHARE) do not exceed."""
     return float(np.quantile(in_batches(raw.places, train.pixels[train.labels == 0]), QUIET_SHARE))
 
 
 def _with_errors(calibration: Calibration, scores: Scores) -> Calibration:
-    """The calibration with what it does to held-out images."""
+    """Add the calibration errors before and after calibration on held-out images."""
     before, after = calibration_error(uncalibrated(scores, calibration)), calibration_error(scores)
     return calibration.model_copy(update={"before": before, "after": after})

@@ -1,4 +1,4 @@
-"""The specification's experiments: each network with each input normalisation, beside the figures of its author."""
+"""The specification's experiments: each network with each input normalisation, compared with the author's figures."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,9 +12,9 @@ from training.fitting.config import TrainingConfig
 from training.fitting.run import DataRecord, Run, best_epoch
 from training.reporting.tables import table
 
-# The author validated on 522 images drawn at random from all.
+# The author validated on 522 images drawn at random from the whole set.
 VALIDATION_IMAGES = 522
-# As reported, by network and by normalisation; there are no figures for the pairs.
+# The author's accuracies by network and by normalisation; there are none for the pairs.
 NETWORKS = {"baseline": "> 75 %", "deep": "> 95 %", "deep-stacked": "> 95 %"}
 NORMALISED = {"rescale": "> 90 %", "l2": "> 90 %", "none": "42 %"}
 
@@ -28,11 +28,11 @@ class Experiment:
 
     @property
     def name(self) -> str:
-        """As ``--only`` takes it."""
+        """The name that ``--only`` takes."""
         return f"{self.architecture}/{self.normalisation}"
 
     def folder(self, out: Path) -> Path:
-        """Of its run."""
+        """The folder of its run."""
         return out / f"{self.architecture}-{self.normalisation}"
 
     def config(self, epochs: int) -> TrainingConfig:
@@ -46,7 +46,7 @@ EXPERIMENTS = [Experiment(network, normalisation) for network in NETWORKS for no
 
 
 class Row(BaseModel):
-    """What came of one experiment. Accuracies are of validation images at 0.5; null before the first epoch is done."""
+    """The result of one experiment. Accuracies are on validation images at 0.5; null before the first epoch is done."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -54,7 +54,7 @@ class Row(BaseModel):
     normalisation: str
     epochs_done: int
     epochs_planned: int
-    diverged: bool = Field(description="After which there is no point in further epochs.")
+    diverged: bool = Field(description="The loss became NaN; further epochs are useless.")
     train_images: int
     validation_images: int
     last_accuracy: float | None
@@ -76,43 +76,43 @@ class ExperimentTable(BaseModel):
         return f"{_HEAD}\n{table(_COLUMNS, map(_cells, self.rows))}"
 
 
-def begin(  # noqa: PLR0913  an experiment, where it goes, and on what
+def begin(  # noqa: PLR0913  an experiment, its folder and its data
     out: Path, experiment: Experiment, epochs: int, data: Dataset, record: DataRecord, *, resume: bool
 ) -> Run:
-    """The run of an experiment: a new one, or the one that is there.
+    """Create the run of an experiment, or open the existing one to resume it.
 
     Raises:
-        TrainingError: one is there and is not to be resumed, or was begun with other images or settings.
+        TrainingError: the run exists and ``resume`` is false, or it began with other images or settings.
     """
     folder, config = experiment.folder(out), experiment.config(epochs)
     if not (resume and (folder / "config.json").exists()):
-        images = min(VALIDATION_IMAGES, -(-len(data.labels) // config.folds))  # fewer than the author's: one in ten
+        images = min(VALIDATION_IMAGES, -(-len(data.labels) // config.folds))  # of a smaller folder, one in ten
         return Run.create(folder, config, split_at_random(data, images, config.seed), record)
     run = Run(folder)
     run.check(data)
     if run.config != config:
-        raise TrainingError(f"{folder}: was begun with other settings ({run.config.epochs} epochs); give the same ones")
+        raise TrainingError(f"{folder}: this run began with other settings ({run.config.epochs} epochs); repeat those")
     return run
 
 
 def read_table(out: Path) -> ExperimentTable:
     """The experiments that have a run in this folder, in the order of the specification."""
-    there = [experiment for experiment in EXPERIMENTS if (experiment.folder(out) / "config.json").exists()]
-    return ExperimentTable(rows=tuple(_row(experiment, Run(experiment.folder(out))) for experiment in there))
+    begun = [experiment for experiment in EXPERIMENTS if (experiment.folder(out) / "config.json").exists()]
+    return ExperimentTable(rows=tuple(_row(experiment, Run(experiment.folder(out))) for experiment in begun))
 
 
 def write_table(out: Path) -> ExperimentTable:
     """Write ``table.md`` and ``table.json`` of the runs in this folder."""
-    found = read_table(out)
-    (out / "table.md").write_text(found.markdown())
-    (out / "table.json").write_text(found.model_dump_json(indent=2) + "\n")
-    return found
+    experiments = read_table(out)
+    (out / "table.md").write_text(experiments.markdown())
+    (out / "table.json").write_text(experiments.model_dump_json(indent=2) + "\n")
+    return experiments
 
 
 _HEAD = f"""\
-Accuracy on validation images, at 0.5, after the last epoch done and at the epoch of lowest validation loss. Author's
-settings: {VALIDATION_IMAGES} images drawn at random from all validate (one in ten of a smaller folder), so that other
-images of the same patients were trained on: flattering. The author reports a figure by network and one by
+Accuracy on validation images, at 0.5, after the last finished epoch and at the epoch of lowest validation loss. The
+author's settings: {VALIDATION_IMAGES} random images validate (one in ten of a smaller folder). Other images of the same
+patients were trained on, so the figures are too optimistic. The author reports accuracies by network and by
 normalisation, not by pair.
 """
 _COLUMNS = (
@@ -122,8 +122,8 @@ _COLUMNS = (
     "validation images",
     "accuracy, last epoch",
     "accuracy, kept epoch",
-    "author, of the network",
-    "author, of the normalisation",
+    "author, by network",
+    "author, by normalisation",
 )
 
 
