@@ -164,8 +164,9 @@ def connect() -> Connect:
 
 
 @pytest.fixture(scope="session")
-def trained(tmp_path_factory: pytest.TempPathFactory) -> "Trained":
-    """A network that was really trained, on drawn radiographs."""
-    from tests.trained import train_in  # TensorFlow comes with it: most tests do without
+def trained(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> "Trained":
+    """A network that was really trained, on drawn radiographs: the first time, and after a change of what trains it."""
+    from tests.trained import trained_once  # TensorFlow comes with it: most tests do without
 
-    return train_in(tmp_path_factory.mktemp("trained"))
+    cache: pytest.Cache | None = getattr(request.config, "cache", None)  # none with -p no:cacheprovider
+    return trained_once(cache.mkdir("trained") if cache else tmp_path_factory.mktemp("trained"))
