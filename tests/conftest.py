@@ -22,6 +22,7 @@ from service.inference.backend import Backend
 from service.settings import Settings
 from tests import ROOT
 from tests.bundles import GUARD, INT8_FULL, POINTS, brightness_graph, write_brightness_bundle
+from tests.waiting import DEADLINE_S, until_async
 
 if TYPE_CHECKING:
     from tests.trained import Trained
@@ -110,6 +111,13 @@ def real_data() -> Path:
 
 
 MakeService = Callable[..., Service]
+
+
+def change_settings(service: Service, **settings: object) -> None:
+    """Give a running service other settings, which no user can: a short deadline for the one request that passes it."""
+    service.settings = service.settings.model_copy(update=settings)
+
+
 Connect = Callable[[Service], AbstractAsyncContextManager[httpx.AsyncClient]]
 
 
@@ -119,6 +127,7 @@ def make_service(bundle_folder: Path) -> MakeService:
 
     def make(backend: Backend | None = None, **changes: object) -> Service:
         fixed = {"model": bundle_folder, "device": "cpu", "threads": 1, "decode_threads": 2}
+        fixed |= {"deadline_s": DEADLINE_S, "upload_s": DEADLINE_S}  # a busy machine is no reason for a 504 or a 408
         settings = Settings(**fixed | changes)  # type: ignore[arg-type]
         return Service(settings, read_bundle(settings.model), backend) if backend else build_service(settings)
 
@@ -131,7 +140,7 @@ async def _documented(response: httpx.Response) -> None:
 
     await response.aread()
     assert_documented(response)
-    await asyncio.sleep(0.001)  # a call within the process may let nothing else run; over a wire each does
+    await asyncio.sleep(0)  # a call within the process may let nothing else run; over a wire each does
 
 
 @pytest.fixture
@@ -148,16 +157,16 @@ def connect() -> Connect:
                 transport=transport, base_url="http://x", event_hooks={"response": [_documented]}
             ) as client,
         ):
-            while service.status == "starting":
-                await client.get("/health")
+            await until_async(lambda: service.status != "starting")
             yield client
 
     return connected
 
 
 @pytest.fixture(scope="session")
-def trained(tmp_path_factory: pytest.TempPathFactory) -> "Trained":
-    """A network that was really trained, on drawn radiographs."""
-    from tests.trained import train_in  # TensorFlow comes with it: most tests do without
+def trained(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> "Trained":
+    """A network that was really trained, on drawn radiographs: the first time, and after a change of what trains it."""
+    from tests.trained import trained_once  # TensorFlow comes with it: most tests do without
 
-    return train_in(tmp_path_factory.mktemp("trained"))
+    cache: pytest.Cache | None = getattr(request.config, "cache", None)  # none with -p no:cacheprovider
+    return trained_once(cache.mkdir("trained") if cache else tmp_path_factory.mktemp("trained"))

@@ -13,6 +13,7 @@ from contract.bundle import GRAPH, INPUT
 from service.inference.backend import Outputs
 from service.inference.cpus import Calls
 from service.inference.session import CPU, CUDA
+from tests.waiting import DEADLINE_S
 
 ONE_THREAD = Calls(runs=1, threads=1, alone=1)
 _Session, _Value = onnxruntime.InferenceSession, onnxruntime.OrtValue.ortvalue_from_shape_and_type
@@ -46,7 +47,7 @@ class FakeBackend:
         self.alone.append(alone)
         self.meet()
         if self.hold is not None:
-            self.hold.wait(10)
+            self.hold.wait(DEADLINE_S)
         if self.fails is not None and (batch == self.fails).all((1, 2, 3)).any():
             raise RuntimeError("told to fail")
         brightness: NDArray[np.float64] = batch.mean((1, 2, 3)) / 255

@@ -7,6 +7,7 @@ from importlib.metadata import entry_points
 import pytest
 
 from tests import ROOT
+from tests.commands import run
 
 # Names what is missing without the extra, and then runs the command line in the same process.
 _WITHOUT = """
@@ -23,9 +24,7 @@ _SERVICE += ["pythonjsonlogger", "multipart", "python_multipart"]
 
 def run_without(missing: list[str], package: str, *arguments: str) -> subprocess.CompletedProcess[str]:
     program = _WITHOUT.format(missing=missing, package=package, arguments=list(arguments))
-    return subprocess.run(
-        [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, timeout=60, check=False
-    )
+    return run([sys.executable, "-c", program], cwd=ROOT)
 
 
 @pytest.mark.parametrize(

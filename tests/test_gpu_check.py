@@ -12,7 +12,7 @@ from benchmarks.gpu import broken
 from benchmarks.gpu_graph import graph_figures
 from contract.image import to_pixels
 from service.inference.session import CPU, CUDA
-from tests import ROOT
+from tests import ROOT, commands
 from tests.bundles import brightness_bundle
 from tests.drawings import jpeg
 from tests.fakes import pretend_cuda
@@ -35,9 +35,7 @@ def run(folder: Path, nvidia_smi: str | None, *arguments: str) -> subprocess.Com
         (folder / "nvidia-smi").write_text(f"#!/bin/sh\n{nvidia_smi}\n")
         (folder / "nvidia-smi").chmod(0o755)
     command = [str(ROOT / "benchmarks" / "gpu.sh"), "--venv", str(folder / "venv"), *arguments]
-    ended = subprocess.run(
-        ["bash", *command], env={"PATH": str(folder)}, capture_output=True, text=True, check=False, timeout=60
-    )
+    ended = commands.run(["bash", *command], env={"PATH": str(folder)})
     assert not (folder / "venv").exists()
     return ended
 

@@ -3,7 +3,6 @@
 import json
 import re
 import shutil
-import subprocess
 from collections import defaultdict
 from collections.abc import Iterator
 from itertools import combinations
@@ -18,6 +17,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from service.inference.session import CUDA
 from service.settings import Device
 from tests import ROOT
+from tests.commands import run
 from tests.conftest import Connect, MakeService
 from tests.drawings import encode, jpeg
 
@@ -266,8 +266,7 @@ def test_every_tested_alert_exists() -> None:
 def promtool(*arguments: str) -> None:
     if shutil.which("promtool") is None:
         pytest.skip("promtool is not installed; it comes with Prometheus")
-    command = ["promtool", *arguments]
-    done = subprocess.run(command, cwd=FOLDER, check=False, capture_output=True, text=True, timeout=240)
+    done = run(["promtool", *arguments], cwd=FOLDER)
     assert done.returncode == 0, done.stdout + done.stderr
 
 

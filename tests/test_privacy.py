@@ -1,13 +1,13 @@
 """Nothing leaves the machine: no library that is used here reports home."""
 
 import os
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
 from tests.bundles import brightness_graph
+from tests.commands import run
 
 _RUN = """
 import sys, time
@@ -40,5 +40,6 @@ def test_onnxruntime_keeps_no_identifier_and_reports_nothing(tmp_path: Path, mod
     for variable in ("XDG_CACHE_HOME", "XDG_DATA_HOME"):
         environment.pop(variable, None)
     program = _RUN.format(module=module, name=name)
-    subprocess.run([sys.executable, "-c", program, str(graph)], env=environment, check=True, timeout=120)
+    ended = run([sys.executable, "-c", program, graph], env=environment)
+    assert ended.returncode == 0, ended.stderr
     assert [path for folder in folders for path in folder.rglob("*") if path.is_file()] == []

@@ -6,7 +6,9 @@ from pathlib import Path
 import numpy as np
 
 from contract.bundle import read_bundle
+from tests import ROOT
 from tests.datasets import write_data_folder
+from tests.made_once import key_of, made_once, packages
 from training.data.dataset import Dataset, load_dataset
 from training.data.split import split_dataset
 from training.exporting.bundle import export_run
@@ -17,6 +19,8 @@ from training.networks.readout import Readout
 
 # Not the specification's rate: with it a hundred images would teach the network nothing in a few epochs.
 CONFIG = TrainingConfig(architecture="deep", epochs=6, batch=8, learning_rate=0.01, folds=4, seed=3)
+_BUNDLE = Path("models", "drawn", "1")
+_DRAWN_BY = ("trained", "datasets", "drawings")
 
 
 @dataclass(frozen=True)
@@ -33,13 +37,17 @@ class Trained:
         return np.asarray(readout(pixels)["probability"])
 
 
-def train_in(folder: Path) -> Trained:
-    """Train, and export, in an empty folder."""
+def trained_once(shelf: Path) -> Trained:
+    """Train, and export, unless this has been done on this shelf with the same code and packages."""
+    made_of = [ROOT / "contract", ROOT / "training", *(ROOT / "tests" / f"{name}.py" for name in _DRAWN_BY)]
+    folder = made_once(shelf, key_of(made_of, packages()), _train_in)
+    return Trained(Run(folder / "run"), load_dataset(folder / "data", folder / "cache"), folder / _BUNDLE)
+
+
+def _train_in(folder: Path) -> None:
     root = write_data_folder(folder / "data", patients=12, images_each=4)
     data = load_dataset(root, folder / "cache")
     split = split_dataset(data, CONFIG.split, folds=CONFIG.folds, seed=CONFIG.seed)
     run = Run.create(folder / "run", CONFIG, split, DataRecord.of(root, data))
     fit(run, data)
-    bundle = folder / "models" / "drawn" / "1"
-    export_run(run, data, bundle, "Drawn.")
-    return Trained(run, data, bundle)
+    export_run(run, data, folder / _BUNDLE, "Drawn.")

@@ -16,6 +16,7 @@ from benchmarks.summary import Record
 from contract.bundle import read_bundle
 from service.settings import Settings
 from tests import ROOT
+from tests.commands import run
 from tests.drawings import jpeg
 
 # A server that answers the same to anybody, and has a process that got away from it.
@@ -59,8 +60,7 @@ finally:
 
 def measured(folder: Path, server: str, ending: str = "pass") -> subprocess.CompletedProcess[str]:
     program = _MEASURE.format(root=str(ROOT), server=server, ending=ending)
-    command = [sys.executable, "-c", program, str(folder)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    return run([sys.executable, "-c", program, folder])
 
 
 @pytest.mark.parametrize(("ending", "code"), [("pass", 0), ("raise KeyboardInterrupt", -2)])

@@ -5,14 +5,16 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 from playwright.sync_api import TimeoutError as Late
 
 from tests.e2e.server import Server, running
+from tests.waiting import DEADLINE_S
 
 # Chromium would else ask its maker for updates and lists; --no-sandbox because tests run as root in a container.
 _FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"]
 _FLAGS += ["--disable-sync", "--no-first-run"]
+DEADLINE_MS = 1000 * DEADLINE_S
 _STORED = """async () => [
     localStorage.length, sessionStorage.length, document.cookie, (await indexedDB.databases()).length,
     (await caches.keys()).length, (await navigator.serviceWorker.getRegistrations()).length,
@@ -25,9 +27,9 @@ def browser() -> Iterator[Browser]:
     chromium = shutil.which("chromium")
     if chromium is None:
         pytest.skip("no chromium: apt-get install chromium")
-    expect.set_options(timeout=30_000)  # what it waits for, not how fast it has to be
+    expect.set_options(timeout=DEADLINE_MS)  # what it waits for, not how fast it has to be
     with sync_playwright() as playwright:
-        running_browser = playwright.chromium.launch(executable_path=chromium, args=_FLAGS)
+        running_browser = playwright.chromium.launch(executable_path=chromium, args=_FLAGS, timeout=DEADLINE_MS)
         yield running_browser
         running_browser.close()
 
@@ -39,25 +41,32 @@ def server(guarded_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> It
         yield started
 
 
+def new_context(browser: Browser, height: int = 800) -> BrowserContext:
+    """Of a desktop's size; what is done in it waits as long as any test waits."""
+    context = browser.new_context(viewport={"width": 1280, "height": height})
+    context.set_default_timeout(DEADLINE_MS)
+    return context
+
+
 def _load(opened: Page, url: str) -> None:
     """Open the page and wait until it knows its model.
 
     On a machine with six times as much to do as it could, it did not within 30 s, twice, and nobody found out why. What
     is tested is the page and not such a machine, so it is opened again.
     """
-    for patience_ms in (30_000, 60_000):
+    for wait_ms in (DEADLINE_MS / 5, DEADLINE_MS):
         opened.goto(url)
         try:
-            return opened.locator("#point option").first.wait_for(state="attached", timeout=patience_ms)
+            return opened.locator("#point option").first.wait_for(state="attached", timeout=wait_ms)
         except Late:
-            print(f"the page did not load within {patience_ms / 1000:g} s")
+            print(f"the page did not load within {wait_ms / 1000:g} s")
     raise AssertionError("the page did not load")
 
 
 @pytest.fixture
 def page(browser: Browser, server: Server) -> Iterator[Page]:
     """The page, opened. Whatever it asks for, it asks this server; it never fails by itself and stores nothing."""
-    context = browser.new_context(viewport={"width": 1280, "height": 800})
+    context = new_context(browser)
     opened = context.new_page()
     asked: list[str] = []
     errors: list[str] = []

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, Locator, Page, expect
 
+from tests.browser.conftest import new_context
 from tests.drawings import jpeg
 from tests.e2e.server import Server
 from tests.openapi import operations
@@ -16,7 +17,7 @@ FILE: Any = {"name": "x.jpeg", "mimeType": "image/jpeg", "buffer": jpeg()}
 @pytest.fixture
 def docs(browser: Browser, server: Server) -> Iterator[Page]:
     """Swagger UI, opened. Whatever it asks for, it asks this server, and gets it."""
-    context = browser.new_context(viewport={"width": 1280, "height": 1600})
+    context = new_context(browser, height=1600)
     opened = context.new_page()
     asked: list[str] = []
     errors: list[str] = []

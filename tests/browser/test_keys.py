@@ -7,12 +7,11 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from service.access.keyring import CHECK_INTERVAL_S
 from service.access.keys import Scope, add_key, make_key, revoke_key
+from tests.browser.conftest import new_context
 from tests.browser.test_page import CHEST, choose, finished, rows
 from tests.e2e.server import Server, running
-
-NOTICED_MS = 1500 * CHECK_INTERVAL_S
+from tests.waiting import until
 
 
 class Locked:
@@ -45,7 +44,7 @@ def keyed(guarded_folder: Path, locked: Locked, tmp_path_factory: pytest.TempPat
 
 @pytest.fixture
 def opened(browser: Browser, keyed: Server) -> Iterator[Page]:
-    context = browser.new_context(viewport={"width": 1280, "height": 800})
+    context = new_context(browser)
     page = context.new_page()
     errors: list[str] = []
     page.on("pageerror", lambda error: errors.append(str(error)))
@@ -55,6 +54,11 @@ def opened(browser: Browser, keyed: Server) -> Iterator[Page]:
     assert errors == []
     assert page.evaluate("[localStorage.length, sessionStorage.length, document.cookie]") == [0, 0, ""]
     context.close()
+
+
+def noticed(server: Server, key: str, status: int) -> None:
+    """Wait until the service has looked at the file of keys again."""
+    until(lambda: server.get("/model", headers={"Authorization": f"Bearer {key}"}).status_code == status)
 
 
 def give(page: Page, key: str) -> None:
@@ -81,15 +85,17 @@ def test_it_asks_for_a_key_and_goes_on_with_what_was_dropped_meanwhile(opened: P
     assert not re.search("xray_", opened.url)
 
 
-def test_a_key_that_is_revoked_is_asked_for_again_and_nothing_is_lost(opened: Page, locked: Locked) -> None:
+def test_a_key_that_is_revoked_is_asked_for_again_and_nothing_is_lost(
+    opened: Page, keyed: Server, locked: Locked
+) -> None:
     locked.add("short", "predict")
-    opened.wait_for_timeout(NOTICED_MS)
+    noticed(keyed, locked.keys["short"], 200)
     give(opened, locked.keys["short"])
     why = opened.locator("#key-why")
     choose(opened, ("a.png", CHEST))
     finished(opened, 1)
     revoke_key(locked.path, "short")
-    opened.wait_for_timeout(NOTICED_MS)
+    noticed(keyed, locked.keys["short"], 401)
     choose(opened, *[(f"{n}.png", CHEST) for n in range(6)])
     expect(why).to_contain_text("Key invalid, revoked or expired")
     expect(opened.locator("#progress")).to_contain_text("1 of 7 done")

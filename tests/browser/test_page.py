@@ -29,7 +29,7 @@ def choose(page: Page, *files: tuple[str, bytes]) -> None:
 
 
 def finished(page: Page, total: int) -> None:
-    expect(page.locator("#progress")).to_contain_text(f"{total} of {total} done", timeout=30_000)
+    expect(page.locator("#progress")).to_contain_text(f"{total} of {total} done")
 
 
 def rows(page: Page) -> Locator:

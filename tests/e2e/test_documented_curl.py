@@ -3,7 +3,6 @@
 import os
 import re
 import shutil
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ import pytest
 
 from service.access.keys import add_key, make_key
 from tests import BUNDLED_MODEL, ROOT
+from tests.commands import run
 from tests.drawings import jpeg
 from tests.e2e.server import Server, running
 
@@ -47,9 +47,7 @@ def test_it_runs(name: str, command: str, server: tuple[Server, str], tmp_path: 
     started, key = server
     (tmp_path / "xray.jpeg").write_bytes(jpeg())
     program = _SHELL.format(command.replace("localhost:8000", f"127.0.0.1:{started.port}"))
-    ended = subprocess.run(
-        ["bash", "-c", program], cwd=tmp_path, env=os.environ | {"KEY": key}, capture_output=True, check=False
-    )
+    ended = run(["bash", "-c", program], cwd=tmp_path, env=os.environ | {"KEY": key})
     assert ended.returncode == 0, ended.stdout + ended.stderr
 
 

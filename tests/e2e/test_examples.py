@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from tests import ROOT
+from tests import ROOT, commands
 from tests.drawings import jpeg, png
 from tests.e2e.scripted import answer, problem, scripted
 from tests.e2e.server import Server
@@ -29,14 +29,7 @@ SHELL, PYTHON, NODE = (
 
 
 def run(command: list[str], *arguments: object, **environment: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [*command, *map(str, arguments)],
-        env=os.environ | environment,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+    return commands.run([*command, *arguments], env=os.environ | environment)
 
 
 @pytest.fixture

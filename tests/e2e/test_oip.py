@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import httpx
 import numpy as np
 import pytest
 import tritonclient.http as triton
@@ -18,11 +17,13 @@ from service.access.keys import add_key, make_key
 from tests import BUNDLED_MODEL
 from tests.drawings import jpeg, png
 from tests.e2e.server import Server, running
+from tests.waiting import DEADLINE_S
 
 NAME = "pneumonia"
 IMAGES = [jpeg(0), jpeg(1, quality=70), png(2)]
 PIXELS = np.stack([to_pixels(data) for data in IMAGES])
 FIRST = BUNDLED_MODEL.parent / "1"
+_UNHURRIED = {"connection_timeout": DEADLINE_S, "network_timeout": DEADLINE_S}
 
 
 class Hospital:
@@ -31,7 +32,7 @@ class Hospital:
     def __init__(self, server: Server, key: str) -> None:
         self.server, self._key = server, key
         self.address = f"127.0.0.1:{server.port}"
-        self.client = triton.InferenceServerClient(self.address, concurrency=4)
+        self.client = triton.InferenceServerClient(self.address, concurrency=4, **_UNHURRIED)
 
     @property
     def headers(self) -> dict[str, str]:
@@ -67,7 +68,8 @@ def expected(hospital: Hospital, tmp_path_factory: pytest.TempPathFactory) -> di
 
 def predicted(server: Server, headers: dict[str, str]) -> list[dict[str, Any]]:
     sent = [("file", (str(number), data)) for number, data in enumerate(IMAGES)]
-    answer = httpx.post(f"{server.url}/predict", files=sent, headers=headers, timeout=30)
+    with server.client() as client:
+        answer = client.post("/predict", files=sent, headers=headers)
     found: list[dict[str, Any]] = answer.json()["predictions"]
     return found
 
@@ -145,7 +147,7 @@ def test_asynchronous_requests_are_answered_each_for_itself(
     versions = ["1", "2"] * 6
     asked = [hospital.client.async_infer(NAME, [as_files()], each, headers=hospital.headers) for each in versions]
     for version, each in zip(versions, asked, strict=True):
-        assert_same(each.get_result(timeout=30), expected[version])
+        assert_same(each.get_result(timeout=DEADLINE_S), expected[version])
 
 
 @pytest.mark.anyio
@@ -161,7 +163,7 @@ async def test_the_client_for_asyncio(hospital: Hospital, expected: dict[str, li
 
 def test_an_operating_point_may_be_named(hospital: Hospital) -> None:
     answer = hospital.infer([as_files()], parameters={"operating_point": "rule-out"}).get_response()
-    points = httpx.get(f"{hospital.server.url}/model", headers=hospital.headers).json()["operating_points"]
+    points = hospital.server.get("/model", headers=hospital.headers).json()["operating_points"]
     assert answer["parameters"]["threshold"] == points["rule-out"]["threshold"]
 
 
@@ -203,7 +205,7 @@ def test_versions_are_unloaded_and_loaded_again(hospital: Hospital, expected: di
 
 
 def test_loading_is_off_by_default(bundled_server: Server) -> None:
-    client = triton.InferenceServerClient(f"127.0.0.1:{bundled_server.port}")
+    client = triton.InferenceServerClient(f"127.0.0.1:{bundled_server.port}", **_UNHURRIED)
     assert client.get_model_metadata(NAME)["versions"] == ["2"]
     for control in (client.load_model, client.unload_model):
         with pytest.raises(InferenceServerException) as refused:

@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-import httpx
 import numpy as np
 import pytest
 
@@ -53,7 +52,7 @@ def assert_parity(server: Server, trained: Trained, files: list[bytes], folder: 
     pixels = data.pixels[[by_name[f"{number:03}"] for number in range(len(files))]]
     keras = trained.probability(pixels)
     assert np.ptp(keras) > 0.01  # a constant would agree with anything
-    with httpx.Client(base_url=server.url, timeout=60) as client:
+    with server.client() as client:
         for size in (1, 2, 16):
             served = []
             for start in range(0, len(files), size):
@@ -76,7 +75,7 @@ def test_the_bundled_model_knows_real_radiographs(real_data: Path, bundled_serve
     """No measurement (it was trained on most of these): a model mixed up with another, or fed other pixels, fails."""
     assert BUNDLED_MODEL.exists()
     right = []
-    with httpx.Client(base_url=bundled_server.url, timeout=60) as client:
+    with bundled_server.client() as client:
         for path in sorted((real_data / "originals").glob("*/*"))[::8]:
             answer = client.post("/predict", content=path.read_bytes(), headers={"Content-Type": "image/jpeg"}).json()
             right.append(answer["predictions"][0]["label"] == path.parent.name)

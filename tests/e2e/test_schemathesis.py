@@ -5,7 +5,6 @@ For longer: ``EXAMPLES=2000 python -m pytest tests/e2e/test_schemathesis.py --ti
 """
 
 import os
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ import pytest
 from service.access.keys import add_key, make_key
 from tests import ROOT
 from tests.bundles import GUARD, POINTS, brightness_graph, write_brightness_bundle
+from tests.commands import run
 from tests.e2e.server import Server, running
 from tests.openapi import operations
 
@@ -40,13 +40,11 @@ def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def ask(server: Server, key: str, *options: str) -> None:
     """Run schemathesis against a server, which stays sound; it must have nothing to complain of."""
     command = [sys.executable, "-m", "schemathesis.cli", "--config-file", str(CONFIG), "run", "--no-color"]
-    ended = subprocess.run(
+    ended = run(
         [*command, f"{server.url}/openapi.json", "--max-examples", EXAMPLES, *options],
         cwd=ROOT,
         env=os.environ | {"PYTHONPATH": str(ROOT), "XRAY_KEY": key},
-        capture_output=True,
-        text=True,
-        check=False,
+        timeout=None,  # it is the user who says how much is asked
     )
     # A request may hold a whole image: of each line the beginning.
     assert ended.returncode == 0, "\n".join(line[:500] for line in ended.stdout.splitlines()) + ended.stderr

@@ -5,17 +5,18 @@ import shutil
 import signal
 import socket
 import subprocess
-import sys
-import time
+from functools import partial
 from pathlib import Path
 
 import httpx
 import pytest
 
 from tests import BUNDLED_MODEL
+from tests.commands import SERVICE, run
 from tests.drawings import jpeg
 from tests.e2e.server import Server, running
 from tests.problems import assert_problem
+from tests.waiting import DEADLINE_S, until, until_async
 
 JPEG = {"Content-Type": "image/jpeg"}
 
@@ -34,15 +35,15 @@ def test_curl_s_two_ways_give_the_same_probability(bundled_server: Server, tmp_p
 
 
 def test_it_is_the_bundled_model_on_the_cpu(bundled_server: Server) -> None:
-    health = httpx.get(f"{bundled_server.url}/health").json()
+    health = bundled_server.get("/health").json()
     assert health["model"] == {"name": "pneumonia", "version": "2"}
     assert health["provider"] == "CPUExecutionProvider"
-    assert "Not a medical device" in httpx.get(f"{bundled_server.url}/model/card").text
+    assert "Not a medical device" in bundled_server.get("/model/card").text
 
 
 def test_ten_files_come_back_in_order(bundled_server: Server) -> None:
     images = [jpeg(seed) for seed in range(10)]
-    with httpx.Client(base_url=bundled_server.url) as client:
+    with bundled_server.client() as client:
         alone = [client.post("/predict", content=data, headers=JPEG).json()["predictions"][0] for data in images]
         sent = [("file", (f"{number}.jpeg", data)) for number, data in enumerate(images)]
         together = client.post("/predict", files=sent).json()["predictions"]
@@ -54,7 +55,7 @@ def test_ten_files_come_back_in_order(bundled_server: Server) -> None:
 async def test_a_truncated_upload_among_31_others(bundled_server: Server) -> None:
     bodies = [jpeg(seed) for seed in range(32)]
     bodies[7] = bodies[7][: len(bodies[7]) // 2]
-    async with httpx.AsyncClient(base_url=bundled_server.url, timeout=30) as client:
+    async with bundled_server.async_client() as client:
         alone = [await client.post("/predict", content=body, headers=JPEG) for body in bodies]
         at_once = await asyncio.gather(*(client.post("/predict", content=body, headers=JPEG) for body in bodies))
     assert [response.status_code for response in at_once] == [200] * 7 + [422] + [200] * 24
@@ -63,6 +64,21 @@ async def test_a_truncated_upload_among_31_others(bundled_server: Server) -> Non
         if one.status_code == 200:
             expected = one.json()["predictions"][0]["probability"]
             assert other.json()["predictions"][0]["probability"] == pytest.approx(expected, abs=1e-5)
+
+
+async def not_ready(client: httpx.AsyncClient) -> httpx.Response | None:
+    """The answer of a service that is not ready; none while it is."""
+    answer = await client.get("/health/ready")
+    return None if answer.status_code == 200 else answer
+
+
+def closed(server: Server) -> bool:
+    """Whether nobody listens at the port any more."""
+    try:
+        socket.create_connection(("127.0.0.1", server.port)).close()
+    except ConnectionRefusedError:
+        return True
+    return False
 
 
 @pytest.mark.anyio
@@ -82,21 +98,16 @@ async def test_sigterm_under_load_loses_no_accepted_request(workers: int, tmp_pa
                 statuses.append(response.status_code)
                 if response.status_code == 503:
                     refused.append(response)
-                    await asyncio.sleep(0.1)
 
-        async with httpx.AsyncClient(
-            base_url=server.url, timeout=30, limits=httpx.Limits(max_keepalive_connections=0)
-        ) as client:
+        async with server.async_client(limits=httpx.Limits(max_keepalive_connections=0)) as client:
             askers = [asyncio.create_task(keep_asking(client)) for _ in range(8)]
-            while len(statuses) < 40:
-                await asyncio.sleep(0.01)
+            await until_async(lambda: len(statuses) >= 40)
             server.process.send_signal(signal.SIGTERM)
-            await asyncio.sleep(0.3)
-            ready = await client.get("/health/ready")
+            ready = await until_async(partial(not_ready, client))
             server.process.send_signal(signal.SIGTERM)  # a second one changes nothing
             await asyncio.gather(*askers)
         assert (ready.status_code, ready.json()) == (503, {"status": "draining"})
-        assert server.process.wait(20) == 0
+        assert server.process.wait(DEADLINE_S) == 0
         assert set(statuses) == {200, 503}
         seen = [line["status"] for line in server.log_lines if line.get("route") == "/predict"]
         assert sorted(seen) == sorted(statuses)  # each request that the service has seen got its answer
@@ -107,22 +118,17 @@ async def test_sigterm_under_load_loses_no_accepted_request(workers: int, tmp_pa
 @pytest.mark.parametrize("workers", [1, 2])
 def test_a_request_that_is_inside_at_sigterm_is_answered(workers: int, tmp_path: Path) -> None:
     """The body is still arriving when the signal comes: the request is accepted, so it is answered."""
+    image = jpeg()
+    head = b"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Type: image/jpeg\r\nContent-Length: %d\r\n\r\n" % len(image)
     with running(BUNDLED_MODEL, tmp_path, drain_s=0.2, workers=workers) as server:
-        image = jpeg()
-
-        def slowly() -> bytes:
-
-            head = b"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Type: image/jpeg\r\nContent-Length: %d\r\n\r\n"
-            with socket.create_connection(("127.0.0.1", server.port), timeout=20) as connection:
-                connection.sendall(head % len(image) + image[:1000])
-                time.sleep(0.2)
-                server.process.send_signal(signal.SIGTERM)
-                time.sleep(0.8)
-                connection.sendall(image[1000:])
-                return connection.recv(65536)
-
-        assert slowly().startswith(b"HTTP/1.1 200 OK")
-        assert server.process.wait(20) == 0
+        with socket.create_connection(("127.0.0.1", server.port), timeout=DEADLINE_S) as connection:
+            connection.sendall(head + image[:1000])
+            until(lambda: "xray_seats_taken 1.0" in server.get("/metrics").text)
+            server.process.send_signal(signal.SIGTERM)
+            until(lambda: closed(server))
+            connection.sendall(image[1000:])
+            assert connection.recv(65536).startswith(b"HTTP/1.1 200 OK")
+        assert server.process.wait(DEADLINE_S) == 0
 
 
 @pytest.mark.anyio
@@ -134,19 +140,18 @@ async def test_clients_that_hang_up_leave_nothing_behind(bundled_server: Server)
         writer.write((head + image)[: len(head) + 37 * number])  # amid the upload, or just after it
         await writer.drain()
         writer.close()
-    async with httpx.AsyncClient(base_url=bundled_server.url) as client:
-        for _ in range(100):
-            if "xray_seats_taken 0.0" in (await client.get("/metrics")).text:
-                break
-            await asyncio.sleep(0.05)
-        else:
-            pytest.fail("seats were lost")
+    async with bundled_server.async_client() as client:
+
+        async def none_is_inside() -> bool:
+            return "xray_seats_taken 0.0" in (await client.get("/metrics")).text
+
+        await until_async(none_is_inside)
         assert (await client.post("/predict", content=image, headers=JPEG)).status_code == 200
     assert "Traceback" not in bundled_server.log
 
 
 def test_resident_memory_stays_under_300_mib(bundled_server: Server) -> None:
-    with httpx.Client(base_url=bundled_server.url, timeout=60) as client:
+    with bundled_server.client() as client:
         for _ in range(5):
             sent = [("file", ("x.jpeg", jpeg(seed))) for seed in range(32)]
             assert client.post("/predict", files=sent).status_code == 200
@@ -154,7 +159,6 @@ def test_resident_memory_stays_under_300_mib(bundled_server: Server) -> None:
 
 
 def test_a_port_that_is_taken_is_a_failure(bundled_server: Server) -> None:
-    command = [sys.executable, "-m", "service", "--port", str(bundled_server.port), "--model", str(BUNDLED_MODEL)]
-    ended = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    ended = run([*SERVICE, "--port", bundled_server.port, "--model", BUNDLED_MODEL])
     assert ended.returncode == 1
     assert "address already in use" in ended.stderr

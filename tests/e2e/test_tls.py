@@ -3,7 +3,6 @@
 import os
 import socket
 import ssl
-import time
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -13,10 +12,8 @@ import pytest
 import trustme
 
 from service.__main__ import WRONG_USE, main
-from service.access.tls import CHECK_INTERVAL_S
 from tests.e2e.server import Server, running
-
-TIMEOUT_S = 10 * CHECK_INTERVAL_S
+from tests.waiting import DEADLINE_S, until
 
 
 class Files:
@@ -70,7 +67,7 @@ def server(bundle_folder: Path, files: Files, tmp_path_factory: pytest.TempPathF
 def presented(server: Server, files: Files) -> int:
     """The serial number of the certificate that a new connection gets."""
     with (
-        socket.create_connection(("127.0.0.1", server.port), timeout=10) as plain,
+        socket.create_connection(("127.0.0.1", server.port), timeout=DEADLINE_S) as plain,
         files.context().wrap_socket(plain, server_hostname="localhost") as secured,
     ):
         certificate = secured.getpeercert(binary_form=True)
@@ -79,23 +76,23 @@ def presented(server: Server, files: Files) -> int:
 
 
 def await_serial(server: Server, files: Files, wanted: int, meanwhile: Callable[[], object] = lambda: None) -> None:
-    until = time.monotonic() + TIMEOUT_S
-    while presented(server, files) != wanted:
-        assert time.monotonic() < until, server.log
+    def presents_it() -> bool:
         meanwhile()
-        time.sleep(0.2)
+        return presented(server, files) == wanted
+
+    until(presents_it, lambda: server.log)
 
 
 def test_it_speaks_tls_1_2_and_newer_and_no_plain_http(server: Server, files: Files) -> None:
-    assert httpx.get(f"{server.url}/health", verify=files.context()).json()["status"] == "ok"
+    assert server.get("/health").json()["status"] == "ok"
     with pytest.raises(httpx.ConnectError):
-        httpx.get(f"{server.url}/health")  # whom nobody vouches for is not asked
+        httpx.get(f"{server.url}/health", timeout=DEADLINE_S)  # whom nobody vouches for is not asked
     old = files.context()
     with warnings.catch_warnings(action="ignore", category=DeprecationWarning):  # of what is refused here
         old.minimum_version, old.maximum_version = ssl.TLSVersion.TLSv1, ssl.TLSVersion.TLSv1_1
     old.set_ciphers("ALL:@SECLEVEL=0")
     with (
-        socket.create_connection(("127.0.0.1", server.port), timeout=10) as plain,
+        socket.create_connection(("127.0.0.1", server.port), timeout=DEADLINE_S) as plain,
         pytest.raises((ssl.SSLError, ConnectionError)),
     ):
         old.wrap_socket(plain, server_hostname="localhost")
@@ -103,16 +100,13 @@ def test_it_speaks_tls_1_2_and_newer_and_no_plain_http(server: Server, files: Fi
 
 
 def test_a_renewed_certificate_is_taken_up_and_a_bad_one_is_not(server: Server, files: Files) -> None:
-    with httpx.Client(base_url=server.url, verify=files.context()) as kept:
+    with server.client() as kept:
         kept.get("/health")
         renewed = files.issue()
         await_serial(server, files, renewed, meanwhile=lambda: kept.get("/health"))  # idle for 5 s, it would be closed
         assert kept.get("/health").status_code == 200  # a connection from before goes on
     files.certificate.write_text("no certificate")
-    until = time.monotonic() + TIMEOUT_S
-    while "cannot use the new TLS certificate" not in server.log:
-        assert time.monotonic() < until
-        time.sleep(0.2)
+    server.await_log("cannot use the new TLS certificate")
     assert presented(server, files) == renewed
     await_serial(server, files, files.issue())
 

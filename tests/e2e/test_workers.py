@@ -6,23 +6,21 @@ import shutil
 import signal
 import socket
 import subprocess
-import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from service.access.tls import CHECK_INTERVAL_S
+from tests.commands import SERVICE, run
 from tests.drawings import jpeg
 from tests.e2e.server import Server, running
 from tests.e2e.test_audit import ask, kept, verify
 from tests.e2e.test_tls import Files
+from tests.waiting import DEADLINE_S, until
 
 JPEG = {"Content-Type": "image/jpeg"}
-PATIENCE_S = 30
 
 
 @pytest.fixture(scope="module")
@@ -32,13 +30,6 @@ def server(bundle_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Ite
         yield started
 
 
-def until(condition: Callable[[], bool], patience_s: float = PATIENCE_S) -> None:
-    end = time.monotonic() + patience_s
-    while not condition():
-        assert time.monotonic() < end
-        time.sleep(0.02)
-
-
 def ready_workers(server: Server) -> list[int]:
     """Process ids of all workers that have become ready so far."""
     return [line["pid"] for line in server.log_lines if line["message"] == "ready"]
@@ -46,7 +37,7 @@ def ready_workers(server: Server) -> list[int]:
 
 def await_workers(server: Server, count: int) -> None:
     """Wait until so many have become ready, those that are gone among them."""
-    until(lambda: len(ready_workers(server)) == count)
+    until(lambda: len(ready_workers(server)) == count, lambda: server.log)
 
 
 def alive(process: int) -> bool:
@@ -80,7 +71,7 @@ def of_each(server: Server) -> Iterator[list[httpx.Client]]:
     spare: list[httpx.Client] = []
 
     def all_found() -> bool:
-        client = httpx.Client(base_url=server.url, timeout=30)
+        client = server.client()
         spare.append(client)
         found.setdefault(answered_by(server, client), client)
         return len(found) == 2
@@ -172,15 +163,14 @@ def test_workers_that_die_again_and_again_end_the_service(bundle_folder: Path, t
         workers = ready_workers(server)
         (folder / "manifest.json").unlink()
         os.kill(workers[0], signal.SIGKILL)
-        assert server.process.wait(PATIENCE_S) == 1
+        assert server.process.wait(DEADLINE_S) == 1
         assert not any(alive(worker) for worker in workers)
     assert server.log.count("manifest.json: No such file") == 4
     assert server.log.count("again and again: the service ends") == 1
 
 
 def start(*options: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "service", "--workers", "3", "--device", "cpu", *options]
-    return subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE_S, check=False)
+    return run([*SERVICE, "--workers", "3", "--device", "cpu", *options])
 
 
 @pytest.mark.parametrize(
@@ -229,9 +219,8 @@ def test_tls_of_all_workers_is_renewed_and_a_stray_knock_does_no_harm(bundle_fol
         for _ in range(4):
             assert not server.raw(b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n").startswith(b"HTTP")
         files.issue()
-        again = "TLS certificate reloaded"
-        until(lambda: server.log.count(again) == 2, PATIENCE_S + 2 * CHECK_INTERVAL_S)
+        server.await_log("TLS certificate reloaded", times=2)
         for _ in range(4):
-            assert httpx.get(f"{server.url}/health", verify=files.context()).status_code == 200
+            assert server.get("/health").status_code == 200
         assert server.stop() == 0
     assert "Traceback" not in server.log

@@ -14,6 +14,7 @@ from service.__main__ import DONE, FAILED, WRONG_USE, main
 from service.audit.chain import Chain, files_of
 from service.audit.line import GENESIS, ImageRead, Started, Stopped
 from tests import ROOT
+from tests.waiting import DEADLINE_S
 
 _MODEL = {"model": "m", "version": "1", "graph": "model.onnx", "graph_sha256": "0" * 64, "provider": "CPU"}
 _REQUEST = {"caller": "ward-3", "request_id": "x", "route": "/predict", "operating_point": "balanced", "threshold": 0.5}
@@ -179,4 +180,4 @@ def test_tail_follows_new_files_and_new_chains(audit: Path) -> None:
             other.append([read("3333", problem="empty-file")])
             assert "3333" in process.stdout.readline()
         process.send_signal(signal.SIGINT)
-        assert process.wait(20) == 0
+        assert process.wait(DEADLINE_S) == 0

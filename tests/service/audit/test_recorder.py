@@ -21,6 +21,7 @@ from tests.conftest import Connect, MakeService
 from tests.drawings import encode, jpeg
 from tests.fakes import FakeBackend
 from tests.problems import assert_problem
+from tests.waiting import DEADLINE_S, until_async
 
 JPEG = {"Content-Type": "image/jpeg"}
 NAME = "Meier, Anna 1971-03-04.jpeg"
@@ -32,15 +33,6 @@ def recorded(folder: Path, event: str = "read") -> list[dict[str, Any]]:
     paths = [path for chain in chains_of(folder) for path in files_of(chain)]
     events = [json.loads(line) for path in paths for line in path.read_text().splitlines()]
     return [fields for fields in events if fields["event"] == event]
-
-
-async def until(condition: Any) -> None:
-    """Wait until the condition holds."""
-    for _ in range(500):
-        if condition():
-            return
-        await asyncio.sleep(0.02)
-    pytest.fail("the condition did not become true")
 
 
 def sha256(data: bytes) -> str:
@@ -152,7 +144,7 @@ async def test_a_request_that_exceeds_its_deadline_is_recorded(
     make_service: MakeService, connect: Connect, tmp_path: Path
 ) -> None:
     backend = FakeBackend()
-    async with connect(make_service(backend, audit="required", audit_folder=tmp_path, deadline_s=0.2)) as client:
+    async with connect(make_service(backend, audit="required", audit_folder=tmp_path, deadline_s=1)) as client:
         backend.hold = threading.Event()
         assert_problem(await client.post("/predict", content=jpeg(), headers=JPEG), 504)
         assert_problem(await client.post("/explain", content=jpeg(), headers=JPEG), 504)
@@ -169,7 +161,7 @@ async def test_a_cancelled_request_is_recorded(make_service: MakeService, connec
         backend.hold = threading.Event()
         before = len(backend.sizes)
         request = asyncio.create_task(client.post("/predict", content=jpeg(), headers=JPEG))
-        await until(lambda: len(backend.sizes) > before)
+        await until_async(lambda: len(backend.sizes) > before)
         request.cancel()
         backend.hold.set()
         await asyncio.wait([request])
@@ -189,7 +181,7 @@ async def test_a_failed_disk_does_not_stop_the_service_if_the_audit_log_is_not_r
     folder.mkdir()
     async with connect(make_service(audit="on", audit_folder=folder, audit_max_bytes=1)) as client:
         await client.post("/predict", content=jpeg(), headers=JPEG)
-        await until(lambda: len(recorded(folder)) == 1)
+        await until_async(lambda: len(recorded(folder)) == 1)
         folder.rename(tmp_path / "elsewhere")
         for _ in range(5):
             assert (await client.post("/predict", content=jpeg(), headers=JPEG)).status_code == 200
@@ -198,9 +190,9 @@ async def test_a_failed_disk_does_not_stop_the_service_if_the_audit_log_is_not_r
         assert metric(metrics, "xray_audit_failing") == 1
         assert (await client.get("/health/ready")).status_code == 200
         (tmp_path / "elsewhere").rename(folder)
-        await until(lambda: recorded(folder, "gap"))
+        await until_async(lambda: recorded(folder, "gap"))
         await client.post("/predict", content=jpeg(), headers=JPEG)
-        await until(lambda: len(recorded(folder)) == 2)
+        await until_async(lambda: len(recorded(folder)) == 2)
         lost = metric((await client.get("/metrics")).text, "xray_audit_lost_total")
         assert metric((await client.get("/metrics")).text, "xray_audit_failing") == 0
     (gap,) = recorded(folder, "gap")
@@ -217,7 +209,8 @@ async def test_a_failed_disk_stops_the_service_if_the_audit_log_is_required_unti
     folder = tmp_path / "audit"
     folder.mkdir()
     backend = FakeBackend()
-    async with connect(make_service(backend, audit="required", audit_folder=folder, audit_max_bytes=1)) as client:
+    service: Service = make_service(backend, audit="required", audit_folder=folder, audit_max_bytes=1)
+    async with connect(service) as client:
         assert (await client.post("/predict", content=jpeg(), headers=JPEG)).status_code == 200
         folder.rename(tmp_path / "elsewhere")
         for path in ("/predict", "/explain", "/predict"):
@@ -231,10 +224,7 @@ async def test_a_failed_disk_stops_the_service_if_the_audit_log_is_required_unti
         assert (ready.status_code, ready.json()) == (503, {"status": "failing"})
         assert (await client.get("/health/live")).status_code == 200
         (tmp_path / "elsewhere").rename(folder)
-        for _ in range(500):
-            if (await client.get("/health/ready")).status_code == 200:
-                break
-            await asyncio.sleep(0.02)
+        await until_async(lambda: service.status == "ok")
         assert (await client.post("/predict", content=jpeg(), headers=JPEG)).status_code == 200
     assert [line["label"] is not None for line in recorded(folder)] == [True, True]
     assert len(recorded(folder, "gap")) == 1
@@ -250,8 +240,14 @@ class SlowChain(Chain):
         """Append once ``go`` is set."""
         self.writes.append(len(events))
         if len(self.writes) > 1:
-            self.go.wait(20)
+            self.go.wait(DEADLINE_S)
         super().append(events)
+
+
+def write_timeout(seconds: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have a write that takes longer be a disk that is lost."""
+    for module in ("recorder", "writer"):
+        monkeypatch.setattr(f"service.audit.{module}.WRITE_TIMEOUT_S", seconds)
 
 
 @pytest.fixture
@@ -265,12 +261,15 @@ def slow(monkeypatch: pytest.MonkeyPatch) -> type[SlowChain]:
 
 @pytest.mark.anyio
 async def test_waiting_requests_share_a_write_and_the_event_loop_is_not_blocked(
-    make_service: MakeService, connect: Connect, tmp_path: Path, slow: type[SlowChain]
+    make_service: MakeService, connect: Connect, tmp_path: Path, slow: type[SlowChain], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async with connect(make_service(FakeBackend(), audit="required", audit_folder=tmp_path)) as client:
-        await until(lambda: slow.writes == [1])
+    backend = FakeBackend()
+    write_timeout(DEADLINE_S, monkeypatch)
+    async with connect(make_service(backend, audit="required", audit_folder=tmp_path)) as client:
+        await until_async(lambda: slow.writes == [1])
+        before = sum(backend.sizes)
         requests = [asyncio.create_task(client.post("/predict", content=jpeg(n), headers=JPEG)) for n in range(20)]
-        await asyncio.sleep(0.5)
+        await until_async(lambda: sum(backend.sizes) == before + 20)
         assert (await client.get("/health/ready")).status_code == 200
         assert not any(task.done() for task in requests)  # none is answered before its line is on the disk
         slow.go.set()
@@ -283,16 +282,16 @@ async def test_waiting_requests_share_a_write_and_the_event_loop_is_not_blocked(
 async def test_a_hanging_disk_counts_as_failed_until_its_write_ends(
     make_service: MakeService, connect: Connect, tmp_path: Path, slow: type[SlowChain], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for module in ("recorder", "writer"):
-        monkeypatch.setattr(f"service.audit.{module}.WRITE_TIMEOUT_S", 0.2)
     service: Service = make_service(FakeBackend(), audit="required", audit_folder=tmp_path)
     async with connect(service) as client:
-        await until(lambda: slow.writes == [1])
+        await until_async(lambda: slow.writes == [1])
+        write_timeout(0.2, monkeypatch)
         for _ in range(2):
             assert_problem(await client.post("/predict", content=jpeg(), headers=JPEG), 503, "audit-unavailable")
         assert (await client.get("/health")).json()["status"] == "failing"
+        write_timeout(DEADLINE_S, monkeypatch)
         slow.go.set()
-        await until(lambda: service.status == "ok")
+        await until_async(lambda: service.status == "ok")
         assert (await client.post("/predict", content=jpeg(), headers=JPEG)).status_code == 200
     assert len(recorded(tmp_path)) == 2  # the first was written after all: an audit log may hold more than was answered
 
@@ -312,7 +311,7 @@ async def test_a_failed_disk_prevents_the_start_only_if_the_audit_log_is_require
     async with connect(make_service(audit="on", audit_folder=folder)) as client:
         assert (await client.post("/predict", content=jpeg(), headers=JPEG)).status_code == 200
         folder.mkdir()
-        await until(lambda: chains_of(folder) and recorded(folder, "gap"))
+        await until_async(lambda: chains_of(folder) and recorded(folder, "gap"))
 
 
 @pytest.mark.parametrize("mode", ["on", "required"])

@@ -11,31 +11,37 @@ from hypothesis import strategies as st
 from service.client.predicting import PredictorInfo, PredictorStopped, predict_many
 from service.client.targets import Target
 from service.wire import ModelName, Prediction, PredictResponse
+from tests.waiting import never, until_async
 
 pytestmark = pytest.mark.anyio
 MODEL = ModelName(name="m", version="1")
 
 
 class SlowPredictor:
-    """Answers after as many milliseconds as the image says; for b"stop" it raises ``PredictorStopped``."""
+    """Answers after as many steps of the event loop as the image says, or never; for b"stop" it raises
+    ``PredictorStopped``, once four images have had their answer.
+    """
 
     info = PredictorInfo(MODEL, "CPU", "balanced")
 
     def __init__(self) -> None:
-        self.in_flight = self.most_in_flight = self.calls = 0
+        self.in_flight = self.most_in_flight = self.calls = self.answered = 0
 
     async def predict(self, image: bytes) -> PredictResponse:
         self.calls += 1
         self.in_flight += 1
         self.most_in_flight = max(self.most_in_flight, self.in_flight)
         try:
+            if image == b"never":
+                await never()
             if image == b"stop":
-                await asyncio.sleep(0.5)
+                await until_async(lambda: self.answered == 4)
                 raise PredictorStopped("unreachable")
             for _ in range(int(image)):
-                await asyncio.sleep(0.001)
+                await asyncio.sleep(0)
         finally:
             self.in_flight -= 1
+        self.answered += 1
         entry = Prediction(filename=None, label="NORMAL", probability=0.1, threshold=0.5)
         return PredictResponse(
             model=MODEL, request_id="r", provider="CPU", operating_point="balanced", predictions=[entry]
@@ -70,11 +76,11 @@ async def test_answers_come_in_order_and_concurrency_is_limited(
 
 async def test_a_slow_image_does_not_fill_the_memory(tmp_path: Path) -> None:
     predictor = SlowPredictor()
-    targets = files(tmp_path, [b"100000"] + 199 * [b"0"])
+    targets = files(tmp_path, [b"never"] + 199 * [b"0"])
     running = asyncio.create_task(run(predictor, targets, 2))
-    while predictor.calls < 8:
-        await asyncio.sleep(0.01)
-    await asyncio.sleep(0.1)
+    await until_async(lambda: predictor.answered == 7)
+    for _ in range(100):  # as files are read: one more would have been by then
+        await asyncio.to_thread(Path(targets[0].name).read_bytes)
     assert predictor.calls == 8
     running.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -83,7 +89,7 @@ async def test_a_slow_image_does_not_fill_the_memory(tmp_path: Path) -> None:
 
 
 async def test_completed_answers_are_emitted_after_a_stop(tmp_path: Path) -> None:
-    targets = files(tmp_path, [b"0", b"0", b"stop", b"0", b"1", b"100000"])
+    targets = files(tmp_path, [b"0", b"0", b"stop", b"0", b"1", b"never"])
     answers = await run(SlowPredictor(), targets, 4)
     assert [answer.predictions[0].filename for answer in answers] == [targets[number].name for number in (0, 1, 3, 4)]
 

@@ -1,6 +1,5 @@
 """Every problem that an endpoint for images lists in the OpenAPI document can be caused, and no other is listed."""
 
-import asyncio
 import base64
 import json
 import threading
@@ -22,6 +21,7 @@ from tests.drawings import chest, encode, jpeg, png, png_chunk
 from tests.fakes import FakeBackend
 from tests.openapi import document, problem_types
 from tests.problems import assert_problem
+from tests.waiting import never
 
 IMAGE = jpeg()
 NAMED, VERSIONED = "/v2/models/{name}/infer", "/v2/models/{name}/versions/{version}/infer"
@@ -43,7 +43,7 @@ class Cause:
 
 async def slowly() -> AsyncIterator[bytes]:
     yield IMAGE[:10]
-    await asyncio.sleep(5)
+    await never()
 
 
 def grey(width: int, height: int) -> bytes:

@@ -17,10 +17,11 @@ from PIL import Image
 
 from service.http.colours import PLASMA, coloured_heatmap
 from service.http.drawing import LONGEST_SIDE
-from tests.conftest import Connect, MakeService
+from tests.conftest import Connect, MakeService, change_settings
 from tests.drawings import chest, encode, jpeg
 from tests.fakes import FakeBackend
 from tests.problems import assert_problem
+from tests.waiting import until_async
 
 pytestmark = pytest.mark.anyio
 RAW = {"Content-Type": "application/octet-stream"}
@@ -228,15 +229,18 @@ async def test_an_invalid_heatmap_fails_explain_only(
 
 async def test_capacity_and_deadline_hold_for_explain(make_service: MakeService, connect: Connect) -> None:
     backend = FakeBackend()
-    async with connect(make_service(backend, capacity=1, max_images=1, deadline_s=0.2)) as client:
+    service = make_service(backend, capacity=1, max_images=1)
+    async with connect(service) as client:
         backend.hold = free = threading.Event()
         slow = asyncio.create_task(explain(client, GREY))
-        while not any(backend.explained):
-            await asyncio.sleep(0.001)
+        await until_async(lambda: any(backend.explained))
         full = await explain(client, GREY)
         assert_problem(full, 503, "overloaded")
         assert full.headers["retry-after"]
-        assert_problem(await slow, 504, "deadline-exceeded")
+        slow.cancel()
+        await asyncio.wait([slow])
+        change_settings(service, deadline_s=0.2)
+        assert_problem(await explain(client, GREY), 504, "deadline-exceeded")
         free.set()
 
 

@@ -14,6 +14,7 @@ from tests.conftest import Connect, MakeService
 from tests.drawings import encode, jpeg
 from tests.fakes import FakeBackend
 from tests.problems import assert_problem
+from tests.waiting import until_async
 
 pytestmark = pytest.mark.anyio
 JPEG = {"Content-Type": "image/jpeg"}
@@ -58,24 +59,24 @@ async def test_it_is_not_ready_before_the_model_is_warm(make_service: MakeServic
     backend = FakeBackend()
     backend.hold = threading.Event()
     service = make_service(backend)
-    threading.Timer(0.3, backend.hold.set).start()
     async with service.running():
+        await until_async(lambda: backend.sizes)
         assert service.status == "starting"
         assert service.main.is_live
-        while service.status == "starting":
-            await asyncio.sleep(0.01)
-        assert service.status == "ok"
+        backend.hold.set()
+        await until_async(lambda: service.status == "ok")
     assert backend.sizes[0] == 1
     assert set(backend.sizes[1:]) == {4}
 
 
-async def test_a_failed_warm_up_leaves_the_service_not_ready(make_service: MakeService) -> None:
+async def test_a_failed_warm_up_leaves_the_service_not_ready(
+    make_service: MakeService, caplog: pytest.LogCaptureFixture
+) -> None:
     backend = FakeBackend()
     backend.fails = 0  # the warm-up's image is black
     service = make_service(backend)
     async with service.running():
-        for _ in range(50):
-            await asyncio.sleep(0.01)
+        await until_async(lambda: "the warm-up failed" in caplog.text)
         assert service.status == "starting"
 
 
@@ -87,8 +88,7 @@ async def test_draining_rejects_new_requests_and_completes_those_in_flight(
     async with connect(service) as client:
         backend.hold = threading.Event()
         in_flight = asyncio.create_task(client.post("/predict", content=jpeg(), headers=JPEG))
-        while service.admission.images_in_flight < 1:
-            await asyncio.sleep(0.01)
+        await until_async(lambda: service.admission.images_in_flight == 1)
         service.admission.close()
         for path in ("/health", "/health/ready"):
             answer = await client.get(path)
@@ -106,7 +106,7 @@ async def test_probes_fail_after_the_batcher_died(make_service: MakeService, con
     async with connect(service) as client:
         assert service.main._task is not None
         service.main._task.cancel()
-        await asyncio.sleep(0.05)
+        await asyncio.wait([service.main._task])
         assert (await client.get("/health/live")).status_code == 503
         assert (await client.get("/health/ready")).status_code == 503
         assert_problem(await client.post("/predict", content=jpeg(), headers=JPEG), 503, "not-ready")

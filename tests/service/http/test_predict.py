@@ -5,15 +5,17 @@ import json
 import logging
 import threading
 from collections.abc import AsyncIterator
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from tests.bundles import THRESHOLD
-from tests.conftest import Connect, MakeService
+from tests.conftest import Connect, MakeService, change_settings
 from tests.drawings import encode, jpeg, png
 from tests.fakes import FakeBackend
 from tests.problems import assert_problem
+from tests.waiting import DEADLINE_S, never, until_async
 
 pytestmark = pytest.mark.anyio
 JPEG = {"Content-Type": "image/jpeg"}
@@ -123,8 +125,7 @@ async def test_requests_over_capacity_are_rejected_before_any_work(make_service:
     async with connect(service) as client:
         backend.hold = threading.Event()
         in_flight = [asyncio.create_task(client.post("/predict", content=jpeg(n), headers=JPEG)) for n in range(2)]
-        while service.admission.images_in_flight < 2:
-            await asyncio.sleep(0.01)
+        await until_async(lambda: service.admission.images_in_flight == 2)
         refused = await client.post("/predict", content=jpeg(3), headers=JPEG)
         backend.hold.set()
         answered = await asyncio.gather(*in_flight)
@@ -154,16 +155,25 @@ async def test_an_overloaded_service_rejects_before_it_validates_anything(
 async def test_a_second_rejection_is_delayed_and_admitted_if_there_is_room_by_then(
     make_service: MakeService, connect: Connect, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    turn, waits_s = asyncio.Event(), list[float]()
+
+    async def sleep(seconds: float) -> None:
+        waits_s.append(seconds)
+        await turn.wait()
+
     monkeypatch.setattr("service.http.context._REJECTION_INTERVAL_S", 0.2)
+    monkeypatch.setattr("service.http.context.time", SimpleNamespace(monotonic=lambda: 100.0))
+    monkeypatch.setattr("service.http.context.asyncio", SimpleNamespace(sleep=sleep))
     service = make_service()
     async with connect(service) as client:
         service.admission.seat(service.settings.capacity)
         assert (await client.post("/predict", content=jpeg())).status_code == 503
         second = asyncio.create_task(client.post("/predict", content=jpeg(), headers={"Content-Type": "image/jpeg"}))
-        await asyncio.sleep(0.05)
-        assert not second.done()
+        await until_async(lambda: waits_s)
         service.admission.images_in_flight = 0
+        turn.set()
         assert (await second).status_code == 200
+    assert waits_s == pytest.approx([0.2])
 
 
 async def test_every_image_of_a_request_counts_against_capacity(make_service: MakeService, connect: Connect) -> None:
@@ -172,8 +182,7 @@ async def test_every_image_of_a_request_counts_against_capacity(make_service: Ma
     async with connect(service) as client:
         backend.hold = threading.Event()
         in_flight = asyncio.create_task(client.post("/predict", files=files(jpeg(0), jpeg(1))))
-        while service.admission.images_in_flight < 2:
-            await asyncio.sleep(0.01)
+        await until_async(lambda: service.admission.images_in_flight == 2)
         assert_problem(await client.post("/predict", files=files(*map(jpeg, range(3)))), 503, "overloaded")
         assert service.admission.images_in_flight == 2
         backend.hold.set()
@@ -186,8 +195,7 @@ async def test_bodies_over_the_byte_limit_together_are_rejected(make_service: Ma
     async with connect(service) as client:
         backend.hold = threading.Event()
         in_flight = asyncio.create_task(client.post("/predict", content=image, headers=JPEG))
-        while service.admission.bytes_in_flight < len(image):
-            await asyncio.sleep(0.01)
+        await until_async(lambda: service.admission.bytes_in_flight == len(image))
         assert_problem(await client.post("/predict", content=image, headers=JPEG), 503, "overloaded")
         backend.hold.set()
         assert (await in_flight).status_code == 200
@@ -196,11 +204,13 @@ async def test_bodies_over_the_byte_limit_together_are_rejected(make_service: Ma
 
 async def test_past_the_deadline_is_504_and_later_requests_succeed(make_service: MakeService, connect: Connect) -> None:
     backend = FakeBackend()
-    service = make_service(backend, deadline_s=0.2)
+    service = make_service(backend)
     async with connect(service) as client:
         backend.hold = threading.Event()
+        change_settings(service, deadline_s=0.2)
         assert_problem(await client.post("/predict", content=jpeg(), headers=JPEG), 504, "deadline-exceeded")
         assert service.admission.images_in_flight == 0
+        change_settings(service, deadline_s=DEADLINE_S)
         backend.hold.set()
         assert (await client.post("/predict", content=jpeg(), headers=JPEG)).status_code == 200
 
@@ -273,7 +283,7 @@ async def test_a_large_multipart_body_is_not_written_to_disk(
 async def test_a_slow_upload_times_out(make_service: MakeService, connect: Connect) -> None:
     async def trickle() -> AsyncIterator[bytes]:
         yield jpeg()[:100]
-        await asyncio.sleep(5)
+        await never()
 
     async with connect(make_service(upload_s=0.1)) as client:
         response = await client.post("/predict", content=trickle(), headers=JPEG)

@@ -19,6 +19,7 @@ from tests.conftest import Connect, MakeService
 from tests.drawings import encode
 from tests.fakes import FakeBackend
 from tests.problems import assert_problem
+from tests.waiting import until_async
 
 pytestmark = pytest.mark.anyio
 GREY = encode(np.full((200, 200), 102, np.uint8), "PNG")
@@ -279,11 +280,9 @@ async def test_unloading_answers_who_is_inside_first(
         assert (await client.post(f"{CONTROL}/other/load", headers=key)).status_code == 200
         backend.hold = threading.Event()
         inside = [asyncio.create_task(read(client, "other", key)) for _ in range(6)]
-        while service.admission.images_in_flight < 6:
-            await asyncio.sleep(0.01)
+        await until_async(lambda: service.admission.images_in_flight == 6)
         leaving = asyncio.create_task(client.post(f"{CONTROL}/other/unload", headers=key))
-        while len(service.repository.models) > 1:
-            await asyncio.sleep(0.01)
+        await until_async(lambda: len(service.repository.models) == 1)
         assert await read(client, "other", key) == 404
         busy = await client.post(f"{CONTROL}/brightness/load", headers=key)
         assert_problem(busy, 409, "model-conflict", "error")
@@ -312,7 +311,8 @@ async def test_under_load_every_answer_is_of_the_version_that_it_names(
         askers = [asyncio.create_task(keep_asking("brightness/versions/1")) for _ in range(4)]
         for _ in range(20):
             assert (await client.post(f"{CONTROL}/brightness/load?version=1", headers=key)).status_code == 200
-            await asyncio.sleep(0.02)
+            before = len(seen)
+            await until_async(lambda: 0.4 in (round(answer, 4) for answer in seen[before:]))  # noqa: B023  at once
             assert (await client.post(f"{CONTROL}/brightness/unload?version=1", headers=key)).status_code == 200
         done.set()
         await asyncio.gather(*askers)

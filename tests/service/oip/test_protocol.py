@@ -20,10 +20,11 @@ from contract.image import SIDE, to_pixels
 from service.errors import InvalidInference
 from service.oip.request import parse
 from tests.bundles import THRESHOLD
-from tests.conftest import Connect, MakeService
+from tests.conftest import Connect, MakeService, change_settings
 from tests.drawings import encode, jpeg, png
 from tests.fakes import FakeBackend
 from tests.problems import assert_problem
+from tests.waiting import DEADLINE_S, until_async
 
 pytestmark = pytest.mark.anyio
 INFER = "/v2/models/brightness/infer"
@@ -416,19 +417,22 @@ async def test_the_limits_of_admission_hold_for_the_protocol(make_service: MakeS
 async def test_parsing_blocks_no_other_request_and_has_a_deadline(
     make_service: MakeService, connect: Connect, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    release = threading.Event()
+    begun, release = threading.Event(), threading.Event()
 
     def slow(*given: Any, **more: Any) -> Any:
-        release.wait(10)
+        begun.set()
+        release.wait(DEADLINE_S)
         return parse(*given, **more)
 
     monkeypatch.setattr("service.oip.routes.parse", slow)
-    async with connect(make_service(deadline_s=0.3)) as client:
+    service = make_service(deadline_s=1)
+    async with connect(service) as client:
         large = asyncio.create_task(client.post(INFER, json=files(GREY)))
+        await until_async(begun.is_set)
+        change_settings(service, deadline_s=DEADLINE_S)
         assert (await client.get("/v2/health/live")).status_code == 200
         predicted = await client.post("/predict", content=GREY, headers={"Content-Type": "image/png"})
         assert predicted.status_code == 200
-        assert not large.done()
         assert_refused(await large, 504, "deadline-exceeded")
         release.set()
         assert (await client.post(INFER, json=files(GREY))).status_code == 200

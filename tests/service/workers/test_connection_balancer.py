@@ -1,10 +1,9 @@
 """Who of several workers takes a connection, with real sockets and one worker of the two that there are."""
 
-import asyncio
 import errno
 import logging
 import socket
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 
 import pytest
 from hypothesis import given
@@ -14,6 +13,7 @@ from service.telemetry.worker_table import NOT_ACCEPTING, WorkerSlot, WorkerTabl
 from service.workers import connection_balancer
 from service.workers.connection_balancer import ConnectionBalancer, yield_time_s
 from service.workers.parent import listen_at
+from tests.waiting import DEADLINE_S, until_async
 
 pytestmark = pytest.mark.anyio
 
@@ -53,14 +53,6 @@ async def desk() -> AsyncIterator[Desk]:
     found.close()
 
 
-async def until(condition: Callable[[], bool]) -> None:
-    for _ in range(500):
-        if condition():
-            return
-        await asyncio.sleep(0.01)
-    pytest.fail("it never came")
-
-
 @given(st.integers(0, 5000), st.lists(st.integers(0, NOT_ACCEPTING), max_size=8))
 def test_nobody_waits_for_those_who_have_as_many_or_for_long(own: int, others: list[int]) -> None:
     wait_s = yield_time_s(own, others)
@@ -70,7 +62,7 @@ def test_nobody_waits_for_those_who_have_as_many_or_for_long(own: int, others: l
 
 async def test_it_tells_how_busy_it_is(desk: Desk) -> None:
     desk.check(3)
-    await until(lambda: desk.table.load(0) == 3)
+    await until_async(lambda: desk.table.load(0) == 3)
     desk.is_ready = False
     desk.balancer.tell()
     assert desk.table.load(0) > 1000  # others go first
@@ -79,12 +71,18 @@ async def test_it_tells_how_busy_it_is(desk: Desk) -> None:
 
 
 async def test_it_leaves_a_connection_to_one_that_has_fewer(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(connection_balancer, "_YIELD_S", 60)
-    monkeypatch.setattr(connection_balancer, "_MOST_S", 60)
+    monkeypatch.setattr(connection_balancer, "_YIELD_S", DEADLINE_S)
+    monkeypatch.setattr(connection_balancer, "_MOST_S", DEADLINE_S)
+    pause, pauses = desk.balancer._pause, list[float]()
+
+    def noticed(listener: socket.socket, wait_s: float) -> None:
+        pauses.append(wait_s)
+        pause(listener, wait_s)
+
+    monkeypatch.setattr(desk.balancer, "_pause", noticed)
     desk.table.set_load(1, 0)
     desk.check(2)
-    await until(lambda: len(desk.taken) == 1)
-    await asyncio.sleep(0.05)
+    await until_async(lambda: pauses)
     assert len(desk.taken) == 1
     desk.listeners[0].accept()[0].close()  # as the other worker would
 
@@ -92,7 +90,7 @@ async def test_it_leaves_a_connection_to_one_that_has_fewer(desk: Desk, monkeypa
 async def test_it_takes_a_connection_that_the_other_leaves(desk: Desk) -> None:
     desk.table.set_load(1, 0)  # and never does anything
     desk.check(5)
-    await until(lambda: len(desk.taken) == 5)
+    await until_async(lambda: len(desk.taken) == 5)
 
 
 async def test_it_comes_to_rest_when_the_system_is_full(
@@ -113,7 +111,7 @@ async def test_it_comes_to_rest_when_the_system_is_full(
     full = Desk([listener])
     full.balancer.open()
     full.check(1)
-    await until(lambda: len(full.taken) == 1)
+    await until_async(lambda: len(full.taken) == 1)
     full.close()
     assert tries == 3
     assert [record.levelno for record in caplog.records if record.name == "service.workers.connection_balancer"] == [
