@@ -1,11 +1,10 @@
-"""The REST inference service: uploads in, probabilities of pneumonia out.
+"""The REST inference service: chest radiographs in, probabilities of pneumonia out.
 
-The walk of one image:
+The path of one image:
 
-bytes -> limits (413) -> routes.predict: a seat (503), a deadline (504)
-      -> contract.to_pixels in a thread (415/422) -> batcher.submit -> batcher.run -> backend.predict
-      -> wire.PredictResponse
-any exception, anywhere -> errors.answer -> problem+json
+bytes -> http.routes.predict: inference.admission (503), http.uploads: size limits (413), a deadline (504)
+      -> contract.image in a thread (415/422) -> inference.batcher -> inference.backend -> wire.PredictResponse
+any exception, anywhere -> http.responses.error_response -> problem+json
 """
 
-import contract  # noqa: F401  before onnxruntime: it turns its telemetry off
+import contract  # noqa: F401  before onnxruntime: it turns the telemetry of onnxruntime off

@@ -320,7 +320,7 @@ async def test_a_disk_that_is_lost_at_the_start_stops_the_start_only_if_it_is_re
 @pytest.mark.parametrize("mode", ["on", "required"])
 def test_an_audit_needs_a_folder(mode: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["serve", "--audit", mode]) == WRONG_USE
-    assert capsys.readouterr().err == f"xray-service: XRAY_AUDIT={mode} needs XRAY_AUDIT_FOLDER\n"
+    assert capsys.readouterr().err == f"xray-service: XRAY_AUDIT={mode} requires XRAY_AUDIT_FOLDER\n"
 
 
 def test_files_that_are_read_without_a_server_are_not_audited(
