@@ -1,1 +1,1 @@
-"""What an administrator sees: metrics, drift, logs, also of several workers. Imports the vocabulary only."""
+"""Observability: metrics, drift, logs, and their aggregation over workers. May import the vocabulary only."""

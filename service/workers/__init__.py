@@ -1,1 +1,1 @@
-"""Several processes on one port: a parent and its workers. Imports ``server`` and every room below it."""
+"""Several processes on one port: a parent and its workers. May import ``server`` and every room below it."""
