@@ -6,4 +6,4 @@ one image through them. The four modules at the bottom are the vocabulary, which
 them, and ``__main__`` the command line.
 """
 
-import contract  # noqa: F401  before onnxruntime: it turns its telemetry off
+import contract  # noqa: F401  before onnxruntime: it turns the telemetry of onnxruntime off
