@@ -1,13 +1,13 @@
-# Built with BuildKit; nothing is fetched when it runs. Targets: service (CPU; the default), service-gpu, training, and
-# sbom-service and sbom-service-gpu, which are lists of what is in these two (`docker build --output`).
+# Built with BuildKit; nothing is downloaded at run time. Targets: service (CPU; the default), service-gpu, training,
+# and sbom-service and sbom-service-gpu, the software bills of materials of the two services (`docker build --output`).
 ARG PYTHON_IMAGE=python:3.11-slim
 ARG VERSION=0.1.0
-# Which CUDA the gpu image brings: 12 (NVIDIA driver 525.60.13 or newer) or 13 (580.65.06 or newer).
+# The CUDA version in the GPU image: 12 (NVIDIA driver 525.60.13 or newer) or 13 (580.65.06 or newer).
 ARG CUDA=12
 
 FROM ${PYTHON_IMAGE} AS builder
 RUN python3 -m venv /opt/venv
-# Hashes are checked, and nothing is installed but what the lock file names. What is left needs no pip.
+# Hashes are checked, and only the packages of the lock file are installed. The result does not contain pip.
 COPY --chmod=755 deploy/install.sh /usr/local/bin/install-locked
 
 FROM builder AS build-cpu
@@ -37,11 +37,11 @@ FROM ${PYTHON_IMAGE} AS base
 ARG VERSION
 ARG REVISION=unknown
 LABEL org.opencontainers.image.title="xray-inference" \
-      org.opencontainers.image.description="Reads frontal chest radiographs for pneumonia. Not a medical device." \
+      org.opencontainers.image.description="Detects pneumonia on frontal chest radiographs. Not a medical device." \
       org.opencontainers.image.licenses="Apache-2.0" \
       org.opencontainers.image.version="${VERSION}" \
       org.opencontainers.image.revision="${REVISION}"
-# The last is the variable of contract/__init__.py, once more for whatever else is started in this image.
+# ORT_DISABLE_TELEMETRY is also set by contract/__init__.py; here it covers every other process in this image.
 ENV PATH=/opt/venv/bin:$PATH \
     PYTHONDONTWRITEBYTECODE=1 \
     PYTHONUNBUFFERED=1 \
@@ -57,13 +57,13 @@ HEALTHCHECK --interval=10s --timeout=5s --start-period=30s --start-interval=1s -
     CMD ["python3", "-c", "import os, ssl, urllib.request as u; \
         u.urlopen(('https' if os.environ.get('XRAY_TLS_CERTIFICATE') else 'http') + '://127.0.0.1:8000/health/ready', \
         timeout=4, context=ssl._create_unverified_context())"]
-# Where volumes are mounted: a new one takes its owner from here.
+# Mount points: a new volume takes its owner from the folder here.
 COPY --from=app --chown=10001:10001 /volumes /
 ENTRYPOINT ["python3", "-m", "service"]
 CMD ["serve"]
 
 FROM base AS training
-# Where a run was trained is written down with it, and there is no git here to ask.
+# A run records the revision that it was trained with; the image contains no git repository.
 ARG REVISION=unknown
 ENV TRAINING_REVISION=${REVISION} \
     PYTHONPATH=/app \
@@ -77,7 +77,7 @@ ENTRYPOINT ["python3", "-m", "training"]
 CMD ["--help"]
 
 FROM serving AS service-gpu
-# So that NVIDIA's container runtime mounts the driver's libraries, and only those of computing.
+# NVIDIA's container runtime then mounts the driver's libraries, only those for computing.
 ENV NVIDIA_VISIBLE_DEVICES=all \
     NVIDIA_DRIVER_CAPABILITIES=compute,utility \
     CUDA_CACHE_PATH=/tmp/cuda

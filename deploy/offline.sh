@@ -1,7 +1,7 @@
 #!/bin/sh
-# One archive that installs the service on a machine without internet: docs/install-offline.md says how it is used.
+# Builds one archive that installs the service on a machine without internet; docs/install-offline.md describes its use.
 #
-#     make offline [PARTS="proxy monitoring"]     what goes in beside the service: any of proxy, monitoring, gpu
+#     make offline [PARTS="proxy monitoring"]     optional parts beside the service: any of proxy, monitoring, gpu
 #
 # Needs Docker with compose 2.24.4 or newer, Python with venv for the documentation, and images of nginx, Prometheus and Grafana that are there or can be fetched.
 set -eu
@@ -14,8 +14,8 @@ rm -rf "dist/$name" && mkdir -p "dist/$name/deploy" "dist/$name/docs"
 
 files="-f docker-compose.yml"
 for part in "$@"; do
-  case $part in proxy | monitoring | gpu) ;; *) echo "offline: there is no part $part" >&2; exit 2 ;; esac
-  # The gpu part changes the service's image: its own, beside the default one.
+  case $part in proxy | monitoring | gpu) ;; *) echo "offline: unknown part $part; choose from proxy, monitoring, gpu" >&2; exit 2 ;; esac
+  # The gpu part replaces the service's image, so its image is added beside the default one.
   [ "$part" = gpu ] || files="$files -f compose.$part.yaml"
 done
 say() { echo "offline: $*"; }
@@ -33,14 +33,14 @@ case " $* " in *" gpu "*)
 esac
 for image in $images; do
   docker image inspect "$image" >/dev/null 2>&1 || docker pull --quiet "$image" ||
-    { echo "offline: $image is not here and cannot be fetched; leave its part out with PARTS=..." >&2; exit 1; }
+    { echo "offline: $image is not present and cannot be pulled; leave its part out with PARTS=..." >&2; exit 1; }
 done
 
 say "saving $(echo $images)"
 # shellcheck disable=SC2086
-docker save -o "dist/$name/images.tar" $images # not through a pipe, which would hide its failure
+docker save -o "dist/$name/images.tar" $images # not in a pipe, which would hide a failure
 gzip -6 "dist/$name/images.tar"
-say "listing what is in them"
+say "writing the software bills of materials"
 docker build --quiet --target sbom-service --output "dist/$name" . >/dev/null
 case " $* " in *" gpu "*) docker build --quiet --target sbom-service-gpu --output "dist/$name" . >/dev/null ;; esac
 docker image inspect -f '{{index .RepoTags 0}} {{.Id}}' $images >"dist/$name/IMAGES"
@@ -51,7 +51,7 @@ cp docs/install-offline.md "dist/$name/INSTALL.md"
 cp docs/*.md "dist/$name/docs"
 cp -R build/docs/site "dist/$name/site"
 cp -R deploy/proxy deploy/monitoring "dist/$name/deploy"
-# A key of this machine is nobody else's business.
+# The TLS key of this machine must not be shipped.
 find "dist/$name/deploy/proxy/tls" -type f ! -name .gitignore -delete
 for card in models/*/*/MODEL_CARD.md; do
   mkdir -p "dist/$name/$(dirname "$card")" && cp "$card" "dist/$name/$card"

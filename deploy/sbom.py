@@ -1,4 +1,4 @@
-"""What is in an image, as a CycloneDX document on stdout: Python packages, the system's packages, the models.
+"""Prints the software bill of materials of an image (CycloneDX): Python packages, Debian packages, models.
 
     python deploy/sbom.py VENV MODELS VERSION
 
@@ -19,7 +19,7 @@ _VERSION = SchemaVersion.V1_6
 
 
 def python_packages(venv: Path) -> dict[str, Any]:
-    """The document that cyclonedx-bom writes of an environment, to which the rest is added."""
+    """The CycloneDX document of a virtual environment, made by cyclonedx-bom; the other components are added to it."""
     command = [
         *(sys.executable, "-m", "cyclonedx_py", "environment", str(venv / "bin" / "python")),
         *("--output-format", "JSON", "--spec-version", _VERSION.to_version(), "--output-reproducible"),
@@ -29,7 +29,7 @@ def python_packages(venv: Path) -> dict[str, Any]:
 
 
 def system_packages() -> list[dict[str, Any]]:
-    """Debian's packages in the base image."""
+    """Components for the Debian packages of the base image."""
     form = "${Package}\t${Version}\t${Architecture}\n"
     listed = subprocess.run(["dpkg-query", "-W", "-f", form], check=True, capture_output=True, text=True).stdout
     return [_system_package(*line.split("\t")) for line in listed.splitlines()]
@@ -41,7 +41,7 @@ def _system_package(name: str, version: str, architecture: str) -> dict[str, Any
 
 
 def models(folder: Path) -> list[dict[str, Any]]:
-    """Each bundle's graphs with their SHA-256."""
+    """Components for the graphs of all bundles, with their SHA-256."""
     return [_model(path) for path in sorted(folder.glob("*/*/*.onnx"))]
 
 
@@ -58,7 +58,7 @@ def _model(path: Path) -> dict[str, Any]:
 
 
 def main() -> int:
-    """Write the document; a document that is against its schema is not written."""
+    """Print the document. Returns 1, and prints none, if it does not conform to its schema."""
     venv, folder, version = sys.argv[1:]
     document = python_packages(Path(venv))
     document["metadata"]["component"] = {"type": "container", "name": "xray-inference", "version": version}

@@ -1,4 +1,4 @@
-// Asking the service from JavaScript: in Node 18 or newer as a command,
+// A client of the service in JavaScript: in Node 18 or newer as a command,
 //
 //     node predict.mjs URL FILE...
 //     node predict.mjs URL --explain FILE OUT.png
@@ -8,33 +8,34 @@
 //     import { predict } from "./predict.mjs";
 //     const { label, probability, warnings } = (await predict("", input.files[0])).predictions[0];
 //
-// In a browser the page has to come from the service's own address (then the URL is ""), or through the same proxy: the
-// service lets no other page read its answers. A key goes into options.key, or into XRAY_CLIENT_KEY of the command.
+// In a browser the page must have the same origin as the service (then the URL is ""), directly or through a proxy: the
+// service allows no other origin by default. An API key goes into options.key; the command takes it from
+// XRAY_CLIENT_KEY.
 
-const TRIES = 8;
-const ANSWER_MS = 60_000;
+const MAX_TRIES = 8;
+const TIMEOUT_MS = 60_000;
 
-/** Why there is no answer: `problem` is what the service said (type, title, status, detail, request_id). */
-export class Refused extends Error {
+/** A failed request. `problem`: the problem object of the service (type, title, status, detail, request_id). */
+export class RequestFailed extends Error {
   constructor(problem) {
     super(`${problem.title}: ${problem.detail}`);
     this.problem = problem;
   }
 }
 
-/** The answer for one image. options: { key, operatingPoint }. */
+/** The response for one image (JPEG or PNG, as a Blob). options: { key, operatingPoint }. */
 export async function predict(url, image, options = {}) {
   const query = options.operatingPoint ? `?operating_point=${encodeURIComponent(options.operatingPoint)}` : "";
-  return (await ask(`${url}/predict${query}`, image, options)).json();
+  return (await post(`${url}/predict${query}`, image, options)).json();
 }
 
-/** A PNG (Blob) of the image with the heatmap over it. */
+/** The image with the heatmap over it, as a PNG (Blob). */
 export async function explain(url, image, options = {}) {
-  return (await ask(`${url}/explain`, image, options)).blob();
+  return (await post(`${url}/explain`, image, options)).blob();
 }
 
-/** Send one image as the body; its name stays here. While the service is full or starting, wait as it says. */
-async function ask(address, image, { key }) {
+/** Send an image as the body, without its file name. Retries after Retry-After while the service is overloaded. */
+async function post(address, image, { key }) {
   const headers = { "Content-Type": "application/octet-stream", ...(await digest(image)) };
   if (key) headers.Authorization = `Bearer ${key}`;
   for (let tries = 1; ; tries++) {
@@ -42,17 +43,17 @@ async function ask(address, image, { key }) {
       method: "POST",
       body: image,
       headers,
-      signal: AbortSignal.timeout(ANSWER_MS),
+      signal: AbortSignal.timeout(TIMEOUT_MS),
     });
     if (response.ok) return response;
-    if (![429, 503].includes(response.status) || tries === TRIES) throw new Refused(await problemOf(response));
-    await response.arrayBuffer(); // so that the connection can be used again
+    if (![429, 503].includes(response.status) || tries === MAX_TRIES) throw new RequestFailed(await problemOf(response));
+    await response.arrayBuffer(); // so that the connection can be reused
     const seconds = Number(response.headers.get("Retry-After")) || tries;
     await new Promise((resolve) => setTimeout(resolve, 1000 * seconds));
   }
 }
 
-/** The header by which the service notices damage on the way. Browsers can make it on https and localhost only. */
+/** A header by which the service detects damage in transit. Browsers can compute it only on https and localhost. */
 async function digest(image) {
   if (!globalThis.crypto?.subtle) return {};
   const hash = new Uint8Array(await crypto.subtle.digest("SHA-256", await image.arrayBuffer()));
@@ -60,8 +61,8 @@ async function digest(image) {
 }
 
 async function problemOf(response) {
-  const said = await response.json().catch(() => null); // something between may say it in its own way
-  return said?.title ? said : { title: `${response.status}`, detail: "not an answer of the service" };
+  const problem = await response.json().catch(() => null); // a proxy may answer in another format
+  return problem?.title ? problem : { title: `${response.status}`, detail: "not an answer of the service" };
 }
 
 async function main([url, ...names]) {
@@ -85,7 +86,7 @@ async function main([url, ...names]) {
   }
 }
 
-// Run as a command, and not imported.
+// Only if run as a command, not if imported.
 if (globalThis.process?.argv?.[1]?.endsWith("predict.mjs")) {
   main(process.argv.slice(2)).catch((error) => {
     console.error(error.message);

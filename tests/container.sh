@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
-# The containers, for real: built, started, asked, hardened, stopped under load, killed.
+# Tests of the real containers: build, start, predictions, hardening, stop under load, kill.
 #
-#     tests/container.sh [PART...]     parts: service keys audit model proxy monitoring offline training gpu; all without one
+#     tests/container.sh [PART...]     parts: service keys audit model proxy monitoring offline training gpu; default: all
 #
-# Needs Docker 25 or newer with BuildKit and compose 2.24.4 or newer, curl, openssl and python3; as root, since it ends a
-# process of a container by its number. Images of nginx, Prometheus and Grafana must be there or be fetchable
-# (NGINX_IMAGE, PROMETHEUS_IMAGE, GRAFANA_IMAGE name others). Prints a line a check; exits 1 if any fails.
+# Needs Docker 25 or newer with BuildKit and compose 2.24.4 or newer, curl, openssl and python3; and root, because it
+# kills processes of containers by their id. Images of nginx, Prometheus and Grafana must be present or pullable
+# (NGINX_IMAGE, PROMETHEUS_IMAGE, GRAFANA_IMAGE name others). Prints one line per check; exits with 1 if any fails.
 set -uo pipefail
 cd "$(dirname "$0")/.."
 . tests/container/lib.sh

@@ -15,7 +15,7 @@ _ASK = """async ([call, image, options]) => {
         const answer = await example[call]("", new Blob([bytes]), options);
         return answer instanceof Blob ? [answer.type, answer.size] : answer;
     } catch (error) {
-        return error instanceof example.Refused ? error.problem : String(error);
+        return error instanceof example.RequestFailed ? error.problem : String(error);
     }
 }"""
 

@@ -1,4 +1,4 @@
-# An audit in a volume: written, verified from beside the running service, kept by a new container, a chain a replica.
+# The audit log in a volume: verified while the service runs, continued by a new container, one chain per replica.
 files+=(-f compose.audit.yaml)
 draw
 audit() { dc exec -T service python3 -m service audit "$@"; }
@@ -6,24 +6,24 @@ chains() { audit verify --json | grep -c '"fault":null'; }
 check "up" dc up -d
 check "healthy" await 60 healthy
 for _ in 1 2 3; do predicts; done
-kept() { [ "$(audit tail --json -n 99 | grep -c '"event":"read"')" = "$1" ]; }
-check "three images are kept" await 10 kept 3
-check "as they were written" audit verify
-named() { audit tail --json -n 1 | grep -q "$(sha256sum "$scratch/x.jpeg" | cut -c1-64)"; }
-check "by their digest" named
-check "by a container of its own, too, from which the service's is not changed" dc run --rm --no-deps service audit verify
-check "a new container goes on with the chain" dc up -d --force-recreate --wait
+recorded() { [ "$(audit tail --json -n 99 | grep -c '"event":"read"')" = "$1" ]; }
+check "three images are recorded" await 10 recorded 3
+check "the chain is intact" audit verify
+digest_recorded() { audit tail --json -n 1 | grep -q "$(sha256sum "$scratch/x.jpeg" | cut -c1-64)"; }
+check "with their digest" digest_recorded
+check "verified by a separate container while the service runs" dc run --rm --no-deps service audit verify
+check "a new container continues the chain" dc up -d --force-recreate --wait
 for _ in 1 2; do predicts; done
-check "five are kept" await 10 kept 5
+check "five images are recorded" await 10 recorded 5
 check "in one chain" [ "$(chains)" = 1 ]
-changed() { docker exec "$(container)" sed -i 's/NORMAL\|PNEUMONIA/FORGED/' /audit/1/audit-00000001.jsonl; not audit verify; }
-check "a change is found" changed
+altered() { docker exec "$(container)" sed -i 's/NORMAL\|PNEUMONIA/FORGED/' /audit/1/audit-00000001.jsonl; not audit verify; }
+check "an altered line is found" altered
 files+=(-f compose.proxy.yaml)
 export TLS_FOLDER=$scratch/tls-audit
 mkdir "$TLS_FOLDER" && deploy/proxy/certificate.sh localhost "$TLS_FOLDER" >/dev/null
 dc down --volumes >/dev/null 2>&1
 check "with two replicas: up" dc up -d --wait
 for _ in 1 2 3 4 5 6 7 8; do predicts https://localhost:8443; done
-check "with two replicas: eight are kept" await 10 kept 8
+check "with two replicas: eight images are recorded" await 10 recorded 8
 check "with two replicas: in two chains" [ "$(chains)" = 2 ]
 unset TLS_FOLDER

@@ -1,4 +1,4 @@
-# The GPU image. Without a GPU: it is built, it says what it lacks, and it never runs on the CPU in silence.
+# The GPU image. Without a GPU: it is built, it reports the missing GPU, and it never falls back to the CPU silently.
 draw
 for cuda in ${CUDA_VERSIONS:-12 13}; do
   gpu=$image-cuda$cuda
@@ -13,13 +13,13 @@ for cuda in ${CUDA_VERSIONS:-12 13}; do
     check "CUDA $cuda: predicts on CUDA" on_cuda
   else
     echo "skip  CUDA $cuda: predicts on CUDA (no NVIDIA runtime here)"
-    refuses() { # in its last line; onnxruntime says before it, in its own words, why there is no CUDA
-      docker run --rm -e XRAY_DEVICE=cuda -e XRAY_ALLOW_ANONYMOUS=1 "$gpu" >"$scratch/stdout" 2>"$scratch/said"
-      [ $? = 1 ] && tail -1 "$scratch/said" && [ ! -s "$scratch/stdout" ] && tail -1 "$scratch/said" | grep -q "does not run on CUDA"
+    fails_to_start() { # the last line is the service's; before it, onnxruntime reports why there is no CUDA
+      docker run --rm -e XRAY_DEVICE=cuda -e XRAY_ALLOW_ANONYMOUS=1 "$gpu" >"$scratch/stdout" 2>"$scratch/stderr"
+      [ $? = 1 ] && tail -1 "$scratch/stderr" && [ ! -s "$scratch/stdout" ] && tail -1 "$scratch/stderr" | grep -q "does not run on CUDA"
     }
-    check "CUDA $cuda: no GPU, and XRAY_DEVICE=cuda: does not start, and says so" refuses
-    told
-    check "CUDA $cuda: no GPU, and auto: runs, and says CPU" sh -c 'docker run --rm -i --entrypoint python3 "$0" -m service predict --json /dev/stdin <"$1" | grep -q CPUExecutionProvider' "$gpu" "$scratch/x.jpeg"
+    check "CUDA $cuda: no GPU, XRAY_DEVICE=cuda: does not start, with a clear error" fails_to_start
+    show_output
+    check "CUDA $cuda: no GPU, auto: runs, and reports the CPU" sh -c 'docker run --rm -i --entrypoint python3 "$0" -m service predict --json /dev/stdin <"$1" | grep -q CPUExecutionProvider' "$gpu" "$scratch/x.jpeg"
     check "CUDA $cuda: the libraries of CUDA and cuDNN load" docker run --rm --entrypoint python3 "$gpu" -c '
 import contract, ctypes, pathlib, sys
 import onnxruntime
@@ -32,9 +32,9 @@ sys.exit(str(missing) if missing else 0)'
 done
 files+=(-f compose.gpu.yaml)
 if ! docker info -f '{{json .Runtimes}}' | grep -q nvidia; then
-  check "compose without the NVIDIA runtime: says so" sh -c '! "$@" >"$0" 2>&1 && grep -qi "could not select device driver" "$0"' \
-    "$scratch/said" docker compose "${files[@]}" up -d --no-build
+  check "compose without the NVIDIA runtime: clear error" sh -c '! "$@" >"$0" 2>&1 && grep -qi "could not select device driver" "$0"' \
+    "$scratch/stderr" docker compose "${files[@]}" up -d --no-build
   files=(-f docker-compose.yml)
-  check "and the default is not touched" dc up -d
-  check "and the default gets healthy" await 60 healthy
+  check "the default still starts" dc up -d
+  check "the default becomes healthy" await 60 healthy
 fi

@@ -1,4 +1,4 @@
-# What the parts of tests/container.sh share. Read by it, not run.
+# Functions shared by the parts of tests/container.sh, which sources this file.
 image=xray-inference:0.1.0
 scratch=$(mktemp -d)
 chmod 755 "$scratch"
@@ -7,7 +7,7 @@ files=(-f docker-compose.yml)
 export COMPOSE_PROJECT_NAME=xray-check
 
 dc() { docker compose "${files[@]}" "$@"; }
-tidy() { # takes away what a part has started
+tidy() { # removes everything that a part has started
   dc down --volumes --remove-orphans --timeout 5 >/dev/null 2>&1
   docker rm -f xray-bare >/dev/null 2>&1
   files=(-f docker-compose.yml)
@@ -18,7 +18,7 @@ check() { # NAME COMMAND...
   local name=$1; shift
   if "$@" >"$scratch/out" 2>&1; then echo "ok    $name"; else echo "FAIL  $name"; sed 's/^/      /' "$scratch/out"; failed=1; fi
 }
-told() { sed 's/^/      /' "$scratch/out"; } # what the last check printed
+show_output() { sed 's/^/      /' "$scratch/out"; } # of the last check
 not() { ! "$@"; }
 seconds() { date +%s.%N; }
 since() { awk -v a="$1" -v b="$(seconds)" 'BEGIN { printf "%.1f s", b - a }'; }
@@ -27,7 +27,7 @@ inspect() { docker inspect -f "$1" "${2:-$(container)}"; }
 is() { [ "$(inspect "$1" "${3:-}")" = "$2" ] || { echo "$1 is $(inspect "$1" "${3:-}"), not $2"; return 1; }; }
 has() { case "$(inspect "$1" "${3:-}")" in *"$2"*) ;; *) echo "$1 is $(inspect "$1" "${3:-}"), without $2"; return 1 ;; esac; }
 positive() { [ "$(inspect "$1" "${2:-}")" -gt 0 ] || { echo "$1 is $(inspect "$1" "${2:-}")"; return 1; }; }
-await() { # SECONDS COMMAND...: until it is true
+await() { # SECONDS COMMAND...: repeats the command until it succeeds
   local end=$((SECONDS + $1)); shift
   until "$@" >/dev/null 2>&1; do [ $SECONDS -lt $end ] || return 1; sleep 0.2; done
 }
@@ -35,23 +35,23 @@ healthy() { [ "$(inspect '{{.State.Health.Status}}' "$(container "${1:-service}"
 size() { docker image inspect -f '{{.Size}}' "$1" | awk '{ printf "%.0f", $1 / 1e6 }'; }
 ask() { curl -sSk --max-time 20 --data-binary "@$scratch/x.jpeg" -H 'Content-Type: image/jpeg' "$@"; }
 predicts() { ask -f "${1:-http://localhost:8000}/predict" | grep -q '"probability":0\.'; }
-draw() { # a picture to ask with, drawn by the image's own Pillow
+draw() { # a test image, drawn with the Pillow of the container image
   docker run --rm --entrypoint python3 "$image" -c '
 import sys; from PIL import Image
 Image.radial_gradient("L").resize((900, 700)).save(sys.stdout.buffer, "JPEG")' >"$scratch/x.jpeg"
 }
-hardened() { # SERVICE: a line a rule, of the container as the engine has it
-  local each=$1 of; of=$(container "$1")
-  check "$each: a user by number, not root" sh -c 'expr "$0" : "[1-9]" >/dev/null' "$(inspect '{{.Config.User}}' "$of")"
-  check "$each: read-only root" is '{{.HostConfig.ReadonlyRootfs}}' true "$of"
-  check "$each: all capabilities dropped" is '{{.HostConfig.CapDrop}}' '[ALL]' "$of"
-  check "$each: none added" is '{{len .HostConfig.CapAdd}}' 0 "$of"
-  check "$each: no new privileges" is '{{.HostConfig.SecurityOpt}}' '[no-new-privileges:true]' "$of"
-  check "$each: not privileged" is '{{.HostConfig.Privileged}}' false "$of"
-  check "$each: memory limit" positive '{{.HostConfig.Memory}}' "$of"
-  check "$each: CPU limit" positive '{{.HostConfig.CpuQuota}}' "$of"
-  check "$each: process limit" positive '{{.HostConfig.PidsLimit}}' "$of"
-  check "$each: log that does not grow for ever" has '{{.HostConfig.LogConfig.Config}}' max-size "$of"
-  check "$each: health check" positive '{{len .Config.Healthcheck.Test}}' "$of"
-  check "$each: comes back after a crash or a restart of the machine" is '{{.HostConfig.RestartPolicy.Name}}' unless-stopped "$of"
+hardened() { # SERVICE: one check per rule, on the running container
+  local name=$1 of; of=$(container "$1")
+  check "$name: a user by number, not root" sh -c 'expr "$0" : "[1-9]" >/dev/null' "$(inspect '{{.Config.User}}' "$of")"
+  check "$name: read-only root" is '{{.HostConfig.ReadonlyRootfs}}' true "$of"
+  check "$name: all capabilities dropped" is '{{.HostConfig.CapDrop}}' '[ALL]' "$of"
+  check "$name: none added" is '{{len .HostConfig.CapAdd}}' 0 "$of"
+  check "$name: no new privileges" is '{{.HostConfig.SecurityOpt}}' '[no-new-privileges:true]' "$of"
+  check "$name: not privileged" is '{{.HostConfig.Privileged}}' false "$of"
+  check "$name: memory limit" positive '{{.HostConfig.Memory}}' "$of"
+  check "$name: CPU limit" positive '{{.HostConfig.CpuQuota}}' "$of"
+  check "$name: process limit" positive '{{.HostConfig.PidsLimit}}' "$of"
+  check "$name: limited log size" has '{{.HostConfig.LogConfig.Config}}' max-size "$of"
+  check "$name: health check" positive '{{len .Config.Healthcheck.Test}}' "$of"
+  check "$name: restarts after a crash or a reboot" is '{{.HostConfig.RestartPolicy.Name}}' unless-stopped "$of"
 }

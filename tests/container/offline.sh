@@ -1,6 +1,6 @@
-# The archive, made here, installed on an engine of its own in a network that has nothing but itself.
+# Builds the archive and installs it on a separate engine, in a network without any other host.
 check "make offline" make -s offline PARTS="${OFFLINE_PARTS-proxy monitoring}"
-told
+show_output
 cp dist/*-offline.tar* "$scratch"
 check "its checksum" sh -c 'cd "$0" && sha256sum -c *.tar.sha256' "$scratch"
 tar -C "$scratch" -xf "$scratch"/*-offline.tar

@@ -4,24 +4,24 @@ base=https://localhost:8443
 draw
 export TLS_FOLDER=$scratch/tls
 mkdir "$TLS_FOLDER"
-check "certificate for a trial" deploy/proxy/certificate.sh localhost "$TLS_FOLDER"
+check "self-signed certificate" deploy/proxy/certificate.sh localhost "$TLS_FOLDER"
 began=$(seconds)
 check "up" dc up -d
 check "healthy" await 60 healthy proxy
 echo "      two replicas and the proxy, up and healthy in $(since "$began")"
 check "two replicas" sh -c '[ "$(docker ps -q --filter label=com.docker.compose.project="$0" --filter label=com.docker.compose.service=service | wc -l)" = 2 ]' "$COMPOSE_PROJECT_NAME"
 check "predict over TLS" predicts "$base"
-check "the certificate holds" curl -sf --cacert "$TLS_FOLDER/tls.crt" "$base/health/ready" -o /dev/null
+check "the certificate is accepted" curl -sf --cacert "$TLS_FOLDER/tls.crt" "$base/health/ready" -o /dev/null
 check "nothing older than TLS 1.2" sh -c '! curl -sk --tls-max 1.1 "$0/health" -o /dev/null' "$base"
 hardened proxy
 hardened service
 check "the service itself is not published" is '{{len .HostConfig.PortBindings}}' 0
-check "the service reaches nothing outside" docker exec "$(container)" python3 -c '
+check "the service cannot reach other networks" docker exec "$(container)" python3 -c '
 import socket, sys
 try: socket.create_connection(("192.0.2.1", 80), 3)
 except OSError as error: print(error); sys.exit(0 if "unreachable" in str(error) else 1)
 sys.exit(1)'
-told
+show_output
 check "nginx's own configuration test" docker exec "$(container proxy)" nginx -t -e stderr -c /etc/xray/nginx.conf
 
 both_answer() {
@@ -29,23 +29,23 @@ both_answer() {
   for id in $(dc ps -q service); do docker logs "$id" 2>&1 | grep -c '"route": "/predict", "status": 200' | tee /dev/stderr | grep -qv '^0$' || return 1; done
 }
 check "both replicas answer" both_answer
-problem() { # STATUS SLUG CURL-ARGUMENTS...: such a problem object
+problem() { # STATUS SLUG CURL-ARGUMENTS...: the response is this problem object
   local status=$1 slug=$2; shift 2
   curl -sk --max-time 20 -D "$scratch/head" -o "$scratch/body" "$@"
   cat "$scratch/head" "$scratch/body"
   grep -qi "content-type: application/problem+json" "$scratch/head" && grep -q " $status" "$scratch/head" &&
-    python3 -c 'import json, sys; told = json.load(open(sys.argv[1])); sys.exit(told["type"] != "/problems/" + sys.argv[2] or told["status"] != int(sys.argv[3]))' "$scratch/body" "$slug" "$status"
+    python3 -c 'import json, sys; body = json.load(open(sys.argv[1])); sys.exit(body["type"] != "/problems/" + sys.argv[2] or body["status"] != int(sys.argv[3]))' "$scratch/body" "$slug" "$status"
 }
 head -c 70000000 /dev/zero >"$scratch/large"
 check "a body that is too large: 413" problem 413 body-too-large --data-binary "@$scratch/large" "$base/predict"
-check "metrics are not for everybody: 404" problem 404 not-found "$base/metrics"
+check "metrics are not published: 404" problem 404 not-found "$base/metrics"
 check "no TLS: 400" problem 400 plain-http "http://localhost:8443/"
-check "a broken image keeps the service's own answer: 415" problem 415 unsupported-media-type -H 'Content-Type: image/jpeg' --data-binary nonsense "$base/predict"
+check "a broken image gets the service's own answer: 415" problem 415 unsupported-media-type -H 'Content-Type: image/jpeg' --data-binary nonsense "$base/predict"
 
-check "300 slow clients are closed, a good one does not feel them" python3 tests/container/slow_clients.py localhost 8443 "$scratch/x.jpeg"
-told
+check "300 slow clients are disconnected, and do not slow down a good one" python3 tests/container/slow_clients.py localhost 8443 "$scratch/x.jpeg"
+show_output
 
-lose_a_replica() { # one replica is killed, then one is stopped, while four clients ask
+lose_a_replica() { # one replica is killed, then one is stopped, while four clients send requests
   touch "$scratch/go"
   for n in 1 2 3 4; do (while [ -e "$scratch/go" ]; do ask -o /dev/null -w '%{http_code}\n' "$base/predict" || echo 000; done >"$scratch/codes.$n" 2>&1) & done
   sleep 2
@@ -58,19 +58,19 @@ lose_a_replica() { # one replica is killed, then one is stopped, while four clie
   [ "$(cat "$scratch"/codes.[1-4] | grep -c 200)" -gt 50 ] && ! cat "$scratch"/codes.[1-4] | grep -qv '^200$'
 }
 check "a replica killed and one stopped under load: every request answered" lose_a_replica
-told
+show_output
 docker stop $(dc ps -q service) >/dev/null
 check "no replica at all: 503" await 10 problem 503 not-ready --data-binary "@$scratch/x.jpeg" -H 'Content-Type: image/jpeg' "$base/predict"
 check "Retry-After" grep -qi '^retry-after: 1' "$scratch/head"
 docker start $(dc ps -aq service) >/dev/null
-check "and back again" await 30 predicts "$base"
+check "available again after the start" await 30 predicts "$base"
 stopped_proxy() { docker stop "$(container proxy)" >/dev/null && is '{{.State.ExitCode}}' 0 "$(container proxy)"; }
-check "the proxy ends in order" stopped_proxy
+check "the proxy shuts down cleanly" stopped_proxy
 dc down --timeout 5 >/dev/null 2>&1
 rm "$TLS_FOLDER/tls.crt"
 no_certificate() {
   dc up -d proxy >/dev/null 2>&1
   await 30 sh -c 'docker logs "$0" 2>&1 | grep -q "cannot load certificate"' "$(container proxy)"
 }
-check "no certificate: one line that names it" no_certificate
+check "no certificate: the log reports it" no_certificate
 unset TLS_FOLDER

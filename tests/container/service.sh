@@ -16,8 +16,8 @@ hardened service
 check "fixed user" is '{{.Config.User}}' 10001:10001
 check "nothing can be written" sh -c '! docker exec "$0" touch /app/x /opt/venv/x /x' "$(container)"
 check "tmpfs for /tmp" has '{{.HostConfig.Tmpfs}}' noexec
-check "to this machine only" has '{{.HostConfig.PortBindings}}' 127.0.0.1
-check "stop timeout over the drain" is '{{.Config.StopTimeout}}' 50
+check "published to this machine only" has '{{.HostConfig.PortBindings}}' 127.0.0.1
+check "stop timeout longer than the drain" is '{{.Config.StopTimeout}}' 50
 check "health check without curl" has '{{.Config.Healthcheck.Test}}' python3
 check "exec form" is '{{.Config.Entrypoint}}' '[python3 -m service]'
 check "labels" has '{{json .Config.Labels}}' '"org.opencontainers.image.version":"0.1.0"'
@@ -28,38 +28,38 @@ sys.exit(str(found) if found or importlib.util.find_spec("pip") else 0)'
 check "byte-compiled" docker exec "$(container)" python3 -c '
 import fastapi, importlib.util, os, service.app, sys
 sys.exit(not all(os.path.exists(importlib.util.cache_from_source(m.__file__)) for m in (fastapi, service.app)))'
-check "only what it needs" docker exec "$(container)" sh -c '[ "$(ls /app | xargs)" = "contract models service" ]'
+check "only the required folders" docker exec "$(container)" sh -c '[ "$(ls /app | xargs)" = "contract models service" ]'
 echo XRAY_GUARD=refuse >"$scratch/settings"
 SETTINGS_FILE=$scratch/settings dc up -d --force-recreate >/dev/null 2>&1; await 60 healthy
-check "a setting from a file holds" sh -c 'curl -sf localhost:8000/model | grep -q "\"refuse\""'
+check "a setting from a file takes effect" sh -c 'curl -sf localhost:8000/model | grep -q "\"refuse\""'
 CPU_PERCENT=50 dc up -d --force-recreate >/dev/null 2>&1
 check "half a CPU" is '{{.HostConfig.CpuQuota}}' 50000
 check "half a CPU: healthy" await 60 healthy
 
-ask_until_gone() { while code=$(ask -o /dev/null -w '%{http_code}\n' "$1/predict" 2>/dev/null); do echo "$code"; done; }
+predict_until_stopped() { while code=$(ask -o /dev/null -w '%{http_code}\n' "$1/predict" 2>/dev/null); do echo "$code"; done; }
 stop_under_load() {
   dc up -d --force-recreate >/dev/null 2>&1 && await 60 healthy || return 1
-  for n in 1 2 3 4; do ask_until_gone http://localhost:8000 >"$scratch/codes.$n" & done
+  for n in 1 2 3 4; do predict_until_stopped http://localhost:8000 >"$scratch/codes.$n" & done
   sleep 3
   docker stop "$(container)" >/dev/null
   wait
   cat "$scratch"/codes.* >"$scratch/codes"
-  local got seen
-  got=$(grep -c 200 "$scratch/codes") seen=$(docker logs "$(container)" 2>&1 | grep -c '"route": "/predict", "status": 200')
-  echo "answered $seen, received $got, exit code $(inspect '{{.State.ExitCode}}'), codes $(sort "$scratch/codes" | uniq -c | tr '\n' ' ')"
-  [ "$got" -gt 50 ] && [ "$got" = "$seen" ] && ! grep -qvE '200|503' "$scratch/codes" && is '{{.State.ExitCode}}' 0
+  local received answered
+  received=$(grep -c 200 "$scratch/codes") answered=$(docker logs "$(container)" 2>&1 | grep -c '"route": "/predict", "status": 200')
+  echo "answered $answered, received $received, exit code $(inspect '{{.State.ExitCode}}'), codes $(sort "$scratch/codes" | uniq -c | tr '\n' ' ')"
+  [ "$received" -gt 50 ] && [ "$received" = "$answered" ] && ! grep -qvE '200|503' "$scratch/codes" && is '{{.State.ExitCode}}' 0
 }
 check "docker stop under load loses no accepted request" stop_under_load
-told
+show_output
 
-killed_comes_back() {
+restarted_after_kill() {
   dc up -d >/dev/null 2>&1 && await 60 healthy || return 1
   kill -9 "$(inspect '{{.State.Pid}}')"
   await 60 is '{{.RestartCount}}' 1 && await 60 predicts
 }
-check "restarts after kill -9" killed_comes_back
+check "restarts after kill -9" restarted_after_kill
 
-bare() { # the narrowest place it has to start in
+bare() { # the most restricted environment in which it must start
   docker run -d --name xray-bare -e XRAY_ALLOW_ANONYMOUS=1 --network none --memory 512m --cpus 1 --pids-limit 64 --read-only --tmpfs /tmp \
     --cap-drop ALL --security-opt no-new-privileges "$image" >/dev/null
   await 60 sh -c '[ "$(docker inspect -f "{{.State.Health.Status}}" xray-bare)" = healthy ]' || return 1
@@ -70,11 +70,11 @@ ask = u.Request("http://127.0.0.1:8000/predict", body.getvalue(), {"Content-Type
 print(json.load(u.urlopen(ask))["predictions"][0]["probability"])'
 }
 check "no network, 512 MB, one CPU, 64 processes, read-only" bare
-open_door() { not docker run --rm "$image" && grep -q 'XRAY_KEYS_FILE.*XRAY_ALLOW_ANONYMOUS=1' "$scratch/out"; }
-check "run by itself, it wants keys or a word" open_door
-told
-open_address() {
+without_keys() { not docker run --rm "$image" && grep -q 'XRAY_KEYS_FILE.*XRAY_ALLOW_ANONYMOUS=1' "$scratch/out"; }
+check "docker run alone: requires keys or XRAY_ALLOW_ANONYMOUS=1" without_keys
+show_output
+published_without_keys() {
   PUBLISH_ADDRESS=0.0.0.0 dc up -d --force-recreate >/dev/null 2>&1
-  await 20 sh -c 'docker logs "$0" 2>&1 | grep -q "others can reach the service at 0.0.0.0"' "$(container)"
+  await 20 sh -c 'docker logs "$0" 2>&1 | grep -q "other machines can reach the service at 0.0.0.0"' "$(container)"
 }
-check "published to others without keys, it does not start" open_address
+check "published without keys, it does not start" published_without_keys

@@ -1,4 +1,4 @@
-# The training image: a short run on drawn pictures, without network.
+# The training image: a short run on generated images, without a network.
 files+=(-f compose.training.yaml)
 export TRAINING_DATA=$scratch/drawn RUNS=$scratch/runs
 mkdir -p "$TRAINING_DATA"/{NORMAL,PNEUMONIA} "$RUNS" && chmod 777 "$RUNS"
