@@ -17,6 +17,7 @@ from service.access.keys import add_key, make_key
 from tests import BUNDLED_MODEL
 from tests.drawings import jpeg, png
 from tests.e2e.server import Server, running
+from tests.tools import needs
 from tests.waiting import DEADLINE_S
 
 NAME = "pneumonia"
@@ -215,6 +216,7 @@ def test_loading_is_off_by_default(bundled_server: Server) -> None:
     assert states == {"1": "UNAVAILABLE", "2": "READY"}
 
 
+@needs("curl")
 def test_curl_sends_a_bare_file(bundled_server: Server, tmp_path: Path) -> None:
     """Triton's raw binary request: the body is the one input, and the outputs come behind the JSON."""
     (tmp_path / "xray.jpeg").write_bytes(IMAGES[0])
