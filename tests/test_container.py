@@ -20,7 +20,7 @@ from service.server import SLOW_CLIENTS_S
 from service.settings import Settings
 from tests import ROOT
 from tests.commands import run
-from tests.tools import needs
+from tests.programs import needs
 
 Instruction = tuple[str, str]
 Service = dict[str, Any]

@@ -20,7 +20,7 @@ from tests import ROOT
 from tests.commands import run
 from tests.conftest import Connect, MakeService
 from tests.drawings import encode, jpeg
-from tests.tools import needs
+from tests.programs import needs
 
 FOLDER = ROOT / "deploy" / "monitoring"
 DASHBOARD = json.loads((FOLDER / "grafana" / "dashboards" / "xray-inference.json").read_text())

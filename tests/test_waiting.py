@@ -1,4 +1,4 @@
-"""Tests wait for conditions and never for a time: the wait, and that there is no other."""
+"""Tests wait for conditions, never for a number of seconds."""
 
 import ast
 from collections.abc import Iterator
@@ -9,18 +9,18 @@ from tests import ROOT, waiting
 from tests.waiting import until, until_async
 
 FILES = sorted(path for path in ROOT.glob("tests/**/*.py") if "container" not in path.parts)
-# Where time may be looked at or passed, and why.
-MAY = {
-    "tests/waiting.py": "is the wait",
-    "tests/e2e/scripted.py": "a server that is slow, and when it was asked: clients must not ask before they may",
-    "tests/service/telemetry/test_totals.py": "sets the clock",
+# Files that may read a clock or sleep, and why.
+ALLOWED = {
+    "tests/waiting.py": "the wait itself",
+    "tests/e2e/scripted.py": "a slow server, and the times of requests: clients must not retry too early",
+    "tests/service/telemetry/test_totals.py": "replaces the clock",
 }
 _WAITS = {"sleep", "wait", "wait_for", "wait_for_timeout", "join", "result", "settimeout", "communicate", "acquire"}
 _CLOCKS = {"monotonic", "perf_counter", "time_ns", "monotonic_ns", "process_time"}
 
 
-def hurries(source: str) -> Iterator[str]:
-    """The calls in a file that wait so many seconds, or read a clock. To wait 0 s lets others run, and hurries none."""
+def timed_calls(source: str) -> Iterator[str]:
+    """Calls that read a clock or wait for a literal number of seconds, but not ``sleep(0)``, which lets others run."""
     for node in ast.walk(ast.parse(source)):
         if not isinstance(node, ast.Call):
             continue
@@ -49,16 +49,16 @@ def _seconds(value: object) -> bool:
         ("', '.join(words)", 0),
     ],
 )
-def test_a_hurry_is_seen(source: str, found: int) -> None:
-    assert len(list(hurries(source))) == found
+def test_timed_calls_are_found(source: str, found: int) -> None:
+    assert len(list(timed_calls(source))) == found
 
 
-def test_no_test_looks_at_the_clock_or_waits_for_so_many_seconds() -> None:
-    found = {str(path.relative_to(ROOT)): list(hurries(path.read_text())) for path in FILES}
-    assert {name: calls for name, calls in found.items() if calls and name not in MAY} == {}
+def test_no_test_reads_a_clock_or_waits_for_a_number_of_seconds() -> None:
+    found = {str(path.relative_to(ROOT)): list(timed_calls(path.read_text())) for path in FILES}
+    assert {name: calls for name, calls in found.items() if calls and name not in ALLOWED} == {}
 
 
-def test_it_gives_what_the_condition_gave() -> None:
+def test_the_value_of_the_condition_is_returned() -> None:
     values = iter([None, 0, "", "found"])
     assert until(lambda: next(values)) == "found"
 
@@ -75,7 +75,7 @@ async def test_the_condition_may_be_a_coroutine_function() -> None:
 
 
 @pytest.mark.anyio
-async def test_past_the_deadline_it_says_what_it_waited_for_and_why(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_past_the_deadline_the_test_fails_and_names_the_condition(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(waiting, "DEADLINE_S", 0)
     with pytest.raises(pytest.fail.Exception, match=r"not within 0 s: .*lambda: False.*\nthe log"):
         until(lambda: False, lambda: "the log")

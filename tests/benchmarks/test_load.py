@@ -11,7 +11,7 @@ import pytest
 
 from benchmarks import load
 from tests.drawings import jpeg
-from tests.tools import unusable
+from tests.programs import unusable
 from tests.waiting import until
 
 FIGURES = {
@@ -80,8 +80,8 @@ class _Handler(BaseHTTPRequestHandler):
 
 @pytest.fixture
 def asked() -> Iterator[Asked]:
-    if why_not := unusable(("wrk",), at_least=(4, 1), ask="-v"):
-        pytest.skip(why_not)
+    if reason := unusable(("wrk",), at_least=(4, 1), ask="-v"):
+        pytest.skip(reason)
     with Asked() as server:
         server.daemon_threads = True
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})

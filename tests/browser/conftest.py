@@ -9,7 +9,7 @@ from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_play
 from playwright.sync_api import TimeoutError as Late
 
 from tests.e2e.server import Server, running
-from tests.tools import unusable
+from tests.programs import unusable
 from tests.waiting import DEADLINE_S
 
 # Chromium would else ask its maker for updates and lists; --no-sandbox because tests run as root in a container.
@@ -25,8 +25,8 @@ _STORED = """async () => [
 @pytest.fixture(scope="package")
 def browser() -> Iterator[Browser]:
     """Debian's Chromium."""
-    if why_not := unusable(("chromium",)):
-        pytest.skip(why_not)
+    if reason := unusable(("chromium",)):
+        pytest.skip(reason)
     chromium = shutil.which("chromium")
     expect.set_options(timeout=DEADLINE_MS)  # what it waits for, not how fast it has to be
     with sync_playwright() as playwright:

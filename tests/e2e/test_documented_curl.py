@@ -13,7 +13,7 @@ from tests import BUNDLED_MODEL, ROOT
 from tests.commands import run
 from tests.drawings import jpeg
 from tests.e2e.server import Server, running
-from tests.tools import needs
+from tests.programs import needs
 
 pytestmark = needs("curl", at_least=(7, 76))  # --fail-with-body
 # An answer that is an error ends it.

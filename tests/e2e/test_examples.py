@@ -14,7 +14,7 @@ from tests import ROOT, commands
 from tests.drawings import jpeg, png
 from tests.e2e.scripted import answer, problem, scripted
 from tests.e2e.server import Server
-from tests.tools import needs
+from tests.programs import needs
 
 PATIENT = "Mueller, Anna; 1990"
 EXAMPLES = ROOT / "examples"

@@ -15,7 +15,7 @@ from tests.commands import SERVICE, run
 from tests.drawings import jpeg
 from tests.e2e.server import Server, running
 from tests.problems import assert_problem
-from tests.tools import needs
+from tests.programs import needs
 from tests.waiting import DEADLINE_S, until, until_async
 
 JPEG = {"Content-Type": "image/jpeg"}

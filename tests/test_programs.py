@@ -1,10 +1,10 @@
-"""A tool that is missing or too old is told, in words that say what to do."""
+"""Why a program cannot be used: it is missing, or too old, or prints no version."""
 
 from pathlib import Path
 
 import pytest
 
-from tests.tools import unusable
+from tests.programs import unusable
 
 
 @pytest.fixture(autouse=True)
@@ -18,25 +18,25 @@ def install(folder: Path, script: str) -> None:
     unusable.cache_clear()
 
 
-def test_one_that_is_missing() -> None:
+def test_a_missing_program() -> None:
     assert unusable(("nothing", "sub"), package="some") == "nothing sub is not installed (Debian: apt-get install some)"
 
 
 @pytest.mark.parametrize(
-    ("told", "why_not"),
+    ("output", "reason"),
     [
         ("tool, version 2.42.0+ds (branch: x)", "tool is version 2.42.0; 3.5 or newer is needed"),
         ("tool, version 3.5.0", ""),
         ("tool debian/10.1-3 [epoll]", ""),
-        ("unknown command", "tool does not tell its version: unknown command"),
+        ("unknown command", "tool prints no version: unknown command"),
     ],
 )
 @pytest.mark.parametrize("end", ["", ">&2; exit 1"])
-def test_its_version_is_asked_for(told: str, why_not: str, end: str, tmp_path: Path) -> None:
-    install(tmp_path, f'[ "$1" = --version ] && echo "{told}" {end}')
-    assert unusable(("tool",), at_least=(3, 5)) == why_not
+def test_the_version_is_asked_for(output: str, reason: str, end: str, tmp_path: Path) -> None:
+    install(tmp_path, f'[ "$1" = --version ] && echo "{output}" {end}')
+    assert unusable(("tool",), at_least=(3, 5)) == reason
 
 
-def test_it_is_not_asked_where_any_will_do(tmp_path: Path) -> None:
+def test_no_version_is_asked_for_without_need(tmp_path: Path) -> None:
     install(tmp_path, "exit 1")
     assert unusable(("tool",)) == ""
