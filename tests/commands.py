@@ -1,4 +1,4 @@
-"""Commands run to their end, as a user runs them."""
+"""Commands, run to their end."""
 
 import subprocess
 import sys
@@ -11,6 +11,6 @@ SERVICE = [sys.executable, "-m", "service"]
 
 
 def run(command: Sequence[object], **options: Any) -> subprocess.CompletedProcess[str]:
-    """What the command printed and its exit code. ``options`` are those of ``subprocess.run``."""
+    """Run a command; gives its output and exit code. ``options`` are those of ``subprocess.run``."""
     given: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, "timeout": DEADLINE_S}
     return subprocess.run([str(word) for word in command], check=False, **given | options)

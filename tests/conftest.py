@@ -127,7 +127,7 @@ def make_service(bundle_folder: Path) -> MakeService:
 
     def make(backend: Backend | None = None, **changes: object) -> Service:
         fixed = {"model": bundle_folder, "device": "cpu", "threads": 1, "decode_threads": 2}
-        fixed |= {"deadline_s": DEADLINE_S, "upload_s": DEADLINE_S}  # a busy machine is no reason for a 504 or a 408
+        fixed |= {"deadline_s": DEADLINE_S, "upload_s": DEADLINE_S}  # a busy machine must not cause a 504 or a 408
         settings = Settings(**fixed | changes)  # type: ignore[arg-type]
         return Service(settings, read_bundle(settings.model), backend) if backend else build_service(settings)
 
@@ -165,8 +165,8 @@ def connect() -> Connect:
 
 @pytest.fixture(scope="session")
 def trained(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> "Trained":
-    """A network that was really trained, on drawn radiographs: the first time, and after a change of what trains it."""
-    from tests.trained import trained_once  # TensorFlow comes with it: most tests do without
+    """A network that was really trained, on drawn radiographs, in this run or in an earlier one of the same code."""
+    from tests.trained import cached_training  # TensorFlow comes with it: most tests do without
 
     cache: pytest.Cache | None = getattr(request.config, "cache", None)  # none with -p no:cacheprovider
-    return trained_once(cache.mkdir("trained") if cache else tmp_path_factory.mktemp("trained"))
+    return cached_training(cache.mkdir("trained") if cache else tmp_path_factory.mktemp("trained"))

@@ -4,7 +4,6 @@ import json
 import os
 import re
 import shlex
-import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,6 +20,7 @@ from service.server import SLOW_CLIENTS_S
 from service.settings import Settings
 from tests import ROOT
 from tests.commands import run
+from tests.programs import needs
 
 Instruction = tuple[str, str]
 Service = dict[str, Any]
@@ -271,16 +271,9 @@ def test_compose_files_are_of_their_schema(name: str) -> None:
     jsonschema.validate(file, json.loads(schema.read_text()))
 
 
-def compose_at_hand() -> bool:
-    if shutil.which("docker") is None:
-        return False
-    return subprocess.run(["docker", "compose", "version"], capture_output=True, check=False).returncode == 0
-
-
+@needs("docker", "compose", at_least=(2, 24, 4), ask="version", package="docker-compose")  # !reset
 @pytest.mark.parametrize("names", [[], *([name] for name in OVERRIDES)], ids=lambda names: " ".join(names) or "default")
 def test_compose_takes_its_files(names: list[str]) -> None:
-    if not compose_at_hand():
-        pytest.skip("compose is not installed")
     files = [word for name in ["docker-compose.yml", *names] for word in ("-f", name)]
     environment = {**os.environ, **NAMED}
     ended = run(["docker", "compose", *files, "config", "--quiet"], cwd=ROOT, env=environment)

@@ -7,8 +7,8 @@ import numpy as np
 
 from contract.bundle import read_bundle
 from tests import ROOT
+from tests.build_cache import cache_key, cached, installed_packages
 from tests.datasets import write_data_folder
-from tests.made_once import key_of, made_once, packages
 from training.data.dataset import Dataset, load_dataset
 from training.data.split import split_dataset
 from training.exporting.bundle import export_run
@@ -20,7 +20,9 @@ from training.networks.readout import Readout
 # Not the specification's rate: with it a hundred images would teach the network nothing in a few epochs.
 CONFIG = TrainingConfig(architecture="deep", epochs=6, batch=8, learning_rate=0.01, folds=4, seed=3)
 _BUNDLE = Path("models", "drawn", "1")
-_DRAWN_BY = ("trained", "datasets", "drawings")
+_SOURCES = [
+    ROOT / name for name in ("contract", "training", "tests/trained.py", "tests/datasets.py", "tests/drawings.py")
+]
 
 
 @dataclass(frozen=True)
@@ -37,10 +39,9 @@ class Trained:
         return np.asarray(readout(pixels)["probability"])
 
 
-def trained_once(shelf: Path) -> Trained:
-    """Train, and export, unless this has been done on this shelf with the same code and packages."""
-    made_of = [ROOT / "contract", ROOT / "training", *(ROOT / "tests" / f"{name}.py" for name in _DRAWN_BY)]
-    folder = made_once(shelf, key_of(made_of, packages()), _train_in)
+def cached_training(cache: Path) -> Trained:
+    """Train and export, unless the cache has the result of the same code, drawings and packages."""
+    folder = cached(cache, cache_key(_SOURCES, installed_packages()), _train_in)
     return Trained(Run(folder / "run"), load_dataset(folder / "data", folder / "cache"), folder / _BUNDLE)
 
 

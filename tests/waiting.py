@@ -1,6 +1,6 @@
-"""How tests wait: for a condition, under one deadline that is there against hangs alone.
+"""How tests wait: for a condition, under one deadline that guards against hangs only.
 
-No test asserts how long anything takes: that depends on what else the machine does.
+No test asserts how long anything takes, because that depends on what else the machine does.
 """
 
 import asyncio
@@ -13,12 +13,12 @@ import pytest
 
 T = TypeVar("T")
 
-DEADLINE_S = 300.0  # a quarter of what pytest gives a test (pyproject.toml), so that a wait fails with its own words
+DEADLINE_S = 300.0  # a quarter of the time limit of a test (pyproject.toml), so that a wait fails with its own message
 _POLL_S = 0.02
 
 
 def until(condition: Callable[[], T | None], explain: Callable[[], object] = lambda: "") -> T:
-    """Ask for a condition until it is true, and give what it gave. Past the deadline the test fails, and says why."""
+    """Poll a condition until it is true, and return its value. Past the deadline the test fails with ``explain()``."""
     ends = time.monotonic() + DEADLINE_S
     while not (found := condition()):
         if time.monotonic() > ends:
@@ -28,7 +28,7 @@ def until(condition: Callable[[], T | None], explain: Callable[[], object] = lam
 
 
 async def until_async(condition: Callable[[], Any], explain: Callable[[], object] = lambda: "") -> Any:
-    """The same within an event loop; the condition may be a coroutine function."""
+    """The same in an event loop; the condition may be a coroutine function."""
     ends = time.monotonic() + DEADLINE_S
     while not (found := await _value(condition())):
         if time.monotonic() > ends:
@@ -38,7 +38,7 @@ async def until_async(condition: Callable[[], Any], explain: Callable[[], object
 
 
 async def never() -> None:
-    """What a stand-in awaits that gives no more: the other side has to end it."""
+    """Wait until cancelled: for a fake that sends nothing more, so that the code under test has to give up."""
     await asyncio.Event().wait()
 
 

@@ -1,7 +1,6 @@
 """The load generator: what wrk prints, and wrk itself where it is installed."""
 
 import json
-import shutil
 import sys
 import threading
 from collections.abc import Iterator
@@ -12,6 +11,7 @@ import pytest
 
 from benchmarks import load
 from tests.drawings import jpeg
+from tests.programs import unusable
 from tests.waiting import until
 
 FIGURES = {
@@ -80,8 +80,8 @@ class _Handler(BaseHTTPRequestHandler):
 
 @pytest.fixture
 def asked() -> Iterator[Asked]:
-    if shutil.which("wrk") is None:
-        pytest.skip("wrk is not installed (Debian: apt-get install wrk)")
+    if reason := unusable(("wrk",), at_least=(4, 1), ask="-v"):
+        pytest.skip(reason)
     with Asked() as server:
         server.daemon_threads = True
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})

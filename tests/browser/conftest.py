@@ -9,6 +9,7 @@ from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_play
 from playwright.sync_api import TimeoutError as Late
 
 from tests.e2e.server import Server, running
+from tests.programs import unusable
 from tests.waiting import DEADLINE_S
 
 # Chromium would else ask its maker for updates and lists; --no-sandbox because tests run as root in a container.
@@ -24,9 +25,9 @@ _STORED = """async () => [
 @pytest.fixture(scope="package")
 def browser() -> Iterator[Browser]:
     """Debian's Chromium."""
+    if reason := unusable(("chromium",)):
+        pytest.skip(reason)
     chromium = shutil.which("chromium")
-    if chromium is None:
-        pytest.skip("no chromium: apt-get install chromium")
     expect.set_options(timeout=DEADLINE_MS)  # what it waits for, not how fast it has to be
     with sync_playwright() as playwright:
         running_browser = playwright.chromium.launch(executable_path=chromium, args=_FLAGS, timeout=DEADLINE_MS)

@@ -19,8 +19,8 @@ import httpx
 from tests.waiting import DEADLINE_S, until
 
 _ADDRESS = re.compile(r"Uvicorn running on https?://127\.0\.0\.1:(\d+)")
-# A busy machine is no reason for a 504 or a 408: a test that wants one sets these itself.
-_UNHURRIED = {"deadline_s": DEADLINE_S, "upload_s": DEADLINE_S}
+# A busy machine must not cause a 504 or a 408; a test of these sets its own limits.
+_LONG_LIMITS = {"deadline_s": DEADLINE_S, "upload_s": DEADLINE_S}
 
 
 class Server:
@@ -114,7 +114,7 @@ def running(model: Path, folder: Path, trusted: ssl.SSLContext | None = None, **
     """
     port, device = str(settings.pop("port", 0)), str(settings.pop("device", "cpu"))
     environment = {name: value for name, value in os.environ.items() if not name.startswith("XRAY_")}
-    environment |= {f"XRAY_{name.upper()}": str(value) for name, value in (_UNHURRIED | settings).items()}
+    environment |= {f"XRAY_{name.upper()}": str(value) for name, value in (_LONG_LIMITS | settings).items()}
     log, scratch = folder / "server.log", folder / "tmp"
     scratch.mkdir(exist_ok=True)
     environment["TMPDIR"] = str(scratch)

@@ -2,7 +2,6 @@
 
 import os
 import re
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,8 +13,9 @@ from tests import BUNDLED_MODEL, ROOT
 from tests.commands import run
 from tests.drawings import jpeg
 from tests.e2e.server import Server, running
+from tests.programs import needs
 
-pytestmark = pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
+pytestmark = needs("curl", at_least=(7, 76))  # --fail-with-body
 # An answer that is an error ends it.
 _SHELL = """set -euo pipefail
 curl() {{ command curl -sS --fail-with-body "$@"; }}

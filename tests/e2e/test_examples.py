@@ -3,7 +3,6 @@
 import io
 import json
 import os
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -15,17 +14,14 @@ from tests import ROOT, commands
 from tests.drawings import jpeg, png
 from tests.e2e.scripted import answer, problem, scripted
 from tests.e2e.server import Server
+from tests.programs import needs
 
 PATIENT = "Mueller, Anna; 1990"
 EXAMPLES = ROOT / "examples"
-SHELL, PYTHON, NODE = (
-    pytest.param([program, str(EXAMPLES / name)], marks=pytest.mark.skipif(not there, reason=f"{there=}: {program}"))
-    for program, name, there in (
-        ("sh", "predict.sh", shutil.which("curl")),
-        (sys.executable, "predict.py", sys.executable),
-        ("node", "predict.mjs", shutil.which("node")),
-    )
-)
+CURL = needs("curl", at_least=(7, 76))  # --fail-with-body
+SHELL = pytest.param(["sh", str(EXAMPLES / "predict.sh")], marks=CURL)
+PYTHON = pytest.param([sys.executable, str(EXAMPLES / "predict.py")])
+NODE = pytest.param(["node", str(EXAMPLES / "predict.mjs")], marks=needs("node", at_least=(18,), package="nodejs"))
 
 
 def run(command: list[str], *arguments: object, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -51,10 +47,9 @@ def test_files_are_read_one_by_one(command: list[str], images: list[Path], bundl
     assert ended.stderr.startswith(f"{images[1]}: Unsupported format: only JPEG and PNG")
 
 
+@CURL
 @pytest.mark.parametrize("count", [1, 3])
 def test_curl_sends_one_or_several(count: int, images: list[Path], bundled_server: Server) -> None:
-    if shutil.which("curl") is None:
-        pytest.skip("curl is not installed")
     ended = run(["sh", str(EXAMPLES / "predict.sh")], f"{bundled_server.url}/", *images[:count])
     assert (ended.returncode, ended.stderr) == (0, "")
     told = json.loads(ended.stdout)["predictions"]
@@ -105,9 +100,8 @@ def test_nobody_there_is_told(command: list[str], images: list[Path]) -> None:
     assert ended.stderr
 
 
+@CURL
 def test_the_shell_s_several_files_go_without_their_names(images: list[Path]) -> None:
-    if shutil.which("curl") is None:
-        pytest.skip("curl is not installed")
     with scripted(answer()) as server:
         assert run(["sh", str(EXAMPLES / "predict.sh")], server.url, *images).returncode == 0
     assert "Mueller" not in str(server.asked)

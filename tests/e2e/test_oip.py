@@ -17,13 +17,14 @@ from service.access.keys import add_key, make_key
 from tests import BUNDLED_MODEL
 from tests.drawings import jpeg, png
 from tests.e2e.server import Server, running
+from tests.programs import needs
 from tests.waiting import DEADLINE_S
 
 NAME = "pneumonia"
 IMAGES = [jpeg(0), jpeg(1, quality=70), png(2)]
 PIXELS = np.stack([to_pixels(data) for data in IMAGES])
 FIRST = BUNDLED_MODEL.parent / "1"
-_UNHURRIED = {"connection_timeout": DEADLINE_S, "network_timeout": DEADLINE_S}
+_LONG_TIMEOUTS = {"connection_timeout": DEADLINE_S, "network_timeout": DEADLINE_S}
 
 
 class Hospital:
@@ -32,7 +33,7 @@ class Hospital:
     def __init__(self, server: Server, key: str) -> None:
         self.server, self._key = server, key
         self.address = f"127.0.0.1:{server.port}"
-        self.client = triton.InferenceServerClient(self.address, concurrency=4, **_UNHURRIED)
+        self.client = triton.InferenceServerClient(self.address, concurrency=4, **_LONG_TIMEOUTS)
 
     @property
     def headers(self) -> dict[str, str]:
@@ -205,7 +206,7 @@ def test_versions_are_unloaded_and_loaded_again(hospital: Hospital, expected: di
 
 
 def test_loading_is_off_by_default(bundled_server: Server) -> None:
-    client = triton.InferenceServerClient(f"127.0.0.1:{bundled_server.port}", **_UNHURRIED)
+    client = triton.InferenceServerClient(f"127.0.0.1:{bundled_server.port}", **_LONG_TIMEOUTS)
     assert client.get_model_metadata(NAME)["versions"] == ["2"]
     for control in (client.load_model, client.unload_model):
         with pytest.raises(InferenceServerException) as refused:
@@ -215,6 +216,7 @@ def test_loading_is_off_by_default(bundled_server: Server) -> None:
     assert states == {"1": "UNAVAILABLE", "2": "READY"}
 
 
+@needs("curl")
 def test_curl_sends_a_bare_file(bundled_server: Server, tmp_path: Path) -> None:
     """Triton's raw binary request: the body is the one input, and the outputs come behind the JSON."""
     (tmp_path / "xray.jpeg").write_bytes(IMAGES[0])

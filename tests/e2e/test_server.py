@@ -1,7 +1,6 @@
 """The process that users start: with the bundled model, under load, and to its end."""
 
 import asyncio
-import shutil
 import signal
 import socket
 import subprocess
@@ -16,12 +15,13 @@ from tests.commands import SERVICE, run
 from tests.drawings import jpeg
 from tests.e2e.server import Server, running
 from tests.problems import assert_problem
+from tests.programs import needs
 from tests.waiting import DEADLINE_S, until, until_async
 
 JPEG = {"Content-Type": "image/jpeg"}
 
 
-@pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
+@needs("curl")
 def test_curl_s_two_ways_give_the_same_probability(bundled_server: Server, tmp_path: Path) -> None:
     image = tmp_path / "xray.jpeg"
     image.write_bytes(jpeg())
