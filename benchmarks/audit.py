@@ -1,10 +1,10 @@
-"""What an audit costs: requests a second and latency with none, with one, and with one that is required.
+"""Measures the cost of the audit log: requests per second and latency with the modes off, on and required.
 
     python benchmarks/audit.py [--folder FOLDER] [--rounds 5] [--requests 400] [--clients 16]
 
-Three servers with the bundled model run side by side; each round asks one after the other, so that whatever else the
-machine does falls on all three. Then it is measured how fast a chain of so many lines is verified, and with how much
-memory. The folder decides which disk is measured. Prints medians and ranges, with machine and date, as JSON.
+Three servers with the bundled model run side by side. Each round loads one after the other, so that other load on the
+machine affects all three alike. Then it measures the CPU time and memory to verify a chain of ``--lines`` lines. The
+folder determines which disk is measured. Prints medians and ranges, with machine and date, as JSON.
 """
 
 import argparse
@@ -49,12 +49,12 @@ _LINE = {
 
 
 async def ask(server: Server, requests: int, clients: int) -> dict[str, float]:
-    """Requests a second, and the latency of each in milliseconds: median and 99th percentile."""
-    body, took, left = jpeg(), list[float](), iter(range(requests))
+    """Requests per second, and the latency in milliseconds: median and 99th percentile."""
+    body, took, remaining = jpeg(), list[float](), iter(range(requests))
     async with httpx.AsyncClient(base_url=server.url, timeout=60) as http:
 
         async def client() -> None:
-            for _ in left:
+            for _ in remaining:
                 began = time.perf_counter()
                 (await http.post("/predict", content=body, headers=_HEADERS)).raise_for_status()
                 took.append(1e3 * (time.perf_counter() - began))
@@ -67,25 +67,26 @@ async def ask(server: Server, requests: int, clients: int) -> dict[str, float]:
 
 
 def serve(folder: Path, rounds: int, requests: int, clients: int) -> dict[str, dict[str, list[float]]]:
-    """Each mode's figures: median, least, most."""
+    """The figures of each mode: median, minimum, maximum."""
     with ExitStack() as stack:
         servers = {}
         for mode in ("off", "on", "required"):
             (folder / mode / "audit").mkdir(parents=True)
             context = running(BUNDLED_MODEL, folder / mode, audit=mode, audit_folder=folder / mode / "audit")
             servers[mode] = stack.enter_context(context)
-        asked: dict[str, list[dict[str, float]]] = {mode: [] for mode in servers}
+        measured: dict[str, list[dict[str, float]]] = {mode: [] for mode in servers}
         for turn in range(rounds + 1):
             for mode, server in servers.items():
                 found = asyncio.run(ask(server, requests, clients))
-                asked[mode] += [found] if turn else []  # the first is to get warm
+                measured[mode] += [found] if turn else []  # the first round is a warm-up
     return {
-        mode: {name: spread([each[name] for each in found], 1) for name in found[0]} for mode, found in asked.items()
+        mode: {name: spread([figures[name] for figures in found], 1) for name in found[0]}
+        for mode, found in measured.items()
     }
 
 
 def verify(folder: Path, lines: int) -> dict[str, float]:
-    """Seconds of CPU to verify so many lines, and MiB at most."""
+    """CPU seconds to verify a chain of this many lines, and peak memory in MiB."""
     with closing(Chain(folder, 2**26)) as chain:
         for start in range(0, lines, 1000):
             chain.append([ImageRead(image_sha256=f"{start + n:064x}", **_LINE) for n in range(1000)])

@@ -1,13 +1,14 @@
-"""Our service beside plain FastAPI, LitServe, mosec, BentoML and Ray Serve: the same ONNX file, the same images.
+"""Compares our service with plain FastAPI, LitServe, mosec, BentoML and Ray Serve: same ONNX file, same images.
 
     python benchmarks/bench.py [--images FOLDER] [--store] [--rounds 3] [--seconds 5] [--only mosec] [--works same]
 
-In each round everything has its turn, so that whatever else the machine does falls on all: for each kind of work the
-limit (``limit.py``: decoding and inference in one process, no server), then each server. A server is started; asked a
-few images, for which it must answer what the graph answers; after a while to get warm, asked by one connection, then by
-many; weighed, and ended. Each peer has an environment of its own, made once. Prints a table, and JSON with --json.
+Each round measures everything in turn, so that other load on the machine affects all alike: for each kind of work the
+limit (``limit.py``: decoding and inference in one process, without a server), then each server. A server is started;
+its probabilities for a few images are compared with those of the graph; after a warm-up it is loaded with one
+connection, then with many; its memory is measured, and it is stopped. Each peer has its own environment, created once.
+Prints a table, and JSON with --json.
 
-With --store: the record goes to benchmarks/results, the table into docs/performance.md, the plot to docs/images.
+With --store: writes the record to benchmarks/results, the table to docs/performance.md, the plot to docs/images.
 """
 
 import argparse
@@ -38,27 +39,27 @@ from benchmarks.machine import machine
 from benchmarks.peers.work import DECODERS, Scorer
 from benchmarks.plot import draw
 from benchmarks.processes import NotServing, adopt_orphans, ask, descendants, memory_mib, serving
-from benchmarks.summary import PAGE, PLOT, Record, comparisons, markdown, measured, replaced, screen
+from benchmarks.summary import PAGE, PLOT, Record, comparisons, conditions, markdown, replace_between_markers, tables
 from tests import ROOT
 
 _CHECKED = 3
 _TOLERANCE = 1e-5
-# After wrk has closed its connections, a server may still be busy with what was under way.
+# After wrk has closed its connections, a server may still be working on the last requests.
 _SETTLE_S = 0.5
 console = Console(stderr=True, width=None if sys.stderr.isatty() else 120)
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """How much is measured.
+    """The parameters of a measurement.
 
     Attributes:
-        images: that are sent.
-        seconds: under load, of each server in each round.
-        alone_s: with one connection.
-        warm_s: under load, before.
-        limit_s: of the limit of each kind of work in each round.
-        connections: of the load.
+        images: the images to send.
+        seconds: under load, for each server in each round.
+        alone_s: seconds with one connection.
+        warm_s: seconds of warm-up under load.
+        limit_s: seconds of the limit for each kind of work in each round.
+        connections: number of connections under load.
         environments: folder of the peers' environments.
     """
 
@@ -72,7 +73,7 @@ class Plan:
 
 
 def measure(contender: Contender, plan: Plan) -> Record:
-    """One turn of a contender."""
+    """Measure a contender once."""
     sample = [path.read_bytes() for path in plan.images[:_CHECKED]]
     python = prepare(contender.name, plan.environments)
     with (
@@ -81,13 +82,13 @@ def measure(contender: Contender, plan: Plan) -> Record:
     ):
         check(server.url, contender.work, sample)
 
-        def under_load(connections: int, seconds: float) -> Any:
+        def load_and_settle(connections: int, seconds: float) -> Any:
             found = load(server.url, plan.images, connections, seconds)
             time.sleep(_SETTLE_S)
             return found
 
-        under_load(plan.connections, plan.warm_s)
-        alone, found = under_load(1, plan.alone_s), under_load(plan.connections, plan.seconds)
+        load_and_settle(plan.connections, plan.warm_s)
+        alone, found = load_and_settle(1, plan.alone_s), load_and_settle(plan.connections, plan.seconds)
         return {
             "start_s": round(server.start_s, 2),
             "rate": round(found.rate, 2),
@@ -100,20 +101,20 @@ def measure(contender: Contender, plan: Plan) -> Record:
 
 
 def check(url: str, work: Work, sample: Sequence[bytes]) -> None:
-    """Ask a few images.
+    """Compare the probabilities of a few images with those of the graph.
 
     Raises:
-        NotServing: a probability is not that of the graph.
+        NotServing: a probability differs by more than ``_TOLERANCE``.
     """
     score, decode = Scorer(str(work.model / work.graph), threads=1), DECODERS[work.decode]
     for data in sample:
-        answered, right = ask(url, data), score([decode(data)])[0]
-        if abs(answered - right) > _TOLERANCE:
-            raise NotServing(f"answers {answered:.6f} where the graph answers {right:.6f}")
+        answered, expected = ask(url, data), score([decode(data)])[0]
+        if abs(answered - expected) > _TOLERANCE:
+            raise NotServing(f"answers {answered:.6f}, but the graph gives {expected:.6f}")
 
 
 def limit(work: Work, plan: Plan) -> Record:
-    """One turn of the limit."""
+    """Measure the limit once."""
     command = [sys.executable, "benchmarks/limit.py", str(work.model), "--graph", work.graph, "--decode", work.decode]
     command += ["--images", commonpath(plan.images), "--seconds", str(plan.limit_s)]
     done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT)
@@ -123,19 +124,19 @@ def limit(work: Work, plan: Plan) -> Record:
     return {"rate": found["rate"], "lone_ms": found["lone_ms"]}
 
 
-def turn(told: str, measured_by: Callable[[], Record]) -> Record:
-    """What one turn found; a failure is a finding, and loses nothing else."""
+def turn(title: str, measurement: Callable[[], Record]) -> Record:
+    """Run one measurement. A failure is recorded as its result, and does not stop the others."""
     began = time.monotonic()
     try:
-        found = measured_by()
+        found = measurement()
     except (NotServing, NoEnvironment, LoadError, httpx.HTTPError, KeyError, ValueError) as error:
         found = {"failed": (str(error) or repr(error)).strip().splitlines()[0]}
-    console.print(f"{told}: {found.get('failed') or found['rate']} [dim]({time.monotonic() - began:.0f} s)[/dim]")
+    console.print(f"{title}: {found.get('failed') or found['rate']} [dim]({time.monotonic() - began:.0f} s)[/dim]")
     return found
 
 
 def run(chosen: Sequence[Contender], plan: Plan, rounds: int) -> Record:
-    """All rounds."""
+    """Run all rounds."""
     works = [work for work in WORKS.values() if any(contender.work == work for contender in chosen)]
     limits: dict[str, list[Record]] = {work.name: [] for work in works}
     found: list[list[Record]] = [[] for _ in chosen]
@@ -143,8 +144,8 @@ def run(chosen: Sequence[Contender], plan: Plan, rounds: int) -> Record:
         for work in works:
             limits[work.name].append(turn(f"{number} limit, {work.name}", partial(limit, work, plan)))
         for contender, records in zip(chosen, found, strict=True):
-            told = f"{number} {contender.name}, {contender.work.name}"
-            records.append(turn(told, partial(measure, contender, plan)))
+            title = f"{number} {contender.name}, {contender.work.name}"
+            records.append(turn(title, partial(measure, contender, plan)))
     return {
         "limits": limits,
         "contenders": [
@@ -155,7 +156,7 @@ def run(chosen: Sequence[Contender], plan: Plan, rounds: int) -> Record:
 
 
 def about(chosen: Sequence[Contender], plan: Plan, rounds: int) -> Record:
-    """What must be known of a measurement."""
+    """The conditions of a measurement: machine, parameters, versions."""
     sizes = [path.stat().st_size for path in plan.images]
     wrk = subprocess.run(["wrk", "-v"], capture_output=True, text=True, check=False).stdout
     return {
@@ -174,46 +175,46 @@ def about(chosen: Sequence[Contender], plan: Plan, rounds: int) -> Record:
 
 
 def store(record: Record) -> None:
-    """Keep a record where results are kept, and show it where results are shown."""
+    """Write a record to the results, the page and the plot."""
     results = ROOT / "benchmarks" / "results" / f"{record['date']}-peers.json"
     results.write_text(json.dumps(record, indent=2) + "\n")
     page = ROOT / PAGE
     draw(record, page.parent / PLOT)
-    page.write_text(replaced(page.read_text(), markdown(record)))
+    page.write_text(replace_between_markers(page.read_text(), markdown(record)))
 
 
 def parser() -> argparse.ArgumentParser:
-    """The options."""
+    """The command-line parser."""
     found = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add_images(found)
     found.add_argument(
-        "--store", action="store_true", help="keep the record, and renew docs/performance.md and the plot"
+        "--store", action="store_true", help="store the record, and update docs/performance.md and the plot"
     )
     found.add_argument("--json", action="store_true", help="print the record")
-    found.add_argument("--record", type=Path, help="measure nothing: show, or store, this record")
+    found.add_argument("--record", type=Path, help="do not measure: show, or store, this record")
     found.add_argument("--only", nargs="+", choices=NAMES, default=list(NAMES), metavar="SERVER", help=", ".join(NAMES))
     found.add_argument("--works", nargs="+", choices=WORKS, default=list(WORKS), metavar="WORK", help=", ".join(WORKS))
     found.add_argument("--rounds", type=int, default=3)
     found.add_argument("--connections", type=int, default=16)
-    for name, default, told in (
-        ("seconds", 5, "under load, of each server in each round"),
+    for name, default, meaning in (
+        ("seconds", 5, "seconds under load, for each server in each round"),
         ("alone", 2, "seconds with one connection"),
-        ("warm", 1, "seconds under load before"),
+        ("warm", 1, "seconds of warm-up"),
         ("limit", 6, "seconds of the limit, for each kind of work in each round"),
     ):
-        found.add_argument(f"--{name}", type=float, default=default, help=f"{told}; {default} if not given")
+        found.add_argument(f"--{name}", type=float, default=default, help=f"{meaning}; default: {default}")
     found.add_argument("--environments", type=Path, default=ENVIRONMENTS, help="where the peers are installed")
     return found
 
 
 def main() -> None:
-    """Measure, or take what was measured, and show it."""
+    """Measure, or load a record, and show it."""
     given = parser().parse_args()
     if given.record:
         record = json.loads(given.record.read_text())
     else:
         adopt_orphans()
-        signal.signal(signal.SIGTERM, signal.default_int_handler)  # ended by it, it also leaves no server behind
+        signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that no server is left behind after SIGTERM
         chosen = contenders(given.only, given.works)
         with tempfile.TemporaryDirectory() as scratch:
             images = find_images(given.images, Path(scratch))
@@ -224,9 +225,9 @@ def main() -> None:
         store(record)
     if given.json:
         print(json.dumps(record, indent=2))
-    for table in screen(record):
+    for table in tables(record):
         console.print(table)
-    console.print(*(f"{told}: {value:.2f}" for told, value in comparisons(record)), measured(record), sep="\n")
+    console.print(*(f"{title}: {value:.2f}" for title, value in comparisons(record)), conditions(record), sep="\n")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Who is compared, doing what: our service and its peers, and the three kinds of work."""
+"""The contenders of the comparison: our service and its peers, and the three kinds of work."""
 
 import os
 import sys
@@ -18,16 +18,16 @@ class Work:
 
     Attributes:
         name: in results.
-        told: over tables.
-        short: in a sentence.
+        title: of tables.
+        short: for a sentence.
         model: folder of the bundle.
         graph: file in it.
         decode: one of ``peers.work.DECODERS``.
-        settings: what our service has to be told for it.
+        settings: environment variables that our service needs for it.
     """
 
     name: str
-    told: str
+    title: str
     short: str
     model: Path
     graph: str
@@ -59,9 +59,9 @@ class Peer:
     """How a peer is started.
 
     Attributes:
-        title: its name as it writes it.
-        arguments: of its Python; ``{port}`` stands for the port.
-        environment: beside what all get. Nothing here reports its use to anybody.
+        title: its name, in its own spelling.
+        arguments: command line after its Python; ``{port}`` is replaced by the port.
+        environment: variables in addition to those of all peers. Usage reporting is turned off.
     """
 
     title: str
@@ -99,23 +99,23 @@ class Contender:
     work: Work
 
     def command(self, python: Path, port: int) -> list[str]:
-        """What starts it, with the Python of its environment."""
+        """The command that starts it, with the Python of its environment."""
         if self.name == OURS:
             return [str(python), "-m", "service", "serve", "--port", str(port), "--model", str(self.work.model)]
         return [str(python), *(part.format(port=port) for part in PEER_SERVERS[self.name].arguments)]
 
     @property
     def folder(self) -> Path:
-        """Where it is started."""
+        """The working directory to start it in."""
         return ROOT if self.name == OURS else PEERS / self.name
 
     def environment(self, scratch: Path, port: int) -> dict[str, str]:
-        """Its variables: ours without any setting of this machine, and temporary files in one place."""
+        """Its environment variables: without XRAY_* settings of this machine; temporary files go to ``scratch``."""
         kept = {name: value for name, value in os.environ.items() if not name.startswith("XRAY_")}
         kept |= {"TMPDIR": str(scratch), "PYTHONPATH": str(ROOT)}
         if self.name == OURS:
             return kept | {"XRAY_DEVICE": "cpu", "XRAY_LOG_LEVEL": "warning"} | self.work.settings
-        told = {
+        peer = {
             "PEER_GRAPH": str(self.work.model / self.work.graph),
             "PEER_DECODE": self.work.decode,
             "PEER_CPUS": str(len(os.sched_getaffinity(0))),
@@ -123,17 +123,17 @@ class Contender:
             "BENTOML_HOME": str(scratch / "bentoml"),
             "RAY_TMPDIR": str(scratch),
         }
-        return kept | told | PEER_SERVERS[self.name].environment
+        return kept | peer | PEER_SERVERS[self.name].environment
 
 
 def contenders(names: list[str], works: list[str]) -> list[Contender]:
-    """All that are compared, in the order in which they take their turns: ours by default, ours and peers with the same
-    work, peers as people ordinarily write them.
+    """The contenders, in the order of measurement: ours with its defaults; ours and the peers with the same work; the
+    peers with the usual way of decoding.
     """
     turns = [(OURS, DEFAULT), *((name, SAME) for name in NAMES), *((name, ORDINARY) for name in PEER_SERVERS)]
     return [Contender(name, work) for name, work in turns if name in names and work.name in works]
 
 
 def python_of(name: str, environments: Path) -> Path:
-    """The Python that a contender runs on: for ours, this one."""
+    """The Python interpreter of a contender; for our service, the current one."""
     return Path(sys.executable) if name == OURS else environments / name / "bin" / "python"

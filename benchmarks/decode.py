@@ -1,11 +1,11 @@
-"""Decoders side by side: from a JPEG to the 200 x 200 grey pixels that the network sees, and whether they are the same.
+"""Compares decoders: CPU time from a JPEG to the 200 x 200 grey pixels of the network, and differences of the pixels.
 
     python benchmarks/decode.py [--images FOLDER] [--rounds 7]
 
-In turn: the contract's call (Pillow at a reduced DCT scale, straight to grey); Pillow decoding in full; and, where they
-are installed (they are no dependency of anything here), simplejpeg and OpenCV at the same scale as the contract's. All
-but Pillow in full end in the contract's own last step, ``squash``. Prints JSON: CPU milliseconds a file, over those of
-the contract in the same round; how far pixels are from the contract's; and how many files differ at all.
+Measured in turn: the contract (Pillow at a reduced DCT scale, directly to grey); Pillow at full scale; and, if they are
+installed (they are not dependencies of this project), simplejpeg and OpenCV at the scale of the contract. All except
+Pillow at full scale end with the last step of the contract, ``squash``. Prints JSON: CPU milliseconds per file, also
+relative to the contract in the same round; the differences from the contract's pixels; and how many files differ.
 """
 
 import argparse
@@ -36,13 +36,13 @@ _SCALES = (8, 4, 2, 1)
 
 
 def reduction(data: bytes) -> int:
-    """By how much the contract's scale divides both sides: the most that leaves them at least twice ``SIDE``."""
+    """The contract's scale: the largest divisor of both sides that leaves them at least twice ``SIDE``."""
     header = read_header(data)
     return next(scale for scale in _SCALES if min(header.width, header.height) // scale >= 2 * SIDE or scale == 1)
 
 
 def simplejpeg_decoder() -> Decode:
-    """simplejpeg: libjpeg-turbo's own interface."""
+    """simplejpeg, a direct interface to libjpeg-turbo."""
     import simplejpeg  # type: ignore[import-not-found]
 
     def decode(data: bytes) -> Pixels:
@@ -75,7 +75,7 @@ def opencv_decoder() -> Decode:
 
 
 def decoders() -> dict[str, Decode]:
-    """The contract's first, and those that are installed."""
+    """The decoders: the contract first, then the others that are installed."""
     found: dict[str, Decode] = {"contract": to_pixels, "Pillow, in full": decode_full}
     for module, make in (("simplejpeg", simplejpeg_decoder), ("cv2", opencv_decoder)):
         if importlib.util.find_spec(module):
@@ -84,7 +84,7 @@ def decoders() -> dict[str, Decode]:
 
 
 def cpu_ms(decode: Decode, files: Sequence[bytes]) -> float:
-    """CPU milliseconds a file."""
+    """CPU milliseconds per file."""
     began = time.thread_time()
     for data in files:
         decode(data)
@@ -92,7 +92,7 @@ def cpu_ms(decode: Decode, files: Sequence[bytes]) -> float:
 
 
 def differences(decode: Decode, files: Sequence[bytes]) -> dict[str, Any]:
-    """Grey levels between a decoder's pixels and the contract's."""
+    """Differences between a decoder's pixels and the contract's, in grey levels (0 to 255)."""
     apart = [np.abs(decode(data).astype(int) - to_pixels(data)) for data in files]
     return {
         "mean_levels": round(float(np.mean([each.mean() for each in apart])), 4),

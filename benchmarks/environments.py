@@ -1,4 +1,4 @@
-"""An environment of its own for each peer, made when it is first needed."""
+"""The virtual environments of the peers, created when they are first needed."""
 
 import subprocess
 import sys
@@ -10,18 +10,18 @@ ENVIRONMENTS = Path(__file__).parent / ".peers"
 
 
 class NoEnvironment(Exception):
-    """A peer could not be installed; the message is the last line of what was said."""
+    """A peer could not be installed; the message is the last line of the installer's output."""
 
 
 def prepare(name: str, folder: Path) -> Path:
-    """The Python of a contender, with all it needs installed.
+    """Install a contender if necessary. Returns the Python of its environment.
 
     Args:
         name: of the contender.
-        folder: that holds the environments, each under its peer's name.
+        folder: of all environments, one subfolder per peer.
 
     Raises:
-        NoEnvironment: it could not be installed.
+        NoEnvironment: the installation failed.
     """
     python = python_of(name, folder)
     if name == OURS:
@@ -36,7 +36,7 @@ def prepare(name: str, folder: Path) -> Path:
 
 
 def versions(name: str) -> dict[str, str]:
-    """What is installed for a peer: version by package."""
+    """The packages of a peer: version by name."""
     lines = (PEERS / name / "requirements.txt").read_text().split()
     return dict(line.split("==", 1) for line in lines)
 
@@ -44,5 +44,5 @@ def versions(name: str) -> dict[str, str]:
 def _run(command: list[str]) -> None:
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
-        said = (done.stderr or done.stdout).strip().splitlines() or [f"exit code {done.returncode}"]
-        raise NoEnvironment(said[-1])
+        output = (done.stderr or done.stdout).strip().splitlines() or [f"exit code {done.returncode}"]
+        raise NoEnvironment(output[-1])

@@ -1,9 +1,10 @@
-"""Whether an image costs the same however it comes, and whether memory stays what it is.
+"""Measures whether the cost of an image is independent of how it is sent, and whether memory use stays constant.
 
     python benchmarks/flat.py [--images FOLDER] [--requests 20000] [--seconds 5]
 
-So many requests, and the memory (PSS) of the service at rest before, on the way, and after. Then 1 to 512 connections
-with one image a request, and 1 to 64 images a request: images a second of each, in turn, several rounds. Prints JSON.
+First the memory (PSS) of the idle service, before, during and after ``--requests`` requests. Then images per second
+with 1 to 512 connections and one image per request, and with 1 to 64 images per request, in turn, in several rounds.
+Prints JSON.
 """
 
 import argparse
@@ -37,22 +38,22 @@ _CHUNKS = 5
 
 
 def by_connections(url: str, images: Sequence[Path], seconds: float) -> dict[str, Any]:
-    """Images a second by how many connections ask; the errors are refusals where more come than there are seats."""
+    """Images per second by number of connections; the errors are requests rejected above XRAY_CAPACITY."""
     rates: dict[int, list[float]] = {count: [] for count in CONNECTIONS}
-    refused: dict[int, int] = dict.fromkeys(CONNECTIONS, 0)
+    rejected: dict[int, int] = dict.fromkeys(CONNECTIONS, 0)
     for _, count in itertools.product(range(_ROUNDS), CONNECTIONS):
         found = load(url, images, count, seconds)
-        wrong = sum(found.errors.values())
-        rates[count].append((found.count - wrong) * found.rate / found.count)
-        refused[count] += wrong
+        errors = sum(found.errors.values())
+        rates[count].append((found.count - errors) * found.rate / found.count)
+        rejected[count] += errors
     return {
-        str(count): {"rate": round(statistics.median(rates[count]), 1), "errors": refused[count]}
+        str(count): {"rate": round(statistics.median(rates[count]), 1), "errors": rejected[count]}
         for count in CONNECTIONS
     }
 
 
 def by_images(url: str, images: Sequence[Path], seconds: float) -> dict[str, float]:
-    """Images a second by how many are in a request."""
+    """Images per second by number of images per request."""
     bodies = [path.read_bytes() for path in images]
     rates: dict[int, list[float]] = {count: [] for count in IMAGES}
     with httpx.Client(timeout=60) as client:
@@ -64,26 +65,26 @@ def by_images(url: str, images: Sequence[Path], seconds: float) -> dict[str, flo
             batch = [
                 ("file", ("xray.jpeg", data, "image/jpeg")) for data in itertools.islice(itertools.cycle(bodies), count)
             ]
-            # Never more images at a time than there are seats.
+            # Never more images in flight than XRAY_CAPACITY admits.
             clients = min(_CLIENTS, max(IMAGES) // count)
             rates[count].append(count * rate([partial(send, batch)] * clients, seconds))
     return {str(count): round(statistics.median(found), 1) for count, found in rates.items()}
 
 
 def memory(url: str, images: Sequence[Path], requests: int) -> list[dict[str, float]]:
-    """Memory at rest, again and again, until at least so many requests are answered."""
+    """Memory of the idle service, measured repeatedly until at least ``requests`` requests are answered."""
 
-    def weigh(done: int) -> dict[str, float]:
+    def measure(done: int) -> dict[str, float]:
         time.sleep(_SETTLE_S)
         return {"requests": done, "mib": round(memory_mib(descendants(os.getpid())), 1)}
 
-    done, seen = 0, [weigh(0)]
+    done, measured = 0, [measure(0)]
     while done < requests:
         until = done + requests // _CHUNKS
         while done < until:
             done += load(url, images, 16, 10).count
-        seen.append(weigh(done))
-    return seen
+        measured.append(measure(done))
+    return measured
 
 
 def main() -> None:
@@ -98,12 +99,12 @@ def main() -> None:
         images = find_images(given.images, Path(scratch))
         first = images[0].read_bytes()
         with serving(Contender(OURS, DEFAULT), Path(sys.executable), Path(scratch), first) as server:
-            weighed = memory(server.url, images, given.requests)
+            memory_use = memory(server.url, images, given.requests)
             found = {
                 "connections": by_connections(server.url, images, given.seconds),
                 "images_a_request": by_images(server.url, images, given.seconds),
             }
-    print(json.dumps({**machine(), "images": len(images), **found, "memory": weighed}, indent=2))
+    print(json.dumps({**machine(), "images": len(images), **found, "memory": memory_use}, indent=2))
 
 
 if __name__ == "__main__":

@@ -1,16 +1,16 @@
-"""What the service promises of a GPU, checked on one, and how fast it is there. gpu.sh makes the environment for it.
+"""Checks the guarantees of the service on a GPU, and measures its speed there. gpu.sh creates the environment for it.
 
     python benchmarks/gpu.py --result FILE [--model models/pneumonia/2] [--images FOLDER] [--seconds 20] [--runs 50]
 
-- the running service says that CUDA runs it, in /health and in every answer, and answers what a CPU answers;
-- probabilities by CUDA against those of the float32 graph on a CPU, and of an image in each size of batch and alone;
-- images a second of the graph alone, by size of batch, and the first call of each size against later ones;
-- what TF32 changes: probabilities and images a second;
-- images a second and p99 over HTTP (benchmarks/load.py; needs wrk), beside what the CPUs can decode, and what they do
-  by themselves (benchmarks/limit.py);
-- GPU memory before, with the service under load, and with two models open.
+- the running service reports CUDA in /health and in every response, and gives the probabilities of a CPU;
+- probabilities on CUDA compared with those of the float32 graph on a CPU, and in batches of each size and alone;
+- images per second of the graph alone, by batch size, and the first call of each size compared with later ones;
+- the effect of TF32 on probabilities and on images per second;
+- images per second and p99 over HTTP (benchmarks/load.py; needs wrk), compared with how many images the CPUs can decode
+  and analyse without a GPU (benchmarks/limit.py);
+- GPU memory before, with the service under load, and with two models loaded.
 
-Prints one JSON and writes it to the file. Exits 1 if a promise is broken: it stands under ``broken``.
+Prints one JSON document and writes it to the file. Exits with 1 if a guarantee is violated; ``broken`` lists which.
 """
 
 import argparse
@@ -43,17 +43,18 @@ from tests import BUNDLED_MODEL, ROOT
 from tests.drawings import chest, encode
 from tests.e2e.server import Server, running
 
-import onnxruntime  # isort: skip  after contract, which tells it not to phone home
+import onnxruntime  # isort: skip  after contract, which turns its telemetry off
 
-# Of a probability. A CPU and a GPU round in other orders; batches of two sizes may be given other algorithms.
+# Largest differences of a probability. A CPU and a GPU sum in different orders; cuDNN may choose another algorithm for
+# another batch size.
 FROM_CPU, FROM_ALONE = 1e-4, 1e-5
-# A first call of a size that cuDNN had never seen takes some hundred times a later one.
+# Largest ratio of the first call of a size to later ones. Without warm-up the first takes some hundred times longer.
 WARM = 5
 _SIDES = (1300, 1000)
 
 
 def decoding(images: list[bytes], seconds: float) -> float:
-    """Images a second that the CPUs decode, doing nothing else: no GPU makes the service faster than that."""
+    """Images per second that the CPUs decode when idle otherwise: an upper bound for the service with any GPU."""
     cycled = (itertools.cycle(images) for _ in os.sched_getaffinity(0))
     return rate([partial(_decode_next, files) for files in cycled], seconds)
 
@@ -63,7 +64,7 @@ def _decode_next(images: Iterator[bytes]) -> None:
 
 
 def answered(server: Server, images: list[bytes]) -> Figures:
-    """What the running service says of where it runs, and answers."""
+    """What the running service reports about its execution provider, and its probabilities."""
     found, providers = [], set()
     with httpx.Client(base_url=server.url, timeout=60) as client:
         health = client.get("/health").json()
@@ -75,7 +76,7 @@ def answered(server: Server, images: list[bytes]) -> Figures:
 
 
 def script(name: str, *arguments: str) -> Figures | str:
-    """What another benchmark prints, or why it failed."""
+    """The output of another benchmark, or the reason why it failed."""
     command = [sys.executable, str(ROOT / "benchmarks" / name), *arguments]
     ended = subprocess.run(command, capture_output=True, text=True, check=False)
     if ended.returncode:
@@ -85,22 +86,22 @@ def script(name: str, *arguments: str) -> Figures | str:
 
 
 def service_figures(arguments: argparse.Namespace, folder: Path, images: list[bytes], scratch: Path) -> Figures:
-    """All that needs one; before this process opens sessions of its own."""
+    """The figures of the running service; call it before this process opens sessions of its own."""
     began = time.perf_counter()
     with running(arguments.model, scratch, device="cuda") as server:
         ready_s = time.perf_counter() - began
-        told = answered(server, images)
-        load: Figures | str = "left out: wrk is not installed"
+        answers = answered(server, images)
+        load: Figures | str = "skipped: wrk is not installed"
         if shutil.which("wrk"):
             rest = ("--images", str(folder), "--seconds", str(arguments.seconds))
             url = f"{server.url}/predict"
             load = {n: script("load.py", url, "--connections", n, *rest) for n in ("1", "32", "128")}
         memory = used_mib()
-    return {**told, "ready_s": round(ready_s, 2), "load_by_connections": load, "gpu_memory_used_mib": memory}
+    return {**answers, "ready_s": round(ready_s, 2), "load_by_connections": load, "gpu_memory_used_mib": memory}
 
 
 def broken(graph: Figures, service: Figures, expected: NDArray[np.float32]) -> list[str]:
-    """Which promises do not hold. A number that is none breaks its promise."""
+    """The guarantees that are violated; NaN violates its guarantee."""
     found = []
     if graph["provider"] != CUDA or service["providers"] != [CUDA] or service["health"]["provider"] != CUDA:
         found.append("CUDA runs the model, and says so")
@@ -117,20 +118,21 @@ def broken(graph: Figures, service: Figures, expected: NDArray[np.float32]) -> l
 
 
 def parsed() -> argparse.Namespace:
-    """The options."""
+    """The command-line arguments."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--result", type=Path, required=True)
     parser.add_argument("--model", type=Path, default=BUNDLED_MODEL)
-    parser.add_argument("--images", type=Path, help="folder of JPEGs; without it, drawn ones")
-    parser.add_argument("--seconds", type=float, default=20, help="of each measurement under load")
-    parser.add_argument("--runs", type=int, default=50, help="calls of the graph for each size of batch")
+    parser.add_argument("--images", type=Path, help="folder of JPEGs; default: generated images")
+    parser.add_argument("--seconds", type=float, default=20, help="for each measurement under load")
+    parser.add_argument("--runs", type=int, default=50, help="calls of the graph for each batch size")
     return parser.parse_args()
 
 
 def drawn(folder: Path) -> Path:
-    """A folder of drawn radiographs of the size that X-ray machines make, and of coarse noise beside them.
+    """A folder of drawn radiographs, of the size that X-ray machines produce, and of images of coarse noise.
 
-    The bundled model is sure of the drawn ones, where rounding does not show; what it makes of noise is anything.
+    The bundled model gives the drawn ones probabilities near 0 or 1, where rounding errors do not show; those of the
+    noise images vary.
     """
     folder.mkdir()
     noise = np.random.default_rng(0)
@@ -145,7 +147,7 @@ def drawn(folder: Path) -> Path:
 
 
 def check(arguments: argparse.Namespace, scratch: Path) -> Figures:
-    """Everything."""
+    """Run all checks and measurements."""
     folder = arguments.images or drawn(scratch / "drawn")
     images = [path.read_bytes() for path in sorted(folder.rglob("*.jp*g"))[:64]]
     pixels = np.stack([to_pixels(image) for image in images])
@@ -170,7 +172,7 @@ def check(arguments: argparse.Namespace, scratch: Path) -> Figures:
 
 
 def main() -> int:
-    """Check, print, write."""
+    """Check, print and write the result. Returns the exit code."""
     arguments = parsed()
     with tempfile.TemporaryDirectory() as scratch:
         found = json.dumps(check(arguments, Path(scratch)), indent=2)

@@ -1,18 +1,18 @@
 #!/usr/bin/env bash
-# The whole check of the service on an NVIDIA GPU, in one call: benchmarks/gpu.py, in an environment made for it.
+# The complete check of the service on an NVIDIA GPU in one call: runs benchmarks/gpu.py in an environment of its own.
 #
 #     benchmarks/gpu.sh [--wheels FOLDER] [--venv FOLDER] [--cuda 12|13] [OPTION of benchmarks/gpu.py]...
 #
-# Needs an NVIDIA driver, Python 3.11 or newer (PYTHON names it) with its module venv, and this checkout. For HTTP under
-# load, wrk; without it that part is left out, and the result says so.
+# Needs an NVIDIA driver, Python 3.11 or newer (set PYTHON to choose one) with its module venv, and this checkout. The
+# measurement over HTTP needs wrk; without it that part is skipped, and the result says so.
 #
-#   --wheels FOLDER  install from the wheels there, and from nowhere else. A wheel too large to be carried whole may be
-#                    there in parts (`split -b 50M X.whl X.whl.part.`): they are joined.
-#   --venv FOLDER    where the environment is, or is made; default: .venv-gpu
-#   --cuda 12|13     whose lock file is installed; default: the newest that this driver can do
+#   --wheels FOLDER  install only from the wheels in this folder. A wheel may be split into parts
+#                    (`split -b 50M X.whl X.whl.part.`): they are joined.
+#   --venv FOLDER    the environment, created if it does not exist; default: .venv-gpu
+#   --cuda 12|13     the CUDA version whose lock file is installed; default: the newest that the driver supports
 #
-# Prints one JSON, and leaves it in $OUT, or without that in benchmarks/results/. Exits 0 if all that it claims holds,
-# 1 if not, and 2 if it could not be checked here.
+# Prints one JSON document, and writes it to $OUT, or to benchmarks/results/ if OUT is not set. Exits with 0 if all
+# guarantees hold, 1 if not, and 2 if they could not be checked on this machine.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -29,14 +29,14 @@ while [ $# -gt 0 ]; do
   esac
 done
 
-command -v nvidia-smi >/dev/null || stop 'no NVIDIA driver here: there is no nvidia-smi'
-driver=$(nvidia-smi --query-gpu=driver_version --format=csv,noheader 2>&1) || stop "no NVIDIA GPU here: nvidia-smi says: ${driver%%$'\n'*}"
-# The floors of docs/operations.md.
+command -v nvidia-smi >/dev/null || stop 'no NVIDIA driver: nvidia-smi is not installed'
+driver=$(nvidia-smi --query-gpu=driver_version --format=csv,noheader 2>&1) || stop "no NVIDIA GPU: nvidia-smi reports: ${driver%%$'\n'*}"
+# The minimum driver versions of docs/operations.md.
 [ -n "$cuda" ] || cuda=$([ "${driver%%.*}" -ge 580 ] && echo 13 || echo 12)
 case $cuda in
   12) lock=requirements/gpu-cuda12.txt ;;
   13) lock=requirements/gpu.txt ;;
-  *) stop "--cuda is 12 or 13, not $cuda" ;;
+  *) stop "--cuda must be 12 or 13, not $cuda" ;;
 esac
 
 scratch=$(mktemp -d)
@@ -50,9 +50,9 @@ if [ -n "$wheels" ]; then
   done
   sources=(--no-index --find-links "$wheels" --find-links "$scratch")
 fi
-[ -x "$venv/bin/python" ] || "${PYTHON:-python3}" -m venv "$venv" || stop "no environment could be made in $venv"
+[ -x "$venv/bin/python" ] || "${PYTHON:-python3}" -m venv "$venv" || stop "cannot create an environment in $venv"
 "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes \
-  ${sources[@]+"${sources[@]}"} -r "$lock" || stop "$lock could not be installed"
+  ${sources[@]+"${sources[@]}"} -r "$lock" || stop "cannot install $lock"
 
 result=${OUT:-benchmarks/results}/$(date -u +%F)-gpu.json
 "$venv/bin/python" benchmarks/gpu.py --result "$result" ${others[@]+"${others[@]}"}

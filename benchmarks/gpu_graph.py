@@ -1,4 +1,4 @@
-"""The graph alone on a GPU: probabilities beside those of a CPU, and time by size of batch. For gpu.py."""
+"""The graph alone on a GPU, for gpu.py: probabilities compared with a CPU, and time by batch size."""
 
 import os
 import statistics
@@ -18,35 +18,35 @@ Figures = dict[str, Any]
 
 
 def nvidia(query: str) -> list[str]:
-    """What nvidia-smi says of the first GPU."""
+    """The answer of nvidia-smi to a query about the first GPU."""
     command = ["nvidia-smi", f"--query-gpu={query}", "--format=csv,noheader,nounits", "--id=0"]
     return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip().split(", ")
 
 
 def used_mib() -> float:
-    """GPU memory in use, whoever uses it."""
+    """GPU memory in use by all processes, in MiB."""
     return float(nvidia("memory.used")[0])
 
 
 def opened(bundle: Bundle, **settings: Any) -> LiveSession:
-    """A session as the service opens it: with a GPU asked for, DeviceError if it does not run there."""
+    """A session opened as in the service. Raises DeviceError if the settings require CUDA and it does not run there."""
     chosen, cpus = Settings(**settings), len(os.sched_getaffinity(0))
     return open_session(bundle, chosen.device, "float32", Calls(1, cpus, cpus), cuda_of(chosen))
 
 
 def probabilities(live: LiveSession, pixels: NDArray[np.uint8], size: int) -> NDArray[np.float32]:
-    """Of all the images, so many a batch."""
+    """The probabilities of all images, computed in batches of ``size``."""
     parts = [pixels[start : start + size] for start in range(0, len(pixels), size)]
     return np.concatenate([live.run([PROBABILITY], part)[0] for part in parts])
 
 
 def apart(one: NDArray[np.float32], other: NDArray[np.float32]) -> float:
-    """The greatest difference; not a number if either has one that is none."""
+    """The largest absolute difference; NaN if any value is NaN."""
     return float(np.max(np.abs(one - other)))
 
 
 def speed(live: LiveSession, pixels: NDArray[np.uint8], sizes: list[int], runs: int) -> dict[str, Figures]:
-    """Of the graph alone, by size of batch: the first call, later ones, and images a second."""
+    """Timings of the graph alone by batch size: the first call, later calls, and images per second."""
     found = {}
     for size in sizes:
         batch = np.resize(pixels, (size, *pixels.shape[1:]))
@@ -67,14 +67,14 @@ def speed(live: LiveSession, pixels: NDArray[np.uint8], sizes: list[int], runs: 
 
 
 def graph_figures(bundle: Bundle, pixels: NDArray[np.uint8], runs: int) -> Figures:
-    """All that needs no server."""
+    """All figures that need no server."""
     cpu, cuda, tf32 = (
         opened(bundle, device="cpu"),
         opened(bundle, device="cuda"),
         opened(bundle, device="cuda", tf32=True),
     )
     largest = cuda_of(Settings()).max_batch
-    # The buckets, and what is padded to one.
+    # The bucket sizes, and some sizes that are padded to a bucket.
     sizes = [size for size in range(1, largest + 1) if size in {1, 2, 3, 4, 8, 16, 31, 32, largest - 1, largest}]
     pixels = np.resize(pixels, (2 * largest, *pixels.shape[1:]))
     fast = speed(cuda, pixels, sizes, runs)

@@ -1,9 +1,9 @@
-"""Which graph of a bundle a CPU should serve: the float32 one or its int8 twin, and what a heatmap costs beside.
+"""Compares the graphs of a bundle on a CPU: float32, int8, and the extra cost of a heatmap.
 
     python benchmarks/graphs.py models/pneumonia/2 [models/pneumonia/1 ...] [--runs 40]
 
-Runs every graph of these bundles in one process, in turn, so many times: alone and four images a batch, on one thread
-and on all CPUs. Prints medians in milliseconds, with machine and date, as JSON.
+Runs every graph of the bundles in one process, in turn, ``--runs`` times: with one and four images per batch, on one
+thread and on all CPUs. Prints medians in milliseconds, with machine and date, as JSON.
 """
 
 import argparse
@@ -24,13 +24,13 @@ from benchmarks.machine import machine
 from benchmarks.peers.work import open_session
 from contract.bundle import FEATURES, GRAPH, HEATMAP, INPUT, INT8_GRAPH, PROBABILITY, read_bundle
 
-import onnxruntime  # isort: skip  after contract, which tells it not to phone home
+import onnxruntime  # isort: skip  after contract, which turns its telemetry off
 
 Run = Callable[[], object]
 
 
 def runs_of(folder: Path, threads: int, batch: int) -> dict[str, Run]:
-    """What is timed of a bundle, by name: what the service asks of each graph, and the same with the heatmap."""
+    """The timed calls of a bundle, by name: each graph with the outputs that the service uses, and with the heatmap."""
     bundle = read_bundle(folder)
     pixels = np.random.default_rng(0).integers(0, 256, (batch, 200, 200, 1), np.uint8)
     found: dict[str, Run] = {}
@@ -45,7 +45,7 @@ def runs_of(folder: Path, threads: int, batch: int) -> dict[str, Run]:
 
 
 def medians(runs: dict[str, Run], times: int) -> dict[str, float]:
-    """Milliseconds of each, interleaved, so that what else the machine does meets all alike."""
+    """Median milliseconds of each call, interleaved, so that other load on the machine affects all alike."""
     took: dict[str, list[float]] = {name: [] for name in runs}
     for _ in range(times + 3):
         for name, run in runs.items():

@@ -1,4 +1,4 @@
-"""Which images are sent and read in a measurement."""
+"""The images that a benchmark uses."""
 
 import argparse
 import os
@@ -10,25 +10,25 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 from tests.drawings import chest, encode
 
 _DRAWN = 16
-# Width and height of a middling full-size radiograph of those the bundled model was trained on.
+# Width and height of a typical full-size radiograph of the training data.
 _SIDES = (1300, 1000)
 
 
 def add_images(parser: argparse.ArgumentParser) -> None:
-    """Give a command the option."""
-    help_ = "folder of JPEGs; without it, originals/ in XRAY_DATA, or where there is none, drawn ones"
+    """Add the option ``--images``."""
+    help_ = "folder of JPEGs; default: originals/ in XRAY_DATA, or generated images if XRAY_DATA is not set"
     parser.add_argument("--images", type=Path, help=help_)
 
 
 def find_images(folder: Path | None, scratch: Path) -> list[Path]:
-    """The JPEGs of a folder, those in its folders too; without one, real originals or else drawn ones.
+    """The JPEGs in a folder and its subfolders; without a folder, those of XRAY_DATA or else generated ones.
 
     Args:
-        folder: what the option says.
-        scratch: where drawn ones are written.
+        folder: the value of the option.
+        scratch: where generated images are written.
 
     Raises:
-        SystemExit: the folder has none.
+        SystemExit: the folder contains no JPEG.
     """
     if folder is None and (data := os.environ.get("XRAY_DATA")):
         folder = Path(data) / "originals"

@@ -1,11 +1,11 @@
-"""What this machine can do at best: decoding and inference in one process, with nothing around them.
+"""Measures the limit of this machine: decoding and inference in one process, without a server.
 
     python benchmarks/limit.py models/pneumonia/2 [--images FOLDER] [--graph model.onnx] [--decode full] [--seconds 12]
 
-So many callers side by side, each decoding an image and then running the graph with so many threads, in every
-combination that could be the best; in turn, several times over, so that what else the machine does meets all alike. And
-the latency of one image at a time. Prints JSON: of each combination the images a second, the best of them as ``rate``;
-and as ``lone_ms`` the median of decoding plus inference of one image, at the number of threads that is best for that.
+Concurrent callers each decode an image and then run the graph, in every combination of callers and threads per run that
+could be the best; in turn and in several rounds, so that other load on the machine affects all alike. In addition, the
+latency of one image at a time. Prints JSON: images per second of each combination, the best of them as ``rate``; and as
+``lone_ms`` the median of decoding plus inference of one image, with the best number of threads for that.
 """
 
 import argparse
@@ -34,13 +34,13 @@ _ROUNDS = 4
 
 
 class Engine:
-    """A graph with so many threads a run, and the decoder before it.
+    """A decoder and a graph.
 
     Args:
         folder: of the bundle.
-        graph: the name of one of its graphs; None: the one that it names for a CPU.
+        graph: file name of one of its graphs; None: the bundle's graph for CPUs.
         decode: the decoder.
-        threads: of a run.
+        threads: per run of the graph.
     """
 
     def __init__(self, folder: Path, graph: str | None, decode: Callable[[bytes], Pixels], threads: int) -> None:
@@ -51,14 +51,14 @@ class Engine:
         self._decode = decode
 
     def read(self, data: bytes) -> float:
-        """Decode and score an image; the seconds that it took."""
+        """Decode an image and run the graph. Returns the seconds that this took."""
         began = time.perf_counter()
         self._session.run(self._names, {INPUT: self._decode(data)[np.newaxis]})
         return time.perf_counter() - began
 
 
 def _from(images: Sequence[bytes], number: int, callers: int) -> Iterator[bytes]:
-    """The images over and over; each caller begins elsewhere."""
+    """Cycles through the images; each caller starts at another one."""
     return itertools.islice(itertools.cycle(images), number * len(images) // callers, None)
 
 
@@ -67,14 +67,14 @@ def _read_next(engine: Engine, images: Iterator[bytes]) -> None:
 
 
 def combinations(cpus: int) -> Iterator[tuple[int, int]]:
-    """Callers and threads a run that could be the best on so many CPUs: neither idle ones, nor many more than CPUs."""
+    """The pairs of callers and threads per run that could be the best: no idle CPU, at most two threads per CPU."""
     sizes = sorted({1, cpus, *(2**power for power in range(cpus.bit_length()) if 2**power < cpus)})
     for callers in [*sizes, cpus + 1]:
         yield from ((callers, threads) for threads in sizes if cpus <= callers * threads <= 2 * cpus)
 
 
 def measure(engines: dict[int, Engine], images: Sequence[bytes], seconds: float) -> dict[str, object]:
-    """The figures, over so many seconds in all."""
+    """The figures, measured for ``seconds`` seconds in total."""
     rates: dict[tuple[int, int], list[float]] = {pair: [] for pair in combinations(max(engines))}
     lone: dict[int, list[float]] = {threads: [] for threads in engines}
     share = seconds / _ROUNDS / (len(rates) + 1)
@@ -104,7 +104,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("model", type=Path, help="folder of a bundle")
     add_images(parser)
-    parser.add_argument("--graph", help="file in the bundle; without it, the one that the bundle names for a CPU")
+    parser.add_argument("--graph", help="file in the bundle; default: the bundle's graph for CPUs")
     parser.add_argument("--decode", choices=DECODERS, default="contract")
     parser.add_argument("--seconds", type=float, default=12)
     given = parser.parse_args()

@@ -1,12 +1,13 @@
--- What wrk sends: the files of a list, one after the other, each request made once; at the end, the figures as JSON.
+-- The script for wrk: sends the files of a list in turn, with requests prepared in advance; prints the figures as JSON.
 --   wrk ... -s load.lua URL -- LIST CONTENT_TYPE [FIELD]
--- LIST names a file on each line. With FIELD each body is a form (multipart/form-data) with the file in that field.
+-- LIST is a file with one path per line. With FIELD, each body is a form (multipart/form-data) with the file in that
+-- field.
 
 local BOUNDARY = "xray-benchmark-boundary"
 local threads = {}
 local requests = {}
 local turn = 0
-statuses = {} -- global, as are the functions below, because wrk and thread:get look for them there
+statuses = {} -- global, like the functions below, because wrk and thread:get require it
 
 local function read(path)
   local file = assert(io.open(path, "rb"))
@@ -51,9 +52,9 @@ function done(summary, latency)
       counts[status] = (counts[status] or 0) + count
     end
   end
-  local told = {}
+  local fields = {}
   for status, count in pairs(counts) do
-    table.insert(told, ('"%d": %d'):format(status, count))
+    table.insert(fields, ('"%d": %d'):format(status, count))
   end
   local errors = summary.errors
   print(
@@ -63,7 +64,7 @@ function done(summary, latency)
       latency:percentile(50) / 1e3,
       latency:percentile(90) / 1e3,
       latency:percentile(99) / 1e3,
-      table.concat(told, ", ")
+      table.concat(fields, ", ")
     )
       .. ('"connect": %d, "read": %d, "write": %d, "timeout": %d}'):format(
         errors.connect,

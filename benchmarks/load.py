@@ -1,10 +1,10 @@
-"""Asks one address for as long as it is told to, with wrk, which is neither ours nor anybody's we compare with.
+"""Loads one URL for a given time with wrk, a load generator that is independent of all compared servers.
 
     python benchmarks/load.py http://127.0.0.1:8000/predict [--images FOLDER] [--connections 16] [--seconds 10]
 
-Each connection sends an image as soon as its last is answered; all connections go through the same images in turn.
-Prints JSON: requests a second, percentiles of the latency in milliseconds, answers by status, failures by kind. Exits
-with 1 if there was any answer but 200, or a failure.
+Closed loop: each connection sends the next image as soon as the last one is answered; all connections cycle through the
+same images. Prints JSON: requests per second, percentiles of the latency in milliseconds, responses by status, failures
+by kind. Exits with 1 if any response was not 200, or a connection failed.
 """
 
 import argparse
@@ -22,23 +22,23 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 from benchmarks.images import add_images, find_images
 
 _SCRIPT = Path(__file__).parent / "load.lua"
-_PATIENCE_S = 30
+_TIMEOUT_S = 30
 _FAILURES = ("connect", "read", "write", "timeout")
 
 
 class LoadError(Exception):
-    """Nothing could be measured; the message is one line."""
+    """The measurement failed; the message is one line with the reason."""
 
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """What came of asking.
+    """The result of a load.
 
     Attributes:
-        rate: requests answered, a second.
-        p50_ms: median latency in milliseconds; ``p90_ms`` and ``p99_ms`` alike.
-        count: requests answered.
-        errors: how often what went wrong: a status other than 200 by its number, a failure of a connection by its kind.
+        rate: answered requests per second.
+        p50_ms: median latency in milliseconds; ``p90_ms`` and ``p99_ms`` are the other percentiles.
+        count: number of answered requests.
+        errors: number of responses by status other than 200, and of connection failures by kind.
     """
 
     rate: float
@@ -50,24 +50,24 @@ class Load:
 
 
 def load(url: str, images: Sequence[Path], connections: int, seconds: float, field: str | None = None) -> Load:
-    """Ask with so many connections side by side.
+    """Load a URL with concurrent connections.
 
     Args:
-        url: where images are sent to, by POST.
+        url: receives the images by POST.
         images: JPEG files.
-        connections: kept open; each has one request under way.
-        seconds: rounded up to whole ones, which is what wrk knows.
-        field: of a form that the image is sent in; None: the body is the image.
+        connections: kept open; each has one request in flight.
+        seconds: rounded up to whole seconds, as wrk requires.
+        field: form field to send the image in; None: the body is the image.
 
     Raises:
-        LoadError: wrk is missing, or could not ask.
+        LoadError: wrk is missing or failed.
     """
     if shutil.which("wrk") is None:
         raise LoadError("wrk is not installed (Debian: apt-get install wrk)")
     with tempfile.NamedTemporaryFile("w", suffix=".txt") as listing:
         listing.write("".join(f"{path.absolute()}\n" for path in images))
         listing.flush()
-        command = ["wrk", "-t1", f"-c{connections}", f"-d{-int(-seconds // 1)}s", f"--timeout={_PATIENCE_S}s"]
+        command = ["wrk", "-t1", f"-c{connections}", f"-d{-int(-seconds // 1)}s", f"--timeout={_TIMEOUT_S}s"]
         command += ["-s", str(_SCRIPT), url, "--", listing.name, "image/jpeg", *([field] if field else [])]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
@@ -76,7 +76,7 @@ def load(url: str, images: Sequence[Path], connections: int, seconds: float, fie
 
 
 def parse(printed: str) -> Load:
-    """What wrk and its script printed: the figures are the last line.
+    """Parse the output of wrk and its script: the figures are the last line.
 
     Raises:
         LoadError: there are no figures, or no request was answered.
@@ -94,13 +94,13 @@ def parse(printed: str) -> Load:
 
 
 def main() -> int:
-    """Ask and print. Returns the exit code."""
+    """Load and print. Returns the exit code."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("url")
     add_images(parser)
     parser.add_argument("--connections", type=int, default=16)
     parser.add_argument("--seconds", type=float, default=10)
-    parser.add_argument("--field", help="field of a form to send the image in; without it, the body is the image")
+    parser.add_argument("--field", help="form field to send the image in; default: the body is the image")
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch:
         try:

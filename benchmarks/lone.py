@@ -1,10 +1,10 @@
-"""What a request costs over its decoding and inference where nothing else is to be done; and what a change did to that.
+"""Measures the overhead of a request over decoding and inference on an idle service; can compare two checkouts.
 
     python benchmarks/lone.py [--model models/pneumonia/2] [--images FOLDER] [--requests 300] [--beside CHECKOUT]
 
-Each image in turn is decoded and scored in this process, at the number of threads that is best for it, and sent to the
-service of this checkout, and to that of another one if it is named. Prints JSON: medians in milliseconds; ``over_ms``
-is the median of what the service took longer for the same image.
+Each image is decoded and scored in this process, with the best number of threads, and sent to the service of this
+checkout, and to that of another checkout if one is given. Prints JSON: medians in milliseconds; ``over_ms`` is the
+median of the additional time that the service took for the same image.
 """
 
 import argparse
@@ -33,28 +33,28 @@ _WARM = 10
 
 
 def in_process(engines: Sequence[Engine]) -> Callable[[bytes], float]:
-    """Milliseconds of decoding and inference, by whichever of them is best."""
+    """Measures decoding and inference with the fastest of the engines, in milliseconds."""
     return lambda image: 1e3 * min(engine.read(image) for engine in engines)
 
 
 def by_request(port: int) -> Callable[[bytes], float]:
-    """Milliseconds of a request for one image, over one connection, by the client that takes least itself."""
+    """Measures a request for one image over one connection, in milliseconds. http.client has the least overhead."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
 
     def send(image: bytes) -> float:
         began = time.perf_counter()
         connection.request("POST", "/predict", image, {"Content-Type": "image/jpeg"})
         response = connection.getresponse()
-        told = response.read()
+        body = response.read()
         took = 1e3 * (time.perf_counter() - began)
-        assert response.status == 200, told
+        assert response.status == 200, body
         return took
 
     return send
 
 
 def compare(ways: dict[str, Callable[[bytes], float]], images: Sequence[bytes], requests: int) -> dict[str, object]:
-    """Medians of so many images, each read in all ways, and over the first way of each other one."""
+    """The median of each way over ``requests`` images, and the median difference from the first way."""
     took: dict[str, list[float]] = {name: [] for name in ways}
     for number, image in enumerate(itertools.islice(itertools.cycle(images), _WARM + requests)):
         for name, way in ways.items():
@@ -76,7 +76,7 @@ def main() -> None:
     parser.add_argument("--model", type=Path, default=BUNDLED_MODEL)
     add_images(parser)
     parser.add_argument("--requests", type=int, default=300)
-    parser.add_argument("--beside", type=Path, help="another checkout, whose service is measured, too")
+    parser.add_argument("--beside", type=Path, help="another checkout whose service is measured as well")
     given = parser.parse_args()
     sizes = {1, share_out(usable_cpus()).alone}
     model = given.model.resolve()

@@ -1,4 +1,4 @@
-"""On what, and when, something was measured."""
+"""The machine and the date of a measurement."""
 
 import os
 import platform
@@ -7,7 +7,7 @@ from pathlib import Path
 
 
 def machine() -> dict[str, str]:
-    """The machine and the date, as every stored result has them."""
+    """The machine and the date, as in every stored result."""
     lines = Path("/proc/cpuinfo").read_text().splitlines()
     cpu = next((line.partition(": ")[2] for line in lines if line.startswith("model name")), platform.machine())
     cpus = len(os.sched_getaffinity(0))

@@ -1,15 +1,15 @@
-"""What the service does when more comes than it can do: open-loop load, at fractions and multiples of its capacity.
+"""Measures the service under overload: open-loop load at fractions and multiples of its capacity.
 
     python benchmarks/overload.py [--images FOLDER] [--seconds 8] [--rounds 3] [--json]
 
-First the capacity: answers a second to 16 connections that each ask as soon as they are answered. Then requests come at
-random (Poisson) at 0.5, 0.9, 1.5 and 4 times that rate, whether or not earlier ones are answered, each on a connection
-of its own, as so many clients would. Of each load: good answers a second while it lasts, over the capacity; latency of
-good answers and of refusals (503), from the moment that a request was due; whatever else came. At the end, how long
-after the heaviest load a lone image is answered in twice its time, or less.
+First the capacity: responses per second with 16 connections in a closed loop. Then requests arrive at random times (a
+Poisson process) at 0.5, 0.9, 1.5 and 4 times that rate, whether or not earlier ones are answered, each on a new
+connection, as from independent clients. For each load: goodput (200 responses per second during the load) relative to
+the capacity; latencies of 200 and of 503 responses, from the time when a request was due; all other results. At the
+end, the time from the heaviest load until a single image is answered within twice its normal latency.
 
-The client runs beside the service and takes its part of the same CPUs, the more the heavier the load is:
-``client_cpus`` says how much, and the service cannot have that.
+The client runs on the same machine and uses some of its CPU time, more under heavier load: ``client_cpus`` is how much.
+That time is not available to the service.
 """
 
 import argparse
@@ -42,8 +42,8 @@ from benchmarks.processes import adopt_orphans, ask, serving
 
 FACTORS = (0.5, 0.9, 1.5, 4.0)
 _CONNECTIONS, _CAPACITY_S = 16, 4
-_PATIENCE_S = 20
-_PROBES, _PROBE_EVERY_S, _RECOVERED = 20, 0.02, 2.0
+_TIMEOUT_S = 20
+_PROBES, _PROBE_INTERVAL_S, _RECOVERED = 20, 0.02, 2.0
 _HEADERS = (
     "POST {path} HTTP/1.1\r\nHost: {host}\r\nContent-Type: image/jpeg\r\n"
     "Content-Length: {length}\r\nConnection: close\r\n\r\n"
@@ -53,9 +53,9 @@ console = Console(stderr=True, width=None if sys.stderr.isatty() else 120)
 
 @dataclass(slots=True)
 class Answers:
-    """Latencies in milliseconds of what was answered with 200 and with 503; how often anything else came.
+    """Latencies in milliseconds of 200 (``good``) and 503 (``refused``) responses, and the number of all other results.
 
-    ``in_time``: how many of the good answers came while more was still being asked for, which ``ends`` at that time.
+    ``in_time``: number of good responses before ``ends``, the time (of the event loop's clock) at which the load ends.
     """
 
     ends: float
@@ -65,49 +65,49 @@ class Answers:
     other: Counter[str] = field(default_factory=Counter)
 
 
-class Predictor(asyncio.Protocol):
-    """Sends one request and takes its status: what follows the first line of an answer is read past."""
+class RequestProtocol(asyncio.Protocol):
+    """Sends one request and reads the status of the response; the rest of the response is ignored."""
 
     def __init__(self, request: bytes) -> None:
         self._request = request
         self.status: asyncio.Future[str] = asyncio.get_running_loop().create_future()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Send all of it."""
+        """Send the request."""
         transport.write(self._request)  # type: ignore[attr-defined]
 
     def data_received(self, data: bytes) -> None:
-        """The first bytes have the status."""
+        """Read the status from the first bytes."""
         if not self.status.done():
             self.status.set_result(data[9:12].decode(errors="replace"))
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Perhaps before an answer."""
+        """Record a connection that was lost before a response."""
         if not self.status.done():
             self.status.set_result("closed" if exc is None else type(exc).__name__)
 
 
-async def ask_once(host: str, port: int, request: bytes, due: float, answers: Answers) -> None:
-    """Ask, and note what came of it and how long after it was due."""
+async def send_once(host: str, port: int, request: bytes, due: float, answers: Answers) -> None:
+    """Send a request, and record the result and its latency, counted from the time when the request was due."""
     loop = asyncio.get_running_loop()
     try:
-        async with asyncio.timeout(_PATIENCE_S):
-            transport, predictor = await loop.create_connection(lambda: Predictor(request), host, port)
-            status = await predictor.status
+        async with asyncio.timeout(_TIMEOUT_S):
+            transport, protocol = await loop.create_connection(lambda: RequestProtocol(request), host, port)
+            status = await protocol.status
             transport.close()
     except (TimeoutError, OSError) as error:
         status = type(error).__name__
     took = 1e3 * (loop.time() - due)
     answers.in_time += status == "200" and loop.time() <= answers.ends
-    kept = {"200": answers.good, "503": answers.refused}.get(status)
-    if kept is None:
+    latencies = {"200": answers.good, "503": answers.refused}.get(status)
+    if latencies is None:
         answers.other[status] += 1
     else:
-        kept.append(took)
+        latencies.append(took)
 
 
 async def offer(url: str, images: Sequence[bytes], rate: float, seconds: float) -> Answers:
-    """Requests at random times, so many a second on average, whatever becomes of them; ends when all are answered."""
+    """Open-loop load: send requests at random times, on average ``rate`` per second; returns when all are answered."""
     parts, rng = urlsplit(url), random.Random(1)
     host, port = parts.hostname or "", parts.port or 80
     requests = [
@@ -122,17 +122,17 @@ async def offer(url: str, images: Sequence[bytes], rate: float, seconds: float) 
             if due > answers.ends:
                 break
             await asyncio.sleep(due - loop.time())
-            group.create_task(ask_once(host, port, request, due, answers))
+            group.create_task(send_once(host, port, request, due, answers))
     return answers
 
 
 def percentile(values: Sequence[float], share: float) -> float | None:
-    """The value that so large a share lies below; None of none."""
+    """The value below which this share of the values lies; None if there are no values."""
     return round(sorted(values)[min(len(values) - 1, int(share * len(values)))], 1) if values else None
 
 
-def told(answers: Answers, seconds: float, capacity: float, client_s: float) -> dict[str, Any]:
-    """The figures of one load."""
+def figures_of(answers: Answers, seconds: float, capacity: float, client_s: float) -> dict[str, Any]:
+    """The figures of one load, as in the JSON."""
     goodput = answers.in_time / seconds
     return {
         "goodput": round(goodput, 1),
@@ -148,24 +148,24 @@ def told(answers: Answers, seconds: float, capacity: float, client_s: float) -> 
 
 
 def lone_ms(url: str, image: bytes) -> float:
-    """Milliseconds of one request."""
+    """Latency of one request, in milliseconds."""
     began = time.perf_counter()
     ask(url, image)
     return 1e3 * (time.perf_counter() - began)
 
 
 def recovery_s(url: str, image: bytes, before_ms: float) -> float:
-    """Seconds until a lone image is answered in twice the time that it took before, or less."""
+    """Seconds until a single image is answered within twice ``before_ms``."""
     began = time.perf_counter()
-    while time.perf_counter() < began + _PATIENCE_S:
+    while time.perf_counter() < began + _TIMEOUT_S:
         if lone_ms(url, image) <= _RECOVERED * before_ms:
             return round(time.perf_counter() - began, 3)
-        time.sleep(_PROBE_EVERY_S)
-    raise SystemExit(f"no recovery within {_PATIENCE_S} s")
+        time.sleep(_PROBE_INTERVAL_S)
+    raise SystemExit(f"no recovery within {_TIMEOUT_S} s")
 
 
 def measure(url: str, images: Sequence[Path], seconds: float) -> dict[str, Any]:
-    """One round: capacity, each load, recovery."""
+    """One round: the capacity, each load, the recovery."""
     bodies = [path.read_bytes() for path in images]
     before = statistics.median(lone_ms(url, bodies[0]) for _ in range(_PROBES))
     capacity = load(url, images, _CONNECTIONS, _CAPACITY_S).rate
@@ -173,7 +173,7 @@ def measure(url: str, images: Sequence[Path], seconds: float) -> dict[str, Any]:
     for factor in FACTORS:
         began = sum(os.times()[:2])
         answers = uvloop.run(offer(url, bodies, factor * capacity, seconds))
-        loads[str(factor)] = told(answers, seconds, capacity, sum(os.times()[:2]) - began)
+        loads[str(factor)] = figures_of(answers, seconds, capacity, sum(os.times()[:2]) - began)
         console.print(factor, loads[str(factor)])
     return {"capacity": round(capacity, 1), "loads": loads, "recovery_s": recovery_s(url, bodies[0], before)}
 
@@ -182,7 +182,7 @@ def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add_images(parser)
-    parser.add_argument("--seconds", type=float, default=8, help="of each load")
+    parser.add_argument("--seconds", type=float, default=8, help="for each load")
     parser.add_argument("--rounds", type=int, default=3)
     given = parser.parse_args()
     adopt_orphans()

@@ -1,4 +1,4 @@
-"""A server under measurement: started, asked until it answers, weighed, and ended with whatever it started."""
+"""A server under measurement: starts it, waits until it answers, measures its memory, and ends all its processes."""
 
 import contextlib
 import ctypes
@@ -23,7 +23,7 @@ _STOP_S = 15
 
 
 class NotServing(Exception):
-    """A server did not start, or answered wrongly; the message is one line."""
+    """A server did not start, or its answer is wrong; the message is one line."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,8 +31,8 @@ class Server:
     """A server that has answered its first image.
 
     Attributes:
-        url: where images are sent to.
-        start_s: seconds from the start of its process to that answer.
+        url: receives the images by POST.
+        start_s: seconds from the start of its process to its first answer.
     """
 
     url: str
@@ -40,24 +40,24 @@ class Server:
 
 
 def adopt_orphans() -> None:
-    """From now on a process whose parent ends becomes a child of this one, so that none escapes being weighed and ended
-    (Linux: ``prctl(2)``, PR_SET_CHILD_SUBREAPER).
+    """Make this process the subreaper (Linux: ``prctl(2)``, PR_SET_CHILD_SUBREAPER): orphaned descendants become its
+    children, so that all are measured and ended.
     """
     ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 
 
 @contextmanager
 def serving(contender: Contender, python: Path, scratch: Path, image: bytes) -> Iterator[Server]:
-    """Start a server; at the end, end it and all its processes. No other child of this process may run meanwhile.
+    """Run a server within this context; on exit, end all its processes. This process must have no other children.
 
     Args:
-        contender: what to start.
-        python: of its environment.
+        contender: the server to start.
+        python: interpreter of its environment.
         scratch: for its temporary files and its log.
-        image: that it has to answer.
+        image: sent until the server answers it.
 
     Raises:
-        NotServing: it ended, or did not answer in time.
+        NotServing: the server ended, or did not answer in time.
     """
     port, log = free_port(), scratch / "log.txt"
     began = time.perf_counter()
@@ -69,7 +69,7 @@ def serving(contender: Contender, python: Path, scratch: Path, image: bytes) -> 
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
-            start_new_session=True,  # Ctrl-C is for this process alone, which then ends that one
+            start_new_session=True,  # Ctrl-C reaches only this process, which then ends the server
         )
     try:
         url = f"http://127.0.0.1:{port}/predict"
@@ -80,18 +80,18 @@ def serving(contender: Contender, python: Path, scratch: Path, image: bytes) -> 
 
 
 def free_port() -> int:
-    """A TCP port that nobody listens on."""
+    """A TCP port that is not in use."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         return int(free.getsockname()[1])
 
 
 def ask(url: str, image: bytes) -> float:
-    """The probability that a server answers for an image.
+    """The probability of an image, from a server.
 
     Raises:
-        NotServing: it answers anything else.
-        httpx.TransportError: it does not answer.
+        NotServing: the response has another status.
+        httpx.TransportError: the server does not answer.
     """
     response = httpx.post(url, content=image, headers={"Content-Type": "image/jpeg"}, timeout=_START_S)
     if response.status_code != httpx.codes.OK:
@@ -110,24 +110,22 @@ def _await_answer(url: str, image: bytes, process: subprocess.Popen[bytes], log:
             time.sleep(0.02)
         else:
             return
-    said = log.read_text(errors="replace").strip().splitlines()[-1:]
-    raise NotServing(f"did not start: {' '.join([problem, *said])[:300]}")
+    last_line = log.read_text(errors="replace").strip().splitlines()[-1:]
+    raise NotServing(f"did not start: {' '.join([problem, *last_line])[:300]}")
 
 
 def memory_mib(processes: Iterable[int]) -> float:
-    """Memory of these processes: the sum of proportional set sizes, which counts a page that several
-    processes share once.
-    """
+    """Memory of these processes in MiB: the sum of their proportional set sizes, which counts shared pages once."""
     total = 0
     for pid in processes:
-        with contextlib.suppress(OSError):  # it has just ended
+        with contextlib.suppress(OSError):  # the process has just ended
             rollup = Path(f"/proc/{pid}/smaps_rollup").read_text()
             total += next(int(line.split()[1]) for line in rollup.splitlines() if line.startswith("Pss:"))
     return total / 1024
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
-    """Ask it to end, then leave nothing of it."""
+    """Send SIGTERM, then SIGKILL to all processes that are left."""
     process.send_signal(signal.SIGTERM)
     with contextlib.suppress(subprocess.TimeoutExpired):
         process.wait(_STOP_S)
@@ -149,9 +147,9 @@ def descendants(process: int) -> list[int]:
         with contextlib.suppress(OSError):
             parent = int(stat.read_text().rpartition(")")[2].split()[1])
             children.setdefault(parent, []).append(int(stat.parent.name))
-    found, waiting = [], [process]
-    while waiting:
-        below = children.get(waiting.pop(), [])
+    found, pending = [], [process]
+    while pending:
+        below = children.get(pending.pop(), [])
         found += below
-        waiting += below
+        pending += below
     return found

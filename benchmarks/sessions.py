@@ -1,13 +1,13 @@
-"""Which options of an onnxruntime session matter on this machine's CPUs, and whether OpenVINO would be faster.
+"""Measures the options of an onnxruntime session on this machine's CPUs, and compares with OpenVINO.
 
     python benchmarks/sessions.py models/pneumonia/2 [--rounds 9] [--seconds 1] [--graph model.int8.onnx]
 
-Each variant differs in one thing from the first, which is what a service runs where it scores images side by side: one
-thread a run, and as many runs at once as there are CPUs. For each: milliseconds to make the session, of one image and
-of four, images a second with all CPUs busy, and MiB that a process grows by. All are measured in turn, so many times
-over and each time in another order, so that what else the machine does meets all alike; medians, as JSON. OpenVINO is
-measured where its package ``openvino`` is installed, which this project does not do, with how far its probabilities are
-from onnxruntime's.
+Each variant differs in one option from the first, which is what the service uses under load: one thread per run, and as
+many concurrent runs as CPUs. For each: milliseconds to create the session, for one image and for four; images per
+second with all CPUs busy; and the memory growth of a process in MiB. All are measured in turn, in several rounds and
+each time in another order, so that other load on the machine affects all alike. Prints medians as JSON. OpenVINO is
+measured if its package ``openvino`` is installed (it is not a dependency of this project), including the differences of
+its probabilities from onnxruntime's.
 """
 
 import argparse
@@ -36,10 +36,10 @@ from contract.image import to_pixels
 from tests.drawings import jpeg
 from tests.e2e.server import resident_mib
 
-import onnxruntime  # isort: skip  after contract, which tells it not to phone home
+import onnxruntime  # isort: skip  after contract, which turns its telemetry off
 
 Run = Callable[[np.ndarray[Any, Any]], Any]
-# Makes what runs a graph: called once a thread, gives what is called with a batch.
+# Called once per thread; returns a function that runs the graph on a batch.
 Engine = Callable[[], Run]
 NAMES = [PROBABILITY, FEATURES]
 CPUS = len(os.sched_getaffinity(0))
@@ -47,7 +47,7 @@ _LEVELS = onnxruntime.GraphOptimizationLevel
 
 
 def options(threads: int = 1, **attributes: object) -> onnxruntime.SessionOptions:
-    """Those of the service, and these."""
+    """The session options of the service, with these changes."""
     found = onnxruntime.SessionOptions()
     found.intra_op_num_threads, found.inter_op_num_threads, found.log_severity_level = threads, 1, 3
     entries = {"session.intra_op.allow_spinning": "0"} | attributes.pop("entries", {})  # type: ignore[operator]
@@ -70,13 +70,13 @@ VARIANTS: dict[str, Callable[[], onnxruntime.SessionOptions]] = {
 
 
 def onnx_engine(variant: str, graph: bytes | str) -> Engine:
-    """One session, for all threads."""
+    """An engine with one session for all threads."""
     session = onnxruntime.InferenceSession(graph, VARIANTS[variant](), providers=["CPUExecutionProvider"])
     return lambda: lambda batch: session.run(NAMES, {INPUT: batch})
 
 
 def optimised_engine(graph: Path, to: Path) -> Engine:
-    """As served, from a graph that was optimised before and written to a file."""
+    """As in the service, but from a graph that was optimised in advance and written to a file."""
     if not to.exists():
         onnxruntime.InferenceSession(graph, options(optimized_model_filepath=str(to)))
     session = onnxruntime.InferenceSession(to, options(graph_optimization_level=_LEVELS.ORT_DISABLE_ALL))
@@ -84,7 +84,7 @@ def optimised_engine(graph: Path, to: Path) -> Engine:
 
 
 def openvino_engine(graph: Path, one: bool) -> Engine:
-    """OpenVINO by itself, for any batch or for one image only; as many streams as CPUs."""
+    """OpenVINO without onnxruntime, for any batch size or only for one image; as many streams as CPUs."""
     import openvino
 
     core = openvino.Core()
@@ -107,7 +107,7 @@ def openvino_engine(graph: Path, one: bool) -> Engine:
 
 
 def engines_of(graph: Path, scratch: Path) -> dict[str, Callable[[], Engine]]:
-    """All that is measured, by name."""
+    """All variants, by name."""
     found: dict[str, Callable[[], Engine]] = {name: partial(onnx_engine, name, graph.read_bytes()) for name in VARIANTS}
     found["optimised beforehand"] = partial(optimised_engine, graph, scratch / f"optimised-{graph.name}")
     if importlib.util.find_spec("openvino"):
@@ -117,7 +117,7 @@ def engines_of(graph: Path, scratch: Path) -> dict[str, Callable[[], Engine]]:
 
 
 def timed_ms(call: Callable[[], object], times: int = 5) -> float:
-    """Median milliseconds."""
+    """Median time of a call, in milliseconds."""
     took = []
     for _ in range(times):
         began = time.perf_counter()
@@ -127,7 +127,7 @@ def timed_ms(call: Callable[[], object], times: int = 5) -> float:
 
 
 def measure(name: str, engine: Engine, images: np.ndarray[Any, Any], seconds: float) -> dict[str, float]:
-    """One round of one variant."""
+    """Measure one variant once."""
     run = engine()
     run(images[:1])
     found = {"lone_ms": timed_ms(lambda: run(images[:1]))}
@@ -138,14 +138,14 @@ def measure(name: str, engine: Engine, images: np.ndarray[Any, Any], seconds: fl
 
 
 def grown_mib(arguments: argparse.Namespace, graph: Path, name: str) -> float:
-    """MiB that a process of its own grows by: the session, and batches of one and four by two threads."""
+    """Memory growth in MiB of a separate process: by the session, and batches of one and four in two threads."""
     command = [sys.executable, __file__, str(arguments.bundle), "--grow", name, "--graph", graph.name]
-    told = subprocess.run(command, check=True, capture_output=True, text=True, cwd=arguments.scratch)
-    return float(told.stdout)
+    done = subprocess.run(command, check=True, capture_output=True, text=True, cwd=arguments.scratch)
+    return float(done.stdout)
 
 
 def grow(make: Callable[[], Engine]) -> None:
-    """The other side of ``grown_mib``: print it."""
+    """Runs in the process of ``grown_mib``: print the memory growth."""
     images = drawn(4)
     before = resident_mib(os.getpid())
     engine = make()
@@ -160,7 +160,7 @@ def drawn(count: int) -> np.ndarray[Any, Any]:
 
 
 def figures_of(arguments: argparse.Namespace, graph: Path) -> dict[str, dict[str, float]]:
-    """All of one graph."""
+    """All figures of one graph."""
     images = drawn(8)
     makes = engines_of(graph, arguments.scratch)
     engines = {name: make() for name, make in makes.items()}
@@ -176,7 +176,7 @@ def figures_of(arguments: argparse.Namespace, graph: Path) -> dict[str, dict[str
     for name, values in rounds.items():
         run = engines[name]()
         apart = max(float(abs(run(row[None])[0] - expected(row[None])[0]).max()) for row in images)
-        medians = {key: round(statistics.median(each[key] for each in values), 2) for key in values[0]}
+        medians = {key: round(statistics.median(figures[key] for figures in values), 2) for key in values[0]}
         grown = {} if "before" in name else {"grown_mib": round(grown_mib(arguments, graph, name), 1)}
         found[name] = {**medians, **grown, "probability_apart": float(f"{apart:.1e}")}
     return found

@@ -1,9 +1,9 @@
-"""How long the service takes from process start to ready, and how much memory it keeps.
+"""Measures the time from process start to ready, and the memory use of the service.
 
     python benchmarks/start.py [--runs 5]
 
-Starts the service with the bundled model on a free port, so many times; asks /health/ready until it is 200; sends one
-drawn radiograph, then 20 requests of 32. Prints the median and the range, with machine and date, as JSON.
+Starts the service with the bundled model on a free port, ``--runs`` times; polls /health/ready until it returns 200;
+sends single drawn radiographs, then 20 requests of 32. Prints the median and the range, with machine and date, as JSON.
 """
 
 import argparse
@@ -28,7 +28,7 @@ _HEADERS = {"Content-Type": "image/jpeg"}
 
 
 def measure() -> dict[str, float]:
-    """One start: seconds to ready, milliseconds of a lone request, MiB resident at rest and after 640 images."""
+    """One start: seconds to ready, milliseconds of a lone request, MiB resident when idle and after 640 images."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -45,7 +45,7 @@ def measure() -> dict[str, float]:
 
 
 def await_ready(client: httpx.Client) -> None:
-    """Ask until the service is ready."""
+    """Poll until the service is ready."""
     while True:
         try:
             if client.get("/health/ready").status_code == 200:
@@ -56,7 +56,7 @@ def await_ready(client: httpx.Client) -> None:
 
 
 def load(client: httpx.Client, pid: int) -> dict[str, float]:
-    """Memory and latency, before and after some work."""
+    """Memory before and after load, and latency."""
     figures = {"rest_mib": resident_mib(pid)}
     image, lone = jpeg(), []
     for _ in range(50):

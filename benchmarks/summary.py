@@ -1,7 +1,7 @@
-"""From what was measured to what is shown: medians, ratios within a round, tables, the part of docs/performance.md.
+"""Summarises a record of ``bench.py``: medians, ratios within a round, tables, the section of docs/performance.md.
 
-A record is what ``bench.py`` stores: ``limits`` has, for each kind of work, what each round found; ``contenders`` has
-for each its name, its work and what each round found, where ``{"failed": why}`` stands for nothing.
+In a record, ``limits`` has the results of each round for each kind of work; ``contenders`` has the name, the work and
+the results of each round for each contender. A round that failed is ``{"failed": reason}``.
 """
 
 import statistics
@@ -22,11 +22,11 @@ HEADINGS = ("server", "images/s", "of the limit", "p50 ms", "p99 ms", "alone ms"
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One contender; each figure is the median of its rounds, None where there is none.
+    """One contender; each figure is the median of its rounds, None if no round has it.
 
     Attributes:
         ratio: its rate over that of the limit for the same work in the same round.
-        problem: why there are no figures, or what was wrong with them; else empty.
+        problem: why there are no figures, or how many requests failed; else empty.
     """
 
     name: str
@@ -41,21 +41,21 @@ class Row:
     problem: str
 
     def cells(self) -> list[str]:
-        """As they stand in a table under ``HEADINGS``."""
+        """The cells of a table with ``HEADINGS``."""
         figures = [
-            _shown(self.rate, ".0f"),
-            _shown(self.ratio, ".2f"),
-            *(_shown(value, ".0f") for value in (self.p50_ms, self.p99_ms)),
-            _shown(self.alone_ms, ".1f"),
-            _shown(self.memory_mib, ".0f"),
-            _shown(self.start_s, ".1f"),
+            _formatted(self.rate, ".0f"),
+            _formatted(self.ratio, ".2f"),
+            *(_formatted(value, ".0f") for value in (self.p50_ms, self.p99_ms)),
+            _formatted(self.alone_ms, ".1f"),
+            _formatted(self.memory_mib, ".0f"),
+            _formatted(self.start_s, ".1f"),
         ]
         title = TITLES[self.name]
         return [f"{title} ({self.problem})" if self.problem else title, *figures]
 
 
 def rows(record: Record) -> list[Row]:
-    """A row for each contender: by work, the fastest first."""
+    """A row for each contender: grouped by work, the fastest first."""
     found = [_row(contender, record["limits"].get(contender["work"], [])) for contender in record["contenders"]]
     order = list(WORKS)
     return sorted(found, key=lambda row: (order.index(row.work), -(row.rate or 0)))
@@ -91,32 +91,32 @@ def _problem(rounds: Sequence[Record]) -> str:
 
 
 def middle(values: Iterable[float]) -> float | None:
-    """The median; None of nothing."""
+    """The median; None if there are no values."""
     found = list(values)
     return statistics.median(found) if found else None
 
 
 def ratio(one: Sequence[Record], other: Sequence[Record]) -> float | None:
-    """The median over the rounds of one rate over the other of the same round; None where no round has both."""
-    pairs = zip(one, other, strict=False)  # one that was cut short has fewer rounds
+    """The median over the rounds of the ratio of the two rates in a round; None if no round has both."""
+    pairs = zip(one, other, strict=False)  # an interrupted measurement has fewer rounds
     return middle(a["rate"] / b["rate"] for a, b in pairs if "failed" not in a and "failed" not in b)
 
 
 def comparisons(record: Record) -> list[tuple[str, float]]:
-    """What the measurement was made for, in words, and how much it is; without what was not measured."""
+    """The ratios that the benchmark is for: description and value, without those that were not measured."""
     found: list[tuple[str, float]] = []
 
-    def add(told: str, value: float | None) -> None:
+    def add(description: str, value: float | None) -> None:
         if value is not None:
-            found.append((told, value))
+            found.append((description, value))
 
     ours = {work.name: _rounds(record, OURS, work) for work in (DEFAULT, SAME)}
     for work in (DEFAULT, SAME):
         add(f"ours over its limit ({work.short})", ratio(ours[work.name], record["limits"].get(work.name, [])))
     for mine, theirs in ((SAME, SAME), (DEFAULT, ORDINARY)):
         if best := _best_peer(record, theirs):
-            told = f"ours ({mine.short}) over the fastest peer, {TITLES[best]} ({theirs.short})"
-            add(told, ratio(ours[mine.name], _rounds(record, best, theirs)))
+            description = f"ours ({mine.short}) over the fastest peer, {TITLES[best]} ({theirs.short})"
+            add(description, ratio(ours[mine.name], _rounds(record, best, theirs)))
     return found
 
 
@@ -128,35 +128,35 @@ def _rounds(record: Record, name: str, work: Work) -> list[Record]:
 
 
 def _best_peer(record: Record, work: Work) -> str | None:
-    there = [row for row in rows(record) if row.work == work.name and row.name != OURS and row.rate is not None]
-    return there[0].name if there else None
+    peers = [row for row in rows(record) if row.work == work.name and row.name != OURS and row.rate is not None]
+    return peers[0].name if peers else None
 
 
-def screen(record: Record) -> list[Table]:
+def tables(record: Record) -> list[Table]:
     """The tables for a terminal."""
-    tables = []
-    for title, there in _by_work(record):
+    found = []
+    for title, group in _by_work(record):
         table = Table(*HEADINGS, title=title, title_justify="left")
-        for row in there:
+        for row in group:
             table.add_row(*row.cells())
-        tables.append(table)
-    return tables
+        found.append(table)
+    return found
 
 
 def markdown(record: Record) -> str:
-    """The tables, what they mean, and how, where and when they were measured."""
+    """The section of docs/performance.md: tables, ratios, plot and conditions."""
     lines: list[str] = []
     ruler = "| --- |" + " ---: |" * (len(HEADINGS) - 1)
-    for title, there in _by_work(record):
+    for title, group in _by_work(record):
         lines += [f"**{title}**", "", f"| {' | '.join(HEADINGS)} |", ruler]
-        lines += [f"| {' | '.join(row.cells())} |" for row in there]
+        lines += [f"| {' | '.join(row.cells())} |" for row in group]
         lines.append("")
-    lines += [f"- {told}: {value:.2f}" for told, value in comparisons(record)]
-    return "\n".join([*lines, "", f"![Images per second of each server]({PLOT})", "", measured(record)])
+    lines += [f"- {description}: {value:.2f}" for description, value in comparisons(record)]
+    return "\n".join([*lines, "", f"![Images per second of each server]({PLOT})", "", conditions(record)])
 
 
-def measured(record: Record) -> str:
-    """How, where and when."""
+def conditions(record: Record) -> str:
+    """How, where and when the record was measured."""
     how = record["how"]
     return (
         f"Measured by `make bench` on {record['machine']}, {record['date']}: medians of {how['rounds']} rounds of "
@@ -167,31 +167,31 @@ def measured(record: Record) -> str:
 
 
 def _by_work(record: Record) -> Iterator[tuple[str, list[Row]]]:
-    """A title and its rows, for each kind of work."""
-    for work, there in groupby(rows(record), key=lambda row: row.work):
+    """Title and rows for each kind of work."""
+    for work, group in groupby(rows(record), key=lambda row: row.work):
         yield (
-            f"{WORKS[work].told}; limit in one process: {_shown(limit_rate(record, work), '.0f')} images/s",
-            list(there),
+            f"{WORKS[work].title}; limit in one process: {_formatted(limit_rate(record, work), '.0f')} images/s",
+            list(group),
         )
 
 
 def limit_rate(record: Record, work: str) -> float | None:
-    """Images a second of the limit: the median of the rounds."""
+    """The limit in images per second: the median of the rounds."""
     return middle(found["rate"] for found in record["limits"].get(work, []) if "failed" not in found)
 
 
-def _shown(value: float | None, kind: str) -> str:
+def _formatted(value: float | None, kind: str) -> str:
     return "-" if value is None else format(value, kind)
 
 
-def replaced(document: str, text: str) -> str:
-    """A document with this text between its two markers.
+def replace_between_markers(document: str, text: str) -> str:
+    """The document with this text between the markers ``BEGIN`` and ``END``.
 
     Raises:
-        ValueError: it does not have each marker once, in order.
+        ValueError: it does not have each marker exactly once, in this order.
     """
     before, begin, rest = document.partition(BEGIN)
     _, end, after = rest.partition(END)
     if not (begin and end) or BEGIN in rest or END in before + after:
-        raise ValueError(f"{BEGIN!r} and {END!r} must stand there once each, in this order")
+        raise ValueError(f"{BEGIN!r} and {END!r} must occur once each, in this order")
     return f"{before}{BEGIN}\n\n{text}\n\n{END}{after}"

@@ -1,4 +1,4 @@
-"""How often something is done in a second, and how a figure varies from round to round."""
+"""Call rates, and the spread of figures over rounds."""
 
 import statistics
 import threading
@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 
 
 def rate(calls: Sequence[Callable[[], object]], seconds: float) -> float:
-    """Calls a second of all these callers side by side, each in a thread of its own, over and over for so long."""
+    """Calls per second of all callers together, each in its own thread, repeated for ``seconds`` seconds."""
     counts, ends = [0] * len(calls), time.perf_counter() + seconds
 
     def repeat(number: int) -> None:
@@ -25,5 +25,5 @@ def rate(calls: Sequence[Callable[[], object]], seconds: float) -> float:
 
 
 def spread(values: Sequence[float], digits: int) -> list[float]:
-    """Median, least and most, rounded to so many digits after the point."""
+    """Median, minimum and maximum, rounded to ``digits`` decimals."""
     return [round(value, digits) for value in (statistics.median(values), min(values), max(values))]

@@ -1,10 +1,10 @@
-"""What HTTP costs: a body as it is against a form, and the health checks and metrics while the service is at its limit.
+"""Measures the cost of HTTP: a raw body compared with a form, and health checks and metrics under full load.
 
     python benchmarks/wire.py [--images FOLDER] [--rounds 100] [--seconds 10]
 
-A file of at least 500 kB (one that is smaller is made longer by comments, which no decoder reads) is sent as the body
+A file of at least 500 kB (a smaller one is padded with comment segments, which decoders skip) is sent as the raw body
 and as a form, in turn, one request at a time; then 16 connections keep the service at its limit while /health and
-/metrics are asked ten times a second. Prints JSON: medians in milliseconds, and percentiles of the checks.
+/metrics are requested ten times a second. Prints JSON: medians in milliseconds, and percentiles of the checks.
 """
 
 import argparse
@@ -30,12 +30,12 @@ from tests import ROOT
 
 _BYTES = 500_000
 _CHECKS = ("/health", "/metrics")
-_CHECK_EVERY_S = 0.1
-_SEGMENT = 65_533  # most bytes of one JPEG segment (T.81, B.1.1.4)
+_CHECK_INTERVAL_S = 0.1
+_SEGMENT = 65_533  # largest payload of a JPEG segment in bytes (T.81, B.1.1.4)
 
 
 def of_size(jpeg: bytes, wanted: int) -> bytes:
-    """The same picture in a file of at least so many bytes: with comment segments after its first marker."""
+    """The same picture in a file of at least ``wanted`` bytes: padded with comment segments after its first marker."""
     padding = b""
     while len(jpeg) + len(padding) < wanted:
         padding += b"\xff\xfe" + (_SEGMENT + 2).to_bytes(2) + bytes(_SEGMENT)
@@ -43,10 +43,10 @@ def of_size(jpeg: bytes, wanted: int) -> bytes:
 
 
 def timed(client: httpx.Client, request: httpx.Request) -> float:
-    """Milliseconds of one request.
+    """Latency of one request, in milliseconds.
 
     Raises:
-        httpx.HTTPStatusError: it was not answered with 200.
+        httpx.HTTPStatusError: the response is not 200.
     """
     began = time.perf_counter()
     client.send(request).raise_for_status()
@@ -54,7 +54,7 @@ def timed(client: httpx.Client, request: httpx.Request) -> float:
 
 
 def body_and_form(client: httpx.Client, data: bytes, rounds: int) -> dict[str, Any]:
-    """The same file as the body and as a form, in turn."""
+    """The same file as the raw body and as a form, in turn."""
     raw: list[float] = []
     form: list[float] = []
     for _ in range(rounds):
@@ -65,17 +65,17 @@ def body_and_form(client: httpx.Client, data: bytes, rounds: int) -> dict[str, A
         )
         files = {"file": ("xray.jpeg", data, "image/jpeg")}
         form.append(timed(client, client.build_request("POST", "/predict", files=files)))
-    dearer = [b - a for a, b in zip(raw, form, strict=True)]
+    overheads = [b - a for a, b in zip(raw, form, strict=True)]
     return {
         "bytes": len(data),
         "body_ms": round(statistics.median(raw), 2),
         "form_ms": round(statistics.median(form), 2),
-        "form_dearer_ms": round(statistics.median(dearer), 2),
+        "form_dearer_ms": round(statistics.median(overheads), 2),
     }
 
 
 def checks(client: httpx.Client, url: str, images: list[Path], seconds: int) -> dict[str, Any]:
-    """Health and metrics while 16 connections ask for as much as they can get."""
+    """Latencies of /health and /metrics while 16 connections load the service."""
     command = [sys.executable, "benchmarks/load.py", url, "--images", str(images[0].parent.parent)]
     command += ["--seconds", str(seconds)]
     took: dict[str, list[float]] = {path: [] for path in _CHECKS}
@@ -84,13 +84,13 @@ def checks(client: httpx.Client, url: str, images: list[Path], seconds: int) -> 
         while under_load.poll() is None:
             for path in _CHECKS:
                 took[path].append(timed(client, client.build_request("GET", path)))
-            time.sleep(_CHECK_EVERY_S)
-        told = json.loads(under_load.stdout.read()) if under_load.stdout else {}
-    told_of = {
+            time.sleep(_CHECK_INTERVAL_S)
+        figures = json.loads(under_load.stdout.read()) if under_load.stdout else {}
+    latencies = {
         path: {"count": len(found), "p50_ms": percentile(found, 0.5), "p99_ms": percentile(found, 0.99)}
         for path, found in took.items()
     }
-    return {"rate": round(told["rate"], 1), **told_of}
+    return {"rate": round(figures["rate"], 1), **latencies}
 
 
 def main() -> None:

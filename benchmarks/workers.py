@@ -1,14 +1,15 @@
-"""What several processes give: requests a second, latency and memory with 1, 2, ... workers.
+"""Measures several worker processes: requests per second, latency and memory with 1, 2, ... workers.
 
     python benchmarks/workers.py [--workers 1 2] [--rounds 5] [--seconds 5] [--connections 16] [--images FOLDER]
         [--device cpu]
 
-One server of the bundled model for each number of workers, side by side. Each round loads one after the other
-(benchmarks/load.py; needs wrk), so that whatever else the machine does falls on all of them; one at rest costs next to
-nothing. `gain` is the rate over that of the first number in the same round. Beside it, rate, p50 and p99: the share of
-requests that the busiest worker had (1 / workers is even), the memory of all processes (PSS, which counts shared pages
-once), CPU time of a request, and how much of that was spent in the threads of event loops, which hold the GIL. Prints
-median, least and most of the rounds, with machine and date, as JSON. The client takes CPU time of the machine, too.
+One server with the bundled model for each number of workers, side by side. Each round loads one after the other
+(benchmarks/load.py; needs wrk), so that other load on the machine affects all alike; an idle server costs next to
+nothing. `gain` is the rate over that of the first number of workers in the same round. Besides rate, p50 and p99: the
+share of requests of the busiest worker (1 / workers if balanced), the memory of all processes (PSS, which counts
+shared pages once), CPU time per request, and how much of it was spent in the threads of the event loops, which hold the
+GIL. Prints median, minimum and maximum of the rounds, with machine and date, as JSON. The client uses CPU time of the
+same machine.
 """
 
 import argparse
@@ -39,30 +40,30 @@ _TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 
 def measure(server: Server, images: Sequence[Path], connections: int, seconds: float) -> dict[str, float]:
     """The figures of one round."""
-    whole, loop, seen = *cpu_s(server.process.pid), len(server.log)
-    asked = load(f"{server.url}/predict", images, connections, seconds)
-    assert not asked.errors, asked.errors
+    whole, loop, log_length = *cpu_s(server.process.pid), len(server.log)
+    found = load(f"{server.url}/predict", images, connections, seconds)
+    assert not found.errors, found.errors
     whole_after, loop_after = cpu_s(server.process.pid)
-    answered = [json.loads(line) for line in server.log[seen:].splitlines()]
+    answered = [json.loads(line) for line in server.log[log_length:].splitlines()]
     by_worker = Counter(line.get("pid") for line in answered if line.get("route") == "/predict")
     return {
-        "per_second": asked.rate,
-        "p50_ms": asked.p50_ms,
-        "p99_ms": asked.p99_ms,
+        "per_second": found.rate,
+        "p50_ms": found.p50_ms,
+        "p99_ms": found.p99_ms,
         "busiest_share": max(by_worker.values()) / by_worker.total(),
         "pss_mib": memory_mib(family(server.process.pid)),
-        "cpu_ms": 1e3 * (whole_after - whole) / asked.count,
-        "event_loop_ms": 1e3 * (loop_after - loop) / asked.count,
+        "cpu_ms": 1e3 * (whole_after - whole) / found.count,
+        "event_loop_ms": 1e3 * (loop_after - loop) / found.count,
     }
 
 
 def family(process: int) -> list[int]:
-    """A process and those under it."""
+    """A process and its descendants."""
     return [process, *descendants(process)]
 
 
 def cpu_s(parent: int) -> tuple[float, float]:
-    """CPU time of all processes so far: of all threads, and of main threads."""
+    """CPU seconds of a process and its descendants so far: of all threads, and of the main threads."""
     whole, main = 0.0, 0.0
     for process in family(parent):
         for thread in Path(f"/proc/{process}/task").iterdir():
@@ -74,7 +75,7 @@ def cpu_s(parent: int) -> tuple[float, float]:
 
 
 def await_workers(server: Server, count: int) -> None:
-    """Until each of them is ready."""
+    """Wait until all workers are ready."""
     while server.log.count('"message": "ready"') < count:
         time.sleep(0.05)
     httpx.get(f"{server.url}/health/ready").raise_for_status()
@@ -99,13 +100,13 @@ def main() -> None:
             servers[count] = stack.enter_context(running(BUNDLED_MODEL, folder, workers=count, device=given.device))
             await_workers(servers[count], count)
         for turn in range(given.rounds + 1):
-            seconds = given.seconds if turn else 1  # the first is to get warm
+            seconds = given.seconds if turn else 1  # the first round is a warm-up
             found = {count: measure(server, images, given.connections, seconds) for count, server in servers.items()}
             for count, figures in found.items():
                 gain = figures["per_second"] / found[given.workers[0]]["per_second"]
                 rounds[count] += [{"gain": gain, **figures}] if turn else []
     medians = {
-        f"{count} workers": {key: spread([each[key] for each in found], 2) for key in found[0]}
+        f"{count} workers": {key: spread([figures[key] for figures in found], 2) for key in found[0]}
         for count, found in rounds.items()
     }
     print(json.dumps({**machine(), "device": given.device, "images": len(images), **medians}, indent=2))

@@ -43,13 +43,13 @@ def run(folder: Path, nvidia_smi: str | None, *arguments: str) -> subprocess.Com
 @pytest.mark.parametrize(
     ("nvidia_smi", "arguments", "words"),
     [
-        (None, [], "no NVIDIA driver here: there is no nvidia-smi"),
+        (None, [], "no NVIDIA driver: nvidia-smi is not installed"),
         (
             "echo NVIDIA-SMI has failed; echo more; exit 9",
             [],
-            "no NVIDIA GPU here: nvidia-smi says: NVIDIA-SMI has failed",
+            "no NVIDIA GPU: nvidia-smi reports: NVIDIA-SMI has failed",
         ),
-        ("echo 580.65.06", ["--cuda", "11"], "--cuda is 12 or 13, not 11"),
+        ("echo 580.65.06", ["--cuda", "11"], "--cuda must be 12 or 13, not 11"),
         ("echo 580.65.06", ["--wheels"], "--wheels needs a value"),
     ],
 )

@@ -1,7 +1,7 @@
-"""The work that every peer does, and no more than that: bytes to pixels, pixels to probabilities.
+"""The work that every peer does: bytes to pixels, pixels to probabilities.
 
-It is told what to do by three variables of the environment: ``PEER_GRAPH`` is an ONNX file of a bundle, ``PEER_DECODE``
-one of ``DECODERS``, ``PEER_CPUS`` how many CPUs there are to share among the peer's processes.
+Three environment variables configure it: ``PEER_GRAPH`` is an ONNX file of a bundle, ``PEER_DECODE`` one of
+``DECODERS``, ``PEER_CPUS`` the number of CPUs for all processes of the peer.
 """
 
 import io
@@ -14,34 +14,39 @@ from PIL import Image
 
 from contract.image import SIDE, to_pixels
 
-import onnxruntime  # isort: skip  after contract, which tells it not to phone home
+import onnxruntime  # isort: skip  after contract, which turns its telemetry off
 
 Pixels = NDArray[np.uint8]
 
 
 def decode_full(data: bytes) -> Pixels:
-    """What people ordinarily write: all of the file, then grey, then small. uint8 (200, 200, 1)."""
+    """The usual way: decode at full scale, convert to grey, resize. Returns uint8 (200, 200, 1)."""
     with Image.open(io.BytesIO(data)) as image:
         small = image.convert("L").resize((SIDE, SIDE), Image.Resampling.BILINEAR)
     return np.asarray(small)[..., np.newaxis]
 
 
-# "contract" is the very call that our service makes.
+# "contract" is the function that our service uses.
 DECODERS: dict[str, Callable[[bytes], Pixels]] = {"contract": to_pixels, "full": decode_full}
 
 
 def cpus() -> int:
-    """How many CPUs the peer has."""
+    """The number of CPUs of the peer."""
     return int(os.environ["PEER_CPUS"])
 
 
 def decoder() -> Callable[[bytes], Pixels]:
-    """The decoder that was asked for."""
+    """The configured decoder."""
     return DECODERS[os.environ["PEER_DECODE"]]
 
 
 def open_session(graph: str | bytes, threads: int) -> onnxruntime.InferenceSession:
-    """A session on the CPU as our service opens it: an ONNX file or its bytes, with so many threads a run."""
+    """A CPU session with the options of our service.
+
+    Args:
+        graph: an ONNX file, or its bytes.
+        threads: per run.
+    """
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
@@ -49,11 +54,11 @@ def open_session(graph: str | bytes, threads: int) -> onnxruntime.InferenceSessi
 
 
 class Scorer:
-    """A graph in a session with the options that our service gives its own.
+    """A graph in a session with the options of our service.
 
     Args:
         graph: an ONNX file of a bundle.
-        threads: of one run.
+        threads: per run.
     """
 
     def __init__(self, graph: str, threads: int) -> None:
@@ -66,5 +71,5 @@ class Scorer:
 
 
 def scorer(threads: int) -> Scorer:
-    """The graph that was asked for, with so many threads a run."""
+    """The configured graph, with this number of threads per run."""
     return Scorer(os.environ["PEER_GRAPH"], threads)

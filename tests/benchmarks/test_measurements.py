@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from benchmarks.decode import differences, reduction
-from benchmarks.overload import Answers, offer, percentile, told
+from benchmarks.overload import Answers, figures_of, offer, percentile
 from benchmarks.wire import of_size
 from contract.image import to_pixels
 from tests.drawings import chest, encode, jpeg
@@ -52,7 +52,7 @@ def test_what_cannot_be_reached_is_counted_too() -> None:
 
 
 def test_goodput_is_what_came_in_time_over_the_capacity() -> None:
-    figures = told(Answers(ends=0, in_time=30, good=[1.0] * 40), seconds=3, capacity=20, client_s=1.5)
+    figures = figures_of(Answers(ends=0, in_time=30, good=[1.0] * 40), seconds=3, capacity=20, client_s=1.5)
     assert (figures["goodput"], figures["goodput_over_capacity"], figures["client_cpus"]) == (10, 0.5, 0.5)
     assert figures["refused_p50_ms"] is None
 

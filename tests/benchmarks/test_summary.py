@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from benchmarks.contenders import OURS
 from benchmarks.plot import draw
-from benchmarks.summary import BEGIN, END, PAGE, PLOT, comparisons, markdown, ratio, replaced, rows
+from benchmarks.summary import BEGIN, END, PAGE, PLOT, comparisons, markdown, ratio, replace_between_markers, rows
 from tests import ROOT
 
 FAILED = {"failed": "pip found no such version"}
@@ -101,20 +101,20 @@ def test_what_stands_between_the_markers_is_replaced_and_nothing_else(
     before: str, after: str, old: str, new: str
 ) -> None:
     document = f"{before}{BEGIN}{old}{END}{after}"
-    told = replaced(document, new)
+    told = replace_between_markers(document, new)
     assert told == f"{before}{BEGIN}\n\n{new}\n\n{END}{after}"
-    assert replaced(told, new) == told
+    assert replace_between_markers(told, new) == told
 
 
 @pytest.mark.parametrize("document", ["", BEGIN, END, END + BEGIN, BEGIN + BEGIN + END, BEGIN + END + END])
 def test_a_document_without_its_markers_is_refused(document: str) -> None:
-    with pytest.raises(ValueError, match="must stand there once each"):
-        replaced(document, "text")
+    with pytest.raises(ValueError, match="must occur once each"):
+        replace_between_markers(document, "text")
 
 
 def test_the_page_has_its_markers_and_its_plot() -> None:
     page = ROOT / PAGE
-    assert "a new table" in replaced(page.read_text(), "a new table")
+    assert "a new table" in replace_between_markers(page.read_text(), "a new table")
     assert f"]({PLOT})" in page.read_text()
     assert (page.parent / PLOT).exists()
 

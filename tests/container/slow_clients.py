@@ -48,7 +48,7 @@ def connect(host: str, port: int) -> socket.socket:
 
 
 def dribble(connection: socket.socket, in_body: bool, began: float, closed: list[float]) -> None:
-    """Send a byte every ten seconds until the connection is closed; append its seconds to ``closed``."""
+    """Send a byte every ten seconds until the connection is closed; add the seconds since ``began`` to ``closed``."""
     with contextlib.suppress(OSError):
         connection.sendall(_HEADER if in_body else _HEADER[:40])
         while time.monotonic() - began < DURATION_S:

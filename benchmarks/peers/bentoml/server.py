@@ -1,10 +1,10 @@
 """BentoML.
 
-- A worker process for each CPU (``workers="cpu_count"``, "Parallelize requests handling"), each with a session of one
+- One worker process per CPU (``workers="cpu_count"``, "Parallelize requests handling"), each with a session of one
   thread.
-- The image is the whole body ("Input and output types", root input), as a file, which is how BentoML hands over bytes.
-- Not its adaptive batching: a batchable call takes a list, so each request is a form, and here it was slower both under
-  load and alone.
+- The image is the whole body ("Input and output types", root input), as a file, which is how BentoML passes bytes.
+- No adaptive batching: a batchable call takes a list, so that each request must be a form, and it was slower here, both
+  under load and with one connection.
 """
 
 from pathlib import Path

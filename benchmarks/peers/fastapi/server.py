@@ -1,9 +1,9 @@
-"""Plain FastAPI: what its documentation leads to, and most people write.
+"""Plain FastAPI, as its documentation suggests and as it is usually written.
 
 - A plain ``def`` runs in a thread pool, so that the event loop is not blocked ("Concurrency and async / await", "Path
   operation functions").
-- A worker process for each CPU ("Server Workers - Uvicorn with Workers"), each with a session of one thread, so that
-  there are as many threads at work as CPUs.
+- One worker process per CPU ("Server Workers - Uvicorn with Workers"), each with a session of one thread, so that as
+  many threads compute as there are CPUs.
 - FastAPI has no batching.
 """
 

@@ -1,9 +1,9 @@
 """LitServe.
 
-- Batching by ``max_batch_size`` and ``batch_timeout`` ("Batching"); with a timeout of 0, the default, a batch is what
-  waits, and a lone image does not wait for company.
-- A worker process for each CPU (``workers_per_device``, "Types of parallelism": multiprocessing for what keeps a CPU
-  busy), each with a session of one thread.
+- Batching by ``max_batch_size`` and ``batch_timeout`` ("Batching"); with a timeout of 0, the default, a batch consists
+  of the queued images, and a single image does not wait for others.
+- One worker process per CPU (``workers_per_device``, "Types of parallelism": multiprocessing for CPU-bound work), each
+  with a session of one thread.
 - ``fast_queue``, which the reference of ``LitServer`` recommends for high throughput.
 """
 
@@ -22,7 +22,7 @@ class Pneumonia(litserve.LitAPI):
     """The steps that LitServe calls."""
 
     def setup(self, device: str) -> None:
-        """In each worker, once."""
+        """Called once in each worker."""
         self._decode, self._score = work.decoder(), work.scorer(threads=1)
 
     def decode_request(self, request: Image) -> work.Pixels:
@@ -30,7 +30,7 @@ class Pneumonia(litserve.LitAPI):
         return self._decode(request)
 
     def batch(self, inputs: list[work.Pixels]) -> list[work.Pixels]:
-        """The scorer takes them as they are."""
+        """The scorer accepts a list."""
         return inputs
 
     def predict(self, x: list[work.Pixels]) -> list[float]:
@@ -38,7 +38,7 @@ class Pneumonia(litserve.LitAPI):
         return self._score(x)
 
     def encode_response(self, output: float) -> dict[str, Any]:
-        """A probability to what is answered."""
+        """A probability to the response."""
         return {"probability": output}
 
 

@@ -1,10 +1,10 @@
 """mosec.
 
-- Decoding and inference are two stages, so that one goes on beside the other, as in its image recognition example
-  ("PyTorch examples", ``resnet50_msgpack.py``).
-- A decoding process for each CPU (``num``: "the number of processes for parallel computing").
-- One inference process with a thread for each CPU and dynamic batching (``max_batch_size``), which waits for company no
-  longer than it must (``max_wait_time``: 1 ms is the least; the default is 10).
+- Decoding and inference are two concurrent stages, as in its image recognition example ("PyTorch examples",
+  ``resnet50_msgpack.py``).
+- One decoding process per CPU (``num``: "the number of processes for parallel computing").
+- One inference process with one thread per CPU and dynamic batching (``max_batch_size``) with the shortest possible
+  wait for further images (``max_wait_time``: the minimum is 1 ms, the default 10).
 """
 
 import json
@@ -23,7 +23,7 @@ class Decode(Worker):
         self._decode = work.decoder()
 
     def deserialize(self, data: bytes) -> bytes:
-        """The body is the image; mosec would take it for JSON."""
+        """The body is the image; by default, mosec would parse it as JSON."""
         return data
 
     def forward(self, data: bytes) -> work.Pixels:
@@ -43,7 +43,7 @@ class Score(Worker):
         return self._score(data)
 
     def serialize(self, data: Any) -> bytes:
-        """What is answered."""
+        """A probability to the response."""
         return json.dumps({"probability": data}).encode()
 
 

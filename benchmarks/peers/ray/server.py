@@ -1,7 +1,7 @@
 """Ray Serve.
 
-- A replica for each CPU (``num_replicas``, ``num_cpus``; "Performance Tuning"), each with a session of one thread.
-- Dynamic batching by ``@serve.batch`` ("Dynamic Request Batching"), which waits for company no longer than it must.
+- One replica per CPU (``num_replicas``, ``num_cpus``; "Performance Tuning"), each with a session of one thread.
+- Dynamic batching by ``@serve.batch`` ("Dynamic Request Batching"), without waiting for further images.
 - ``RAY_SERVE_ENABLE_HA_PROXY`` and ``RAY_SERVE_THROUGHPUT_OPTIMIZED``, which "Enable High Throughput on Ray Serve"
   recommends, are set in the environment (``contenders.py``).
 """
@@ -23,13 +23,13 @@ class Pneumonia:
         self._decode, self._score = work.decoder(), work.scorer(threads=1)
 
     @serve.batch(max_batch_size=4, batch_wait_timeout_s=0)
-    async def read(self, images: list[bytes]) -> list[float]:
+    async def score(self, images: list[bytes]) -> list[float]:
         """The probability of each image."""
         return self._score([self._decode(data) for data in images])
 
     async def __call__(self, request: Request) -> dict[str, float]:
         """One image."""
-        return {"probability": await self.read(await request.body())}
+        return {"probability": await self.score(await request.body())}
 
 
 if __name__ == "__main__":
