@@ -1,14 +1,14 @@
-"""The model bundle: what training hands to the service.
+"""The model bundle, which training writes and the service reads.
 
     models/<name>/<version>/
         model.onnx        the float32 graph
         model.int8.onnx   the same network with 8-bit weights and activations; optional
-        manifest.json     what this module reads and writes
+        manifest.json     metadata, read and written by this module
         MODEL_CARD.md     intended use, data, results with intervals, limits
 
 Graph, N dynamic: input ``image`` uint8 [N, 200, 200, 1]; outputs ``probability`` float32 [N], of PNEUMONIA,
 calibrated; ``heatmap`` float32 [N, h, w], 0..1 evidence for PNEUMONIA; and, where the manifest has an input guard,
-``features`` float32 [N, d] for it. A bundle that does not agree with itself is refused whole.
+``features`` float32 [N, d] for it. A bundle that is inconsistent in any part is refused as a whole.
 """
 
 import hashlib
@@ -22,7 +22,7 @@ from contract.drift import DriftReference
 from contract.figures import Calibration, CalibrationError, InputGuard, Measured, OperatingPoint, Population, Record
 from contract.image import IMAGE_CONTRACTS
 
-# Callers take all parts of a manifest from here.
+# Other modules import all parts of a manifest from here.
 __all__ = ["Calibration", "CalibrationError", "InputGuard", "Measured", "OperatingPoint", "Population"]
 
 MANIFEST = "manifest.json"
@@ -46,7 +46,7 @@ class BundleError(Exception):
 
 
 class Provenance(Record):
-    """Where the weights came from: enough to train them again."""
+    """The origin of the weights: everything needed to train them again."""
 
     git_revision: str
     packages: dict[str, str]
@@ -62,30 +62,32 @@ class Manifest(Record):
     name: Annotated[str, StringConstraints(pattern=NAME_PATTERN)]
     version: Annotated[str, StringConstraints(pattern=VERSION_PATTERN)]
     labels: tuple[Literal["NORMAL"], Literal["PNEUMONIA"]] = LABELS
-    image_contract: int = Field(description="The rules by which images were decoded in training, and are in serving.")
+    image_contract: int = Field(
+        description="The version of the image contract that decodes images, in training and in the service."
+    )
     files: dict[FileName, Sha256]
     default_operating_point: str
     operating_points: dict[str, OperatingPoint]
     calibration: Calibration
     populations: dict[PopulationName, Population] = Field(
         default={},
-        description="What holds where the population of an image is known. Where it is not, the graph's probability "
-        "and the manifest's own operating points hold, which are chosen for all populations together.",
+        description="Calibration and operating points for images whose population is known. For all other images, the "
+        "graph's probability and the manifest's own operating points apply, chosen for all populations together.",
     )
-    input_guard: InputGuard | None = Field(default=None, description="null: this model has none.")
-    drift_reference: DriftReference | None = Field(default=None, description="null: nothing to compare images with.")
+    input_guard: InputGuard | None = Field(default=None, description="null: this model has no input guard.")
+    drift_reference: DriftReference | None = Field(default=None, description="null: drift cannot be measured.")
     cpu_graph: CpuGraph = Field(
-        default=GRAPH, description="Which graph a CPU runs unless told otherwise; chosen by measurement."
+        default=GRAPH, description="The graph that a CPU runs unless configured otherwise; chosen by measurement."
     )
     heatmap_method: str
-    results: dict[str, Any] = Field(description="What was measured on held-out patients.")
+    results: dict[str, Any] = Field(description="Figures on held-out patients.")
     provenance: Provenance
     created_at: datetime
 
     @model_validator(mode="after")
-    def _agrees_with_itself(self) -> Self:
+    def _consistent(self) -> Self:
         if self.default_operating_point not in self.operating_points:
-            raise ValueError(f"there is no operating point {self.default_operating_point!r}")
+            raise ValueError(f"operating_points has no {self.default_operating_point!r}, which is the default")
         if missing := {GRAPH, self.cpu_graph, CARD} - self.files.keys():
             raise ValueError(f"no digest of {', '.join(sorted(missing))}")
         for name, population in self.populations.items():
@@ -100,7 +102,9 @@ class Manifest(Record):
 
 
 class Bundle(Record):
-    """A bundle whose manifest and digests have been checked: the bytes are those that were checked."""
+    """A bundle whose manifest and digests have been checked. It holds the checked bytes, so later changes on disk do
+    not matter.
+    """
 
     manifest: Manifest
     graph: bytes = Field(repr=False)
@@ -117,19 +121,20 @@ def read_bundle(folder: Path) -> Bundle:
     """Read a bundle and check all of it.
 
     Raises:
-        BundleError: naming the file and what is wrong with it.
+        BundleError: the message names the file and the fault.
     """
     manifest = _read_manifest(folder)
     if manifest.image_contract not in IMAGE_CONTRACTS:
         known = ", ".join(str(number) for number in IMAGE_CONTRACTS)
         raise BundleError(
-            f"{folder / MANIFEST}: made for image contract {manifest.image_contract}, this service has {known}"
+            f"{folder / MANIFEST}: made for image contract {manifest.image_contract}; this version supports {known}"
         )
     contents = {name: _read_file(folder / name) for name in manifest.files}
     for name, digest in manifest.files.items():
         if sha256(contents[name]) != digest:
             raise BundleError(
-                f"{folder / name}: its SHA-256 is not the one in {MANIFEST}; the file was changed or cut short"
+                f"{folder / name}: SHA-256 differs from {MANIFEST}; the file was changed or is incomplete, copy the "
+                "bundle again"
             )
     return Bundle(
         manifest=manifest,
@@ -140,14 +145,14 @@ def read_bundle(folder: Path) -> Bundle:
 
 
 def write_bundle(folder: Path, manifest: Manifest, contents: dict[str, bytes]) -> None:
-    """Write the files of a bundle, the manifest last, so that a bundle cut short in writing is refused.
+    """Write the files of a bundle, the manifest last, so that an incompletely written bundle is refused.
 
     Raises:
-        BundleError: the folder holds a bundle already (old versions are never edited), or a digest does not match.
+        BundleError: the folder already holds a bundle (published versions are never edited), or a digest is wrong.
     """
     refuse_occupied(folder)
     if {name: sha256(data) for name, data in contents.items()} != manifest.files:
-        raise BundleError(f"{folder}: the manifest's digests are not those of the files")
+        raise BundleError(f"{folder}: the manifest's digests differ from those of the files")
     folder.mkdir(parents=True, exist_ok=True)
     for name, data in contents.items():
         (folder / name).write_bytes(data)
@@ -155,20 +160,20 @@ def write_bundle(folder: Path, manifest: Manifest, contents: dict[str, bytes]) -
 
 
 def write_manifest(folder: Path, manifest: Manifest) -> None:
-    """Write the manifest of a bundle whose files are there."""
+    """Write the manifest of a bundle whose other files are written already."""
     partial = folder / f"{MANIFEST}.partial"
     partial.write_text(manifest.model_dump_json(indent=2) + "\n")
-    partial.replace(folder / MANIFEST)  # a reader never sees half of it
+    partial.replace(folder / MANIFEST)  # atomic: no process ever reads a partial file
 
 
 def refuse_occupied(folder: Path) -> None:
-    """See that a folder holds no bundle yet.
+    """Check that a folder holds no bundle yet.
 
     Raises:
-        BundleError: it does, and old versions are never edited.
+        BundleError: it holds one; published versions are never edited.
     """
     if (folder / MANIFEST).exists():
-        raise BundleError(f"{folder}: holds a bundle already; give a new version")
+        raise BundleError(f"{folder}: already holds a bundle; choose a new version number")
 
 
 def _read_manifest(folder: Path) -> Manifest:
@@ -177,7 +182,7 @@ def _read_manifest(folder: Path) -> Manifest:
         return Manifest.model_validate_json(_read_file(path))
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
-        where = ".".join(str(part) for part in first["loc"]) or "the whole"
+        where = ".".join(str(part) for part in first["loc"]) or "whole file"
         raise BundleError(f"{path}: {where}: {first['msg']}") from None
 
 

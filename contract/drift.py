@@ -1,4 +1,4 @@
-"""What incoming images are compared with, and its formulas: one for training, which writes it, and for the service."""
+"""The drift reference that incoming images are compared with, and the formulas that service and training share."""
 
 from typing import Annotated
 
@@ -23,18 +23,18 @@ Quantiles = Annotated[
 
 
 class DriftReference(BaseModel):
-    """Quantiles of a sample of images, at 0, 5, .. 100 %. Those of the guard score are ``InputGuard.reference``."""
+    """Quantiles over a sample of images, at 0, 5, .. 100 %. Those of the guard's score are ``InputGuard.reference``."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     measured_on: str
     images: Annotated[int, Field(gt=0)]
-    brightness: Quantiles = Field(description="Of the mean of an image's pixels; 1 is white.")
-    contrast: Quantiles = Field(description="Of the standard deviation of an image's pixels; 1 is white.")
-    probability: Quantiles = Field(description="Of PNEUMONIA, by the graph that a CPU runs.")
+    brightness: Quantiles = Field(description="Mean of an image's pixels; 1 is white.")
+    contrast: Quantiles = Field(description="Standard deviation of an image's pixels; 1 is white.")
+    probability: Quantiles = Field(description="Probability of PNEUMONIA, from the graph that a CPU runs.")
 
 
-def light(pixels: NDArray[np.uint8]) -> tuple[float, float]:
+def brightness_and_contrast(pixels: NDArray[np.uint8]) -> tuple[float, float]:
     """Brightness and contrast of an image: mean and standard deviation of its pixels.
 
     Args:
@@ -43,13 +43,13 @@ def light(pixels: NDArray[np.uint8]) -> tuple[float, float]:
     Returns:
         0..1 and 0..0.5, where 1 is white.
     """
-    levels = pixels.ravel().astype(np.float32)  # a quarter of the time of uint8's own float64, good to six digits
+    levels = pixels.ravel().astype(np.float32)  # a quarter of the time of float64, exact to six digits
     mean = levels.mean()
     levels -= mean
     return float(mean) / 255, float(np.sqrt(np.square(levels).mean())) / 255
 
 
 def quantiles(values: NDArray[np.floating], digits: int) -> tuple[float, ...]:
-    """Quantiles of a sample, at 0, 5, .. 100 %, rounded to so many digits."""
-    found: tuple[float, ...] = tuple(np.quantile(values, LEVELS).round(digits).tolist())
-    return found
+    """Quantiles of a sample, at 0, 5, .. 100 %, rounded to ``digits`` decimals."""
+    rounded: tuple[float, ...] = tuple(np.quantile(values, LEVELS).round(digits).tolist())
+    return rounded

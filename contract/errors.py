@@ -1,8 +1,8 @@
-"""Why an upload cannot be used. Every message is safe to show: it holds no file content and no file name."""
+"""Errors about uploaded images. Every message is safe to show: it contains no file content and no file name."""
 
 
 class ImageRefused(Exception):
-    """An upload that no probability can be given for; the message says why, in words for its sender."""
+    """The image cannot be analysed; the message tells the sender why."""
 
 
 class UnsupportedFormat(ImageRefused):
@@ -10,7 +10,7 @@ class UnsupportedFormat(ImageRefused):
 
 
 class EmptyImage(ImageRefused):
-    """There are no bytes."""
+    """The upload has no bytes."""
 
 
 class TruncatedImage(ImageRefused):
@@ -18,24 +18,24 @@ class TruncatedImage(ImageRefused):
 
 
 class TooManyPixels(ImageRefused):
-    """Width times height is over the limit. Known before decoding."""
+    """Width times height is above the limit. Detected before decoding."""
 
 
 class ImageTooSmall(ImageRefused):
-    """A side is shorter than anything a radiograph could be read from. Known before decoding."""
+    """A side is too short for a radiograph. Detected before decoding."""
 
 
 class AspectRatio(ImageRefused):
-    """So long and narrow that squashing it to a square would leave no anatomy. Known before decoding."""
+    """The image is so long and narrow that no anatomy would be left after squashing. Detected before decoding."""
 
 
 class AnimatedImage(ImageRefused):
-    """An animated PNG: which frame is meant cannot be known. Known before decoding."""
+    """An animated PNG: it is ambiguous which frame is meant. Detected before decoding."""
 
 
 class UnsupportedJpeg(ImageRefused):
-    """A JPEG coding (lossless, arithmetic, hierarchical, 12-bit) or colour space (CMYK) that is not read."""
+    """A JPEG coding (lossless, arithmetic, hierarchical, 12-bit) or colour space (CMYK) that is not supported."""
 
 
 class TooMuchMetadata(ImageRefused):
-    """A PNG with more ancillary chunks than any honest writer makes."""
+    """A PNG with more ancillary chunks than any legitimate writer produces."""

@@ -1,4 +1,4 @@
-"""What a manifest says a model was set to and measured at: figures, thresholds, calibration, guard, populations."""
+"""The parts of a manifest that describe a model: figures, thresholds, calibration, input guard, populations."""
 
 from typing import Annotated, Literal, Self
 
@@ -9,7 +9,7 @@ Scales = tuple[Annotated[float, Field(gt=0)], ...]
 
 
 class Record(BaseModel):
-    """Part of a manifest: nobody changes it, and a field that is not known is an error."""
+    """Base of all parts of a manifest: immutable, and an unknown field is an error."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -23,16 +23,16 @@ class Measured(Record):
 
 
 class OperatingPoint(Record):
-    """A threshold, and what it did on the data it was chosen on. PNEUMONIA is ``probability >= threshold``."""
+    """A threshold, with its figures on the data it was chosen on. PNEUMONIA is ``probability >= threshold``."""
 
     threshold: Fraction
     sensitivity: Measured
     specificity: Measured
-    chosen_on: str = Field(description="The data, and the rule, the threshold was chosen by.")
+    chosen_on: str = Field(description="The data on which, and the rule by which, the threshold was chosen.")
 
 
 class CalibrationError(Record):
-    """How far probabilities lie from what happened: expected calibration error (15 equal bins), and Brier score."""
+    """How far probabilities are from observed frequencies: expected calibration error (15 equal bins), Brier score."""
 
     expected_calibration_error: Fraction
     brier: Fraction
@@ -41,9 +41,9 @@ class CalibrationError(Record):
 class Calibration(Record):
     """How the probability was calibrated on validation patients; "none" means that it was not.
 
-    ``platt``: the graph gives ``sigmoid(scale * logit + shift)`` (Platt 1999; with a shift of 0, temperature scaling
-    by ``1 / scale``). The manifest's own is already in the graph, and stands here to be known; that of a population is
-    applied to what the graph gives.
+    ``platt``: ``sigmoid(scale * logit + shift)`` (Platt 1999; with a shift of 0, temperature scaling by
+    ``1 / scale``). The manifest's own calibration is part of the graph and stated here for information; that of a
+    population is applied to the graph's output.
     """
 
     method: Literal["none", "platt"] = "none"
@@ -55,12 +55,12 @@ class Calibration(Record):
 
 
 class Familiar(Record):
-    """What the training images of one population look like to the network (``contract.guard``)."""
+    """The distribution of the features over the training images of one population (``contract.guard``)."""
 
     location: Annotated[tuple[float, ...], Field(min_length=1)] = Field(description="Of each feature in training.")
     scale: Scales = Field(description="Of each feature in training.")
-    threshold: Annotated[float, Field(gt=0)] = Field(description="A greater distance is unlike this population.")
-    false_alarms: Measured = Field(description="Share of held-out radiographs of the population over it.")
+    threshold: Annotated[float, Field(gt=0)] = Field(description="An image at a greater distance is unfamiliar.")
+    false_alarms: Measured = Field(description="Fraction of held-out radiographs of the population above it.")
 
     @model_validator(mode="after")
     def _one_scale_each(self) -> Self:
@@ -70,17 +70,17 @@ class Familiar(Record):
 
 
 class InputGuard(Record):
-    """From where on an image is unlike those the model was trained on; the score is ``contract.guard.distance``.
+    """The threshold above which an image counts as unlike the training data; the score is ``contract.guard.distance``.
 
-    A model of one population has a location and a scale. One of several has them for each in ``populations`` instead:
-    its score is the distance from the nearest population as a multiple of that one's threshold.
+    The guard of a model of one population has a location and a scale. With several populations, each in ``populations``
+    has its own instead: the score is the distance from the nearest population as a multiple of its threshold.
     """
 
     location: tuple[float, ...] = Field(default=(), description="Of each feature in training.")
     scale: Scales = Field(default=(), description="Of each feature in training.")
     populations: dict[str, Familiar] = {}
-    threshold: Annotated[float, Field(gt=0)] = Field(description="A greater score is unlike the training data.")
-    false_alarms: Measured = Field(description="Share of held-out radiographs of the training population over it.")
+    threshold: Annotated[float, Field(gt=0)] = Field(description="An image with a greater score is flagged.")
+    false_alarms: Measured = Field(description="Fraction of held-out radiographs of the training population above it.")
     chosen_on: str
     reference: tuple[float, ...] = Field(description="Scores of validation patients at 0, 5, .. 100 %, for drift.")
 
@@ -96,20 +96,20 @@ class InputGuard(Record):
 
     @property
     def features(self) -> int:
-        """How many features of an image the guard takes."""
+        """The number of features that the guard uses."""
         return len(self.location) or len(next(iter(self.populations.values())).location)
 
 
 class Population(Record):
-    """What holds for one kind of patients, where it is known that an image is of one.
+    """Calibration and operating points for images that are known to be of one population.
 
     ``calibration`` is applied to the graph's probability p: ``sigmoid(scale * logit(p) + shift)``. The thresholds of
-    ``operating_points`` are of the probability after that.
+    ``operating_points`` apply to the result.
     """
 
     description: str = Field(description="Who belongs to it, for a physician: adults of 18 years and over.")
-    from_age: Annotated[float, Field(ge=0)] = Field(description="Years; the youngest it holds for.")
-    below_age: Annotated[float, Field(gt=0)] | None = Field(description="Years; null: no upper limit.")
+    from_age: Annotated[float, Field(ge=0)] = Field(description="Years; lower limit, inclusive.")
+    below_age: Annotated[float, Field(gt=0)] | None = Field(description="Years; upper limit, exclusive; null: none.")
     operating_points: dict[str, OperatingPoint]
     calibration: Calibration
-    prevalence: Fraction = Field(description="Share of PNEUMONIA in what it was calibrated on.")
+    prevalence: Fraction = Field(description="Fraction of PNEUMONIA in the calibration data.")

@@ -1,4 +1,4 @@
-"""How far an image lies from those a model was trained on: one formula, for the fit and for the service."""
+"""The score of the input guard, an image's distance from the training images: one formula for training and service."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,16 +9,16 @@ from contract.figures import Familiar, InputGuard
 def distance(features: NDArray[np.float32], guard: InputGuard) -> NDArray[np.float64]:
     """The guard's score: how unlike the training images an image is.
 
-    With features that are uncorrelated in training (the graph sees to that) it is the Mahalanobis distance over the
-    root of their number, about 1 for an image like those of training. With several populations, the least of
-    ``multiples``: 1 is as far as the nearest population's threshold.
+    The graph's projection makes the features uncorrelated over the training images, so this is the Mahalanobis
+    distance divided by the square root of their number: about 1 for an image like the training images. With several
+    populations it is the smallest of ``multiples``: 1 is a distance equal to the nearest population's threshold.
 
     Args:
         features: float, shape (n, d), the graph's output of that name.
         guard: with d locations and scales.
 
     Returns:
-        float64, shape (n,), 0 or more; infinite where a feature is not a number.
+        float64, shape (n,), 0 or more; infinite where a feature is NaN or infinite.
     """
     if guard.populations:
         nearest: NDArray[np.float64] = np.min(list(multiples(features, guard).values()), axis=0)
@@ -31,7 +31,7 @@ def multiples(features: NDArray[np.float32], guard: InputGuard) -> dict[str, NDA
 
     Args:
         features: float, shape (n, d).
-        guard: of several populations; of one, there is nothing in the result.
+        guard: of several populations; for a guard of one, the result is empty.
 
     Returns:
         float64, shape (n,), for each population by its name.
@@ -42,7 +42,7 @@ def multiples(features: NDArray[np.float32], guard: InputGuard) -> dict[str, NDA
 
 
 def _root_mean_square(features: NDArray[np.float32], known: InputGuard | Familiar) -> NDArray[np.float64]:
-    """Of the standardised features, (n,)."""
+    """Root mean square of the standardised features, (n,)."""
     standardised = (features.astype(np.float64) - known.location) / known.scale
     score: NDArray[np.float64] = np.sqrt(np.mean(standardised**2, axis=1))
     return np.where(np.isfinite(score), score, np.inf)

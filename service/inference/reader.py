@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from contract.drift import light
+from contract.drift import brightness_and_contrast
 from contract.image import SIDE, Decoded, decode
 from contract.margins import Frame, on_whole_picture
 from service.errors import UnlikeTrainingData
@@ -142,7 +142,9 @@ def _decoded(data: bytes, rules: Rules, counts: bool) -> _Seen:
 
 
 def _seen(decoded: Decoded, counts: bool) -> _Seen:
-    return _Seen(decoded.pixels, decoded.turned, decoded.frame, light(decoded.pixels) if counts else None)
+    return _Seen(
+        decoded.pixels, decoded.turned, decoded.frame, brightness_and_contrast(decoded.pixels) if counts else None
+    )
 
 
 def _blank(kind: str) -> bytes:

@@ -20,7 +20,7 @@ fails_with() { # TEXT: the service does not start, and logs exactly one line, wi
   [ "$(sort -u "$scratch/lines" | wc -l)" = 1 ] && grep -q "$1" "$scratch/lines"
 }
 echo >>"$bundle/model.onnx"
-check "a changed bundle: one line, in compose's log" fails_with "model.onnx: its SHA-256"
+check "a changed bundle: one line, in compose's log" fails_with "model.onnx: SHA-256 differs"
 show_output
 check "'up --wait' fails" not dc up -d --wait --wait-timeout 20
 dc down --timeout 5 >/dev/null 2>&1

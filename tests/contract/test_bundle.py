@@ -1,4 +1,4 @@
-"""A bundle that does not agree with itself is refused, with one line that names the file."""
+"""An inconsistent bundle is refused with one line that names the file."""
 
 import json
 from collections.abc import Callable
@@ -27,7 +27,7 @@ ADULT = Population(
     from_age=18,
     below_age=None,
     operating_points={"balanced": a_point(0.6)},
-    calibration=Calibration(method="platt", scale=1.1, shift=-0.4, fitted_on="nothing: drawn"),
+    calibration=Calibration(method="platt", scale=1.1, shift=-0.4, fitted_on="drawn"),
     prevalence=0.4,
 )
 
@@ -61,7 +61,7 @@ def test_a_second_graph_is_read_and_its_digest_checked(tmp_path: Path) -> None:
     folder = write_brightness_bundle(tmp_path / "1", int8_graph=b"smaller", cpu_graph=INT8_GRAPH)
     assert read_bundle(folder).int8_graph == b"smaller"
     (folder / INT8_GRAPH).write_bytes(b"changed")
-    assert f"{INT8_GRAPH}: its SHA-256 is not the one" in refusal(folder)
+    assert f"{INT8_GRAPH}: SHA-256 differs from {MANIFEST}" in refusal(folder)
 
 
 @pytest.mark.parametrize("name", [GRAPH, CARD, MANIFEST])
@@ -73,12 +73,12 @@ def test_a_missing_file_is_named(folder: Path, name: str) -> None:
 @pytest.mark.parametrize("name", [GRAPH, CARD])
 def test_a_changed_file_is_named(folder: Path, name: str) -> None:
     (folder / name).write_bytes((folder / name).read_bytes()[:-1] + b"!")
-    assert f"{name}: its SHA-256 is not the one" in refusal(folder)
+    assert f"{name}: SHA-256 differs from {MANIFEST}" in refusal(folder)
 
 
 def test_another_image_contract_is_refused(folder: Path) -> None:
     edit(folder, lambda record: record.update(image_contract=IMAGE_CONTRACT + 1))
-    assert f"made for image contract {IMAGE_CONTRACT + 1}, this service has 1, 2" in refusal(folder)
+    assert f"made for image contract {IMAGE_CONTRACT + 1}; this version supports 1, 2" in refusal(folder)
 
 
 @pytest.mark.parametrize("contract", IMAGE_CONTRACTS)
@@ -87,7 +87,7 @@ def test_a_bundle_of_an_earlier_image_contract_is_read(folder: Path, contract: i
     assert read_bundle(folder).manifest.image_contract == contract
 
 
-def test_what_holds_for_a_population_is_read(tmp_path: Path) -> None:
+def test_populations_are_read(tmp_path: Path) -> None:
     folder = write_brightness_bundle(tmp_path / "1", populations={"adult": ADULT})
     assert read_bundle(folder).manifest.populations["adult"].below_age is None
 
@@ -103,7 +103,7 @@ def test_a_population_with_other_operating_points_is_refused(folder: Path) -> No
     [
         (lambda record: record.pop("created_at"), "created_at: Field required"),
         (lambda record: record.update(surprise=1), "surprise: Extra inputs"),
-        (lambda record: record.update(default_operating_point="brave"), "no operating point 'brave'"),
+        (lambda record: record.update(default_operating_point="brave"), "operating_points has no 'brave'"),
         (lambda record: record["files"].pop(GRAPH), f"no digest of {GRAPH}"),
         (lambda record: record.update(cpu_graph=INT8_GRAPH), f"no digest of {INT8_GRAPH}"),
         (lambda record: record["files"].update({"../../etc/passwd": "0" * 64}), "files"),
@@ -116,29 +116,29 @@ def test_a_wrong_manifest_is_refused(folder: Path, change: Callable[[dict[str, A
     assert words in refusal(folder)
 
 
-def test_a_manifest_that_is_no_json_is_refused(folder: Path) -> None:
+def test_a_manifest_that_is_not_json_is_refused(folder: Path) -> None:
     (folder / MANIFEST).write_text("{")
     assert "Invalid JSON" in refusal(folder)
 
 
-def test_a_manifest_of_before_there_was_a_drift_reference_is_read(folder: Path) -> None:
+def test_an_old_manifest_without_a_drift_reference_is_read(folder: Path) -> None:
     edit(folder, lambda record: record.pop("drift_reference"))
     assert read_bundle(folder).manifest.drift_reference is None
 
 
 def test_an_old_version_is_never_overwritten(folder: Path) -> None:
-    with pytest.raises(BundleError, match="give a new version"):
+    with pytest.raises(BundleError, match="choose a new version"):
         write_brightness_bundle(folder)
 
 
 def test_digests_are_checked_before_anything_is_written(tmp_path: Path) -> None:
     contents = {GRAPH: b"graph", CARD: b"card"}
-    with pytest.raises(BundleError, match="not those of the files"):
+    with pytest.raises(BundleError, match="differ from those of the files"):
         write_bundle(tmp_path / "x", manifest(contents), {**contents, CARD: b"another"})
     assert not (tmp_path / "x").exists()
 
 
-def test_the_bundled_model_agrees_with_itself() -> None:
+def test_the_bundled_model_is_consistent() -> None:
     bundle = read_bundle(BUNDLED_MODEL)
     assert (bundle.manifest.name, bundle.manifest.version) == ("pneumonia", "2")
     assert bundle.manifest.drift_reference is not None

@@ -1,4 +1,4 @@
-"""The numbers of an image, and the reference they are compared with."""
+"""Brightness and contrast of an image, and the reference they are compared with."""
 
 from typing import Any
 
@@ -9,27 +9,27 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from pydantic import ValidationError
 
-from contract.drift import DriftReference, light, quantiles
+from contract.drift import DriftReference, brightness_and_contrast, quantiles
 
 RISING = [level / 20 for level in range(21)]
 
 
 @given(arrays(np.uint8, (200, 200, 1), elements=st.integers(0, 255)))
-def test_light_is_mean_and_deviation_of_white(pixels: np.ndarray) -> None:
-    brightness, contrast = light(pixels)
+def test_brightness_is_the_mean_and_contrast_the_deviation(pixels: np.ndarray) -> None:
+    brightness, contrast = brightness_and_contrast(pixels)
     assert brightness == pytest.approx(pixels.mean() / 255, abs=1e-5)
     assert contrast == pytest.approx(pixels.std() / 255, abs=1e-5)
 
 
 @pytest.mark.parametrize(("grey", "brightness"), [(0, 0), (255, 1), (51, 0.2)])
-def test_an_even_picture_has_no_contrast(grey: int, brightness: float) -> None:
-    assert light(np.full((200, 200, 1), grey, np.uint8)) == pytest.approx((brightness, 0))
+def test_a_uniform_image_has_no_contrast(grey: int, brightness: float) -> None:
+    assert brightness_and_contrast(np.full((200, 200, 1), grey, np.uint8)) == pytest.approx((brightness, 0))
 
 
-def test_looking_leaves_the_picture_as_it_was() -> None:
+def test_pixels_are_not_modified() -> None:
     pixels = np.arange(40_000, dtype=np.uint16).astype(np.uint8).reshape(200, 200, 1)
     before = pixels.copy()
-    light(pixels)
+    brightness_and_contrast(pixels)
     assert np.array_equal(pixels, before)
 
 

@@ -1,4 +1,4 @@
-"""The guard's score: near 1 for what training looked like, greater the farther, infinite for what is no number."""
+"""The guard's score: near 1 for images like the training images, greater with distance, infinite for NaN."""
 
 import numpy as np
 import pytest
@@ -28,13 +28,13 @@ def test_images_like_those_of_training_score_about_one() -> None:
 
 def test_the_score_counts_standard_deviations() -> None:
     guard = a_guard()
-    at_home = np.array([guard.location], np.float32)
-    away = at_home + np.array([[0, 0.3, 0]], np.float32)
-    assert distance(at_home, guard)[0] == pytest.approx(0, abs=1e-6)
-    assert distance(away, guard)[0] == pytest.approx(3 / np.sqrt(3), rel=1e-5)
+    centre = np.array([guard.location], np.float32)
+    shifted = centre + np.array([[0, 0.3, 0]], np.float32)
+    assert distance(centre, guard)[0] == pytest.approx(0, abs=1e-6)
+    assert distance(shifted, guard)[0] == pytest.approx(3 / np.sqrt(3), rel=1e-5)
 
 
-def test_features_that_are_no_numbers_are_infinitely_far() -> None:
+def test_the_distance_of_nan_and_infinite_features_is_infinite() -> None:
     features = np.array([[1, -2, 0.5], [np.nan, 0, 0], [np.inf, 0, 0]], np.float32)
     assert np.isfinite(distance(features, a_guard())).tolist() == [True, False, False]
 
@@ -56,11 +56,11 @@ def test_with_several_populations_the_nearest_one_counts_as_a_multiple_of_its_th
     assert guard.features == 3
 
 
-def test_features_that_are_no_numbers_are_far_from_every_population() -> None:
+def test_nan_features_are_infinitely_far_from_every_population() -> None:
     assert distance(np.array([[np.nan, 0, 0]], np.float32), of_two_populations()).tolist() == [np.inf]
 
 
 @pytest.mark.parametrize("changes", [{"scale": (1.0, 1.0)}, {"scale": (1.0, 0.0, 1.0)}, {"location": (), "scale": ()}])
-def test_statistics_that_do_not_fit_together_are_refused(changes: dict[str, object]) -> None:
+def test_inconsistent_statistics_are_refused(changes: dict[str, object]) -> None:
     with pytest.raises(ValidationError):
         a_guard(**changes)

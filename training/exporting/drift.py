@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from contract.bundle import INT8_GRAPH, Bundle, read_bundle, write_manifest
-from contract.drift import DriftReference, light, quantiles
+from contract.drift import DriftReference, brightness_and_contrast, quantiles
 from training.data.dataset import Dataset
 from training.data.split import Split
 from training.errors import TrainingError
@@ -25,7 +25,7 @@ def measure_reference(graph: bytes, data: Dataset, split: Split) -> DriftReferen
         split: its validation part is measured; it was not trained on, and the test part stays unused.
     """
     parts = Parts.of(data, split)
-    brightness, contrast = zip(*(light(pixels) for pixels in parts.validation.pixels), strict=True)
+    brightness, contrast = zip(*(brightness_and_contrast(pixels) for pixels in parts.validation.pixels), strict=True)
     return DriftReference(
         measured_on=parts.chosen_on,
         images=len(parts.validation.pixels),

@@ -205,7 +205,7 @@ def _rename(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("break_it", "settings", "words"),
     [
-        (_flip, {}, "other/3/model.onnx: its SHA-256 is not the one in manifest.json"),
+        (_flip, {}, "other/3/model.onnx: SHA-256 differs from manifest.json"),
         (_rename, {}, "other/3/manifest.json: it says that this is another/3"),
         (lambda folder: (folder / MANIFEST).write_text("{}"), {}, "other/3/manifest.json: name: Field required"),
         (lambda folder: (folder / GRAPH).unlink(), {}, "other/3/model.onnx: No such file"),
@@ -413,4 +413,4 @@ def test_a_start_that_cannot_have_its_models_ends_in_one_line(
     told = capfd.readouterr().err
     assert told.count("\n") == 1
     assert told.startswith(f"xray-service: {words}")
-    assert words or "its SHA-256 is not the one in manifest.json" in told
+    assert words or "SHA-256 differs from manifest.json" in told

@@ -142,7 +142,7 @@ def test_failures_print_one_line_and_exit_with_1(
         (["train", "--out", "run", "--data", str(empty)], "no folders NORMAL and PNEUMONIA"),
         (["evaluate", str(empty)], "not the folder of a run"),
         (["evaluate", str(trained.run.folder), "--data", str(other)], "does not contain the same images as when"),
-        (["export", str(trained.run.folder), str(trained.bundle)], "give a new version"),
+        (["export", str(trained.run.folder), str(trained.bundle)], "choose a new version"),
         (
             ["report", str(trained.bundle), "--data", str(other), "--out", "r"],
             "does not contain the images that drawn 1 was",

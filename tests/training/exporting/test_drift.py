@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from contract.bundle import MANIFEST, Bundle, read_bundle, write_manifest
-from contract.drift import LEVELS, light
+from contract.drift import LEVELS, brightness_and_contrast
 from tests.trained import Trained
 from training.__main__ import DONE, FAILED, main
 from training.errors import TrainingError
@@ -34,7 +34,7 @@ def test_an_exported_bundle_has_the_quantiles_of_its_validation_images(trained: 
     assert reference is not None
     assert (reference.images, reference.measured_on) == (24, "validation patients (not trained on)")
     probability = graph_predict(bundle.graph)(validation.pixels)
-    brightness, contrast = zip(*(light(pixels) for pixels in validation.pixels), strict=True)
+    brightness, contrast = zip(*(brightness_and_contrast(pixels) for pixels in validation.pixels), strict=True)
     for known, values in (
         (reference.probability, probability),
         (reference.brightness, brightness),
