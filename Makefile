@@ -15,7 +15,8 @@ run: $(VENV)/.cpu  ## Start the service with the bundled model on port 8000.
 	$(BIN)/python -m service serve
 
 test: $(VENV)/.dev  ## Run the tests.
-	$(BIN)/python -m pytest -n 2
+	@echo "Running the tests in two processes. They import TensorFlow first: the first dots appear after up to a minute."
+	@$(BIN)/python -m pytest -n 2
 
 lint: $(VENV)/.dev  ## Check format, style and types.
 	$(BIN)/ruff format --check --quiet .
@@ -56,6 +57,7 @@ clean:  ## Remove what the targets above made.
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 		{ echo "Python 3.11 or newer is needed; name it with: make PYTHON=python3.11"; exit 1; }
+	@echo "Creating $(VENV) (once)"
 	@$(PYTHON) -m venv $(VENV) || \
 		{ rm -rf $(VENV); echo "Python's venv module is needed: apt-get install python3-venv"; exit 1; }
 

@@ -6,6 +6,7 @@ import os
 import signal
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -37,17 +38,19 @@ if "PYTEST_XDIST_WORKER" in os.environ:  # threads of one that wait for each oth
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeScheduling:
-    """Of two processes, one has all that needs TensorFlow, and trains the one network that those tests share.
-
-    Otherwise the tests of a file stay together, with the servers that they share.
-    """
-    return _TrainingTogether(config, log)
+    """The tests of a file run in one process, with the servers they share; so do all tests of the trained network."""
+    return _FilesTogether(config, log)
 
 
-class _TrainingTogether(LoadScopeScheduling):  # type: ignore[misc]  # it ships no types
+class _FilesTogether(LoadScopeScheduling):  # type: ignore[misc]  # it ships no types
     def _split_scope(self, nodeid: str) -> str:
-        file = nodeid.split("::", 1)[0]
-        return "training" if file.startswith("tests/training/") or file == "tests/e2e/test_parity.py" else file
+        return _scope_of(nodeid.split("::", 1)[0])
+
+
+@cache
+def _scope_of(file: str) -> str:
+    """Where the network is not in the cache, one process trains it, and no other is held up by that."""
+    return "trained" if "from tests.trained import" in (ROOT / file).read_text() else file
 
 
 @pytest.fixture(scope="session")
@@ -168,5 +171,5 @@ def trained(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
     """A network that was really trained, on drawn radiographs, in this run or in an earlier one of the same code."""
     from tests.trained import cached_training  # TensorFlow comes with it: most tests do without
 
-    cache: pytest.Cache | None = getattr(request.config, "cache", None)  # none with -p no:cacheprovider
-    return cached_training(cache.mkdir("trained") if cache else tmp_path_factory.mktemp("trained"))
+    kept: pytest.Cache | None = getattr(request.config, "cache", None)  # none with -p no:cacheprovider
+    return cached_training(kept.mkdir("trained") if kept else tmp_path_factory.mktemp("trained"))

@@ -9,7 +9,7 @@ from tests import BUNDLED_MODEL
 from tests.e2e.server import Server, running
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def bundled_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """A server of the model that is in the repository, as it is started by default."""
     folder: Path = tmp_path_factory.mktemp("bundled")

@@ -150,12 +150,12 @@ async def test_clients_that_hang_up_leave_nothing_behind(bundled_server: Server)
     assert "Traceback" not in bundled_server.log
 
 
-def test_resident_memory_stays_under_300_mib(bundled_server: Server) -> None:
-    with bundled_server.client() as client:
+def test_resident_memory_stays_under_300_mib(tmp_path: Path) -> None:
+    with running(BUNDLED_MODEL, tmp_path) as server, server.client() as client:
         for _ in range(5):
             sent = [("file", ("x.jpeg", jpeg(seed))) for seed in range(32)]
             assert client.post("/predict", files=sent).status_code == 200
-    assert bundled_server.resident_mib() < 300
+        assert server.resident_mib() < 300
 
 
 def test_a_port_that_is_taken_is_a_failure(bundled_server: Server) -> None:
