@@ -1,5 +1,5 @@
-"""What can go wrong with a request. The message of each exception is shown to the caller: it holds no path, no file
-name and no file content. ``problems`` says which HTTP status each of them is.
+"""The exceptions of the service. Their messages are sent to the client, so a message never contains a path, a file name
+or file content. ``problems`` maps each exception to its HTTP status.
 """
 
 from collections.abc import Callable
@@ -9,7 +9,9 @@ Raiser = TypeVar("Raiser", bound=Callable[..., Any])
 
 
 def raises(*causes: type[Exception]) -> Callable[[Raiser], Raiser]:
-    """Declare which exceptions, or bases of them, may end a route or a dependency. The OpenAPI document lists them."""
+    """Declare the exceptions, or base classes of them, that a route or dependency raises. The OpenAPI document lists
+    the problems that they become.
+    """
 
     def declare(function: Raiser) -> Raiser:
         function.__dict__["raises"] = causes
@@ -19,71 +21,71 @@ def raises(*causes: type[Exception]) -> Callable[[Raiser], Raiser]:
 
 
 class DeviceError(Exception):
-    """The device that the settings ask for cannot be used. It ends the start; no request meets it."""
+    """The device that the settings require cannot be used. Raised at start only."""
 
 
 class ServiceError(Exception):
-    """A request that is not answered with a prediction. Its message is shown to the caller."""
+    """A request that gets no prediction. Its message is sent to the client."""
 
 
 class MissingBody(ServiceError):
-    """No bytes, or nothing that says what they are."""
+    """The body is empty, or has no Content-Type."""
 
 
 class MalformedRequest(ServiceError):
-    """Not what its headers say: a broken multipart body, or an impossible header."""
+    """The multipart body is malformed."""
 
 
 class TooManyFiles(ServiceError):
-    """More images than one request may hold."""
+    """The request has more images than allowed."""
 
 
 class DigestMismatch(ServiceError):
-    """A body that changed on its way."""
+    """The body does not match its Content-Digest."""
 
 
 class MissingFile(ServiceError):
-    """A multipart body without a part named ``file``."""
+    """The multipart body has no part named ``file``."""
 
 
 class BodyTooLarge(ServiceError):
-    """More bytes than one request may hold."""
+    """The body has more bytes than allowed."""
 
 
 class UnsupportedBody(ServiceError):
-    """A Content-Type that is not served."""
+    """The Content-Type is not supported."""
 
 
 class UnsupportedEncoding(ServiceError):
-    """A Content-Encoding: compressed bodies are not inflated."""
+    """The body has a Content-Encoding: compressed bodies are not supported."""
 
 
 class UriTooLong(ServiceError):
-    """A path and query longer than any of this service's."""
+    """Path and query are longer than allowed."""
 
 
 class InvalidParameter(ServiceError):
-    """A parameter in the address that the call does not take, or one that stands there twice."""
+    """A query parameter that the endpoint does not have, a repeated one, or a wrong value."""
 
 
 class UnknownOperatingPoint(ServiceError):
-    """An operating point that the model does not have."""
+    """The model has no operating point of this name."""
 
 
 class UnlikeTrainingData(ServiceError):
-    """An image unlike those the model was trained on, where the settings refuse such."""
+    """The input guard rejected the image as unlike the training data (``XRAY_GUARD=refuse``)."""
 
 
 class UnknownHost(ServiceError):
-    """A request addressed to a name that is not this service's."""
+    """The Host header does not name this service."""
 
 
 class Unauthorized(ServiceError):
-    """A call that takes a key, and none was shown, or one that is not known."""
+    """The endpoint requires an API key, and the request has none or an invalid one."""
 
 
 class QuotaExceeded(ServiceError):
-    """A key that has sent as many images as it may, and the seconds until it may send another."""
+    """The quota of the API key is used up. ``retry_after_s``: seconds until it allows another image."""
 
     def __init__(self, detail: str, retry_after_s: int) -> None:
         super().__init__(detail)
@@ -91,15 +93,15 @@ class QuotaExceeded(ServiceError):
 
 
 class Forbidden(ServiceError):
-    """A call that its caller may not make."""
+    """The caller is not allowed to use the endpoint."""
 
 
 class UploadTimeout(ServiceError):
-    """The body did not arrive in time."""
+    """The body did not arrive within ``XRAY_UPLOAD_S``."""
 
 
 class Overloaded(ServiceError):
-    """Every seat is taken."""
+    """The service is at its capacity: too many images or bytes in flight."""
 
 
 class NotReady(ServiceError):
@@ -107,34 +109,34 @@ class NotReady(ServiceError):
 
 
 class AuditUnavailable(ServiceError):
-    """An answer that nobody could tell of later, where the settings require that."""
+    """The audit is required (``XRAY_AUDIT=required``) and cannot be written, so the result is withheld."""
 
     def __init__(self) -> None:
-        super().__init__("the audit cannot be written, and nothing is answered here without it")
+        super().__init__("the audit log cannot be written, and this service returns no result without it")
 
 
 class BackendFault(ServiceError):
-    """The model failed, or gave no probability."""
+    """The model failed, or its output was no probability."""
 
     def __init__(self) -> None:
-        super().__init__("the model gave no answer for this image")
+        super().__init__("the model failed on this image; the service's log has the cause")
 
 
 class ModelError(Exception):
-    """Of the Open Inference Protocol and the repository of models; the message says why, in words for the caller."""
+    """An error of the Open Inference Protocol or of the model repository. Its message is sent to the client."""
 
 
 class InvalidInference(ModelError):
-    """A request of the Open Inference Protocol that is not one."""
+    """The request is not valid in the Open Inference Protocol."""
 
 
 class UnknownModel(ModelError):
-    """A model, or a version of it, that is not loaded; or that cannot be, because there is none."""
+    """The model or version is not loaded; or, when loading, is not in the repository."""
 
 
 class ModelConflict(ModelError):
-    """A model that cannot be loaded or unloaded as things are."""
+    """The model cannot be loaded or unloaded now."""
 
 
 class UnsoundModel(ModelError):
-    """A model that was to be loaded, and cannot be served."""
+    """The model to be loaded cannot be served."""

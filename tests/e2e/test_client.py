@@ -141,7 +141,7 @@ def test_a_service_that_is_full_is_waited_for(
     assert len(ran.rows) == 24
     refused = [line["outcome"] for line in lines if line["status"] == 503]
     assert set(refused) == {"overloaded"}
-    assert "The service is full" in ran.err
+    assert "The service is overloaded" in ran.err
     assert PATIENT not in full.log
 
 

@@ -1,4 +1,4 @@
-"""Every refusal has a row in the table, and says nothing that it should not."""
+"""Every exception has a row in the table, and internal errors reveal nothing."""
 
 import pytest
 
@@ -24,8 +24,8 @@ def test_slugs_mean_one_thing() -> None:
 
 
 @pytest.mark.parametrize("error", [ValueError("/etc/passwd"), RuntimeError("secret"), MemoryError()])
-def test_the_service_s_own_errors_tell_nothing(error: Exception) -> None:
-    told = problems.problem(error, "id")
-    assert told.status == 500
-    assert "secret" not in told.detail
-    assert "passwd" not in told.detail
+def test_internal_errors_reveal_nothing(error: Exception) -> None:
+    problem = problems.problem(error, "id")
+    assert problem.status == 500
+    assert "secret" not in problem.detail
+    assert "passwd" not in problem.detail

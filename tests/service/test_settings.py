@@ -1,4 +1,4 @@
-"""Settings: documented, bounded, and a wrong one stops the start with one line that names it."""
+"""Settings: documented, bounded, and a wrong one is an error at start, in one line that names it."""
 
 from pathlib import Path
 
@@ -16,7 +16,7 @@ def test_defaults_serve_the_bundled_model_to_this_machine_only() -> None:
     assert (settings.host, settings.port) == ("127.0.0.1", 8000)
 
 
-def test_the_environment_is_read_and_an_option_goes_before_it(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_options_override_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XRAY_MAX_BATCH", "3")
     monkeypatch.setenv("XRAY_PORT", "9000")
     settings = settings_from({"max_batch": "5"})
@@ -31,9 +31,9 @@ def test_the_environment_is_read_and_an_option_goes_before_it(monkeypatch: pytes
         ("PRECISION", "int4", "XRAY_PRECISION: Input should be 'auto', 'float32' or 'int8'"),
         ("MAX_BATCH", "-1", "XRAY_MAX_BATCH: Input should be greater than or equal to 0"),
         ("DEADLINE_S", "-1", "XRAY_DEADLINE_S: Input should be greater than 0"),
-        ("MAX_HELD_BYTES", "9", "XRAY_MAX_BODY_BYTES (67108864) is over XRAY_MAX_HELD_BYTES (9)"),
+        ("MAX_HELD_BYTES", "9", "XRAY_MAX_BODY_BYTES (67108864) must not exceed XRAY_MAX_HELD_BYTES (9)"),
         ("WORKERS", "0", "XRAY_WORKERS: Input should be greater than or equal to 1"),
-        ("MAX_IMAGES", "500", "XRAY_MAX_IMAGES (500) is over XRAY_CAPACITY (128)"),
+        ("MAX_IMAGES", "500", "XRAY_MAX_IMAGES (500) must not exceed XRAY_CAPACITY (128)"),
     ],
 )
 def test_a_wrong_value_is_named_in_one_line(
@@ -52,26 +52,31 @@ def test_settings_never_change() -> None:
         Settings().port = 1  # type: ignore[misc]
 
 
-def test_a_wrong_bundle_stops_the_start_with_one_line(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_a_wrong_bundle_is_an_error_in_one_line(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     assert main(["serve", "--model", str(tmp_path)]) == FAILED
     assert capfd.readouterr().err == f"xray-service: {tmp_path}/manifest.json: No such file or directory\n"
 
 
-def test_cuda_that_is_not_there_stops_the_start(bundle_folder: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_unavailable_cuda_is_an_error_at_start(bundle_folder: Path, capfd: pytest.CaptureFixture[str]) -> None:
     assert main(["serve", "--model", str(bundle_folder), "--device", "cuda"]) == FAILED
     assert "XRAY_DEVICE=cuda, but the model does not run on CUDA here" in capfd.readouterr().err
 
 
-def test_int8_on_cuda_stops_the_start(bundle_folder: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_int8_on_cuda_is_an_error_at_start(bundle_folder: Path, capfd: pytest.CaptureFixture[str]) -> None:
     options = ["--model", str(bundle_folder), "--device", "cuda", "--precision", "int8"]
     assert main(["serve", *options]) == WRONG_USE
-    assert capfd.readouterr().err == "xray-service: XRAY_PRECISION=int8 is for the CPU: not with XRAY_DEVICE=cuda\n"
+    assert (
+        capfd.readouterr().err
+        == "xray-service: XRAY_PRECISION=int8 is for the CPU only: it cannot be combined with XRAY_DEVICE=cuda\n"
+    )
 
 
-def test_int8_that_the_bundle_has_not_stops_the_start(bundle_folder: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_int8_that_the_bundle_lacks_is_an_error_at_start(
+    bundle_folder: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
     assert main(["serve", "--model", str(bundle_folder), "--precision", "int8"]) == WRONG_USE
-    told = capfd.readouterr().err
-    assert told == "xray-service: XRAY_PRECISION=int8, but this bundle has no model.int8.onnx\n"
+    printed = capfd.readouterr().err
+    assert printed == "xray-service: XRAY_PRECISION=int8, but this bundle has no model.int8.onnx\n"
 
 
 def test_an_unknown_command_or_option_is_wrong_use() -> None:

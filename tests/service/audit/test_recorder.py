@@ -317,7 +317,7 @@ async def test_a_failed_disk_prevents_the_start_only_if_the_audit_log_is_require
 @pytest.mark.parametrize("mode", ["on", "required"])
 def test_an_audit_log_requires_a_folder(mode: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["serve", "--audit", mode]) == WRONG_USE
-    assert capsys.readouterr().err == f"xray-service: XRAY_AUDIT={mode} needs XRAY_AUDIT_FOLDER\n"
+    assert capsys.readouterr().err == f"xray-service: XRAY_AUDIT={mode} requires XRAY_AUDIT_FOLDER\n"
 
 
 def test_files_analysed_without_a_server_are_not_audited(

@@ -61,7 +61,7 @@ async def test_only_the_listed_origins_may_call(make_service: MakeService, conne
 def test_an_invalid_origin_is_a_settings_error(origin: str) -> None:
     with pytest.raises(ValidationError) as caught:
         Settings(cors_origins=f"{PAGE},{origin}")
-    assert explain(caught.value).startswith(f"XRAY_CORS_ORIGINS: {origin!r} is no origin")
+    assert explain(caught.value).startswith(f"XRAY_CORS_ORIGINS: {origin!r} is not an origin")
 
 
 @pytest.mark.anyio

@@ -397,8 +397,8 @@ async def test_the_repository_is_where_the_bundle_lies_or_where_it_is_said(
 @pytest.mark.parametrize(
     ("options", "code", "words"),
     [
-        (["--load", "other"], WRONG_USE, "XRAY_LOAD: 'other' is no model: NAME/VERSION"),
-        (["--load", "../3"], WRONG_USE, "XRAY_LOAD: '../3' is no model"),
+        (["--load", "other"], WRONG_USE, "XRAY_LOAD: 'other' does not name a model: use NAME/VERSION"),
+        (["--load", "../3"], WRONG_USE, "XRAY_LOAD: '../3' does not name a model"),
         (["--load", "other/4"], WRONG_USE, "XRAY_LOAD: there is no other/4 in "),
         (["--load", "brightness/1,other/3"], FAILED, ""),
         (["--repository", "nowhere"], WRONG_USE, "XRAY_REPOSITORY: nowhere is no folder"),
