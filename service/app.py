@@ -98,7 +98,7 @@ def create_app(service: Service) -> FastAPI:
     responses.install(app)
     openapi.complete(app, routers, service.authenticator.anonymous_scopes)
     kinds = problems.kinds()
-    service.metrics.expect_requests(
+    service.metrics.initialise_requests(
         ("/predict", "/explain"), (kind.status for kind in kinds), (kind.type for kind in kinds)
     )
     return app

@@ -53,17 +53,17 @@ class Service:
         shared = Shared(settings, self._pool, self.metrics, lambda: self.admission.images_in_flight <= 1)
         self.main = Model(shared, bundle, backend, main=True)
         self.repository = Repository(self.main, folder_of(settings, self.main), partial(open_model, shared))
-        self.metrics.serves(
+        self.metrics.set_model_info(
             name=self.main.name,
             version=self.main.version,
             graph=backend.graph,
             provider=backend.provider,
             device_requested=settings.device,
         )
-        self.metrics.expect_images(
+        self.metrics.initialise_images(
             bundle.manifest.operating_points, bins_of(bundle.manifest, guarded=self.main.guard.mode != "off")
         )
-        self.metrics.follow(
+        self.metrics.register_gauges(
             lambda: sum(model.batcher.depth for model in self.repository.models),
             lambda: self.admission.images_in_flight,
             lambda: settings.capacity,

@@ -59,7 +59,7 @@ class Audit:
         if settings.audit_folder is not None and settings.audit != "off":
             opener = partial(Chain, settings.audit_folder, settings.audit_max_bytes)
             self._writer = Writer(opener, metrics)
-        metrics.follow_audit(lambda: float(self._writer is not None and self._writer.failing))
+        metrics.register_audit_gauge(lambda: float(self._writer is not None and self._writer.failing))
 
     @property
     def blocks_requests(self) -> bool:

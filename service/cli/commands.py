@@ -22,7 +22,7 @@ from service.core import Service
 from service.inference.model import open_backend
 from service.settings import Settings, listed
 from service.telemetry.logs import configure_logging
-from service.workers.parent import Parent, divided, listen_at
+from service.workers.parent import Parent, bind_sockets, worker_settings
 from service.workers.worker import Worker
 
 log = logging.getLogger(__name__)
@@ -36,18 +36,18 @@ def serve(settings: Settings) -> bool:
         SystemExit: with several workers: the first one could not start, or a worker could not be restarted.
     """
     require_keys_if_reachable(settings)
-    configure_logging(settings.log_level, tell_process=settings.workers > 1)
+    configure_logging(settings.log_level, with_pid=settings.workers > 1)
     for unknown in unknown_variables(os.environ):
         log.warning("unknown setting in the environment: it has no effect", extra=unknown.model_dump(exclude_none=True))
     if settings.workers == 1:
         return server.serve(_service_with_models(settings))
     try:
-        listeners = listen_at(settings.host, settings.port)
+        listeners = bind_sockets(settings.host, settings.port)
     except OSError as error:
         log.error("cannot listen on %s:%d: %s", settings.host, settings.port, error.strerror)
         return False
     slot = Parent(settings.workers, listeners).run()
-    return slot is None or server.serve(_service_with_models(divided(settings)), partial(Worker, slot))
+    return slot is None or server.serve(_service_with_models(worker_settings(settings)), partial(Worker, slot))
 
 
 def print_settings(settings: Settings, options: Mapping[str, object], *, as_json: bool) -> None:

@@ -76,7 +76,7 @@ class Reader:
         seen = await self._decode(image, counts=self.counts and not explain)
         decode_s = time.monotonic() - began
         scored = await self.batcher.submit(seen.pixels, explain=explain)
-        self.metrics.image_read(decode_s, scored.queue_s, scored.inference_s)
+        self.metrics.image_analysed(decode_s, scored.queue_s, scored.inference_s)
         if seen.light:
             self._count(seen.light, scored)
         return Reading(
@@ -97,8 +97,8 @@ class Reader:
         numbers = {"brightness": brightness, "contrast": contrast, "probability": scored.probability}
         if scored.guard_score is not None:
             numbers["guard_score"] = scored.guard_score
-            self.metrics.image_judged(scored.guard_score, self.guard.flags(scored.guard_score))
-        self.metrics.image_seen(numbers)
+            self.metrics.guard_scored(scored.guard_score, self.guard.flags(scored.guard_score))
+        self.metrics.drift_observed(numbers)
 
     def _judge(self, score: float | None) -> bool:
         """Whether an image is flagged; refused if it is to be."""

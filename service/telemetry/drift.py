@@ -1,4 +1,4 @@
-"""The bins that incoming images are counted in, so that a change of what comes in can be seen beside a reference."""
+"""The bins in which incoming images are counted, so that their distribution can be compared with a reference."""
 
 from bisect import bisect_right
 from collections.abc import Mapping, Sequence
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from contract.bundle import Manifest
 from contract.drift import LEVELS
 
-# Where there is no reference: ten bins all the same.
+# Edges where there is no reference.
 _TENTHS = tuple(step / 10 for step in range(1, 10))
 _FIXED: Mapping[str, tuple[float, ...]] = {
     "guard_score": (0.6, 0.7, 0.8, 0.9, 1, 1.2, 1.5, 2, 3),
@@ -19,9 +19,9 @@ _FIXED: Mapping[str, tuple[float, ...]] = {
 
 @dataclass(frozen=True, slots=True)
 class Bins:
-    """Bins of a number, each up to and with its edge, the last over all of them.
+    """The bins of a number. Each includes its upper edge; the last bin holds values above all edges.
 
-    ``shares``: what part of the reference's images lies in each, over 0 and 1 in all; None where there is no reference.
+    ``shares``: the fraction of the reference images in each bin, above 0, with sum 1; None without a reference.
     """
 
     edges: tuple[float, ...]
@@ -29,22 +29,22 @@ class Bins:
 
     @property
     def names(self) -> list[str]:
-        """One a bin, in the order of the bins also when sorted as text."""
-        under = [f"{number}: to {edge:.6g}" for number, edge in enumerate(self.edges)]
-        return [*under, f"{len(self.edges)}: over {self.edges[-1]:.6g}" if self.edges else "0: all"]
+        """The label of each bin. Sorted as text, the labels keep the order of the bins."""
+        bounded = [f"{number}: to {edge:.6g}" for number, edge in enumerate(self.edges)]
+        return [*bounded, f"{len(self.edges)}: over {self.edges[-1]:.6g}" if self.edges else "0: all"]
 
     def find(self, value: float) -> int:
-        """Which bin a value is in: what is not a number is in the last, as what is infinite is."""
+        """The index of the bin of a value. NaN and infinity are in the last bin."""
         return sum(not value <= edge for edge in self.edges)
 
 
 def tenths(quantiles: Sequence[float]) -> Bins:
-    """Ten bins of a tenth of the reference each, or fewer and unequal ones where many of its values are one.
+    """Ten bins with a tenth of the reference each; fewer and unequal bins if many reference values are equal.
 
     Args:
         quantiles: ascending, at ``contract.drift.LEVELS``.
     """
-    # None at the greatest value: nothing of the reference lies over it.
+    # No edge at the greatest value: no reference value lies above it.
     edges = sorted({edge for edge in quantiles[2:-1:2] if edge < quantiles[-1]})
     up_to = [float(LEVELS[bisect_right(quantiles, edge) - 1]) for edge in edges]
     shares = [round(high - low, 2) for low, high in zip([0.0, *up_to], [*up_to, 1.0], strict=True)]
@@ -52,10 +52,10 @@ def tenths(quantiles: Sequence[float]) -> Bins:
 
 
 def bins_of(manifest: Manifest, *, guarded: bool) -> dict[str, Bins]:
-    """The bins of each number of an image: those of the manifest's reference, and fixed ones where it has none.
+    """The bins of each monitored number of an image: by the manifest's reference, or fixed bins without one.
 
     Args:
-        manifest: of the model that is served.
+        manifest: of the served model.
         guarded: whether images get a guard score.
     """
     reference, guard = manifest.drift_reference, manifest.input_guard

@@ -1,4 +1,4 @@
-"""Logging: one JSON object a line, on stderr."""
+"""Logging: one JSON object per line, on stderr."""
 
 import logging
 
@@ -6,25 +6,25 @@ from pythonjsonlogger.core import RESERVED_ATTRS
 from pythonjsonlogger.json import JsonFormatter
 
 
-def configure_logging(level: str, *, tell_process: bool = False) -> None:
-    """Send every log line of this process, uvicorn's and warnings too, to stderr as JSON.
+def configure_logging(level: str, *, with_pid: bool = False) -> None:
+    """Send every log line of this process to stderr as JSON, including uvicorn's and Python warnings.
 
     Args:
-        level: least severe level, in lower case.
-        tell_process: whether each line has the process id, where several processes share stderr.
+        level: minimum severity, in lower case.
+        with_pid: whether each line has the process id; for several processes that share stderr.
     """
     handler = logging.StreamHandler()
     handler.setFormatter(
         JsonFormatter(
-            f"%(levelname)s %(name)s {'%(process)d ' if tell_process else ''}%(message)s",
+            f"%(levelname)s %(name)s {'%(process)d ' if with_pid else ''}%(message)s",
             rename_fields={"levelname": "level", "name": "logger", "process": "pid"},
             timestamp="time",
-            reserved_attrs=[*RESERVED_ATTRS, "color_message"],  # uvicorn's, for terminals
+            reserved_attrs=[*RESERVED_ATTRS, "color_message"],  # uvicorn adds it for terminals
         )
     )
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(level.upper())
     logging.captureWarnings(True)  # Pillow warns of broken metadata
-    # Its access lines hold paths and addresses, and would double the request lines.
+    # uvicorn's access log would record paths and addresses, and duplicate the request lines.
     logging.getLogger("uvicorn.access").disabled = True

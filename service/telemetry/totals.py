@@ -1,7 +1,8 @@
-"""The metrics of several workers as those of one service, whichever of them is asked.
+"""Aggregates the metrics of several workers, so that a scrape of any worker returns those of the whole service.
 
-Each worker pins its own on the board every second and when it is asked, and tells what is there of all. What is asked
-later therefore never counts less; and a new worker goes on counting where the dead one's note ends.
+Each worker publishes a snapshot of its metrics in shared memory every second and at each scrape, and a scrape merges
+the snapshots of all. So counters never decrease from one scrape to the next, and a restarted worker continues the
+counters from the last snapshot of its predecessor.
 """
 
 import json
@@ -14,93 +15,97 @@ from prometheus_client.samples import Sample
 
 from service.telemetry.worker_table import WorkerTable
 
-_OURS = "xray_"
-# Gauges of the whole: the sum of its workers', or the least. Of others the greatest; most of these have one value.
-_SUMS = {"xray_queue_depth", "xray_seats_taken", "xray_seats"}
-_LEAST = {"xray_ready"}
-_COUNTS = {"counter", "histogram"}
-# A worker that has told nothing for so long hangs, or is dead.
-_SILENT_S = 10.0
+_SERVICE_PREFIX = "xray_"
+# Gauges are merged by sum or minimum; all others by maximum, since they have the same value in every worker.
+_SUM = {"xray_queue_depth", "xray_seats_taken", "xray_seats"}
+_MINIMUM = {"xray_ready"}
+_CUMULATIVE = {"counter", "histogram"}
+# A worker whose snapshot is older hangs or is dead.
+_STALE_S = 10.0
 
 
 class Totals:
-    """A collector of what all workers count.
+    """A Prometheus collector of the merged metrics of all workers.
 
     Args:
-        registry: of this worker.
-        board: of all.
-        worker: which this one is.
+        registry: the metrics of this worker.
+        table: shared by all workers.
+        worker: the number of this worker.
     """
 
     def __init__(self, registry: CollectorRegistry, table: WorkerTable, worker: int) -> None:
         self._registry, self._table, self._worker = registry, table, worker
-        self._before = [
-            metric for metric in _read(table.snapshot(worker)) if metric.type in _COUNTS and _is_ours(metric)
+        self._predecessor = [
+            metric
+            for metric in _parse(table.snapshot(worker))
+            if metric.type in _CUMULATIVE and _is_service_metric(metric)
         ]
 
     def publish(self) -> None:
-        """Let the others know."""
-        own = merge([*self._before, *self._registry.collect()])
-        labelled = [metric if _is_ours(metric) else _labelled(metric, self._worker) for metric in own]
-        told = [
+        """Publish a snapshot of the metrics of this worker."""
+        own = merge([*self._predecessor, *self._registry.collect()])
+        labelled = [
+            metric if _is_service_metric(metric) else _with_worker_label(metric, self._worker) for metric in own
+        ]
+        serialised = [
             (metric.name, metric.documentation, metric.type, [(s.name, s.labels, s.value) for s in metric.samples])
             for metric in labelled
         ]
-        self._table.publish(self._worker, json.dumps([time.monotonic(), told]).encode())
+        self._table.publish(self._worker, json.dumps([time.monotonic(), serialised]).encode())
 
     def collect(self) -> Iterable[Metric]:
-        """What Prometheus is told: metrics of the service over all workers, those of processes one by one."""
+        """The metrics of the service, merged over all workers; metrics of processes have a label ``worker``."""
         self.publish()
-        return merge(metric for worker in self._table.workers for metric in _read(self._table.snapshot(worker)))
+        return merge(metric for worker in self._table.workers for metric in _parse(self._table.snapshot(worker)))
 
 
 def merge(metrics: Iterable[Metric]) -> list[Metric]:
-    """Metrics of one name become one, in order; samples of the same labels become one."""
-    found: dict[str, Metric] = {}
+    """Merge metrics of the same name, and their samples of the same labels. The order is that of first occurrence."""
+    merged: dict[str, Metric] = {}
     samples: dict[str, dict[tuple[str, tuple[tuple[str, str], ...]], Sample]] = {}
     for metric in metrics:
-        found.setdefault(metric.name, Metric(metric.name, metric.documentation, metric.type))
-        known = samples.setdefault(metric.name, {})
+        merged.setdefault(metric.name, Metric(metric.name, metric.documentation, metric.type))
+        by_labels = samples.setdefault(metric.name, {})
         for sample in metric.samples:
             key = sample.name, tuple(sorted(sample.labels.items()))
-            before = known.get(key)
-            known[key] = _combined(metric, before, sample) if before else sample
-    for name, metric in found.items():
+            before = by_labels.get(key)
+            by_labels[key] = _combined(metric, before, sample) if before else sample
+    for name, metric in merged.items():
         metric.samples = list(samples[name].values())
-    return list(found.values())
+    return list(merged.values())
 
 
 def _combined(metric: Metric, one: Sample, other: Sample) -> Sample:
     pair = one.value, other.value
-    if one.name.endswith("_created") or metric.name in _LEAST:
+    if one.name.endswith("_created") or metric.name in _MINIMUM:
         return one._replace(value=min(pair))
-    if metric.type in _COUNTS or metric.name in _SUMS:
+    if metric.type in _CUMULATIVE or metric.name in _SUM:
         return one._replace(value=sum(pair))
     return one._replace(value=max(pair))
 
 
-def _read(snapshot: bytes) -> list[Metric]:
-    """The metrics of a note; of a worker that is silent, that it is not ready."""
+def _parse(snapshot: bytes) -> list[Metric]:
+    """The metrics of a snapshot. In a stale one, ``xray_ready`` is 0."""
     if not snapshot:
         return []
-    when, told = json.loads(snapshot)
-    silent = time.monotonic() - when > _SILENT_S
+    published, serialised = json.loads(snapshot)
+    is_stale = time.monotonic() - published > _STALE_S
     metrics = []
-    for name, documentation, kind, samples in told:
+    for name, documentation, kind, samples in serialised:
         metric = Metric(name, documentation, kind)
         for sample, labels, value in samples:
-            metric.add_sample(sample, labels, 0.0 if silent and name in _LEAST else value)
+            metric.add_sample(sample, labels, 0.0 if is_stale and name in _MINIMUM else value)
         metrics.append(metric)
     return metrics
 
 
-def _is_ours(metric: Metric) -> bool:
-    return str(metric.name).startswith(_OURS)
+def _is_service_metric(metric: Metric) -> bool:
+    return str(metric.name).startswith(_SERVICE_PREFIX)
 
 
-def _labelled(metric: Metric, worker: int) -> Metric:
-    """The metric of a process as one of several."""
-    told = Metric(metric.name, metric.documentation, metric.type)
+def _with_worker_label(metric: Metric, worker: int) -> Metric:
+    """A metric of the process, with the number of the worker as a label."""
+    labelled = Metric(metric.name, metric.documentation, metric.type)
     for sample in metric.samples:
-        told.add_sample(sample.name, {**sample.labels, "worker": str(worker)}, sample.value)
-    return told
+        labelled.add_sample(sample.name, {**sample.labels, "worker": str(worker)}, sample.value)
+    return labelled

@@ -1,4 +1,4 @@
-"""A board in shared memory, for a process and the workers it forks: each worker pins up what the others should know."""
+"""A table in shared memory for a process and the workers it forks: the load and a snapshot of each worker."""
 
 import mmap
 import socket
@@ -6,86 +6,87 @@ import struct
 import zlib
 from dataclasses import dataclass
 
-# The load of a worker that takes no connections now.
+# The load of a worker that accepts no connections.
 NOT_ACCEPTING = 2**31
 _LOAD = struct.Struct("<q")
-_HEAD = struct.Struct("<QII")  # number of the note, its bytes, their CRC
-# A note has 30 to 60 kB. Memory that nobody has written to takes no space.
-_MAX_NOTE_BYTES = 2**19
-_HALF_BYTES = _HEAD.size + _MAX_NOTE_BYTES
-_SPACE_BYTES = mmap.PAGESIZE + 2 * _HALF_BYTES
+_HEAD = struct.Struct("<QII")  # sequence number of the snapshot, its length in bytes, its CRC
+# A snapshot has 30 to 60 kB. Pages that were never written to take no memory.
+_MAX_SNAPSHOT_BYTES = 2**19
+_BUFFER_BYTES = _HEAD.size + _MAX_SNAPSHOT_BYTES
+_SLOT_BYTES = mmap.PAGESIZE + 2 * _BUFFER_BYTES
 
 
 @dataclass(frozen=True, slots=True)
 class _Snapshot:
-    number: int
-    text: bytes
+    sequence: int
+    data: bytes
 
 
 class WorkerTable:
-    """Shared by whoever is forked after it is made; no file, and gone with the last of them.
+    """Shared with every process that is forked after its creation. It is anonymous memory, released with the last one.
 
-    A worker writes to its own place only, so no lock is needed, which could stay locked by a worker that was killed. A
-    note is written beside the one before it, and counts from when it is whole.
+    A worker writes to its own slot only, so no lock is needed; a worker that was killed could leave a lock locked. Each
+    slot has two buffers: a new snapshot is written to the buffer that does not hold the latest one, and is valid once
+    it is complete.
 
     Args:
-        workers: places on it.
+        workers: number of slots.
     """
 
     def __init__(self, workers: int) -> None:
         self._workers = range(workers)
-        self._memory = mmap.mmap(-1, workers * _SPACE_BYTES)
+        self._memory = mmap.mmap(-1, workers * _SLOT_BYTES)
         for worker in self._workers:
             self.set_load(worker, NOT_ACCEPTING)
 
     @property
     def workers(self) -> range:
-        """Numbers of the workers, each of a place on the board."""
+        """The numbers of the workers, from 0."""
         return self._workers
 
     def load(self, worker: int) -> int:
-        """How busy a worker is, in connections; ``NOT_ACCEPTING`` if it takes none."""
-        return int(_LOAD.unpack_from(self._memory, worker * _SPACE_BYTES)[0])
+        """The load of a worker, in connections; ``NOT_ACCEPTING`` if it accepts none."""
+        return int(_LOAD.unpack_from(self._memory, worker * _SLOT_BYTES)[0])
 
     def set_load(self, worker: int, load: int) -> None:
-        """Tell how busy a worker is."""
-        _LOAD.pack_into(self._memory, worker * _SPACE_BYTES, load)
+        """Set the load of a worker, in connections."""
+        _LOAD.pack_into(self._memory, worker * _SLOT_BYTES, load)
 
-    def publish(self, worker: int, text: bytes) -> None:
-        """Leave a note for all, in place of the last one.
+    def publish(self, worker: int, data: bytes) -> None:
+        """Publish a snapshot of a worker, in place of its last one.
 
         Raises:
-            ValueError: it does not fit.
+            ValueError: it is longer than a buffer, 512 KiB.
         """
-        if len(text) > _MAX_NOTE_BYTES:
-            raise ValueError(f"a note of {len(text)} bytes, {_MAX_NOTE_BYTES} fit")
-        number = max((snapshot.number for snapshot in self._snapshots(worker)), default=0) + 1
-        start = self._half(worker, number % 2)
-        self._memory[start + _HEAD.size : start + _HEAD.size + len(text)] = text
-        _HEAD.pack_into(self._memory, start, number, len(text), zlib.crc32(text))
+        if len(data) > _MAX_SNAPSHOT_BYTES:
+            raise ValueError(f"a snapshot of {len(data)} bytes exceeds the limit of {_MAX_SNAPSHOT_BYTES}")
+        sequence = max((snapshot.sequence for snapshot in self._valid(worker)), default=0) + 1
+        start = self._buffer_offset(worker, sequence % 2)
+        self._memory[start + _HEAD.size : start + _HEAD.size + len(data)] = data
+        _HEAD.pack_into(self._memory, start, sequence, len(data), zlib.crc32(data))
 
     def snapshot(self, worker: int) -> bytes:
-        """The last note of a worker; empty if it has left none. It stays when the worker dies."""
-        return max(self._snapshots(worker), key=lambda snapshot: snapshot.number, default=_Snapshot(0, b"")).text
+        """The latest snapshot of a worker, also after it has died; empty if it has published none."""
+        return max(self._valid(worker), key=lambda snapshot: snapshot.sequence, default=_Snapshot(0, b"")).data
 
-    def _snapshots(self, worker: int) -> list[_Snapshot]:
-        """Those that are whole; a half that is being written, or was when its worker was killed, has another CRC."""
-        found = []
-        for half in range(2):
-            start = self._half(worker, half)
-            number, size, crc = _HEAD.unpack_from(self._memory, start)
-            text = self._memory[start + _HEAD.size : start + _HEAD.size + size]
-            if number and zlib.crc32(text) == crc:
-                found.append(_Snapshot(number, text))
-        return found
+    def _valid(self, worker: int) -> list[_Snapshot]:
+        """The complete snapshots. A buffer that is being written, or whose writer was killed, has another CRC."""
+        valid = []
+        for buffer in range(2):
+            start = self._buffer_offset(worker, buffer)
+            sequence, size, crc = _HEAD.unpack_from(self._memory, start)
+            data = self._memory[start + _HEAD.size : start + _HEAD.size + size]
+            if sequence and zlib.crc32(data) == crc:
+                valid.append(_Snapshot(sequence, data))
+        return valid
 
-    def _half(self, worker: int, half: int) -> int:
-        return worker * _SPACE_BYTES + mmap.PAGESIZE + half * _HALF_BYTES
+    def _buffer_offset(self, worker: int, buffer: int) -> int:
+        return worker * _SLOT_BYTES + mmap.PAGESIZE + buffer * _BUFFER_BYTES
 
 
 @dataclass(frozen=True, slots=True)
 class WorkerSlot:
-    """What a worker is given: its number, its parent's process id, the bound sockets of all, and the board."""
+    """What the parent gives a worker: its number, the parent's process id, the bound sockets, and the shared table."""
 
     worker: int
     parent: int

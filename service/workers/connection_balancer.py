@@ -1,7 +1,7 @@
-"""Who of several workers takes a connection: they share the listening socket, and who has fewer goes first.
+"""Balances connections between workers that share a listening socket: workers with fewer connections accept first.
 
-Left to themselves, the one that wakes first takes most of a burst, and keeps them, since connections are kept
-(docs/decisions/0011-several-workers.md has the figures).
+Without it, the worker that wakes first accepts most of a burst, and serves those connections for as long as they are
+kept alive (docs/decisions/0011-several-workers.md has the figures).
 """
 
 import asyncio
@@ -13,32 +13,37 @@ from typing import Any, cast
 
 from service.telemetry.worker_table import NOT_ACCEPTING, WorkerSlot
 
-# Seconds that a worker waits for each connection that it has more than another; and at most.
-_YIELD_S, _MOST_S = 0.005, 0.02
-# One that would refuse all it is asked leaves connections to those that would not.
-_UNREADY = 1000
+# Seconds that a worker waits per connection that it has more than the least loaded one; and at most.
+_YIELD_S, _MAX_YIELD_S = 0.005, 0.02
+# Added to the load of a worker that is not ready: it would reject requests, so the others accept first.
+_NOT_READY_LOAD = 1000
 _BACKLOG = 2048
-# The system has no more file descriptors or memory: to try at once again would only take the processor.
-_FULL = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
-_FULL_S = 1.0
+# The system is out of file descriptors or memory: an immediate retry would only use up CPU time.
+_OUT_OF_RESOURCES = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
+_RESOURCE_BACKOFF_S = 1.0
 
 log = logging.getLogger(__name__)
 
 
 def yield_time_s(own: int, others: Iterable[int]) -> float:
-    """Seconds to let others go first, by how busy each is. Never long: they may be in the midst of something."""
-    ahead = own - min(others, default=own)
-    return min(ahead * _YIELD_S, _MOST_S) if ahead > 0 else 0.0
+    """Seconds to wait so that less loaded workers can accept first; bounded, because these may be busy right now.
+
+    Args:
+        own: load of this worker, in connections.
+        others: loads of the other workers.
+    """
+    excess = own - min(others, default=own)
+    return min(excess * _YIELD_S, _MAX_YIELD_S) if excess > 0 else 0.0
 
 
 class ConnectionBalancer:
-    """Takes connections for one worker.
+    """Accepts connections for one worker.
 
     Args:
-        place: of this one among the workers.
-        connections: tells how many this one has.
-        ready: tells whether it would answer.
-        welcome: makes a connection of an accepted socket.
+        slot: of this worker: number, listening sockets, and the table of all loads.
+        connections: returns how many open connections this worker has.
+        ready: returns whether this worker is ready for requests.
+        accept: makes a server connection of an accepted socket.
     """
 
     def __init__(
@@ -51,38 +56,38 @@ class ConnectionBalancer:
     ) -> None:
         self._listeners, self._table, self._worker = slot.listeners, slot.table, slot.worker
         self._connections, self._ready, self._accept = connections, ready, accept
-        self._arriving: set[asyncio.Task[None]] = set()
+        self._handshakes: set[asyncio.Task[None]] = set()
         self._is_open = False
 
     def open(self) -> None:
-        """Begin.
+        """Listen, and begin to accept.
 
         Raises:
-            OSError: somebody else listens there by now.
+            OSError: another process listens on the port by now.
         """
         for listener in self._listeners:
             listener.setblocking(False)
             listener.listen(_BACKLOG)
             self._watch(listener)
         self._is_open = True
-        self.tell()
+        self.publish_load()
 
-    def tell(self) -> int:
-        """Let the other workers know how busy this one is; returns it."""
-        load = self._connections() + len(self._arriving) + (0 if self._ready() else _UNREADY)
+    def publish_load(self) -> int:
+        """Publish the load of this worker in the shared table, and return it: connections, plus 1000 if not ready."""
+        load = self._connections() + len(self._handshakes) + (0 if self._ready() else _NOT_READY_LOAD)
         self._table.set_load(self._worker, load if self._is_open else NOT_ACCEPTING)
         return load
 
     def close(self) -> None:
-        """Take no more. The port is closed when no worker has it open."""
+        """Stop accepting. The port closes once every worker and the parent have closed it."""
         if not self._is_open:
             return
         self._is_open = False
-        self.tell()
+        self.publish_load()
         for listener in self._listeners:
             asyncio.get_running_loop().remove_reader(listener)
             listener.close()
-        for task in self._arriving:
+        for task in self._handshakes:
             task.cancel()
 
     def _watch(self, listener: socket.socket) -> None:
@@ -90,40 +95,43 @@ class ConnectionBalancer:
 
     def _on_readable(self, listener: socket.socket) -> None:
         others = (self._table.load(other) for other in self._table.workers if other != self._worker)
-        if wait_s := yield_time_s(self.tell(), others):
+        if wait_s := yield_time_s(self.publish_load(), others):
             self._pause(listener, wait_s)
         else:
-            self._take(listener)
+            self._accept_one(listener)
 
     def _pause(self, listener: socket.socket, wait_s: float) -> None:
         loop = asyncio.get_running_loop()
         loop.remove_reader(listener)
-        loop.call_later(wait_s, self._take_now, listener)
+        loop.call_later(wait_s, self._resume, listener)
 
-    def _take_now(self, listener: socket.socket) -> None:
+    def _resume(self, listener: socket.socket) -> None:
         if self._is_open:
             self._watch(listener)
-            self._take(listener)
+            self._accept_one(listener)
 
-    def _take(self, listener: socket.socket) -> None:
-        """Take one, if no other worker has taken it meanwhile."""
+    def _accept_one(self, listener: socket.socket) -> None:
+        """Accept one connection, unless another worker has accepted it meanwhile."""
         try:
             connection, _ = listener.accept()
         except OSError as error:
-            if error.errno in _FULL:
-                log.error("no connection can be taken", extra={"reason": error.strerror})
-                self._pause(listener, _FULL_S)
+            if error.errno in _OUT_OF_RESOURCES:
+                log.error(
+                    "cannot accept connections, will retry every second: raise the limit of open files or add memory",
+                    extra={"reason": error.strerror},
+                )
+                self._pause(listener, _RESOURCE_BACKOFF_S)
             return
         connection.setblocking(False)
-        self._arriving.add(asyncio.create_task(self._arrive(connection), name="arriving connection"))
-        self.tell()
+        self._handshakes.add(asyncio.create_task(self._handshake(connection), name="handshake"))
+        self.publish_load()
 
-    async def _arrive(self, connection: socket.socket) -> None:
+    async def _handshake(self, connection: socket.socket) -> None:
         try:
             await self._accept(connection)
-        except OSError as error:  # it is gone, or its TLS handshake failed
-            log.debug("a connection came to nothing", extra={"reason": str(error)})
+        except OSError as error:  # the client has disconnected, or its TLS handshake failed
+            log.debug("a connection could not be set up", extra={"reason": str(error)})
             connection.close()
         finally:
-            self._arriving.remove(cast("asyncio.Task[None]", asyncio.current_task()))
-            self.tell()
+            self._handshakes.remove(cast("asyncio.Task[None]", asyncio.current_task()))
+            self.publish_load()

@@ -1,6 +1,7 @@
-"""Several processes on one port: a parent that holds the port and the pieces, and workers, each a whole service.
+"""The parent process of several workers. It binds the port, forks the workers, and restarts those that exit.
 
-The parent forks before there is a model, a thread or an event loop. It watches, and does nothing else.
+Each worker is a complete service. The parent forks before there is a model, a thread or an event loop, and does nothing
+but supervise.
 """
 
 import contextlib
@@ -18,20 +19,21 @@ from types import FrameType
 from service.settings import Settings, SettingsError
 from service.telemetry.worker_table import NOT_ACCEPTING, WorkerSlot, WorkerTable
 
-# A worker that dies before it has lived so long has died early. So often in a row, and the parent gives up.
-_EARLY_S, _MAX_EARLY = 10.0, 5
-# Each early death is waited after, so that all of them together take a few seconds.
-_WAIT_S = 0.2
-# How often the parent looks at the first worker while it starts; and at all of them, if no signal told it to.
-_FIRST_S, _LOOK_S = 0.05, 1.0
+# A worker that exits within this time has exited early. After this many early exits in a row the parent gives up.
+_EARLY_EXIT_S, _MAX_EARLY_EXITS = 10.0, 5
+# Backoff before a restart, per early exit in a row.
+_BACKOFF_S = 0.2
+# Poll intervals: of the first worker while it starts; and of all workers, in case a signal was missed.
+_STARTUP_POLL_S, _POLL_S = 0.05, 1.0
 
 log = logging.getLogger(__name__)
 
 
-def divided(settings: Settings) -> Settings:
-    """The settings of one worker: its share of seats and bytes. (Its share of the CPUs it takes itself, as it knows how
-    many workers there are.) A worker has room for the largest request that is allowed, also where its
-    share would be less.
+def worker_settings(settings: Settings) -> Settings:
+    """The settings of one worker: its share of capacity and held bytes.
+
+    The share is rounded up, and is at least what the largest allowed request needs. The share of the CPUs is not set
+    here: a worker computes it from ``workers``.
     """
     part = 1 / settings.workers
     return settings.model_copy(
@@ -42,11 +44,11 @@ def divided(settings: Settings) -> Settings:
     )
 
 
-def listen_at(host: str, port: int) -> list[socket.socket]:
-    """Sockets bound to every address of a name, as asyncio's would be; they do not listen yet.
+def bind_sockets(host: str, port: int) -> list[socket.socket]:
+    """Sockets bound to every address of a host name, with asyncio's options; they do not listen yet.
 
     Raises:
-        OSError: one is taken, or none is of this machine.
+        OSError: an address is in use, or is not an address of this machine.
     """
     found = socket.getaddrinfo(host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     sockets = []
@@ -61,10 +63,10 @@ def listen_at(host: str, port: int) -> list[socket.socket]:
 
 
 class Parent:
-    """Starts workers, starts those anew that die, and ends them all.
+    """Starts the workers, restarts those that exit, and stops them all at the end.
 
     Args:
-        workers: how many.
+        workers: number of workers.
         listeners: bound sockets.
 
     Raises:
@@ -73,22 +75,24 @@ class Parent:
 
     def __init__(self, workers: int, listeners: list[socket.socket]) -> None:
         if not hasattr(os, "fork"):
-            raise SettingsError("XRAY_WORKERS: this system cannot fork processes, so one is all there is")
+            raise SettingsError("XRAY_WORKERS: this system cannot fork processes; set XRAY_WORKERS=1")
         self._listeners, self._table = listeners, WorkerTable(workers)
-        self._running: dict[int, tuple[int, float]] = {}  # by process id: which worker, and since when
-        self._early = dict.fromkeys(self._table.workers, 0)
-        self._failed, self._ending = False, False
-        self._woken = self._waker = -1
+        self._running: dict[int, tuple[int, float]] = {}  # by process id: number of the worker, start time
+        self._early_exits = dict.fromkeys(self._table.workers, 0)  # in a row
+        self._failed, self._stopping = False, False
+        self._wakeup_read = self._wakeup_write = -1
 
     def run(self) -> WorkerSlot | None:
-        """Watch until SIGTERM or SIGINT, and until all workers have ended. Returns in each worker with its place, to go
-        on as a service; and in the parent at the end, with None.
+        """Supervise until SIGTERM or SIGINT, and then until all workers have exited.
+
+        Returns:
+            in each worker its slot, with which it goes on as a service; in the parent, at the end, None.
 
         Raises:
-            SystemExit: the first worker could not start, and has said why; or workers die again and again.
+            SystemExit: the first worker could not start, and has logged why; or a worker keeps exiting early.
         """
-        gc.freeze()  # what is there now is shared, as long as no collector touches it
-        self._hear_signals()
+        gc.freeze()  # keeps today's objects out of garbage collection, so that their memory stays shared after the fork
+        self._install_signal_handlers()
         for worker in self._table.workers:
             if slot := self._start(worker):
                 return slot
@@ -96,35 +100,37 @@ class Parent:
                 self._await_first()
         while self._running:
             for worker in self._reap():
-                if slot := self._again(worker):
+                if slot := self._restart(worker):
                     return slot
-            self._wait(_LOOK_S)
+            self._wait(_POLL_S)
         if self._failed:
             sys.exit(1)
         return None
 
     def _await_first(self) -> None:
-        """Until the first takes connections there is no other: what is wrong, one tells."""
-        while not self._ending and self._table.load(0) == NOT_ACCEPTING:
-            self._wait(_FIRST_S)
-            if self._ending:
+        """Wait until the first worker accepts connections. The others start after it, so an error is logged once."""
+        while not self._stopping and self._table.load(0) == NOT_ACCEPTING:
+            self._wait(_STARTUP_POLL_S)
+            if self._stopping:
                 return
-            ended, status = os.waitpid(next(iter(self._running)), os.WNOHANG)
-            if ended:
+            exited, status = os.waitpid(next(iter(self._running)), os.WNOHANG)
+            if exited:
                 code = os.waitstatus_to_exitcode(status)
                 if code < 0:
-                    log.error("the first worker was killed while it started", extra={"signal": -code})
+                    log.error(
+                        "the first worker was killed during its start; the service exits", extra={"signal": -code}
+                    )
                 sys.exit(code if code > 0 else 1)
 
     def _start(self, worker: int) -> WorkerSlot | None:
-        """Fork, unless the end has come. A signal that comes meanwhile waits until it is clear whose it is."""
+        """Fork a worker, unless the service is stopping. Signals are blocked meanwhile, so each reaches one process."""
         for stream in (sys.stdout, sys.stderr):
             stream.flush()
         signals = {signal.SIGTERM, signal.SIGINT}
         parent = os.getpid()
         signal.pthread_sigmask(signal.SIG_BLOCK, signals)
         try:
-            if self._ending:
+            if self._stopping:
                 return None
             process = os.fork()
             if not process:
@@ -135,62 +141,64 @@ class Parent:
             signal.pthread_sigmask(signal.SIG_UNBLOCK, signals)
         return None
 
-    def _again(self, worker: int) -> WorkerSlot | None:
-        """Start a worker anew, unless that has been in vain too often."""
-        if self._early[worker] >= _MAX_EARLY and not self._ending:
-            log.error("a worker dies as soon as it has started, again and again: the service ends")
+    def _restart(self, worker: int) -> WorkerSlot | None:
+        """Start a worker again after a backoff; give up if it has exited early too often."""
+        if self._early_exits[worker] >= _MAX_EARLY_EXITS and not self._stopping:
+            log.error(
+                "a worker has exited right after its start %d times in a row; the service exits", _MAX_EARLY_EXITS
+            )
             self._failed = True
-            self._end(signal.SIGTERM, None)
-        self._wait(_WAIT_S * self._early[worker])
+            self._stop(signal.SIGTERM, None)
+        self._wait(_BACKOFF_S * self._early_exits[worker])
         return self._start(worker)
 
     def _reap(self) -> list[int]:
-        """The workers that have ended since this was asked last."""
-        dead = []
+        """The workers that have exited since the last call."""
+        exited = []
         for process in list(self._running):
-            ended, status = os.waitpid(process, os.WNOHANG)
-            if ended:
+            process_id, status = os.waitpid(process, os.WNOHANG)
+            if process_id:
                 worker, since = self._running.pop(process)
                 self._table.set_load(worker, NOT_ACCEPTING)
                 self._record_exit(worker, process, os.waitstatus_to_exitcode(status), time.monotonic() - since)
-                dead.append(worker)
-        return dead
+                exited.append(worker)
+        return exited
 
     def _record_exit(self, worker: int, process: int, code: int, lived_s: float) -> None:
-        if self._ending:
+        if self._stopping:
             self._failed |= code not in {0, -signal.SIGTERM, -signal.SIGINT}
             return
-        self._early[worker] = self._early[worker] + 1 if lived_s < _EARLY_S else 0
-        told = {"worker": worker, "worker_pid": process, "exit_code": code, "lived_s": round(lived_s, 1)}
-        log.error("a worker has ended by itself", extra=told)
+        self._early_exits[worker] = self._early_exits[worker] + 1 if lived_s < _EARLY_EXIT_S else 0
+        fields = {"worker": worker, "worker_pid": process, "exit_code": code, "lived_s": round(lived_s, 1)}
+        log.error("a worker exited unexpectedly", extra=fields)
 
-    def _end(self, number: int, frame: FrameType | None) -> None:
-        """Tell all workers to end. Their own copies of the sockets keep the port open while they drain."""
-        self._ending = True
+    def _stop(self, number: int, frame: FrameType | None) -> None:
+        """Send SIGTERM to all workers. Their own copies of the sockets keep the port open while they drain."""
+        self._stopping = True
         for process in self._running:
-            with contextlib.suppress(ProcessLookupError):  # it has ended in this moment
+            with contextlib.suppress(ProcessLookupError):  # it has exited just now
                 os.kill(process, signal.SIGTERM)
         for listener in self._listeners:
             listener.close()
 
-    def _hear_signals(self) -> None:
-        self._woken, self._waker = os.pipe()
-        for end in (self._woken, self._waker):
-            os.set_blocking(end, False)
-        signal.set_wakeup_fd(self._waker, warn_on_full_buffer=False)
+    def _install_signal_handlers(self) -> None:
+        self._wakeup_read, self._wakeup_write = os.pipe()
+        for descriptor in (self._wakeup_read, self._wakeup_write):
+            os.set_blocking(descriptor, False)
+        signal.set_wakeup_fd(self._wakeup_write, warn_on_full_buffer=False)
         for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, self._end)
+            signal.signal(number, self._stop)
         signal.signal(signal.SIGCHLD, lambda *_: None)
 
-    def _wait(self, longest_s: float) -> None:
-        """Until a signal comes, or so long."""
-        if select.select([self._woken], [], [], longest_s)[0]:
-            os.read(self._woken, 4096)
+    def _wait(self, timeout_s: float) -> None:
+        """Wait for a signal, at most this long."""
+        if select.select([self._wakeup_read], [], [], timeout_s)[0]:
+            os.read(self._wakeup_read, 4096)
 
     def _become_worker(self) -> None:
-        """Undo what is the parent's alone."""
+        """Remove the parent's signal handlers and wake-up pipe."""
         signal.set_wakeup_fd(-1)  # from Python 3.12 on, asyncio has done so by now
-        for end in (self._woken, self._waker):
-            os.close(end)
+        for descriptor in (self._wakeup_read, self._wakeup_write):
+            os.close(descriptor)
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGCHLD):
             signal.signal(number, signal.SIG_DFL)

@@ -1,4 +1,4 @@
-"""One of several processes that serve the same port."""
+"""A worker: one of several processes that serve the same port."""
 
 import asyncio
 import logging
@@ -19,26 +19,26 @@ from service.server import Server
 from service.telemetry.worker_table import WorkerSlot
 from service.workers.connection_balancer import ConnectionBalancer
 
-_PUBLISH_EVERY_TICKS = 10  # of a tenth of a second
+_PUBLISH_EVERY_TICKS = 10  # uvicorn has ten ticks a second
 
 log = logging.getLogger(__name__)
 
 
 class Worker(Server):
-    """The server of one worker: it shares a socket and its metrics, and ends when its parent is gone.
+    """The server of one worker. It shares the socket and the metrics with the others, and stops if its parent exits.
 
     Args:
-        place: among the workers.
+        slot: of this worker: number, listening sockets, shared table, parent.
         config: of uvicorn.
         service: what is served.
-        certificate: of TLS, if there is any.
+        certificate: the TLS certificate; None: no TLS.
     """
 
     def __init__(
         self, slot: WorkerSlot, config: uvicorn.Config, service: Service, certificate: Certificate | None
     ) -> None:
         super().__init__(config, service, certificate)
-        self._slot, self._totals = slot, service.metrics.share(slot.table, slot.worker)
+        self._slot, self._totals = slot, service.metrics.aggregate(slot.table, slot.worker)
         self._balancer = ConnectionBalancer(
             slot,
             connections=lambda: len(self.server_state.connections),
@@ -47,34 +47,38 @@ class Worker(Server):
         )
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Begin the app's life, then take connections: not by a server of uvicorn's, which takes all it can get."""
+        """Run the app's start-up, then accept connections by the balancer. uvicorn itself gets no sockets: its server
+        would accept every connection it can.
+        """
         await super().startup(sockets=[])
         try:
             self._balancer.open()
-        except OSError as error:  # told as uvicorn tells it, which is how a start ends that could not have the port
-            log.error("cannot listen", extra={"reason": error.strerror})
+        except OSError as error:  # shut down and exit as uvicorn does when it cannot bind the port
+            log.error("cannot listen on the port; the worker exits", extra={"reason": error.strerror})
             await self.lifespan.shutdown()
             sys.exit(STARTUP_FAILURE)
         self._log_started_message(self._slot.listeners)
 
     async def on_tick(self, counter: int) -> bool:
-        """Whether to end, asked ten times a second."""
+        """Whether to stop. uvicorn calls this ten times a second."""
         if os.getppid() != self._slot.parent and not self.is_draining:
-            log.error("the parent process is gone: this worker ends")
+            log.error("the parent process has exited: this worker shuts down")
             self.handle_exit(signal.SIGTERM, None)
-        self._balancer.tell()
+        self._balancer.publish_load()
         if counter % _PUBLISH_EVERY_TICKS == 0:
             self._totals.publish()
         return await super().on_tick(counter)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Take no more connections, and answer what was accepted."""
+        """Accept no more connections, and complete the requests in flight."""
         self._balancer.close()
         await super().shutdown(sockets)
 
     async def _accept(self, connection: socket.socket) -> None:
-        """What uvicorn does with a connection that its own server has taken."""
+        """Hand a connection to uvicorn's protocol, as uvicorn's own server does."""
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        make: Callable[..., asyncio.Protocol] = self.config.http_protocol_class
-        protocol = partial(make, config=self.config, server_state=self.server_state, app_state=self.lifespan.state)
+        new_protocol: Callable[..., asyncio.Protocol] = self.config.http_protocol_class
+        protocol = partial(
+            new_protocol, config=self.config, server_state=self.server_state, app_state=self.lifespan.state
+        )
         await asyncio.get_running_loop().connect_accepted_socket(protocol, connection, ssl=self.config.ssl)

@@ -123,7 +123,7 @@ def test_one_that_is_killed_is_replaced_and_the_others_serve_on(server: Server, 
     assert answered_by(server, of_each[1]) == other
     await_workers(server, ready + 1)
     (line,) = [each for each in server.log_lines if each.get("worker_pid") == victim]
-    assert (line["message"], line["exit_code"]) == ("a worker has ended by itself", -signal.SIGKILL)
+    assert (line["message"], line["exit_code"]) == ("a worker exited unexpectedly", -signal.SIGKILL)
     until(lambda: samples(of_each[1])["xray_ready"] == 1)
     after = samples(of_each[1])
     counted = [key for key in before if key.startswith("xray_") and ("_total" in key or "_bucket" in key)]
@@ -178,7 +178,7 @@ def start(*options: str) -> subprocess.CompletedProcess[str]:
     [
         (["--operating-point", "nope"], 2, "XRAY_OPERATING_POINT: there is no 'nope'"),
         (["--model", "nowhere"], 1, "nowhere/manifest.json: No such file or directory"),
-        (["--model-control", "1"], 2, "XRAY_MODEL_CONTROL needs XRAY_WORKERS=1"),
+        (["--model-control", "1"], 2, "XRAY_MODEL_CONTROL requires XRAY_WORKERS=1"),
         (["--workers", "65"], 2, "XRAY_WORKERS: Input should be less than or equal to 64"),
     ],
 )

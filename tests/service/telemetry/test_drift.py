@@ -1,4 +1,4 @@
-"""A change of what comes in can be seen: bins, their counts, and how often chance alone looks like a change."""
+"""Drift of incoming images: bins, their counts, and how often chance alone looks like drift."""
 
 import re
 from collections import Counter
@@ -20,7 +20,7 @@ from tests import BUNDLED_MODEL, ROOT
 from tests.bundles import GUARD, brightness_bundle, write_brightness_bundle
 from tests.conftest import Connect, MakeService
 from tests.drawings import encode, jpeg
-from tests.psi import psi, psi_told, told
+from tests.psi import by_bin, psi, psi_of_metrics
 
 COUNTS, SHARES = "xray_drift_images_total", "xray_drift_reference_share"
 RISING = tuple(level / 20 for level in range(21))
@@ -35,10 +35,10 @@ def rule(name: str) -> str:
 
 
 def least_images() -> int:
-    """How many images the rules ask for."""
-    asked = {int(number) for each in RULES for number in re.findall(r">= (\d+)", each["expr"])}
-    assert len(asked) == 1
-    return asked.pop()
+    """The least number of images that the rules require."""
+    required = {int(number) for each in RULES for number in re.findall(r">= (\d+)", each["expr"])}
+    assert len(required) == 1
+    return required.pop()
 
 
 def grey(level: int) -> bytes:
@@ -46,7 +46,7 @@ def grey(level: int) -> bytes:
 
 
 def of_grey(metrics: str, feature: str) -> list[float]:
-    return [*told(metrics, COUNTS)[feature].values()]
+    return [*by_bin(metrics, COUNTS)[feature].values()]
 
 
 async def metrics_of(client: httpx.AsyncClient) -> str:
@@ -54,7 +54,7 @@ async def metrics_of(client: httpx.AsyncClient) -> str:
 
 
 @given(samples)
-def test_bins_hold_of_a_sample_what_they_say(values: list[float]) -> None:
+def test_bins_hold_their_share_of_a_sample(values: list[float]) -> None:
     bins = tenths(quantiles(np.array(values), 12))
     assert bins.shares is not None
     assert len(bins.shares) == len(bins.edges) + 1 == len(bins.names)
@@ -76,7 +76,7 @@ def test_values_that_are_often_the_same_are_in_one_bin_of_their_share(
     assert np.abs(found - np.cumsum(bins.shares)).max() <= 0.05 + 1 / (len(sample) - 1)
 
 
-def test_a_bin_ends_with_its_edge_and_the_last_holds_what_is_no_number() -> None:
+def test_a_bin_includes_its_edge_and_the_last_holds_nan() -> None:
     bins = Bins((0.1, 0.2), None)
     assert bins.names == ["0: to 0.1", "1: to 0.2", "2: over 0.2"]
     values = (-1, 0.1, 0.1000001, 0.2, 0.3, float("inf"), float("nan"))
@@ -85,7 +85,7 @@ def test_a_bin_ends_with_its_edge_and_the_last_holds_what_is_no_number() -> None
     assert tenths([0.5] * 21).names == ["0: all"]
 
 
-def test_the_bins_are_the_manifest_s_or_fixed_ones() -> None:
+def test_the_bins_are_those_of_the_manifest_or_fixed() -> None:
     bare = bins_of(brightness_bundle().manifest, guarded=False)
     assert bare.keys() == {"brightness", "contrast", "probability"}
     assert all(bins.shares is None and len(bins.edges) == 9 for bins in bare.values())
@@ -97,11 +97,11 @@ def test_the_bins_are_the_manifest_s_or_fixed_ones() -> None:
     assert bins_of(brightness_bundle(input_guard=older).manifest, guarded=True)["guard_score"].shares is None
 
 
-def test_a_number_that_was_not_expected_is_left_out() -> None:
+def test_a_feature_without_bins_is_ignored() -> None:
     metrics = Metrics()
-    metrics.expect_images([], {"brightness": Bins((0.5,))})
-    metrics.image_seen({"brightness": 0.2, "guard_score": 1})
-    assert told(metrics.text().decode(), COUNTS) == {"brightness": {"0: to 0.5": 1, "1: over 0.5": 0}}
+    metrics.initialise_images([], {"brightness": Bins((0.5,))})
+    metrics.drift_observed({"brightness": 0.2, "guard_score": 1})
+    assert by_bin(metrics.text().decode(), COUNTS) == {"brightness": {"0: to 0.5": 1, "1: over 0.5": 0}}
 
 
 @pytest.fixture
@@ -119,42 +119,42 @@ async def test_images_are_counted_in_the_reference_s_bins(
         await client.post("/predict", files=[("file", grey(64)), ("file", grey(255)), ("file", b"none")])
         await client.post("/explain", content=grey(255), headers=PNG)
         after = await metrics_of(client)
-    assert {sum(bins.values()) for bins in told(before, COUNTS).values()} == {0}  # the warm-up's are nobody's
+    assert {sum(bins.values()) for bins in by_bin(before, COUNTS).values()} == {0}  # warm-up images are not counted
     assert of_grey(after, "brightness") == of_grey(after, "probability") == [0, 0, 2, 0, 0, 0, 0, 0, 0, 1]
     assert of_grey(after, "contrast") == [3] + [0] * 9
-    assert told(after, SHARES) == {
-        feature: dict.fromkeys(told(after, COUNTS)[feature], 0.1)
+    assert by_bin(after, SHARES) == {
+        feature: dict.fromkeys(by_bin(after, COUNTS)[feature], 0.1)
         for feature in ("brightness", "contrast", "probability")
     }
 
 
 @pytest.mark.anyio
-async def test_without_a_reference_there_are_counts_and_nothing_to_compare_with(
+async def test_without_a_reference_images_are_counted_without_shares(
     make_service: MakeService, connect: Connect
 ) -> None:
     async with connect(make_service()) as client:
         await client.post("/predict", content=grey(64), headers=PNG)
         metrics = await metrics_of(client)
     assert sum(of_grey(metrics, "brightness")) == 1
-    assert told(metrics, SHARES) == {}
+    assert by_bin(metrics, SHARES) == {}
 
 
 @pytest.mark.anyio
 @pytest.mark.parametrize(("guard", "counted"), [("warn", 2), ("refuse", 2), ("off", None)])
-async def test_guard_scores_are_counted_also_of_what_is_refused(
+async def test_guard_scores_of_rejected_images_are_counted(
     guarded_folder: Path, make_service: MakeService, connect: Connect, guard: str, counted: int | None
 ) -> None:
     async with connect(make_service(model=guarded_folder, guard=guard)) as client:
         for image in (jpeg(), grey(0)):  # the score of a black picture is not a number
             await client.post("/predict", content=image, headers=PNG)
-        metrics = told(await metrics_of(client), COUNTS)
+        metrics = by_bin(await metrics_of(client), COUNTS)
     assert sum(metrics["brightness"].values()) == 2
     scores = [*metrics.get("guard_score", {}).values()]
     assert (sum(scores), scores[-1]) == (counted, 1) if counted else scores == []
 
 
 @pytest.mark.anyio
-async def test_what_is_known_is_told_from_the_start(make_service: MakeService, connect: Connect) -> None:
+async def test_known_series_start_at_zero(make_service: MakeService, connect: Connect) -> None:
     async with connect(make_service(capacity=77, max_images=7)) as client:
         metrics = await metrics_of(client)
     for series in (
@@ -172,7 +172,7 @@ async def test_what_is_known_is_told_from_the_start(make_service: MakeService, c
 
 
 @pytest.mark.parametrize("of_whom", ["another reference", "the past"])
-def test_chance_alone_is_hardly_ever_taken_for_a_change(of_whom: str) -> None:
+def test_chance_alone_is_hardly_ever_taken_for_drift(of_whom: str) -> None:
     """Against a sample as large as the served model's reference, and against as few as the rules ask for."""
     rng, least = np.random.default_rng(0), least_images()
     known = 524 if of_whom == "another reference" else least
@@ -180,7 +180,9 @@ def test_chance_alone_is_hardly_ever_taken_for_a_change(of_whom: str) -> None:
     found = psi(rng.multinomial(least, [0.1] * 10, 4000), expected)
     mark = float(rule("XrayDrift").rpartition(">")[2])
     assert (found > mark).mean() <= 0.001
-    assert (psi(rng.multinomial(least // 3, [0.1] * 10, 4000), expected) > mark).mean() > 0.01  # so many are needed
+    assert (
+        psi(rng.multinomial(least // 3, [0.1] * 10, 4000), expected) > mark
+    ).mean() > 0.01  # fewer would not suffice
     darker = psi(rng.multinomial(least, np.arange(19, 0, -2) / 100, 4000), expected)
     assert (darker > mark).mean() > 0.99
 
@@ -190,11 +192,11 @@ async def readings(service: Service, connect: Connect, images: list[bytes]) -> d
         for start in range(0, len(images), 8):
             answer = await client.post("/predict", files=[("file", image) for image in images[start : start + 8]])
             assert answer.status_code == 200
-        return psi_told(await metrics_of(client))
+        return psi_of_metrics(await metrics_of(client))
 
 
 @pytest.mark.anyio
-async def test_real_radiographs_raise_no_alarm_and_darkened_ones_do(
+async def test_darkened_radiographs_raise_an_alarm_and_plain_ones_do_not(
     real_data: Path, make_service: MakeService, connect: Connect
 ) -> None:
     marks = dict(re.findall(r"feature=\"(\w+)\"\} > ([\d.]+)", rule("XrayUnlikeReference")))

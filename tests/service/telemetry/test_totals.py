@@ -1,4 +1,4 @@
-"""The metrics of several workers as one: sums, whoever is asked, and never less than was told before."""
+"""Aggregated metrics: the same from every worker, and counters that never decrease."""
 
 import time
 
@@ -17,18 +17,18 @@ STEPS = st.lists(
     st.one_of(
         st.tuples(st.just("count"), st.integers(0, WORKERS - 1), st.sampled_from(LABELS), st.integers(1, 9)),
         st.tuples(st.just("die"), st.integers(0, WORKERS - 1), st.just(""), st.just(0)),
-        st.tuples(st.just("ask"), st.integers(0, WORKERS - 1), st.just(""), st.just(0)),
+        st.tuples(st.just("scrape"), st.integers(0, WORKERS - 1), st.just(""), st.just(0)),
     ),
     max_size=25,
 )
 
 
 class Worker:
-    """The metrics of a worker, and what tells of all."""
+    """The metrics of one worker, and its collector of all workers."""
 
     def __init__(self, table: WorkerTable, worker: int) -> None:
         self.registry = CollectorRegistry()
-        self.asked = Counter("xray_asked", "Asked.", ["where"], registry=self.registry)
+        self.requests = Counter("xray_asked", "Requests.", ["where"], registry=self.registry)
         self.took_s = Histogram("xray_took_seconds", "Took.", buckets=(1, 5), registry=self.registry)
         self.process = Counter("process_ticks", "Ticks.", registry=self.registry)
         self.queue = Gauge("xray_queue_depth", "Waiting.", registry=self.registry)
@@ -37,30 +37,30 @@ class Worker:
         self.totals = Totals(self.registry, table, worker)
         self.totals.publish()
 
-    def told(self) -> dict[tuple[str, tuple[tuple[str, str], ...]], float]:
-        """By name and labels."""
+    def scrape(self) -> dict[tuple[str, tuple[tuple[str, str], ...]], float]:
+        """Values by name and labels."""
         found = [
             (sample.name, tuple(sorted(sample.labels.items())), sample.value)
             for each in self.totals.collect()
             for sample in each.samples
-            if not sample.name.endswith("_created")  # that is the earliest, which may yet be told
+            if not sample.name.endswith("_created")  # the minimum over workers, which may decrease
         ]
-        assert len({key[:2] for key in found}) == len(found)  # none twice
+        assert len({key[:2] for key in found}) == len(found)  # no duplicates
         return {(name, labels): value for name, labels, value in found}
 
 
 @settings(max_examples=50)
 @given(STEPS)
-def test_nothing_told_is_ever_taken_back_and_at_last_all_is_told(steps: list[tuple[str, int, str, int]]) -> None:
+def test_counters_never_decrease_and_lose_nothing_published(steps: list[tuple[str, int, str, int]]) -> None:
     table = WorkerTable(WORKERS)
     workers = [Worker(table, number) for number in range(WORKERS)]
     counted = dict.fromkeys(LABELS, 0)
-    lost = dict.fromkeys(LABELS, 0)  # what is counted after a note, and its worker dies
+    lost = dict.fromkeys(LABELS, 0)  # counted after the last snapshot of a worker that died
     since = [dict.fromkeys(LABELS, 0) for _ in workers]
-    before = workers[0].told()
+    before = workers[0].scrape()
     for what, number, label, seconds in steps:
         if what == "count":
-            workers[number].asked.labels(label).inc()
+            workers[number].requests.labels(label).inc()
             workers[number].took_s.observe(seconds)
             counted[label] += 1
             since[number][label] += 1
@@ -69,21 +69,21 @@ def test_nothing_told_is_ever_taken_back_and_at_last_all_is_told(steps: list[tup
             lost = {each: lost[each] + since[number][each] for each in LABELS}
             since[number] = dict.fromkeys(LABELS, 0)
         else:
-            told = workers[number].told()
+            values = workers[number].scrape()
             since[number] = dict.fromkeys(LABELS, 0)
-            fell = {key for key in before if told.get(key, 0) < before[key] and not key[0].startswith("process_")}
+            fell = {key for key in before if values.get(key, 0) < before[key] and not key[0].startswith("process_")}
             assert fell == set()
-            before = told
+            before = values
     for worker in workers:
         worker.totals.publish()
-    told = workers[0].told()
+    values = workers[0].scrape()
     for label in LABELS:
-        assert told.get(("xray_asked_total", (("where", label),)), 0) == counted[label] - lost[label]
-    assert told["xray_took_seconds_count", ()] == sum(counted.values()) - sum(lost.values())
-    assert told["xray_took_seconds_bucket", (("le", "+Inf"),)] == told["xray_took_seconds_count", ()]
+        assert values.get(("xray_asked_total", (("where", label),)), 0) == counted[label] - lost[label]
+    assert values["xray_took_seconds_count", ()] == sum(counted.values()) - sum(lost.values())
+    assert values["xray_took_seconds_bucket", (("le", "+Inf"),)] == values["xray_took_seconds_count", ()]
 
 
-def test_gauges_are_of_the_whole_and_those_of_processes_stay_apart() -> None:
+def test_gauges_are_merged_and_metrics_of_processes_are_not() -> None:
     table = WorkerTable(2)
     workers = [Worker(table, number) for number in range(2)]
     for number, worker in enumerate(workers):
@@ -92,24 +92,24 @@ def test_gauges_are_of_the_whole_and_those_of_processes_stay_apart() -> None:
         worker.failing.set(number)
         worker.process.inc(5 + number)
         worker.totals.publish()
-    told = workers[0].told()
-    assert told["xray_queue_depth", ()] == 21
-    assert told["xray_ready", ()] == 0
-    assert told["xray_audit_failing", ()] == 1
-    assert [told["process_ticks_total", (("worker", str(number)),)] for number in range(2)] == [5, 6]
-    workers[1] = Worker(table, 1)  # a new process: its own figures begin anew
-    assert workers[1].told()["process_ticks_total", (("worker", "1"),)] == 0
+    values = workers[0].scrape()
+    assert values["xray_queue_depth", ()] == 21
+    assert values["xray_ready", ()] == 0
+    assert values["xray_audit_failing", ()] == 1
+    assert [values["process_ticks_total", (("worker", str(number)),)] for number in range(2)] == [5, 6]
+    workers[1] = Worker(table, 1)  # a new process: its own figures start at 0
+    assert workers[1].scrape()["process_ticks_total", (("worker", "1"),)] == 0
 
 
-def test_a_worker_that_falls_silent_is_not_ready(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_worker_with_a_stale_snapshot_is_not_ready(monkeypatch: pytest.MonkeyPatch) -> None:
     table = WorkerTable(2)
     workers = [Worker(table, number) for number in range(2)]
     for worker in workers:
         worker.ready.set(1)
         worker.queue.set(3)
         worker.totals.publish()
-    assert workers[0].told()["xray_ready", ()] == 1
+    assert workers[0].scrape()["xray_ready", ()] == 1
     now = time.monotonic()
-    monkeypatch.setattr(time, "monotonic", lambda: now + totals._SILENT_S + 1)
-    told = workers[0].told()
-    assert (told["xray_ready", ()], told["xray_queue_depth", ()]) == (0, 6)
+    monkeypatch.setattr(time, "monotonic", lambda: now + totals._STALE_S + 1)
+    values = workers[0].scrape()
+    assert (values["xray_ready", ()], values["xray_queue_depth", ()]) == (0, 6)
