@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 
 
 def rate(calls: Sequence[Callable[[], object]], seconds: float) -> float:
-    """Calls a second of all these callers side by side, each in a thread of its own, over and over for so long."""
+    """CallPlan a second of all these callers side by side, each in a thread of its own, over and over for so long."""
     counts, ends = [0] * len(calls), time.perf_counter() + seconds
 
     def repeat(number: int) -> None:
