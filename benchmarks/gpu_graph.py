@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from contract.bundle import PROBABILITY, Bundle
-from service.inference.cpus import Calls
+from service.inference.cpus import CallPlan
 from service.inference.session import LiveSession, cuda_of, open_session
 from service.settings import Settings
 
@@ -31,7 +31,7 @@ def used_mib() -> float:
 def opened(bundle: Bundle, **settings: Any) -> LiveSession:
     """A session opened as in the service. Raises DeviceError if the settings require CUDA and it does not run there."""
     chosen, cpus = Settings(**settings), len(os.sched_getaffinity(0))
-    return open_session(bundle, chosen.device, "float32", Calls(1, cpus, cpus), cuda_of(chosen))
+    return open_session(bundle, chosen.device, "float32", CallPlan(1, cpus, cpus), cuda_of(chosen))
 
 
 def probabilities(live: LiveSession, pixels: NDArray[np.uint8], size: int) -> NDArray[np.float32]:

@@ -25,7 +25,7 @@ from benchmarks.images import add_images, find_images
 from benchmarks.limit import Engine
 from benchmarks.machine import machine
 from benchmarks.peers.work import DECODERS
-from service.inference.cpus import share_out, usable_cpus
+from service.inference.cpus import plan_calls, usable_cpus
 from tests import BUNDLED_MODEL, ROOT
 from tests.e2e.server import running
 
@@ -78,7 +78,7 @@ def main() -> None:
     parser.add_argument("--requests", type=int, default=300)
     parser.add_argument("--beside", type=Path, help="another checkout whose service is measured as well")
     given = parser.parse_args()
-    sizes = {1, share_out(usable_cpus()).alone}
+    sizes = {1, plan_calls(usable_cpus()).alone}
     model = given.model.resolve()
     ways = {"in process": in_process([Engine(model, None, DECODERS["contract"], size) for size in sizes])}
     with contextlib.ExitStack() as stack:

@@ -13,10 +13,10 @@ from service.access.authentication import open_authenticator
 from service.audit.recorder import Audit
 from service.inference.admission import Admission, Phase
 from service.inference.backend import Backend
-from service.inference.cpus import share_of_cpus
-from service.inference.model import Model, Shared, open_model
+from service.inference.cpus import cpus_per_worker
+from service.inference.model import Model, SharedResources, open_model
 from service.inference.pool import Pool
-from service.inference.repository import Repository, folder_of
+from service.inference.repository import Repository, repository_folder
 from service.settings import Settings
 from service.telemetry.drift import bins_of
 from service.telemetry.metrics import Metrics
@@ -44,15 +44,15 @@ class Service:
         self.authenticator = open_authenticator(settings)
         self.admission = Admission(settings.capacity, settings.max_held_bytes)
         self.metrics = Metrics()
-        self._pool = Pool(settings.decode_threads or share_of_cpus(settings.workers))
+        self._pool = Pool(settings.decode_threads or cpus_per_worker(settings.workers))
         self.audit = Audit(settings, self.metrics)
         # One thread of its own: rendering for /explain must not delay the decoding for /predict.
         self.drawer = ThreadPoolExecutor(1, thread_name_prefix="draw")
         # One thread, so one request body at a time: parsed JSON takes a multiple of the memory of its text.
         self.parser = ThreadPoolExecutor(1, thread_name_prefix="parse")
-        shared = Shared(settings, self._pool, self.metrics, lambda: self.admission.images_in_flight <= 1)
+        shared = SharedResources(settings, self._pool, self.metrics, lambda: self.admission.images_in_flight <= 1)
         self.main = Model(shared, bundle, backend, main=True)
-        self.repository = Repository(self.main, folder_of(settings, self.main), partial(open_model, shared))
+        self.repository = Repository(self.main, repository_folder(settings, self.main), partial(open_model, shared))
         self.metrics.set_model_info(
             name=self.main.name,
             version=self.main.version,
@@ -73,7 +73,7 @@ class Service:
     @property
     def status(self) -> Literal["ok", "starting", "draining", "failing"]:
         """``ok`` if the service can answer a request now; ``starting``, ``draining`` or ``failing`` otherwise."""
-        if self.admission.phase is Phase.READY and (not self.main.is_sound or self.audit.blocks_requests):
+        if self.admission.phase is Phase.READY and (not self.main.is_healthy or self.audit.blocks_requests):
             return "failing"
         return self.admission.phase.value
 
@@ -95,7 +95,7 @@ class Service:
                 warm_up_task.cancel()
                 await asyncio.wait([warm_up_task])
             for model in self.repository.models:
-                await model.end()
+                await model.stop()
             self._pool.shutdown()
             for executor in (self.drawer, self.parser):
                 executor.shutdown(wait=False)

@@ -1,4 +1,4 @@
-"""Stand-ins that go through the same protocol as the real thing."""
+"""Fakes with the interfaces of the real objects."""
 
 import threading
 from collections.abc import Callable
@@ -11,19 +11,20 @@ from numpy.typing import NDArray
 
 from contract.bundle import GRAPH, INPUT
 from service.inference.backend import Outputs
-from service.inference.cpus import Calls
+from service.inference.cpus import CallPlan
 from service.inference.session import CPU, CUDA
 from tests.waiting import DEADLINE_S
 
-ONE_THREAD = Calls(runs=1, threads=1, alone=1)
+ONE_THREAD = CallPlan(runs=1, threads=1, alone=1)
 _Session, _Value = onnxruntime.InferenceSession, onnxruntime.OrtValue.ortvalue_from_shape_and_type
 
 
 class FakeBackend:
-    """Gives each image its mean brightness, 0..1; guarded, ten times that as its guard score. Remembers its batches.
+    """Scores each image by its mean brightness, 0..1; its guard score, if guarded, is ten times that. Records batches.
 
-    Set ``hold`` to keep the model busy until it is released, ``meet`` to what each call does first, ``fails`` to make
-    it fail on batches of such an image, ``heatmap`` to what each image that is explained gets, float32 (h, w).
+    Set ``hold`` to keep the model busy until it is set, ``on_call`` to a function that each call runs first, ``fails``
+    to the grey level of images that make a call fail, ``invalid`` to that of images that get NaN, ``heatmap`` to the
+    heatmap of every explained image, float32 (h, w).
     """
 
     provider = CPU
@@ -35,9 +36,9 @@ class FakeBackend:
         self.explained: list[bool] = []
         self.alone: list[bool] = []
         self.hold: threading.Event | None = None
-        self.meet: Callable[[], object] = lambda: None
+        self.on_call: Callable[[], object] = lambda: None
         self.fails: int | None = None
-        self.silent: int | None = None
+        self.invalid: int | None = None
         self.heatmap: NDArray[np.float32] = np.zeros((5, 5), np.float32)
 
     def predict(self, batch: NDArray[np.uint8], *, explain: bool = False, alone: bool = False) -> Outputs:
@@ -45,23 +46,23 @@ class FakeBackend:
         self.sizes.append(len(batch))
         self.explained.append(explain)
         self.alone.append(alone)
-        self.meet()
+        self.on_call()
         if self.hold is not None:
             self.hold.wait(DEADLINE_S)
         if self.fails is not None and (batch == self.fails).all((1, 2, 3)).any():
             raise RuntimeError("told to fail")
         brightness: NDArray[np.float64] = batch.mean((1, 2, 3)) / 255
         scores = brightness.astype(np.float32)
-        if self.silent is not None:
-            scores[(batch == self.silent).all((1, 2, 3))] = np.nan
+        if self.invalid is not None:
+            scores[(batch == self.invalid).all((1, 2, 3))] = np.nan
         heatmaps = np.stack([self.heatmap] * len(batch)) if explain else None
         return Outputs(scores, 10 * brightness if self.guarded else None, heatmaps)
 
 
 class CudaSession:
-    """onnxruntime's session as it is where CUDA works: a real one on the CPU, whose memory passes for the GPU's.
+    """A session that claims to run on CUDA: a real one on the CPU, whose memory stands in for the GPU's.
 
-    Inputs and outputs are really bound, and really run so. Remembers the pixels of every run as the graph got them.
+    Inputs and outputs are really bound. Records the batches of all runs as the graph got them.
     """
 
     def __init__(
@@ -69,44 +70,44 @@ class CudaSession:
     ) -> None:
         self.providers, self.options = providers, dict(zip(providers, provider_options, strict=True))
         self._real = _Session(graph, providers=[CPU])
-        self.seen: list[NDArray[np.uint8]] = []
+        self.batches: list[NDArray[np.uint8]] = []
         self.bound = 0
-        self._inside = threading.Lock()
+        self._running = threading.Lock()
 
     @property
     def sizes(self) -> list[int]:
-        """Of the batches, in order."""
-        return [len(batch) for batch in self.seen]
+        """Batch sizes, in order."""
+        return [len(batch) for batch in self.batches]
 
     def get_providers(self) -> list[str]:
-        """Where it says it runs."""
+        """The execution providers that it claims."""
         return self.providers
 
     def run(self, names: list[str], feed: dict[str, NDArray[np.uint8]]) -> Any:
-        """Run it the plain way."""
-        self.seen.append(feed[INPUT].copy())
+        """Run without bindings."""
+        self.batches.append(feed[INPUT].copy())
         return self._real.run(names, feed)
 
     def io_binding(self) -> Any:
-        """A real one."""
+        """A real binding."""
         return self._real.io_binding()
 
     def run_with_iobinding(self, binding: Any) -> None:
-        """Run it on what is bound. Two at once are refused: on CUDA they would share one binding's memory."""
-        assert self._inside.acquire(blocking=False), "two runs at once"
+        """Run with a binding. Concurrent runs fail: on CUDA they would share the memory of the binding."""
+        assert self._running.acquire(blocking=False), "two runs at once"
         try:
             self.bound += 1
-            self.seen.append(binding._bound_inputs[INPUT].numpy().copy())
+            self.batches.append(binding._bound_inputs[INPUT].numpy().copy())
             self._real.run_with_iobinding(binding)
         finally:
-            self._inside.release()
+            self._running.release()
 
     def __getattr__(self, name: str) -> object:
         return getattr(self._real, name)
 
 
 def pretend_cuda(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Have onnxruntime be what it is with a GPU, as far as the service can see."""
+    """Make onnxruntime look to the service as it does with a working GPU."""
 
     def on_the_gpu(shape: tuple[int, ...], kind: type, device: str, number: int) -> Any:
         assert (device, number) == ("cuda", 0)

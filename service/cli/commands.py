@@ -103,5 +103,5 @@ async def open_local(settings: Settings) -> AsyncIterator[LocalPredictor]:
 def _service_with_models(settings: Settings) -> Service:
     """Create the service and load the further models that the settings name."""
     service = build_service(settings)
-    service.repository.open_at_start(listed(settings.load))
+    service.repository.load_at_start(listed(settings.load))
     return service

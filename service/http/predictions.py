@@ -106,5 +106,5 @@ def _finite_or_none(score: float | None) -> float | None:
 def _warnings(guard: Guard, reading: Reading) -> list[Caution]:
     warnings = [_TURNED] if reading.turned else []
     if reading.flagged and reading.guard_score is not None:
-        warnings.append(Caution(code="unlike_training_data", detail=guard.words(reading.guard_score)))
+        warnings.append(Caution(code="unlike_training_data", detail=guard.explain(reading.guard_score)))
     return warnings

@@ -3,7 +3,7 @@
 
 ``model`` is one model while it is served: bundle, backend, guard, batcher, reader, from warm-up to shutdown. A service
 has a main model, used by every call that names none, and others by name and version (``repository``), which may be
-loaded and unloaded while it runs.
+loaded and unloaded while the service runs.
 
     admission (a slot) -> reader -> contract.image in a thread of pool -> batcher (the queue) -> backend (the graph)
 
@@ -16,6 +16,6 @@ loaded and unloaded while it runs.
 
 The batcher keeps four promises, each with a test: a single image never waits for others to fill a batch; only decoded
 pixels enter the queue, so a bad image cannot affect others; the images of a batch that fails are tried one by one, so
-only the image at fault fails; every accepted job gets exactly one outcome, also when its client disconnects or the
+only the image at fault fails; every accepted job gets exactly one result, also when its client disconnects or the
 service stops. A batch computes heatmaps only if one of its jobs asked for one.
 """

@@ -1,4 +1,4 @@
-"""The door: how many images and bytes may be inside, and whether anybody may come in at all."""
+"""Admission control: limits the images and bytes in flight, and admits requests only while the service is ready."""
 
 import enum
 from collections.abc import Iterator
@@ -8,7 +8,7 @@ from service.errors import NotReady, Overloaded
 
 
 class Phase(enum.Enum):
-    """Where in its life the service is."""
+    """The phases of the service's life."""
 
     STARTING = "starting"
     READY = "ok"
@@ -16,14 +16,14 @@ class Phase(enum.Enum):
 
 
 class Admission:
-    """Counts seats, one an image, and the bytes of bodies, and lets in only while the service is ready.
+    """Counts the images and the body bytes in flight, and admits requests only while the service is ready.
 
-    A seat is taken before the body is read and kept until the answer is there, so that what is refused is refused
-    before it has cost anything.
+    A request takes a slot before its body is read, and keeps it until its response is ready. So a rejection costs next
+    to nothing.
 
     Args:
-        capacity: most images inside.
-        max_bytes: most bytes of bodies inside, of all requests together.
+        capacity: maximum images in flight.
+        max_bytes: maximum bytes of bodies in flight, over all requests.
     """
 
     def __init__(self, capacity: int, max_bytes: int) -> None:
@@ -33,16 +33,16 @@ class Admission:
         self.phase = Phase.STARTING
 
     def open(self) -> None:
-        """Let requests in, unless the service is already on its way out."""
+        """Admit requests from now on, unless the service is already draining."""
         if self.phase is Phase.STARTING:
             self.phase = Phase.READY
 
     def close(self) -> None:
-        """Let nobody in any more; who is inside stays until answered."""
+        """Admit no more requests. Those in flight are completed."""
         self.phase = Phase.DRAINING
 
     def require_ready(self) -> None:
-        """See that the door is open.
+        """Check that the service is ready.
 
         Raises:
             NotReady: the service is starting or draining.
@@ -51,7 +51,7 @@ class Admission:
             raise NotReady(f"the service is {self.phase.value}")
 
     def check(self) -> None:
-        """See whether one more would be let in now, at the cost of a look.
+        """Check that one more image could be admitted now, without taking a slot.
 
         Raises:
             NotReady, Overloaded: as ``admit``.
@@ -61,11 +61,11 @@ class Admission:
 
     @contextmanager
     def admit(self) -> Iterator["Reservation"]:
-        """One seat, for as long as the context lasts; the party may take more, and carry bytes in.
+        """Reserve one image slot for as long as the context lasts. The reservation can add images and bytes.
 
         Raises:
             NotReady: the service is starting or draining.
-            Overloaded: there is no free seat.
+            Overloaded: there is no free slot.
         """
         self.require_ready()
         reservation = Reservation(self)
@@ -73,53 +73,53 @@ class Admission:
         try:
             yield reservation
         finally:
-            self.images_in_flight -= reservation.size
+            self.images_in_flight -= reservation.images
             self.bytes_in_flight -= reservation.body_bytes
 
-    def seat(self, count: int) -> None:
-        """Take seats that somebody gives back.
+    def add_images(self, count: int) -> None:
+        """Take image slots. The caller must release them.
 
         Raises:
-            Overloaded: there are not so many.
+            Overloaded: there are not enough free slots.
         """
         self._check_slots(count)
         self.images_in_flight += count
 
     def _check_slots(self, count: int) -> None:
         if self.images_in_flight + count > self._capacity:
-            raise Overloaded(f"{self.images_in_flight} images are inside, {self._capacity} fit")
+            raise Overloaded(f"{self.images_in_flight} images are in flight, and the capacity is {self._capacity}")
 
-    def hold(self, count: int) -> None:
-        """Take in bytes that somebody lets go of.
+    def add_bytes(self, count: int) -> None:
+        """Count body bytes. The caller must release them.
 
         Raises:
-            Overloaded: it would be too many.
+            Overloaded: the limit would be exceeded.
         """
         if self.bytes_in_flight + count > self._max_bytes:
-            raise Overloaded("the requests inside hold as many bytes as fit")
+            raise Overloaded(f"the bodies of the requests in flight are at their limit of {self._max_bytes} bytes")
         self.bytes_in_flight += count
 
 
 class Reservation:
-    """The images of one request, and the bytes they came in."""
+    """The image slots and body bytes of one request."""
 
     def __init__(self, admission: Admission) -> None:
-        self._door, self.size, self.body_bytes = admission, 0, 0
+        self._admission, self.images, self.body_bytes = admission, 0, 0
 
     def add_images(self, count: int) -> None:
-        """Take more seats, all of them or none.
+        """Take more image slots: all of them or none.
 
         Raises:
-            Overloaded: there are not so many.
+            Overloaded: there are not enough free slots.
         """
-        self._door.seat(count)
-        self.size += count
+        self._admission.add_images(count)
+        self.images += count
 
     def add_bytes(self, count: int) -> None:
-        """Bring in more bytes.
+        """Count more body bytes.
 
         Raises:
-            Overloaded: it would be too many.
+            Overloaded: the limit of all requests would be exceeded.
         """
-        self._door.hold(count)
+        self._admission.add_bytes(count)
         self.body_bytes += count

@@ -1,4 +1,4 @@
-"""The model: pixels in, probabilities out, by the graph of a live session."""
+"""The model: pixels in, probabilities out, computed by an onnxruntime session."""
 
 from dataclasses import dataclass
 from typing import Protocol
@@ -14,11 +14,11 @@ from service.inference.session import LiveSession
 
 @dataclass(frozen=True, slots=True)
 class Outputs:
-    """What a model gives for a batch of n images: one row an image, in the order of the batch.
+    """The outputs of a model for a batch of n images: one row per image, in the order of the batch.
 
-    ``probability``: of PNEUMONIA, float32 (n,). ``guard_score``: how unlike the training data, float64 (n,), 0 or more
-    and perhaps infinite; None where no guard is in use. ``heatmap``: evidence for PNEUMONIA by place, float32
-    (n, h, w), 0..1, row 0 at the top of the upright picture; None where nobody asked for it.
+    ``probability``: of PNEUMONIA, float32 (n,). ``guard_score``: how unlike the training data, float64 (n,), 0 or more,
+    possibly infinite; None if no guard is in use. ``heatmap``: evidence for PNEUMONIA per cell, float32 (n, h, w),
+    0..1, row 0 at the top of the upright image; None if it was not requested.
     """
 
     probability: NDArray[np.float32]
@@ -27,33 +27,36 @@ class Outputs:
 
 
 class Backend(Protocol):
-    """What the service needs of a model."""
+    """The interface of a model to the service."""
 
     @property
     def provider(self) -> str:
-        """The execution provider that runs it, in onnxruntime's words."""
+        """The execution provider that runs the model, by onnxruntime's name."""
 
     @property
     def graph(self) -> str:
-        """The file in the bundle that is run."""
+        """The name of the ONNX file in the bundle that is in use."""
 
     def predict(self, batch: NDArray[np.uint8], *, explain: bool = False, alone: bool = False) -> Outputs:
-        """Score a batch of pixels, uint8 (n, 200, 200, 1); with heatmaps, of the same run, if it is to be explained.
+        """Score a batch.
 
-        ``alone``: the service has nothing else to do meanwhile. It changes how fast the answer comes, not what it is.
+        Args:
+            batch: pixels, uint8 (n, 200, 200, 1).
+            explain: whether the outputs include heatmaps, computed in the same run.
+            alone: whether the service is otherwise idle. It affects the speed, not the outputs.
         """
 
 
 class OnnxBackend:
-    """A bundle's graph in onnxruntime.
+    """A graph of a bundle in onnxruntime.
 
     Args:
-        bundle: the bundle, checked.
+        bundle: the verified bundle.
         live: the session that runs one of its graphs.
-        guarded: whether images get a guard score, where the bundle has a guard; if not, none is computed.
+        guarded: whether to compute guard scores, if the bundle has a guard.
 
     Raises:
-        BundleError: the graph has other inputs or outputs than the contract says.
+        BundleError: the inputs or outputs of the graph do not match the contract.
     """
 
     def __init__(self, bundle: Bundle, live: LiveSession, *, guarded: bool = True) -> None:
@@ -65,36 +68,36 @@ class OnnxBackend:
 
     @property
     def provider(self) -> str:
-        """The execution provider of the live session, not the one that was asked for."""
+        """The execution provider of the live session, which may differ from the requested one."""
         return self._live.provider
 
     @property
     def graph(self) -> str:
-        """The file in the bundle that is run."""
+        """The name of the ONNX file in the bundle that is in use."""
         return self._live.graph
 
     def predict(self, batch: NDArray[np.uint8], *, explain: bool = False, alone: bool = False) -> Outputs:
-        """Score a batch of pixels, uint8 (n, 200, 200, 1). Only the outputs that are named are computed.
+        """Score a batch; the arguments are those of ``Backend.predict``. onnxruntime computes requested outputs only.
 
-        From any number of threads at once: nothing here changes, and onnxruntime's runs keep apart what is theirs. On
-        CUDA one waits for the other (service/inference/buckets.py).
+        Thread-safe: this object has no mutable state, and runs of an onnxruntime session are independent. On CUDA the
+        runs are serialised (service/inference/buckets.py).
         """
         names = [*self._names, HEATMAP] if explain else self._names
-        found = dict(zip(names, self._live.run(names, batch, alone=alone), strict=True))
-        score = distance(found[FEATURES], self._guard) if self._guard else None
-        return Outputs(found[PROBABILITY], score, found.get(HEATMAP))
+        outputs = dict(zip(names, self._live.run(names, batch, alone=alone), strict=True))
+        score = distance(outputs[FEATURES], self._guard) if self._guard else None
+        return Outputs(outputs[PROBABILITY], score, outputs.get(HEATMAP))
 
 
 def _check_signature(live: LiveSession, guard: InputGuard | None) -> None:
-    """The graph keeps the contract, and gives the features that its guard was fitted to, also while that is off.
+    """Check the inputs and outputs of the graph against the contract, and the features of its guard even if it is off.
 
-    A width that is not stated is refused too: numpy would let features of width 1 pass for any other.
+    A dynamic width of the features is rejected, too: numpy would broadcast features of width 1 to any other.
     """
     inputs = {value.name: (value.type, value.shape) for value in live.session.get_inputs()}
     outputs = {value.name: (value.type, value.shape) for value in live.session.get_outputs()}
     kind, shape = inputs.get(INPUT, ("", []))
     if len(inputs) != 1 or kind != "tensor(uint8)" or shape[1:] != [SIDE, SIDE, 1] or isinstance(shape[0], int):
-        raise BundleError(f"{live.graph}: its one input must be {INPUT}: uint8 [N, {SIDE}, {SIDE}, 1], N dynamic")
+        raise BundleError(f"{live.graph}: its only input must be {INPUT}: uint8 [N, {SIDE}, {SIDE}, 1], N dynamic")
     for name, dimensions in ((PROBABILITY, 1), (HEATMAP, 3)):
         kind, shape = outputs.get(name, ("", []))
         if kind != "tensor(float)" or len(shape) != dimensions:

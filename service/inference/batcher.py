@@ -1,8 +1,7 @@
-"""Dynamic micro-batching: one queue, one task for each model call that may run beside others, and every accepted job
-gets exactly one outcome.
+"""Dynamic micro-batching: one queue, one task per concurrent model call, and exactly one result for every accepted job.
 
-A batch is whatever waits when the model gets free. There is no timer: at rest a lone image is answered at once, under
-load batches form by themselves while the model is busy.
+A batch consists of the jobs that wait when the model becomes free. There is no timer: when idle, a single image is
+processed at once; under load, batches form while the model is busy.
 """
 
 import asyncio
@@ -25,9 +24,9 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Scored:
-    """The model's answer for one image, the size of the batch it was in, and how long it waited and was worked on.
+    """The outputs of the model for one image, the size of its batch, and the seconds in the queue and in the model.
 
-    ``guard_score`` is None where no guard is in use, ``heatmap`` (float32 (h, w), 0..1) where it was not asked for.
+    ``guard_score`` is None if no guard is in use; ``heatmap`` (float32 (h, w), 0..1) if it was not requested.
     """
 
     probability: float
@@ -46,13 +45,13 @@ _Row = tuple[float, float | None, NDArray[np.float32] | None]
 class _Job:
     pixels: NDArray[np.uint8]
     explain: bool
-    answer: asyncio.Future[Scored]
-    arrived: float = field(default_factory=time.monotonic)
+    result: asyncio.Future[Scored]
+    enqueued: float = field(default_factory=time.monotonic)
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Most images a batch, most images that wait, most calls of the model at a time."""
+    """Maximum images per batch, images in the queue, and concurrent model calls."""
 
     batch: int
     waiting: int
@@ -60,14 +59,14 @@ class Limits:
 
 
 class Batcher:
-    """Gathers single images into batches for a model.
+    """Collects single images into batches for a model.
 
     Args:
-        backend: the model; called from as many threads as there are runs.
-        limits: what it keeps to.
+        backend: the model; called from up to ``limits.runs`` threads at once.
+        limits: of batches, queue and concurrency.
         on_batch: called with the size of each batch and the seconds it took.
-        executor: where it is called; None: in threads of its own, as on a GPU, which CPUs only wait for.
-        is_alone: whether there is no more to do than the one image that is asked for.
+        executor: runs the model calls. None: own threads, for a GPU, where the threads only wait.
+        is_alone: returns whether at most one image is in flight.
     """
 
     def __init__(
@@ -85,134 +84,136 @@ class Batcher:
         self._executor = executor
         self._model = executor or ThreadPoolExecutor(limits.runs, thread_name_prefix="model")
         self._open = True
-        self.faults = 0
+        self.faults = 0  # failed batches in a row
 
     @property
     def depth(self) -> int:
-        """Images that wait for the model."""
+        """Images in the queue."""
         return self._queue.qsize()
 
     async def submit(self, pixels: NDArray[np.uint8], *, explain: bool = False) -> Scored:
-        """Have one image scored.
+        """Queue one image, and wait for its result.
 
         Args:
             pixels: uint8 (200, 200, 1).
-            explain: whether the heatmap is wanted.
+            explain: whether the result includes the heatmap.
 
         Raises:
-            Overloaded: too many wait already.
-            NotReady: the batcher has ended.
+            Overloaded: the queue is full.
+            NotReady: the batcher has stopped.
             BackendFault: the model failed on this image.
         """
         if not self._open:
-            raise NotReady("the service is stopping")
+            raise NotReady("the model is being stopped")
         job = _Job(pixels, explain, asyncio.get_running_loop().create_future())
         try:
             self._queue.put_nowait(job)
         except asyncio.QueueFull:
-            raise Overloaded("too many images are waiting") from None
-        return await job.answer
+            raise Overloaded("the queue of the model is full") from None
+        return await job.result
 
     async def run(self) -> None:
-        """Serve the queue. It ends by cancellation, or with the first of its tasks; then nobody is left waiting."""
+        """Process the queue until cancelled, or until one of the tasks fails. At its end, every pending job fails."""
         try:
             async with asyncio.TaskGroup() as group:
                 for _ in range(self._limits.runs):
-                    group.create_task(self._serve())
+                    group.create_task(self._process_queue())
         except Exception:
-            log.exception("the batcher has ended: liveness fails from now on")
+            log.exception("the batcher has stopped: /health/live returns 503 from now on; restart the service")
             raise
         finally:
             self._open = False
-            _refuse(self._queue.get_nowait() for _ in range(self._queue.qsize()))
+            _fail(self._queue.get_nowait() for _ in range(self._queue.qsize()))
             if self._executor is None:
                 self._model.shutdown(wait=False)
 
-    async def _serve(self) -> None:
-        """One batch after the other. The end may come in the middle of one."""
+    async def _process_queue(self) -> None:
+        """Process one batch after the other. Cancellation may interrupt a batch."""
         while True:
             jobs: list[_Job] = []
             try:
                 await self._collect(jobs)
-                await self._answer(jobs)
+                await self._process(jobs)
             finally:
-                _refuse(jobs)
+                _fail(jobs)
 
     async def _collect(self, jobs: list[_Job]) -> None:
-        """Take what waits, oldest first, up to a batch, and no more than leaves as much to each task that is idle, too.
-        Who stopped waiting for an answer is left out.
+        """Fill ``jobs`` from the queue, oldest first, up to a full batch; if other tasks are idle, take only an equal
+        share of the waiting jobs. Jobs whose caller has stopped waiting are dropped.
         """
         while not jobs:
             self._idle += 1
             try:
-                _take(await self._queue.get(), jobs)
+                _append_if_pending(await self._queue.get(), jobs)
             finally:
                 self._idle -= 1
-        most = min(self._limits.batch, math.ceil((1 + self._queue.qsize()) / (1 + self._idle)))
-        while len(jobs) < most and not self._queue.empty():
-            _take(self._queue.get_nowait(), jobs)
+        max_size = min(self._limits.batch, math.ceil((1 + self._queue.qsize()) / (1 + self._idle)))
+        while len(jobs) < max_size and not self._queue.empty():
+            _append_if_pending(self._queue.get_nowait(), jobs)
 
-    async def _answer(self, jobs: Sequence[_Job]) -> None:
-        began = time.monotonic()
-        outcomes = await self._score(jobs)
-        took = time.monotonic() - began
-        self._on_batch(len(jobs), took)
-        for job, outcome in zip(jobs, outcomes, strict=True):
-            if job.answer.done():
+    async def _process(self, jobs: Sequence[_Job]) -> None:
+        started = time.monotonic()
+        rows = await self._score(jobs)
+        took_s = time.monotonic() - started
+        self._on_batch(len(jobs), took_s)
+        for job, row in zip(jobs, rows, strict=True):
+            if job.result.done():
                 continue
-            if isinstance(outcome, BackendFault):
-                job.answer.set_exception(outcome)
+            if isinstance(row, BackendFault):
+                job.result.set_exception(row)
             else:
-                job.answer.set_result(Scored(*outcome, len(jobs), began - job.arrived, took))
+                job.result.set_result(Scored(*row, len(jobs), started - job.enqueued, took_s))
 
     async def _score(self, jobs: Sequence[_Job]) -> list[_Row | BackendFault]:
-        """One outcome a job. A batch the model fails on is tried again one by one: only the culprits fail."""
+        """One row or fault per job. If the model fails on a batch, each job is tried alone: only the culprits fail."""
         try:
-            outcomes = _checked(await self._call_model(jobs), jobs)
+            rows = _validated(await self._call_model(jobs), jobs)
         except Exception:
             log.exception("the model failed on a batch", extra={"batch_size": len(jobs)})
             if len(jobs) > 1:
                 return [(await self._score([job]))[0] for job in jobs]
-            outcomes = [BackendFault()]
-        failed = any(isinstance(outcome, BackendFault) for outcome in outcomes)
+            rows = [BackendFault()]
+        failed = any(isinstance(row, BackendFault) for row in rows)
         self.faults = self.faults + 1 if failed else 0
-        return outcomes
+        return rows
 
     async def _call_model(self, jobs: Sequence[_Job]) -> Outputs:
-        """Heatmaps are computed for the whole batch if one of its jobs wants its own, else not at all."""
+        """The outputs for a batch: with heatmaps for all images if one job requests its own, else without."""
         batch = np.stack([job.pixels for job in jobs])
         explain = any(job.explain for job in jobs)
         call = partial(self._backend.predict, batch, explain=explain, alone=self._is_alone())
         return await asyncio.get_running_loop().run_in_executor(self._model, call)
 
 
-def _take(job: _Job, jobs: list[_Job]) -> None:
-    if not job.answer.done():
+def _append_if_pending(job: _Job, jobs: list[_Job]) -> None:
+    if not job.result.done():
         jobs.append(job)
 
 
-def _refuse(jobs: Iterable[_Job]) -> None:
-    """Tell those who still wait that nobody will answer."""
+def _fail(jobs: Iterable[_Job]) -> None:
+    """Fail the jobs that have no result yet."""
     for job in jobs:
-        if not job.answer.done():
-            job.answer.set_exception(NotReady("the service is stopping"))
+        if not job.result.done():
+            job.result.set_exception(NotReady("the model is being stopped"))
 
 
-def _checked(outputs: Outputs, jobs: Sequence[_Job]) -> list[_Row | BackendFault]:
-    """A probability is a number from 0 to 1, one an image, and so is a heatmap where it is wanted, all over; a row that
-    has none is that image's fault alone.
+def _validated(outputs: Outputs, jobs: Sequence[_Job]) -> list[_Row | BackendFault]:
+    """The outputs by image. An image whose probability or requested heatmap is not within 0..1 gets a fault.
+
+    Raises:
+        ValueError: an output does not have one row per image.
     """
     probability, score, heatmap = outputs.probability, outputs.guard_score, outputs.heatmap
     for column, axes in ((probability, 1), (score, 1), (heatmap, 3)):
         if column is not None and (column.ndim != axes or len(column) != len(jobs)):
-            raise ValueError(f"the model gave shape {column.shape} for {len(jobs)} images")
+            raise ValueError(f"the model returned shape {column.shape} for {len(jobs)} images")
     scores = [None] * len(jobs) if score is None else score.tolist()
     maps = [heatmap[row] if job.explain and heatmap is not None else None for row, job in enumerate(jobs)]
     rows = zip(probability.tolist(), scores, maps, strict=True)
-    return [row if _sound(row, job) else BackendFault() for row, job in zip(rows, jobs, strict=True)]
+    return [row if _is_valid(row, job) else BackendFault() for row, job in zip(rows, jobs, strict=True)]
 
 
-def _sound(row: _Row, job: _Job) -> bool:
+def _is_valid(row: _Row, job: _Job) -> bool:
     probability, _, heatmap = row
     if job.explain and (heatmap is None or not ((heatmap >= 0) & (heatmap <= 1)).all()):
         return False

@@ -1,4 +1,4 @@
-"""How many CPUs this process may really use."""
+"""How many CPUs this process can use, and how model calls share them."""
 
 import math
 import os
@@ -8,47 +8,47 @@ from dataclasses import dataclass
 from pathlib import Path
 
 _CGROUP = Path("/sys/fs/cgroup")
-# Of threads that compute. Five steps less are a third of the weight (sched(7): about 1.25 a step).
-_NICE, _NICEST = 5, 19
-# Beyond four, threads of one small image mostly wait for each other.
-_MOST_ALONE = 4
+# Added to the nice value of compute threads: five steps leave a third of the weight (sched(7): about 1.25 per step).
+_NICE, _MAX_NICE = 5, 19
+# With more than four threads for one small image, the threads mostly wait for each other.
+_MAX_THREADS_ALONE = 4
 
 
 def usable_cpus(cgroup: Path = _CGROUP) -> int:
-    """CPUs of the affinity mask, or fewer if a cgroup quota allows less; at least 1.
+    """The CPUs of the affinity mask, or fewer if a cgroup quota allows less; at least 1.
 
-    A container limited to 2 CPUs of a 64-core host sees 64 cores. Threads for 64 would wait for each other most of the
-    time, so whoever sizes a thread pool has to ask for the quota (kernel documentation, cgroup v2 ``cpu.max``).
+    A container limited to 2 CPUs of a 64-core host sees 64 cores. 64 threads would mostly wait for each other, so the
+    size of a thread pool must respect the quota (kernel documentation, cgroup v2 ``cpu.max``).
     """
     affinity = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     quota = _quota(cgroup)
     return affinity if quota is None else max(1, min(affinity, math.ceil(quota)))
 
 
-def step_back() -> None:
-    """Have the calling thread let others have a CPU first: for threads that compute, so that the one that takes
-    requests, refuses them and answers health checks never waits for a CPU.
+def lower_priority() -> None:
+    """Lower the priority of the calling thread. For compute threads, so that the event loop, which admits and rejects
+    requests and answers health checks, never waits for a CPU.
 
-    On Linux, where each thread has a nice value of its own (sched(7)); elsewhere it would be the whole process's.
+    On Linux only, where each thread has its own nice value (sched(7)); elsewhere it would apply to the whole process.
     """
     if sys.platform == "linux":
         thread = threading.get_native_id()
-        os.setpriority(os.PRIO_PROCESS, thread, min(_NICEST, os.getpriority(os.PRIO_PROCESS, thread) + _NICE))
+        os.setpriority(os.PRIO_PROCESS, thread, min(_MAX_NICE, os.getpriority(os.PRIO_PROCESS, thread) + _NICE))
 
 
-def share_of_cpus(workers: int) -> int:
-    """CPUs for each of so many processes; at least 1."""
+def cpus_per_worker(workers: int) -> int:
+    """The usable CPUs divided by the number of worker processes, rounded down; at least 1."""
     return max(1, usable_cpus() // workers)
 
 
 @dataclass(frozen=True, slots=True)
-class Calls:
+class CallPlan:
     """How model calls share the CPUs.
 
     Attributes:
-        runs: most side by side.
-        threads: of each.
-        alone: of one while there is nothing else to do; as many as ``threads`` where that makes no difference.
+        runs: maximum concurrent model calls.
+        threads: threads per call.
+        alone: threads of a call while the service is otherwise idle; equal to ``threads`` if there is no such mode.
     """
 
     runs: int
@@ -56,27 +56,27 @@ class Calls:
     alone: int
 
 
-def share_out(cpus: int, runs: int = 0, threads: int = 0, *, batches_pay: bool = False) -> Calls:
-    """How model calls share so many CPUs.
+def plan_calls(cpus: int, runs: int = 0, threads: int = 0, *, batches_pay: bool = False) -> CallPlan:
+    """Plan how model calls share the CPUs.
 
-    Convolutions gain nothing by threads that another call could have had, and lose what threads cost that wait for each
-    other: so calls of one thread, side by side; and several threads only for an image that nobody else competes with.
-    A model whose weights are read from memory anew for each call is better off with large batches, one at a time.
+    Under load, several threads per call have no advantage over as many concurrent calls, and cost the synchronisation
+    between the threads. So calls have one thread each and run concurrently; only a single image in an idle service gets
+    several threads. A model whose weights must be read from memory for each call runs large batches, one at a time.
 
     Args:
         cpus: 1 or more.
-        runs: as set; 0: not set.
-        threads: as set; 0: not set.
-        batches_pay: whether a call of four images takes much less than four calls.
+        runs: the setting; 0: not set.
+        threads: the setting; 0: not set.
+        batches_pay: whether one call of four images takes much less time than four calls.
     """
     if threads or runs:
         threads = threads or max(1, cpus // runs)
-        return Calls(runs or max(1, cpus // threads), threads, threads)
-    return Calls(1, cpus, cpus) if batches_pay else Calls(cpus, 1, min(cpus, _MOST_ALONE))
+        return CallPlan(runs or max(1, cpus // threads), threads, threads)
+    return CallPlan(1, cpus, cpus) if batches_pay else CallPlan(cpus, 1, min(cpus, _MAX_THREADS_ALONE))
 
 
 def _quota(cgroup: Path) -> float | None:
-    """CPUs a cgroup allows: version 2 (``cpu.max``), else version 1; None where there is no limit."""
+    """The CPUs that a cgroup allows: version 2 (``cpu.max``), else version 1; None without a limit."""
     try:
         limit, period = (cgroup / "cpu.max").read_text().split()
         return None if limit == "max" else int(limit) / int(period)

@@ -1,4 +1,4 @@
-"""What the service does about images unlike those its model was trained on."""
+"""The input guard in use: what the service does about images unlike the training data of its model."""
 
 import math
 from dataclasses import dataclass
@@ -9,33 +9,33 @@ from service.settings import GuardMode, SettingsError
 
 @dataclass(frozen=True, slots=True)
 class Guard:
-    """The input guard in use: images that score over the threshold are flagged. ``off`` flags none."""
+    """The input guard in use. It flags images that score above the threshold; in the mode ``off`` it flags none."""
 
     mode: GuardMode
     threshold: float = math.inf
 
     def flags(self, score: float) -> bool:
-        """Whether an image of this score is unlike those of training."""
-        return not score <= self.threshold  # this way round, NaN is flagged too
+        """Whether an image of this score is flagged. NaN is."""
+        return not score <= self.threshold  # unlike score > threshold, true for NaN
 
-    def words(self, score: float) -> str:
-        """What an image of this score that was flagged means, for a physician."""
-        outcome = "it is not read" if self.mode == "refuse" else "do not rely on the probability"
-        shown = f"{score:.3f}" if math.isfinite(score) else "not a number"
+    def explain(self, score: float) -> str:
+        """What the score of a flagged image means, for a physician."""
+        consequence = "it was rejected" if self.mode == "refuse" else "do not rely on the probability"
+        value = f"{score:.3f}" if math.isfinite(score) else "not a number"
         return (
-            "the picture is unlike the radiographs this model was trained on (GET /model/card says which): "
-            f"{outcome}; guard score {shown}, flagged over {self.threshold:.3f}"
+            "the image is unlike the radiographs that this model was trained on (see GET /model/card): "
+            f"{consequence}; guard score {value}, flagged above {self.threshold:.3f}"
         )
 
 
-def choose_guard(manifest: Manifest, asked: GuardMode) -> Guard:
-    """The guard that the settings ask for; ``off`` where the model has none.
+def choose_guard(manifest: Manifest, mode: GuardMode) -> Guard:
+    """The guard for a mode of the settings; ``off`` if the model has no guard and the mode is ``warn``.
 
     Raises:
-        SettingsError: images should be refused by a guard that the model does not have.
+        SettingsError: the mode is ``refuse``, and the model has no guard.
     """
-    if manifest.input_guard is not None and asked != "off":
-        return Guard(asked, manifest.input_guard.threshold)
-    if asked == "refuse":
+    if manifest.input_guard is not None and mode != "off":
+        return Guard(mode, manifest.input_guard.threshold)
+    if mode == "refuse":
         raise SettingsError("XRAY_GUARD=refuse, but this bundle has no input guard")
     return Guard("off")

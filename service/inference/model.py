@@ -1,4 +1,4 @@
-"""One model that is served: its bundle, its session, its queue and who reads with it; and its life."""
+"""One served model: its bundle, backend, queue and reader; and its life cycle."""
 
 import asyncio
 from collections.abc import Callable, Iterator
@@ -9,7 +9,7 @@ from pathlib import Path
 from contract.bundle import Bundle, read_bundle
 from service.inference.backend import Backend, OnnxBackend
 from service.inference.batcher import Batcher, Limits
-from service.inference.cpus import Calls, share_of_cpus, share_out
+from service.inference.cpus import CallPlan, cpus_per_worker, plan_calls
 from service.inference.guard import choose_guard
 from service.inference.points import default_point
 from service.inference.pool import Pool
@@ -18,16 +18,16 @@ from service.inference.session import CPU, cuda_of, max_batch_of, open_session
 from service.settings import Settings
 from service.telemetry.metrics import Metrics
 
-# So many model calls in a row that failed, and a model is no longer ready.
+# After this many failed batches in a row, a model is not ready.
 _MAX_FAULTS = 3
-# A graph that is larger finds no room in a CPU's cache, and is read from memory for each call.
-_CACHED_BYTES = 32 * 2**20
+# A larger graph does not fit into the cache of a CPU, and is read from memory for each call.
+_CPU_CACHE_BYTES = 32 * 2**20
 
 
 @dataclass(frozen=True, slots=True)
-class Shared:
-    """What all models of a service have in common. ``pool``: the threads that compute; ``is_alone``: whether there
-    is at most one image inside.
+class SharedResources:
+    """What all models of a service share. ``pool``: the compute threads; ``is_alone``: whether at most one image is in
+    flight.
     """
 
     settings: Settings
@@ -37,20 +37,20 @@ class Shared:
 
 
 class Model:
-    """A model, built and not yet running.
+    """A model, constructed but not started.
 
     Args:
-        shared: among them the settings, which hold for every model.
-        bundle: the model, checked.
+        shared: settings, threads and metrics, which all models share.
+        bundle: the verified model bundle.
         backend: the same model, loaded.
-        main: whether this is the model that the service is started with. The metrics of guard and labels tell of that
-            one alone: two models in one distribution would look like a drift.
+        main: whether this is the model that the service was started with. Only this one counts in the metrics of
+            labels, guard and drift: two models in one distribution would look like a drift.
 
     Raises:
-        SettingsError: the bundle cannot do what the settings ask for.
+        SettingsError: the bundle does not support what the settings require.
     """
 
-    def __init__(self, shared: Shared, bundle: Bundle, backend: Backend, *, main: bool) -> None:
+    def __init__(self, shared: SharedResources, bundle: Bundle, backend: Backend, *, main: bool) -> None:
         settings, metrics = shared.settings, shared.metrics
         self.bundle, self.backend = bundle, backend
         self.main = main
@@ -58,8 +58,8 @@ class Model:
         self.default_point = default_point(bundle.manifest, settings.operating_point)
         self.guard = choose_guard(bundle.manifest, settings.guard)
         max_batch = max_batch_of(settings, backend.provider)
-        # Calls wait for each other on a GPU: side by side they would only hold more memory.
-        runs = _calls(settings, bundle).runs if backend.provider == CPU else 1
+        # Calls are serialised on a GPU: concurrent ones would only hold more memory.
+        runs = _call_plan(settings, bundle).runs if backend.provider == CPU else 1
         self.batcher = Batcher(
             backend,
             Limits(max_batch, settings.capacity, runs),
@@ -67,81 +67,81 @@ class Model:
             executor=shared.pool.model if backend.provider == CPU else None,
             is_alone=shared.is_alone,
         )
-        self._warm = min(runs * max_batch, settings.capacity)
+        self._warm_up_images = min(runs * max_batch, settings.capacity)
         rules = Rules(settings.max_pixels, bundle.manifest.image_contract)
         self.reader = Reader(self.batcher, shared.pool.decoders, self.guard, metrics, rules, counts=main)
         self._task: asyncio.Task[None] | None = None
-        self._users, self._unused = 0, asyncio.Event()
-        self._unused.set()
+        self._requests, self._idle = 0, asyncio.Event()
+        self._idle.set()
 
     @property
     def is_live(self) -> bool:
-        """False once its batcher has ended."""
+        """False once the batcher has stopped."""
         return self._task is None or not self._task.done()
 
     @property
-    def is_sound(self) -> bool:
-        """Whether an image that came now would be read."""
+    def is_healthy(self) -> bool:
+        """Whether the batcher runs, and fewer than three batches in a row have failed."""
         return self.is_live and self.batcher.faults < _MAX_FAULTS
 
     def start(self) -> None:
-        """Run the batcher."""
+        """Start the batcher."""
         self._task = asyncio.create_task(self.batcher.run(), name=f"batcher {self.name}/{self.version}")
 
     async def warm_up(self) -> None:
-        """Go the way of a request with a blank image, alone and as largest batches: nobody pays for a first time.
+        """Analyse blank images, one alone and then full batches, so that the first request is not slower than others.
 
         Raises:
             ServiceError: the model failed.
         """
-        await self.reader.warm_up(self._warm)
+        await self.reader.warm_up(self._warm_up_images)
 
     @contextmanager
     def in_use(self) -> Iterator[None]:
-        """Keep it from being unloaded, for as long as the context lasts."""
-        self._users += 1
-        self._unused.clear()
+        """Keep the model loaded for as long as the context lasts."""
+        self._requests += 1
+        self._idle.clear()
         try:
             yield
         finally:
-            self._users -= 1
-            if not self._users:
-                self._unused.set()
+            self._requests -= 1
+            if not self._requests:
+                self._idle.set()
 
-    async def end(self) -> None:
-        """End the batcher, at once; whoever waits for an answer is told so."""
+    async def stop(self) -> None:
+        """Stop the batcher at once. Pending requests fail with NotReady."""
         if self._task is not None:
             self._task.cancel()
             await asyncio.wait([self._task])
 
     async def drain(self) -> None:
-        """Wait until nobody uses it, which takes no longer than a request may; then end it."""
+        """Wait until no request uses the model, which the deadline of a request bounds; then stop it."""
         try:
-            await self._unused.wait()
+            await self._idle.wait()
         finally:
-            await self.end()
+            await self.stop()
 
 
 def open_backend(settings: Settings, bundle: Bundle) -> OnnxBackend:
-    """Load the graph of a bundle that the settings ask for.
+    """Load the graph of a bundle that the settings select.
 
     Raises:
-        BundleError, DeviceError, SettingsError: it cannot be had.
+        BundleError, DeviceError, SettingsError: the graph cannot be loaded as the settings require.
     """
-    # Before the model is loaded: what is refused is refused at once, in one line.
+    # Checked before the model is loaded, so that a wrong setting fails at once, with one line.
     default_point(bundle.manifest, settings.operating_point)
     guard = choose_guard(bundle.manifest, settings.guard)
-    live = open_session(bundle, settings.device, settings.precision, _calls(settings, bundle), cuda_of(settings))
+    live = open_session(bundle, settings.device, settings.precision, _call_plan(settings, bundle), cuda_of(settings))
     return OnnxBackend(bundle, live, guarded=guard.mode != "off")
 
 
-def _calls(settings: Settings, bundle: Bundle) -> Calls:
-    cpus, large = share_of_cpus(settings.workers), len(bundle.graph) > _CACHED_BYTES
-    return share_out(cpus, settings.parallel_runs, settings.threads, batches_pay=large)
+def _call_plan(settings: Settings, bundle: Bundle) -> CallPlan:
+    cpus, is_large = cpus_per_worker(settings.workers), len(bundle.graph) > _CPU_CACHE_BYTES
+    return plan_calls(cpus, settings.parallel_runs, settings.threads, batches_pay=is_large)
 
 
-def open_model(shared: Shared, folder: Path) -> Model:
-    """Read a bundle, check all of it and load it, beside the main model.
+def open_model(shared: SharedResources, folder: Path) -> Model:
+    """Read, verify and load a bundle, as a further model beside the main one.
 
     Raises:
         BundleError, DeviceError, SettingsError: it cannot be served.

@@ -1,7 +1,7 @@
-"""Threads that compute, no more of them than CPUs: for decoding, and before that for the model.
+"""The compute threads, one per CPU, shared by inference and decoding; inference takes priority.
 
-Were there threads for either, twice as many as CPUs would compete for them, and what is worse, for Python's lock: one
-that is put aside while it holds that lock keeps the event loop waiting for its turn, and with it every request.
+With separate thread pools, twice as many threads as CPUs would compete for the CPUs, and worse, for the GIL: a thread
+that is descheduled while it holds the GIL blocks the event loop, and with it every request.
 """
 
 from collections import deque
@@ -9,7 +9,7 @@ from collections.abc import Callable
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from typing import Any, ParamSpec, TypeVar
 
-from service.inference.cpus import step_back
+from service.inference.cpus import lower_priority
 
 _Task = tuple[Future[Any], Callable[[], Any]]
 P = ParamSpec("P")
@@ -17,64 +17,68 @@ T = TypeVar("T")
 
 
 class Pool:
-    """So many threads.
+    """A thread pool with two executors, ``model`` and ``decoders``.
 
-    ``model`` and ``decoders`` are executors of tasks for them: each thread that gets free takes the oldest task of the
-    model; where there is none, the oldest of the decoders. So what is begun is ended first.
+    A free thread runs the oldest task of ``model``, or, if there is none, the oldest of ``decoders``. So decoded images
+    are completed before further images are decoded.
 
     Args:
         threads: 1 or more.
     """
 
     def __init__(self, threads: int) -> None:
-        # Its threads are waited for when the process ends. It must not end under one that is inside onnxruntime: that
-        # takes the whole process down with SIGABRT, and a good exit code with it.
-        self._threads = ThreadPoolExecutor(threads, thread_name_prefix="compute", initializer=step_back)
-        self.model, self.decoders = _Rank(self._one_more), _Rank(self._one_more)
+        # ThreadPoolExecutor joins its threads when the process exits. That is needed: if the process exits while a
+        # thread is inside onnxruntime, it dies with SIGABRT, and the exit code is lost.
+        self._threads = ThreadPoolExecutor(threads, thread_name_prefix="compute", initializer=lower_priority)
+        self.model, self.decoders = _QueueExecutor(self._request_thread), _QueueExecutor(self._request_thread)
 
     def shutdown(self) -> None:
-        """Take no more tasks. What was not begun is cancelled; what was is ended, and not waited for."""
+        """Accept no more tasks and cancel those that are queued. Running tasks go on; this does not wait for them."""
         self._threads.shutdown(wait=False, cancel_futures=True)
-        for rank in (self.model, self.decoders):
-            while task := rank.take():
+        for queue in (self.model, self.decoders):
+            while task := queue.pop():
                 task[0].cancel()
 
-    def _one_more(self) -> None:
-        self._threads.submit(self._do_one)
+    def _request_thread(self) -> None:
+        self._threads.submit(self._run_next)
 
-    def _do_one(self) -> None:
-        """Do what is first now, which need not be what was first when this was asked for."""
-        if task := self.model.take() or self.decoders.take():
-            _do(*task)
+    def _run_next(self) -> None:
+        """Run the task that is first now, which may differ from the one that requested the thread."""
+        if task := self.model.pop() or self.decoders.pop():
+            _run(*task)
 
 
-class _Rank(Executor):
-    """The tasks of one rank, as an executor."""
+class _QueueExecutor(Executor):
+    """A queue of tasks of the same priority, as an executor.
 
-    def __init__(self, one_more: Callable[[], None]) -> None:
-        self._one_more = one_more
+    Args:
+        request_thread: called after each submission; makes a thread run one task.
+    """
+
+    def __init__(self, request_thread: Callable[[], None]) -> None:
+        self._request_thread = request_thread
         self._tasks: deque[_Task] = deque()
 
     def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> "Future[T]":
-        """Have a thread call this.
+        """Queue a call.
 
         Raises:
             RuntimeError: the pool is shut down.
         """
         future: Future[T] = Future()
         self._tasks.append((future, lambda: fn(*args, **kwargs)))
-        self._one_more()
+        self._request_thread()
         return future
 
-    def take(self) -> _Task | None:
-        """The oldest."""
+    def pop(self) -> _Task | None:
+        """Remove and return the oldest task; None if there is none."""
         try:
             return self._tasks.popleft()
-        except IndexError:  # asked for first, it might be gone by then
+        except IndexError:  # no check beforehand: another thread could take the task in between
             return None
 
 
-def _do(future: Future[T], call: Callable[[], T]) -> None:
+def _run(future: Future[T], call: Callable[[], T]) -> None:
     if not future.set_running_or_notify_cancel():
         return
     try:

@@ -1,4 +1,4 @@
-"""The walk of one image inside the service: decode in a thread, wait for the model, answer. HTTP has no part in it."""
+"""The analysis of one image: decode it in a thread, wait for the model, apply the guard. It knows nothing of HTTP."""
 
 import asyncio
 import io
@@ -22,11 +22,11 @@ from service.telemetry.metrics import Metrics
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """The probability of PNEUMONIA of one image, what its asker should know of it, and where its time went.
+    """The result of one image: the probability of PNEUMONIA, warnings, and the seconds per stage.
 
-    ``guard_score``: None where no guard is in use. ``heatmap``: float32 (h, w), 0..1, of the whole picture, margins
-    and all; None where it was not asked for.
-    ``flagged``: unlike the training data. ``turned``: by its EXIF.
+    ``guard_score``: None if no guard is in use. ``heatmap``: float32 (h, w), 0..1, of the whole image including its
+    margins; None if it was not requested. ``flagged``: unlike the training data. ``turned``: rotated or mirrored as its
+    EXIF orientation says.
     """
 
     probability: float
@@ -42,7 +42,7 @@ class Reading:
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """How a file becomes pixels: the most pixels that are decoded, and the image contract of the model."""
+    """How a file becomes pixels: the maximum number of pixels of a file, and the image contract of the model."""
 
     max_pixels: int
     contract: int
@@ -50,7 +50,7 @@ class Rules:
 
 @dataclass(frozen=True, slots=True)
 class Reader:
-    """Reads single images. ``counts``: whether its images count in the metrics of guard and drift."""
+    """Analyses single images. ``counts``: whether they count in the metrics of guard and drift."""
 
     batcher: Batcher
     decoders: Executor
@@ -60,31 +60,31 @@ class Reader:
     counts: bool = True
 
     async def read(self, image: bytes | NDArray[np.uint8], *, explain: bool = False) -> Reading:
-        """Read one image.
+        """Analyse one image.
 
         Args:
-            image: the bytes of the file; or its pixels by the image contract, uint8 (200, 200, 1).
-            explain: whether the heatmap is wanted.
+            image: the bytes of the file; or its pixels as the image contract defines them, uint8 (200, 200, 1).
+            explain: whether the reading includes the heatmap.
 
         Raises:
-            ImageRefused: it cannot be used.
-            UnlikeTrainingData: it is, and the guard refuses such.
-            ServiceError: the service cannot answer for it now.
+            ImageRefused: the file cannot be used.
+            UnlikeTrainingData: the guard is set to refuse, and flagged the image.
+            ServiceError: the service is overloaded or stopping, or the model failed.
         """
-        began = time.monotonic()
-        # Not what is explained counts: people look again at what stands out, and that must not pass for a drift.
-        seen = await self._decode(image, counts=self.counts and not explain)
-        decode_s = time.monotonic() - began
-        scored = await self.batcher.submit(seen.pixels, explain=explain)
+        started = time.monotonic()
+        # Explained images do not count: people look again at unusual images, which must not look like a drift.
+        prepared = await self._prepare(image, counts=self.counts and not explain)
+        decode_s = time.monotonic() - started
+        scored = await self.batcher.submit(prepared.pixels, explain=explain)
         self.metrics.image_analysed(decode_s, scored.queue_s, scored.inference_s)
-        if seen.light:
-            self._count(seen.light, scored)
+        if prepared.light:
+            self._count(prepared.light, scored)
         return Reading(
             probability=scored.probability,
             guard_score=scored.guard_score,
-            heatmap=None if scored.heatmap is None else on_whole_picture(scored.heatmap, seen.frame),
-            flagged=self._judge(scored.guard_score),
-            turned=seen.turned,
+            heatmap=None if scored.heatmap is None else on_whole_picture(scored.heatmap, prepared.frame),
+            flagged=self._apply_guard(scored.guard_score),
+            turned=prepared.turned,
             batch_size=scored.batch_size,
             decode_s=decode_s,
             queue_s=scored.queue_s,
@@ -92,43 +92,43 @@ class Reader:
         )
 
     def _count(self, light: tuple[float, float], scored: Scored) -> None:
-        """Count what came in."""
+        """Count an image in the metrics of guard and drift."""
         brightness, contrast = light
-        numbers = {"brightness": brightness, "contrast": contrast, "probability": scored.probability}
+        features = {"brightness": brightness, "contrast": contrast, "probability": scored.probability}
         if scored.guard_score is not None:
-            numbers["guard_score"] = scored.guard_score
+            features["guard_score"] = scored.guard_score
             self.metrics.guard_scored(scored.guard_score, self.guard.flags(scored.guard_score))
-        self.metrics.drift_observed(numbers)
+        self.metrics.drift_observed(features)
 
-    def _judge(self, score: float | None) -> bool:
-        """Whether an image is flagged; refused if it is to be."""
+    def _apply_guard(self, score: float | None) -> bool:
+        """Whether the image is flagged; raises UnlikeTrainingData if the guard is set to refuse such images."""
         if score is None:
             return False
         flagged = self.guard.flags(score)
         if flagged and self.guard.mode == "refuse":
-            raise UnlikeTrainingData(self.guard.words(score))
+            raise UnlikeTrainingData(self.guard.explain(score))
         return flagged
 
     async def warm_up(self, batch: int) -> None:
-        """Decode a blank JPEG and PNG, and have the model score one, and then so many at once.
+        """Decode a blank JPEG and a blank PNG, and score one image alone and then ``batch`` images at once.
 
         Raises:
             ServiceError: the model failed.
         """
-        blank = [await self._decode(_blank(kind), counts=True) for kind in ("JPEG", "PNG")]
+        blank = [await self._prepare(_blank(kind), counts=True) for kind in ("JPEG", "PNG")]
         for size in sorted({1, batch}):
             await asyncio.gather(*(self.batcher.submit(blank[0].pixels) for _ in range(size)))
 
-    async def _decode(self, image: bytes | NDArray[np.uint8], *, counts: bool) -> "_Seen":
+    async def _prepare(self, image: bytes | NDArray[np.uint8], *, counts: bool) -> "_Prepared":
         if not isinstance(image, bytes):
-            return _seen(Decoded(image, turned=False), counts)
-        call = partial(_decoded, image, self.rules, counts)
+            return _measured(Decoded(image, turned=False), counts)
+        call = partial(_decode_and_measure, image, self.rules, counts)
         return await asyncio.get_running_loop().run_in_executor(self.decoders, call)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Seen:
-    """A decoded image; ``light``: what counts of it, its brightness and contrast, or None where it does not count."""
+class _Prepared:
+    """A decoded image. ``light``: brightness and contrast for the drift metrics; None if the image does not count."""
 
     pixels: NDArray[np.uint8]
     turned: bool
@@ -136,13 +136,13 @@ class _Seen:
     light: tuple[float, float] | None
 
 
-def _decoded(data: bytes, rules: Rules, counts: bool) -> _Seen:
-    """All that is to be done with a file's pixels before the model, in one go in one thread."""
-    return _seen(decode(data, max_pixels=rules.max_pixels, contract=rules.contract), counts)
+def _decode_and_measure(data: bytes, rules: Rules, counts: bool) -> _Prepared:
+    """Everything before the model, as one task for one thread."""
+    return _measured(decode(data, max_pixels=rules.max_pixels, contract=rules.contract), counts)
 
 
-def _seen(decoded: Decoded, counts: bool) -> _Seen:
-    return _Seen(
+def _measured(decoded: Decoded, counts: bool) -> _Prepared:
+    return _Prepared(
         decoded.pixels, decoded.turned, decoded.frame, brightness_and_contrast(decoded.pixels) if counts else None
     )
 

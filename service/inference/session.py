@@ -1,4 +1,4 @@
-"""Which graph of a bundle runs where: the onnxruntime session, and the truth about it."""
+"""The onnxruntime session: which graph of a bundle runs, and on which execution provider it really runs."""
 
 import logging
 import re
@@ -12,12 +12,12 @@ from numpy.typing import NDArray
 from contract.bundle import GRAPH, INPUT, INT8_GRAPH, Bundle, BundleError
 from service.errors import DeviceError
 from service.inference.buckets import Buckets, Rows, bucket_sizes
-from service.inference.cpus import Calls
+from service.inference.cpus import CallPlan
 from service.settings import Device, Precision, Settings, SettingsError
 
 CUDA, CPU = "CUDAExecutionProvider", "CPUExecutionProvider"
 _ERRORS_ONLY = 3
-# On a CPU, more of them a call answer no more of them a second (docs/settings.md); a GPU is idle with so few.
+# On a CPU, larger batches have no higher throughput (docs/settings.md); a GPU would be mostly idle with 4 images.
 _MAX_BATCH = {CPU: 4, CUDA: 64}
 
 log = logging.getLogger(__name__)
@@ -25,10 +25,11 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class LiveSession:
-    """A session, and the name of the file in the bundle whose graph it runs.
+    """An onnxruntime session, and the name of the ONNX file in the bundle that it runs.
 
-    ``buckets``: on CUDA, all of them warm; the session is that of the largest. ``alone``: the same on a CPU, with more
-    threads a call: for one that there is nothing beside; None where that would make no difference.
+    ``buckets``: on CUDA, the warmed-up sessions by batch size; ``session`` is that of the largest. ``alone``: on a CPU,
+    a second session with more threads per call, for a call while the service is otherwise idle; None if the plan has
+    no such mode.
     """
 
     session: onnxruntime.InferenceSession
@@ -38,30 +39,33 @@ class LiveSession:
 
     @property
     def provider(self) -> str:
-        """The execution provider of the live session, not the one that was asked for."""
+        """The execution provider of the live session, which may differ from the requested one."""
         return str(self.session.get_providers()[0])
 
     def run(self, names: Sequence[str], batch: NDArray[np.uint8], *, alone: bool = False) -> list[Rows]:
-        """The named outputs for a batch, uint8 (n, 200, 200, 1). From any number of threads at once.
+        """Compute the named outputs for a batch. Thread-safe.
 
-        ``alone``: there is nothing else to do meanwhile.
+        Args:
+            names: of the outputs.
+            batch: uint8 (n, 200, 200, 1).
+            alone: whether the service is otherwise idle.
         """
         if self.buckets:
             return self.buckets.run(names, batch)
         session = self.alone if alone and self.alone else self.session
-        found: list[Rows] = session.run(names, {INPUT: batch})
-        return found
+        outputs: list[Rows] = session.run(names, {INPUT: batch})
+        return outputs
 
 
 @dataclass(frozen=True, slots=True)
 class Cuda:
-    """How the model runs on CUDA, where it does.
+    """The configuration of the model on CUDA.
 
     Args:
-        max_batch: most images in one call.
-        memory_bytes: most bytes of the GPU for weights, tensors and workspaces, of all sessions. CUDA's own are not in
-            it.
-        tf32: whether products may be rounded to TF32's 10 bits of mantissa; float32 has 23.
+        max_batch: maximum images in one call.
+        memory_bytes: maximum GPU memory for weights, tensors and workspaces of all sessions. CUDA's own memory comes on
+            top.
+        tf32: whether products may be rounded to TF32, with 10 bits of mantissa; float32 has 23.
     """
 
     max_batch: int
@@ -70,51 +74,51 @@ class Cuda:
 
     @property
     def shares(self) -> dict[int, int]:
-        """By size of batch, the bytes of its session: a quarter of all evenly, for weights; the rest by size."""
+        """Bytes of each session, by batch size: a quarter of all in equal parts, for weights; the rest by size."""
         sizes = bucket_sizes(self.max_batch)
         evenly = self.memory_bytes // 4
         by_size = self.memory_bytes - evenly
         return {size: evenly // len(sizes) + by_size * size // sum(sizes) for size in sizes}
 
     def options(self, memory_bytes: int) -> dict[str, str]:
-        """Of onnxruntime's execution provider, in its words (CUDA-ExecutionProvider in its documentation)."""
+        """The options of onnxruntime's CUDA execution provider (CUDA-ExecutionProvider in its documentation)."""
         return {
-            # Asks cuDNN for an algorithm; the default tries all out, for each shape, with gigabytes of workspace. With
-            # that goes cudnn_conv_use_max_workspace too: it bounds the workspace of the search that is not done.
+            # cuDNN chooses by its heuristic; the default benchmarks all algorithms for each shape, with gigabytes of
+            # workspace. cudnn_conv_use_max_workspace only bounds the workspace of that search, so it is not set.
             "cudnn_conv_algo_search": "HEURISTIC",
             "use_tf32": str(int(self.tf32)),
             "gpu_mem_limit": str(memory_bytes),
-            # The default doubles what it takes each time. Shapes are few, so what is asked for is what is needed.
+            # The default doubles each allocation. The shapes are few, so the requested size is what is needed.
             "arena_extend_strategy": "kSameAsRequested",
         }
 
 
 def cuda_of(settings: Settings) -> Cuda:
-    """How the model runs on CUDA by these settings."""
+    """The CUDA configuration of these settings."""
     return Cuda(max_batch_of(settings, CUDA), settings.gpu_memory_bytes, settings.tf32)
 
 
 def max_batch_of(settings: Settings, provider: str) -> int:
-    """Most images in one call of a model that this execution provider runs."""
+    """Maximum images in one call of a model on this execution provider."""
     return min(settings.max_batch or _MAX_BATCH[provider], settings.capacity)
 
 
-def open_session(bundle: Bundle, device: Device, precision: Precision, calls: Calls, cuda: Cuda) -> LiveSession:
-    """Load the graph that suits the device the model really gets.
+def open_session(bundle: Bundle, device: Device, precision: Precision, plan: CallPlan, cuda: Cuda) -> LiveSession:
+    """Load the graph for the device that is really available.
 
-    CUDA runs the float32 graph, always: int8 is for the CPU. A CPU runs the graph that the precision names, and with
-    ``auto`` the one that the bundle names for it; also where ``auto`` hoped for CUDA and fell back.
+    CUDA always runs the float32 graph; int8 is for the CPU. A CPU runs the graph of the given precision, and with
+    ``auto`` the bundle's default for a CPU, including when the device ``auto`` has fallen back to the CPU.
 
     Args:
-        bundle: with one graph, or two.
-        device: ``auto`` tries CUDA and falls back to the CPU, saying so in the log; ``cuda`` does not fall back.
+        bundle: has one or two graphs.
+        device: ``auto`` tries CUDA and falls back to the CPU with a warning in the log; ``cuda`` does not fall back.
         precision: of the graph.
-        calls: how they share the CPUs.
-        cuda: how it runs on CUDA.
+        plan: how model calls share the CPUs.
+        cuda: the configuration on CUDA.
 
     Raises:
-        SettingsError: int8 was asked for, and the bundle has no such graph or the model runs on CUDA.
-        DeviceError: ``cuda`` was asked for and the session does not run there.
+        SettingsError: the precision is int8, but the bundle has no such graph, or the model runs on CUDA.
+        DeviceError: the device is ``cuda``, but the session does not run there.
         BundleError: the graph cannot be loaded.
     """
     cpu_name, cpu_graph = _cpu_graph(bundle, precision)
@@ -126,13 +130,13 @@ def open_session(bundle: Bundle, device: Device, precision: Precision, calls: Ca
         raise DeviceError("XRAY_DEVICE=cuda, but the model does not run on CUDA here (the log says why)")
     if device == "auto":
         log.warning("CUDA cannot be used: the model runs on the CPU")
-    opened = {threads: _cpu_session(cpu_graph, cpu_name, threads) for threads in {calls.threads, calls.alone}}
-    alone = opened[calls.alone] if calls.alone != calls.threads else None
-    return LiveSession(opened[calls.threads], cpu_name, alone=alone)
+    sessions = {threads: _cpu_session(cpu_graph, cpu_name, threads) for threads in {plan.threads, plan.alone}}
+    alone = sessions[plan.alone] if plan.alone != plan.threads else None
+    return LiveSession(sessions[plan.threads], cpu_name, alone=alone)
 
 
 def _cpu_graph(bundle: Bundle, precision: Precision) -> tuple[str, bytes]:
-    """Name and bytes of the graph that a CPU runs."""
+    """Name and bytes of the graph for the CPU."""
     name = {"auto": bundle.manifest.cpu_graph, "float32": GRAPH, "int8": INT8_GRAPH}[precision]
     if name == GRAPH:
         return name, bundle.graph
@@ -144,21 +148,21 @@ def _cpu_graph(bundle: Bundle, precision: Precision) -> tuple[str, bytes]:
 def _on_cuda(graph: bytes, cuda: Cuda) -> LiveSession | None:
     """Sessions that run on CUDA, or None, with the reason in the log.
 
-    They themselves are asked where they run; and that they do run, for each size of batch, has been seen.
+    The provider is checked on the sessions themselves, and each has run once with its batch size.
     """
     if CUDA not in onnxruntime.get_available_providers():
-        log.warning("this onnxruntime has no CUDA execution provider")
+        log.warning("onnxruntime has no CUDA execution provider: install onnxruntime-gpu to use a GPU")
         return None
-    onnxruntime.preload_dlls()  # the CUDA and cuDNN wheels beside onnxruntime-gpu, if they are there
+    onnxruntime.preload_dlls()  # loads CUDA and cuDNN from the wheels beside onnxruntime-gpu, if installed
     try:
-        # One thread: nothing but the arithmetic of shapes is left to the CPU.
+        # One thread: only the arithmetic of shapes is left to the CPU.
         sessions = {
             size: _session(graph, {CUDA: cuda.options(share), CPU: {}}, 1) for size, share in cuda.shares.items()
         }
         if all(session.get_providers()[0] == CUDA for session in sessions.values()):
             return LiveSession(sessions[cuda.max_batch], GRAPH, Buckets(sessions))
         log.warning("onnxruntime has a CUDA execution provider but could not start it")
-    except Exception as error:  # onnxruntime's own exception classes have no common base of their own
+    except Exception as error:  # onnxruntime's exceptions have no common base class
         log.warning(
             "onnxruntime has a CUDA execution provider but could not start it", extra={"reason": _reason(error)}
         )
@@ -169,14 +173,14 @@ def _cpu_session(graph: bytes, name: str, threads: int) -> onnxruntime.Inference
     try:
         return _session(graph, {CPU: {}}, threads)
     except Exception as error:  # as above
-        log.debug("onnxruntime refused the graph", exc_info=error)
+        log.debug("onnxruntime cannot load the graph", exc_info=error)
         raise BundleError(f"{name}: onnxruntime cannot load this graph") from error
 
 
 def _reason(error: Exception) -> str:
-    """What CUDA said, without the source lines that onnxruntime wraps it in."""
-    said = re.search(r"CU(?:DA|DNN|BLAS) failure [^;]*", str(error))
-    return said[0].strip() if said else str(error)[:300]
+    """The message of CUDA, without the source locations that onnxruntime adds."""
+    message = re.search(r"CU(?:DA|DNN|BLAS) failure [^;]*", str(error))
+    return message[0].strip() if message else str(error)[:300]
 
 
 def _session(graph: bytes, providers: dict[str, dict[str, str]], threads: int) -> onnxruntime.InferenceSession:
@@ -184,11 +188,11 @@ def _session(graph: bytes, providers: dict[str, dict[str, str]], threads: int) -
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
     options.log_severity_level = _ERRORS_ONLY
-    # Arena, memory patterns and level of optimisation are as they come: docs/decisions/0010 has what each is worth.
-    # Decoding threads share the CPUs with the model's: a model thread that has nothing to do should not spin.
+    # Arena, memory patterns and optimisation level keep their defaults: docs/decisions/0010 has measurements of each.
+    # The decoding threads share the CPUs with the threads of the model, so an idle model thread should not spin.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    # Without this, a session whose provider fails, at its start or in any later run, prints so on stdout and goes on
-    # with the CPU: then what was said of the provider at the start would no longer be true.
+    # By default, a session whose provider fails, at its start or in a later run, prints a message on stdout and falls
+    # back to the CPU. Then the provider reported at the start would no longer be the one that runs.
     return onnxruntime.InferenceSession(
         graph, options, providers=list(providers), provider_options=list(providers.values()), enable_fallback=0
     )

@@ -96,7 +96,7 @@ async def _body(kind: type[Wire], request: Request, service: Service) -> Wire:
 
 def _entry(key: Key, model: Model | None) -> IndexEntry:
     name, version = key
-    if model and model.is_sound:
+    if model and model.is_healthy:
         return IndexEntry(name=name, version=version, state="READY", reason="")
     reason = "not loaded" if model is None else "the last model calls failed"
     return IndexEntry(name=name, version=version, state="UNAVAILABLE", reason=reason)

@@ -118,7 +118,7 @@ async def metadata(service: ServiceDep, model: ModelDep) -> ModelMetadata:
 )
 async def model_ready(response: Response, service: ServiceDep, model: ModelDep) -> ModelReady:
     """503 if the model is loaded but not ready; 404 if it is not loaded."""
-    is_ready = service.admission.phase is Phase.READY and model.is_sound
+    is_ready = service.admission.phase is Phase.READY and model.is_healthy
     response.status_code = 200 if is_ready else 503
     return ModelReady(name=model.name, ready=is_ready)
 
@@ -164,7 +164,7 @@ async def infer(
 
 
 def _health(service: Service) -> ServerHealth:
-    ready = service.status == "ok" and all(model.is_sound for model in service.repository.models)
+    ready = service.status == "ok" and all(model.is_healthy for model in service.repository.models)
     return ServerHealth(live=service.main.is_live, ready=ready)
 
 

@@ -85,7 +85,7 @@ COMMON = {
     "forbidden": Cause({"keys_file": True}, scope="metrics"),
     "quota-exceeded": Cause({"keys_file": True}, scope="predict", times=2),
     "not-ready": Cause(before=lambda service: service.admission.close()),
-    "overloaded": Cause(before=lambda service: service.admission.seat(service.settings.capacity)),
+    "overloaded": Cause(before=lambda service: service.admission.add_images(service.settings.capacity)),
     "unsupported-encoding": Cause(headers={"Content-Encoding": "gzip"}),
     "upload-timeout": Cause({"upload_s": 0.05}, body=slowly),
     "body-too-large": Cause({"max_body_bytes": 100}),

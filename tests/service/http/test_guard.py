@@ -67,9 +67,9 @@ async def test_the_warning_has_score_threshold_and_advice(
     async with connect(make_service(model=guarded_folder)) as client:
         entry = (await client.post("/predict", content=GREY, headers=PNG)).json()["predictions"][0]
     detail = entry["warnings"][0]["detail"]
-    assert detail.startswith("the picture is unlike the radiographs this model was trained on (GET /model/card")
+    assert detail.startswith("the image is unlike the radiographs that this model was trained on (see GET /model/card)")
     assert "do not rely on the probability" in detail
-    assert detail.endswith(f"guard score {entry['guard_score']:.3f}, flagged over 2.000")
+    assert detail.endswith(f"guard score {entry['guard_score']:.3f}, flagged above 2.000")
 
 
 async def test_features_that_are_nan_are_flagged(
@@ -101,12 +101,12 @@ async def test_a_rejected_single_image_is_a_problem_response(
 ) -> None:
     caplog.set_level(logging.INFO)
     async with connect(make_service(model=guarded_folder, guard="refuse")) as client:
-        for image, shown in ((GREY, "flagged over 2.000"), (BLACK, "not a number")):
+        for image, shown in ((GREY, "flagged above 2.000"), (BLACK, "not a number")):
             problem = assert_problem(
                 await client.post("/predict", content=image, headers=PNG), 422, "unlike-training-data"
             )
             assert shown in problem["detail"]
-            assert "it is not read" in problem["detail"]
+            assert "it was rejected" in problem["detail"]
         assert (await client.post("/predict", content=CHEST, headers=PNG)).status_code == 200
         assert (await samples(client))["xray_guard_flagged_total"] == 2
 

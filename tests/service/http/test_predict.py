@@ -143,7 +143,7 @@ async def test_an_overloaded_service_rejects_before_it_validates_anything(
     """With CORS, too, where the rejection must pass through CORSMiddleware."""
     service = make_service(cors_origins=origins)
     async with connect(service) as client:
-        service.admission.seat(service.settings.capacity)
+        service.admission.add_images(service.settings.capacity)
         refused = await client.post("/predict", content=jpeg(), headers=JPEG | {"Origin": "http://other.hospital"})
         assert_problem(refused, 503, "overloaded")
         assert refused.headers["retry-after"]
@@ -166,7 +166,7 @@ async def test_a_second_rejection_is_delayed_and_admitted_if_there_is_room_by_th
     monkeypatch.setattr("service.http.context.asyncio", SimpleNamespace(sleep=sleep))
     service = make_service()
     async with connect(service) as client:
-        service.admission.seat(service.settings.capacity)
+        service.admission.add_images(service.settings.capacity)
         assert (await client.post("/predict", content=jpeg())).status_code == 503
         second = asyncio.create_task(client.post("/predict", content=jpeg(), headers={"Content-Type": "image/jpeg"}))
         await until_async(lambda: waits_s)

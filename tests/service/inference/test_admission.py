@@ -1,4 +1,4 @@
-"""Seats are given out while the service is ready, and always come back."""
+"""Slots are reserved while the service is ready, and always released."""
 
 import pytest
 
@@ -13,23 +13,23 @@ def admission() -> Admission:
     return admission
 
 
-def test_nobody_comes_in_before_it_opens() -> None:
+def test_nothing_is_admitted_before_it_opens() -> None:
     with pytest.raises(NotReady, match="starting"), Admission(capacity=1, max_bytes=1).admit():
         pass
 
 
-def test_nobody_comes_in_after_it_closes(admission: Admission) -> None:
+def test_nothing_is_admitted_after_it_closes(admission: Admission) -> None:
     with admission.admit():
         admission.close()
         with pytest.raises(NotReady, match="draining"), admission.admit():
             pass
-        assert admission.images_in_flight == 1  # who is inside stays
+        assert admission.images_in_flight == 1  # the one in flight stays
 
 
-def test_who_knocks_is_told_what_coming_in_would_and_takes_no_seat(admission: Admission) -> None:
+def test_check_raises_what_admit_would_and_takes_no_slot(admission: Admission) -> None:
     admission.check()
     assert admission.images_in_flight == 0
-    admission.seat(3)
+    admission.add_images(3)
     with pytest.raises(Overloaded):
         admission.check()
     admission.close()
@@ -43,7 +43,7 @@ def test_it_does_not_open_again_once_it_is_closed(admission: Admission) -> None:
     assert admission.phase is Phase.DRAINING
 
 
-def test_seats_are_counted_and_given_back(admission: Admission) -> None:
+def test_slots_are_counted_and_released(admission: Admission) -> None:
     with admission.admit() as reservation:
         reservation.add_images(2)
         assert admission.images_in_flight == 3
@@ -52,7 +52,7 @@ def test_seats_are_counted_and_given_back(admission: Admission) -> None:
     assert admission.images_in_flight == 0
 
 
-def test_a_party_that_does_not_fit_takes_no_seat(admission: Admission) -> None:
+def test_a_reservation_over_capacity_takes_no_slot(admission: Admission) -> None:
     with admission.admit(), admission.admit() as reservation:
         with pytest.raises(Overloaded):
             reservation.add_images(2)
@@ -60,7 +60,7 @@ def test_a_party_that_does_not_fit_takes_no_seat(admission: Admission) -> None:
     assert admission.images_in_flight == 0
 
 
-def test_bytes_are_counted_and_let_go_of(admission: Admission) -> None:
+def test_bytes_are_counted_and_released(admission: Admission) -> None:
     with admission.admit() as reservation:
         reservation.add_bytes(600)
         with admission.admit() as other:
@@ -71,7 +71,7 @@ def test_bytes_are_counted_and_let_go_of(admission: Admission) -> None:
     assert admission.bytes_in_flight == 0
 
 
-def test_seats_come_back_when_the_handling_fails(admission: Admission) -> None:
+def test_slots_are_released_when_the_request_fails(admission: Admission) -> None:
     def handle() -> None:
         with admission.admit() as reservation:
             reservation.add_images(1)

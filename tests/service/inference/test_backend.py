@@ -1,4 +1,4 @@
-"""The model gives one row an image, and only graphs that keep the contract are taken."""
+"""The backend returns one row per image, and accepts only graphs that match the contract."""
 
 from concurrent.futures import ThreadPoolExecutor
 
@@ -24,13 +24,13 @@ def flat(*levels: int) -> NDArray[np.uint8]:
     return np.stack([np.full((200, 200, 1), level, np.uint8) for level in levels])
 
 
-def test_gives_one_probability_an_image() -> None:
+def test_it_returns_one_probability_per_image() -> None:
     outputs = loaded(brightness_bundle()).predict(flat(0, 51, 204))
     assert outputs.probability == pytest.approx([0, 0.2, 0.8], abs=1e-4)
     assert outputs.guard_score is None
 
 
-def test_the_heatmap_is_computed_only_if_asked_for() -> None:
+def test_the_heatmap_is_computed_only_on_request() -> None:
     backend = loaded(brightness_bundle())
     image = flat(51)
     image[0, :100, 100:] = 255
@@ -54,7 +54,7 @@ def test_the_guard_scores_each_row_by_its_own_features() -> None:
         assert (score, score) == pytest.approx((alone[0], by_hand), abs=1e-3)
 
 
-def test_a_guard_that_is_off_has_nothing_computed(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_scores_are_computed_for_a_guard_that_is_off(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("service.inference.backend.distance", lambda *_: pytest.fail("the distance was computed"))
     backend = loaded(brightness_bundle(brightness_graph(features=2), input_guard=GUARD), guarded=False)
     assert backend.predict(flat(51)).guard_score is None
@@ -68,13 +68,13 @@ def test_a_graph_without_the_features_of_its_guard_is_refused(features: int, gua
         loaded(bundle, guarded=guarded)
 
 
-def test_an_int8_graph_owes_the_features_too() -> None:
+def test_an_int8_graph_needs_the_features_too() -> None:
     graphs = brightness_graph(features=2), brightness_graph()
     with pytest.raises(BundleError, match=r"^model\.int8\.onnx: its guard needs"):
         loaded(brightness_bundle(*graphs, input_guard=GUARD, cpu_graph=INT8_GRAPH))
 
 
-def test_features_that_no_guard_asks_for_are_let_be() -> None:
+def test_features_without_a_guard_are_ignored() -> None:
     assert loaded(brightness_bundle(brightness_graph(features=3))).predict(flat(51)).guard_score is None
 
 
@@ -93,13 +93,13 @@ def test_a_graph_that_breaks_the_contract_is_refused(graph: bytes, words: str) -
 
 
 @pytest.mark.parametrize(("graph", "words"), BROKEN.values(), ids=BROKEN)
-def test_so_is_an_int8_graph_by_its_own_name(graph: bytes, words: str) -> None:
+def test_an_int8_graph_that_breaks_the_contract_is_refused(graph: bytes, words: str) -> None:
     bundle = brightness_bundle(int8_graph=graph, cpu_graph=INT8_GRAPH)
     with pytest.raises(BundleError, match=rf"^model\.int8\.onnx: .*{words}"):
         loaded(bundle)
 
 
-def test_threads_that_call_at_once_each_get_their_own_rows() -> None:
+def test_concurrent_calls_each_get_their_own_rows() -> None:
     backend = loaded(brightness_bundle(brightness_graph(features=2), input_guard=GUARD))
     levels = range(5, 255, 5)
     with ThreadPoolExecutor(4) as pool:
@@ -108,7 +108,7 @@ def test_threads_that_call_at_once_each_get_their_own_rows() -> None:
     assert [outputs.heatmap is not None for outputs in found] == [level % 2 == 0 for level in levels]
 
 
-def test_on_cuda_it_gives_what_it_gives_on_a_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_cuda_and_cpu_give_the_same_outputs(monkeypatch: pytest.MonkeyPatch) -> None:
     bundle = brightness_bundle(brightness_graph(features=2), input_guard=GUARD)
     expected = loaded(bundle).predict(flat(51, 102, 204), explain=True)
     pretend_cuda(monkeypatch)

@@ -1,4 +1,4 @@
-"""The batcher's laws: each asker gets its own answer, once, whoever else fails, hangs up or comes in between."""
+"""The laws of the batcher: each caller gets its own result exactly once, whatever happens to others."""
 
 import asyncio
 import threading
@@ -46,11 +46,11 @@ async def served(batcher: Batcher) -> AsyncIterator[None]:
 
 @asynccontextmanager
 async def busy(max_batch: int = 8, capacity: int = 64) -> AsyncIterator[tuple[FakeBackend, Batcher, threading.Event]]:
-    """A batcher whose model works on one image, until the event is set."""
+    """A batcher whose model is busy with one image until the event is set."""
     backend = FakeBackend()
     backend.hold = free = threading.Event()
     async with running(backend, max_batch, capacity) as batcher:
-        first = (await asked(batcher, 1))[0]
+        first = (await submitted(batcher, 1))[0]
         await until_async(lambda: backend.sizes)
         try:
             yield backend, batcher, free
@@ -59,14 +59,14 @@ async def busy(max_batch: int = 8, capacity: int = 64) -> AsyncIterator[tuple[Fa
         await first
 
 
-async def asked(batcher: Batcher, count: int) -> list[asyncio.Task[Scored]]:
-    """Ask for so many at once; when this returns, all of them wait."""
+async def submitted(batcher: Batcher, count: int) -> list[asyncio.Task[Scored]]:
+    """Submit this many images; when this returns, all of them are queued."""
     tasks = [asyncio.create_task(batcher.submit(pixels(value))) for value in range(count)]
     await asyncio.sleep(0)
     return tasks
 
 
-async def test_a_lone_image_does_not_wait_for_company(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_single_image_does_not_wait_for_others(monkeypatch: pytest.MonkeyPatch) -> None:
     backend = FakeBackend()
     async with running(backend) as batcher:
         monkeypatch.setattr(asyncio.get_running_loop(), "call_at", lambda *_, **__: pytest.fail("a timer was set"))
@@ -76,31 +76,31 @@ async def test_a_lone_image_does_not_wait_for_company(monkeypatch: pytest.Monkey
     assert scored.batch_size == 1
 
 
-async def test_what_waits_while_the_model_is_busy_is_the_next_batch() -> None:
+async def test_images_that_wait_for_the_model_become_the_next_batch() -> None:
     async with busy(max_batch=4) as (backend, batcher, free):
-        tasks = await asked(batcher, 6)
+        tasks = await submitted(batcher, 6)
         assert batcher.depth == 6
         free.set()
         await asyncio.gather(*tasks)
     assert backend.sizes == [1, 4, 2]
 
 
-async def test_a_batch_that_fails_is_tried_one_by_one() -> None:
+async def test_a_failed_batch_is_retried_one_by_one() -> None:
     backend = FakeBackend()
     backend.fails = 3
     async with running(backend) as batcher:
-        outcomes = await asyncio.gather(*await asked(batcher, 6), return_exceptions=True)
-        assert batcher.faults == 0  # the last one alone went well
-    assert [isinstance(outcome, BackendFault) for outcome in outcomes] == [False, False, False, True, False, False]
+        results = await asyncio.gather(*await submitted(batcher, 6), return_exceptions=True)
+        assert batcher.faults == 0  # the last one succeeded alone
+    assert [isinstance(result, BackendFault) for result in results] == [False, False, False, True, False, False]
 
 
-async def test_a_row_without_a_probability_is_that_image_s_fault_alone() -> None:
+async def test_an_invalid_probability_fails_that_image_only() -> None:
     backend = FakeBackend()
-    backend.silent = 2
+    backend.invalid = 2
     async with running(backend) as batcher:
-        outcomes = await asyncio.gather(*await asked(batcher, 4), return_exceptions=True)
+        results = await asyncio.gather(*await submitted(batcher, 4), return_exceptions=True)
         assert batcher.faults == 1
-    assert [isinstance(outcome, BackendFault) for outcome in outcomes] == [False, False, True, False]
+    assert [isinstance(result, BackendFault) for result in results] == [False, False, True, False]
 
 
 @pytest.mark.parametrize(
@@ -112,66 +112,66 @@ async def test_a_row_without_a_probability_is_that_image_s_fault_alone() -> None
         Outputs(np.zeros(3, np.float32), np.zeros((3, 1))),
     ],
 )
-async def test_a_wrong_number_of_rows_is_nobody_s_answer(monkeypatch: pytest.MonkeyPatch, outputs: Outputs) -> None:
+async def test_a_wrong_number_of_rows_fails_every_image(monkeypatch: pytest.MonkeyPatch, outputs: Outputs) -> None:
     backend = FakeBackend()
     monkeypatch.setattr(backend, "predict", lambda batch, **_: outputs)
     async with running(backend) as batcher:
-        outcomes = await asyncio.gather(*await asked(batcher, 3), return_exceptions=True)
+        results = await asyncio.gather(*await submitted(batcher, 3), return_exceptions=True)
         assert batcher.faults == 3
-    assert all(isinstance(outcome, BackendFault) for outcome in outcomes)
+    assert all(isinstance(result, BackendFault) for result in results)
 
 
-async def test_a_guard_score_that_is_no_number_is_no_fault(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_an_infinite_guard_score_is_no_fault(monkeypatch: pytest.MonkeyPatch) -> None:
     backend = FakeBackend()
     outputs = Outputs(np.array([0.1, 0.2], np.float32), np.array([np.inf, 1.0]))
     monkeypatch.setattr(backend, "predict", lambda batch, **_: outputs)
     async with running(backend) as batcher:
-        scored = await asyncio.gather(*await asked(batcher, 2))
+        scored = await asyncio.gather(*await submitted(batcher, 2))
         assert batcher.faults == 0
     assert [one.guard_score for one in scored] == [np.inf, 1.0]
 
 
-async def test_more_than_capacity_are_refused_at_once() -> None:
+async def test_a_full_queue_rejects_at_once() -> None:
     async with busy(capacity=3) as (_, batcher, free):
-        tasks = await asked(batcher, 3)
+        tasks = await submitted(batcher, 3)
         with pytest.raises(Overloaded):
             await batcher.submit(pixels(0))
         free.set()
         await asyncio.gather(*tasks)
 
 
-async def test_images_that_come_together_are_run_side_by_side() -> None:
+async def test_concurrent_images_are_run_concurrently() -> None:
     backend = FakeBackend()
-    met = threading.Barrier(3)
-    backend.meet = lambda: met.wait(DEADLINE_S)
+    barrier = threading.Barrier(3)
+    backend.on_call = lambda: barrier.wait(DEADLINE_S)
     async with running(backend, runs=3) as batcher:
-        await asyncio.gather(*await asked(batcher, 3))
+        await asyncio.gather(*await submitted(batcher, 3))
         assert batcher.faults == 0
     assert backend.sizes == [1, 1, 1]
 
 
-async def test_what_waits_is_divided_among_those_who_are_idle() -> None:
+async def test_waiting_images_are_divided_among_idle_tasks() -> None:
     backend = FakeBackend()
     async with running(backend, runs=2) as batcher:
-        await asyncio.gather(*await asked(batcher, 6))
+        await asyncio.gather(*await submitted(batcher, 6))
     assert sorted(backend.sizes) == [3, 3]
 
 
-async def test_a_run_that_hangs_leaves_the_others_to_go_on() -> None:
+async def test_a_call_that_hangs_does_not_stop_the_others() -> None:
     backend = FakeBackend()
     backend.hold = free = threading.Event()
     async with running(backend, runs=2) as batcher:
-        stuck = (await asked(batcher, 1))[0]
+        stuck = (await submitted(batcher, 1))[0]
         await until_async(lambda: backend.sizes)
         backend.hold = None
-        await asyncio.gather(*await asked(batcher, 5))
+        await asyncio.gather(*await submitted(batcher, 5))
         assert not stuck.done()
         free.set()
         await stuck
 
 
 @pytest.mark.parametrize("is_alone", [True, False])
-async def test_the_model_is_told_whether_there_is_anything_else_to_do(is_alone: bool) -> None:
+async def test_the_backend_gets_whether_the_service_is_otherwise_idle(is_alone: bool) -> None:
     backend = FakeBackend()
     batcher = Batcher(backend, Limits(8, 8), on_batch=lambda *_: None, is_alone=lambda: is_alone)
     async with served(batcher):
@@ -179,29 +179,29 @@ async def test_the_model_is_told_whether_there_is_anything_else_to_do(is_alone: 
     assert backend.alone == [is_alone]
 
 
-async def test_who_hangs_up_is_left_out_of_the_batch() -> None:
+async def test_cancelled_jobs_are_left_out_of_the_batch() -> None:
     async with busy() as (backend, batcher, free):
-        waiting = await asked(batcher, 4)
+        waiting = await submitted(batcher, 4)
         waiting[1].cancel()
         free.set()
         await asyncio.gather(*waiting, return_exceptions=True)
     assert backend.sizes == [1, 3]
 
 
-async def test_the_end_leaves_nobody_waiting() -> None:
+async def test_pending_jobs_fail_when_the_batcher_stops() -> None:
     backend = FakeBackend()
     backend.hold = threading.Event()
     async with running(backend, max_batch=2) as batcher:
-        tasks = await asked(batcher, 5)
+        tasks = await submitted(batcher, 5)
         await until_async(lambda: backend.sizes)
-    outcomes = await asyncio.wait_for(asyncio.gather(*tasks, return_exceptions=True), DEADLINE_S)
+    results = await asyncio.wait_for(asyncio.gather(*tasks, return_exceptions=True), DEADLINE_S)
     backend.hold.set()
-    assert all(isinstance(outcome, NotReady) for outcome in outcomes)
+    assert all(isinstance(result, NotReady) for result in results)
     with pytest.raises(NotReady):
         await batcher.submit(pixels(0))
 
 
-async def test_a_batcher_that_breaks_is_logged_and_leaves_nobody_waiting(caplog: pytest.LogCaptureFixture) -> None:
+async def test_a_broken_batcher_logs_and_fails_pending_jobs(caplog: pytest.LogCaptureFixture) -> None:
     def broken(size: int, seconds: float) -> None:
         raise ZeroDivisionError
 
@@ -212,63 +212,65 @@ async def test_a_batcher_that_breaks_is_logged_and_leaves_nobody_waiting(caplog:
     await asyncio.wait([task])
     assert isinstance(error := task.exception(), ExceptionGroup)
     assert error.subgroup(ZeroDivisionError)
-    assert "the batcher has ended" in caplog.text
+    assert "the batcher has stopped" in caplog.text
 
 
-# One asker: how many turns of the event loop it comes later than the one before, and whether it hangs up again.
-ASKERS = st.lists(st.tuples(st.integers(0, 3), st.booleans()), min_size=1, max_size=40)
+# One caller: the turns of the event loop since the previous one, and whether it cancels.
+CALLERS = st.lists(st.tuples(st.integers(0, 3), st.booleans()), min_size=1, max_size=40)
 
 
 @settings(max_examples=150)
-@given(ASKERS, st.integers(1, 8), st.integers(1, 3), st.sets(st.integers(0, 39), max_size=3), st.booleans())
-def test_every_accepted_job_gets_exactly_one_outcome(
-    askers: list[tuple[int, bool]], max_batch: int, runs: int, culprits: set[int], stopped: bool
+@given(CALLERS, st.integers(1, 8), st.integers(1, 3), st.sets(st.integers(0, 39), max_size=3), st.booleans())
+def test_every_accepted_job_gets_exactly_one_result(
+    callers: list[tuple[int, bool]], max_batch: int, runs: int, culprits: set[int], stopped: bool
 ) -> None:
-    """Arrivals, hang-ups, a model that fails on some images, a service that stops: nobody is lost or mixed up."""
+    """Arrivals, cancellations, a model that fails on some images, a stop: no result is lost or mixed up."""
     backend = FakeBackend(guarded=True)
     backend.fails = min(culprits, default=None)
-    backend.silent = max(culprits, default=None)
-    answered: list[int] = []
+    backend.invalid = max(culprits, default=None)
+    finished: list[int] = []
 
-    async def ask(batcher: Batcher, value: int) -> Scored:
+    async def call(batcher: Batcher, value: int) -> Scored:
         try:
             return await batcher.submit(pixels(value))
         finally:
-            answered.append(value)
+            finished.append(value)
 
     async def play() -> list[Scored | BaseException]:
         tasks = []
         async with running(backend, max_batch=max_batch, runs=runs) as batcher:
-            for value, (gap, hangs_up) in enumerate(askers):
+            for value, (gap, cancels) in enumerate(callers):
                 for _ in range(gap):
                     await asyncio.sleep(0)
-                tasks.append(asyncio.create_task(ask(batcher, value)))
-                if hangs_up:
+                tasks.append(asyncio.create_task(call(batcher, value)))
+                if cancels:
                     await asyncio.sleep(0)
                     tasks[-1].cancel()
             if not stopped:
                 await asyncio.wait(tasks)
         return await asyncio.wait_for(asyncio.gather(*tasks, return_exceptions=True), DEADLINE_S)
 
-    outcomes = asyncio.run(play())
-    assert sorted(set(answered)) == sorted(answered)
+    results = asyncio.run(play())
+    assert sorted(set(finished)) == sorted(finished)
     assert all(1 <= size <= max_batch for size in backend.sizes)
-    for value, (outcome, (_, hangs_up)) in enumerate(zip(outcomes, askers, strict=True)):
-        if isinstance(outcome, Scored):
-            assert (outcome.probability, outcome.guard_score) == pytest.approx((value / 255, 10 * value / 255))
-        elif isinstance(outcome, BackendFault):
-            assert value in {backend.fails, backend.silent}
-        elif isinstance(outcome, NotReady):
+    for value, (result, (_, cancels)) in enumerate(zip(results, callers, strict=True)):
+        if isinstance(result, Scored):
+            assert (result.probability, result.guard_score) == pytest.approx((value / 255, 10 * value / 255))
+        elif isinstance(result, BackendFault):
+            assert value in {backend.fails, backend.invalid}
+        elif isinstance(result, NotReady):
             assert stopped
         else:
-            assert isinstance(outcome, asyncio.CancelledError)
-            assert hangs_up or stopped
+            assert isinstance(result, asyncio.CancelledError)
+            assert cancels or stopped
 
 
-async def test_heatmaps_go_to_those_who_asked_and_are_computed_for_no_others() -> None:
+async def test_heatmaps_are_computed_and_returned_only_on_request() -> None:
     async with busy() as (backend, batcher, free):
         backend.heatmap = np.full((3, 4), 0.5, np.float32)
-        plain, explained = (asyncio.create_task(batcher.submit(pixels(7), explain=wish)) for wish in (False, True))
+        plain, explained = (
+            asyncio.create_task(batcher.submit(pixels(7), explain=explain)) for explain in (False, True)
+        )
         await asyncio.sleep(0)
         free.set()
         assert (await plain).heatmap is None
@@ -280,12 +282,12 @@ async def test_heatmaps_go_to_those_who_asked_and_are_computed_for_no_others() -
         assert backend.explained[-1] is False
 
 
-async def test_a_batch_that_fails_is_tried_again_with_each_ones_own_wish() -> None:
+async def test_a_retry_of_a_failed_batch_keeps_who_requested_heatmaps() -> None:
     async with busy() as (backend, batcher, free):
         backend.fails = 3
         plain, explained, culprit = (
-            asyncio.create_task(batcher.submit(pixels(value), explain=wish))
-            for value, wish in ((1, False), (2, True), (3, True))
+            asyncio.create_task(batcher.submit(pixels(value), explain=explain))
+            for value, explain in ((1, False), (2, True), (3, True))
         )
         await asyncio.sleep(0)
         free.set()

@@ -1,4 +1,4 @@
-"""On a GPU: few shapes, all of them warm, and nobody's row is another's."""
+"""Buckets: few shapes, all warmed up, and no rows mixed up."""
 
 from concurrent.futures import ThreadPoolExecutor
 
@@ -37,7 +37,7 @@ def buckets(sessions: Sessions) -> Buckets:
 
 @pytest.fixture(scope="module")
 def alone() -> onnxruntime.InferenceSession:
-    """The same graph, by itself."""
+    """The same graph in a plain session."""
     return onnxruntime.InferenceSession(brightness_graph(), providers=[CPU])
 
 
@@ -57,13 +57,11 @@ def test_each_batch_has_a_bucket_less_than_four_times_its_size(largest: int, dat
     assert next(size for size in sizes if size >= count) < 4 * count
 
 
-def test_every_bucket_was_run_once_it_is_built_and_its_session_sees_no_other_shape(
-    sessions: Sessions, buckets: Buckets
-) -> None:
+def test_every_bucket_is_warmed_up_and_its_session_sees_one_shape_only(sessions: Sessions, buckets: Buckets) -> None:
     for count in range(1, LARGEST + 1):
         buckets.run([PROBABILITY], pictures(*range(count)))
     for size, session in sessions.items():
-        assert session.sizes[:2] == [size, size]  # to learn what its outputs measure, and by what is bound
+        assert session.sizes[:2] == [size, size]  # once for the shapes of the outputs, once with bindings
         assert session.bound >= 2
         assert set(session.sizes) == {size}
 
@@ -73,31 +71,31 @@ def test_every_bucket_was_run_once_it_is_built_and_its_session_sees_no_other_sha
         st.tuples(st.lists(st.integers(1, 250), min_size=1, max_size=LARGEST), st.booleans()), min_size=1, max_size=4
     )
 )
-def test_rows_keep_their_order_and_padding_is_never_answered(
+def test_rows_keep_their_order_and_padding_is_never_returned(
     batches: list[tuple[list[int], bool]],
     sessions: Sessions,
     buckets: Buckets,
     alone: onnxruntime.InferenceSession,
 ) -> None:
-    answers = []
+    results = []
     for levels, explain in batches:
         names = [PROBABILITY, HEATMAP] if explain else [PROBABILITY]
         batch = pictures(*levels)
-        answers.append(buckets.run(names, batch))
+        results.append(buckets.run(names, batch))
         size = next(size for size in SIZES if size >= len(levels))
-        given_to_the_graph = sessions[size].seen[-1]
-        assert len(given_to_the_graph) == size
-        assert (given_to_the_graph[: len(levels)] == batch).all()
-        assert not given_to_the_graph[len(levels) :].any()
-    for (levels, explain), answer in zip(batches, answers, strict=True):  # no later run has written over an answer
+        fed = sessions[size].batches[-1]
+        assert len(fed) == size
+        assert (fed[: len(levels)] == batch).all()
+        assert not fed[len(levels) :].any()
+    for (levels, explain), result in zip(batches, results, strict=True):  # no later run has overwritten a result
         names = [PROBABILITY, HEATMAP] if explain else [PROBABILITY]
         for row, level in enumerate(levels):
-            for rows, own in zip(answer, alone.run(names, {"image": pictures(level)}), strict=True):
+            for rows, own in zip(result, alone.run(names, {"image": pictures(level)}), strict=True):
                 assert len(rows) == len(levels)
                 assert rows[row] == pytest.approx(own[0], abs=1e-5)
 
 
-def test_threads_wait_for_each_other_and_each_gets_its_own(
+def test_concurrent_calls_are_serialised_and_get_their_own_rows(
     buckets: Buckets, alone: onnxruntime.InferenceSession
 ) -> None:
     levels = list(range(10, 250, 5))
@@ -108,5 +106,5 @@ def test_threads_wait_for_each_other_and_each_gets_its_own(
 
 
 def test_a_batch_over_the_largest_is_refused(buckets: Buckets) -> None:
-    with pytest.raises(ValueError, match="a batch of 7 images is over the largest, 6"):
+    with pytest.raises(ValueError, match="a batch of 7 images exceeds the largest bucket, 6"):
         buckets.run([PROBABILITY], pictures(*range(1, 8)))

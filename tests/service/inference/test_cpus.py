@@ -1,11 +1,11 @@
-"""Thread pools are sized to the CPUs that this process may use, not to those the host has."""
+"""Thread pools are sized by the CPUs that the process may use, not by those of the host."""
 
 import os
 from pathlib import Path
 
 import pytest
 
-from service.inference.cpus import Calls, share_of_cpus, share_out, usable_cpus
+from service.inference.cpus import CallPlan, cpus_per_worker, plan_calls, usable_cpus
 
 
 @pytest.fixture(autouse=True)
@@ -34,30 +34,30 @@ def test_without_a_cgroup_it_is_the_affinity(tmp_path: Path) -> None:
     assert usable_cpus(tmp_path) == 8
 
 
-def test_a_file_that_makes_no_sense_is_no_quota(tmp_path: Path) -> None:
+def test_an_invalid_quota_is_ignored(tmp_path: Path) -> None:
     (tmp_path / "cpu.max").write_text("what")
     assert usable_cpus(tmp_path) == 8
 
 
 @pytest.mark.parametrize(("workers", "cpus"), [(1, 8), (2, 4), (3, 2), (8, 1), (20, 1)])
-def test_workers_share_them(workers: int, cpus: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_workers_share_the_cpus(workers: int, cpus: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("service.inference.cpus.usable_cpus", lambda: 8)
-    assert share_of_cpus(workers) == cpus
+    assert cpus_per_worker(workers) == cpus
 
 
 @pytest.mark.parametrize(
-    ("runs", "threads", "found"),
+    ("runs", "threads", "plan"),
     [(0, 2, (4, 2)), (2, 0, (2, 4)), (1, 0, (1, 8)), (3, 5, (3, 5)), (0, 16, (1, 16)), (16, 0, (16, 1))],
 )
-def test_what_is_not_set_fills_the_cpus(runs: int, threads: int, found: tuple[int, int]) -> None:
-    assert share_out(8, runs, threads) == Calls(*found, alone=found[1])
+def test_a_setting_that_is_missing_is_derived_from_the_cpus(runs: int, threads: int, plan: tuple[int, int]) -> None:
+    assert plan_calls(8, runs, threads) == CallPlan(*plan, alone=plan[1])
 
 
 @pytest.mark.parametrize(("cpus", "alone"), [(1, 1), (2, 2), (3, 3), (64, 4)])
-def test_calls_have_one_thread_and_more_only_alone(cpus: int, alone: int) -> None:
-    assert share_out(cpus) == Calls(cpus, 1, alone)
+def test_calls_have_one_thread_and_several_only_when_idle(cpus: int, alone: int) -> None:
+    assert plan_calls(cpus) == CallPlan(cpus, 1, alone)
 
 
-def test_where_batches_pay_there_is_one_call_at_a_time() -> None:
-    assert share_out(8, batches_pay=True) == Calls(1, 8, 8)
-    assert share_out(8, 2, batches_pay=True) == Calls(2, 4, 4)
+def test_large_models_have_one_call_at_a_time() -> None:
+    assert plan_calls(8, batches_pay=True) == CallPlan(1, 8, 8)
+    assert plan_calls(8, 2, batches_pay=True) == CallPlan(2, 4, 4)

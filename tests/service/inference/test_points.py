@@ -1,4 +1,4 @@
-"""Operating points: a request may choose one, the answer names the one used, and no slip passes for the default."""
+"""Operating points: a request may choose one, the response names it, and no typing error selects the default."""
 
 from pathlib import Path
 
@@ -19,7 +19,7 @@ DIM = encode(np.full((200, 200), 77, np.uint8), "PNG")
 
 
 @pytest.mark.parametrize(
-    ("asked", "used"),
+    ("query", "used"),
     [
         ("", "balanced"),
         ("?operating_point=balanced", "balanced"),
@@ -29,35 +29,33 @@ DIM = encode(np.full((200, 200), 77, np.uint8), "PNG")
     ],
 )
 async def test_a_request_may_choose(
-    choosy_folder: Path, make_service: MakeService, connect: Connect, asked: str, used: str
+    choosy_folder: Path, make_service: MakeService, connect: Connect, query: str, used: str
 ) -> None:
     label = "PNEUMONIA" if used == "rule-out" else "NORMAL"
     async with connect(make_service(model=choosy_folder)) as client:
-        answer = (await client.post(f"/predict{asked}", content=DIM, headers=PNG)).json()
+        answer = (await client.post(f"/predict{query}", content=DIM, headers=PNG)).json()
         metrics = (await client.get("/metrics")).text
     entry = answer["predictions"][0]
     assert (answer["operating_point"], entry["label"], entry["threshold"]) == (used, label, POINTS[used].threshold)
     assert f'xray_predictions_total{{label="{label}",operating_point="{used}"}} 1.0' in metrics
 
 
-async def test_the_setting_serves_who_does_not_choose(
-    choosy_folder: Path, make_service: MakeService, connect: Connect
-) -> None:
+async def test_the_setting_is_the_default(choosy_folder: Path, make_service: MakeService, connect: Connect) -> None:
     async with connect(make_service(model=choosy_folder, operating_point="rule-out")) as client:
-        asked = ["", "?operating_point=balanced"]
-        answers = [(await client.post(f"/predict{query}", content=DIM, headers=PNG)).json() for query in asked]
+        queries = ["", "?operating_point=balanced"]
+        answers = [(await client.post(f"/predict{query}", content=DIM, headers=PNG)).json() for query in queries]
     assert [answer["operating_point"] for answer in answers] == ["rule-out", "balanced"]
     assert [answer["predictions"][0]["label"] for answer in answers] == ["PNEUMONIA", "NORMAL"]
 
 
 @pytest.mark.parametrize("name", ["", "brave", "Balanced", "rule_out", "rule-out%00", "%FF", "balanced,rule-out"])
-async def test_an_unknown_one_is_refused_with_those_known(
+async def test_an_unknown_one_is_rejected_and_the_known_ones_are_listed(
     choosy_folder: Path, make_service: MakeService, connect: Connect, name: str
 ) -> None:
     async with connect(make_service(model=choosy_folder)) as client:  # the body would be a 415, were it looked at
         answer = await client.post(f"/predict?operating_point={name}", content=b"GIF89a", headers=PNG)
-    told = assert_problem(answer, 422, "unknown-operating-point")
-    assert told["detail"] == "the operating points of this model are: balanced, rule-out, rule-in"
+    problem = assert_problem(answer, 422, "unknown-operating-point")
+    assert problem["detail"] == "the operating points of this model are: balanced, rule-out, rule-in"
 
 
 @pytest.mark.parametrize(
@@ -71,7 +69,7 @@ async def test_an_unknown_one_is_refused_with_those_known(
         "%FF=1",
     ],
 )
-async def test_a_slip_does_not_pass_for_the_default(
+async def test_a_typing_error_does_not_select_the_default(
     choosy_folder: Path, make_service: MakeService, connect: Connect, query: str
 ) -> None:
     async with connect(make_service(model=choosy_folder)) as client:
@@ -79,7 +77,7 @@ async def test_a_slip_does_not_pass_for_the_default(
     assert "operating_point" in assert_problem(answer, 422, "invalid-request")["detail"]
 
 
-async def test_a_bundle_of_one_point_goes_on_as_before(make_service: MakeService, connect: Connect) -> None:
+async def test_a_bundle_with_one_point(make_service: MakeService, connect: Connect) -> None:
     async with connect(make_service()) as client:
         answer = (await client.post("/predict", content=DIM, headers=PNG)).json()
         unknown = await client.post("/predict?operating_point=rule-out", content=DIM, headers=PNG)
@@ -87,7 +85,7 @@ async def test_a_bundle_of_one_point_goes_on_as_before(make_service: MakeService
     assert_problem(unknown, 422, "unknown-operating-point")
 
 
-def test_a_setting_that_names_no_point_stops_the_start(choosy_folder: Path, make_service: MakeService) -> None:
+def test_an_unknown_point_in_the_settings_is_an_error_at_start(choosy_folder: Path, make_service: MakeService) -> None:
     with pytest.raises(
         SettingsError, match=r"XRAY_OPERATING_POINT: there is no 'brave'; .*: balanced, rule-out, rule-in"
     ):
@@ -99,10 +97,10 @@ def test_on_the_command_line_it_is_wrong_use(
     choosy_folder: Path, capfd: pytest.CaptureFixture[str], command: list[str]
 ) -> None:
     assert main([*command, "--model", str(choosy_folder), "--operating-point", "brave"]) == WRONG_USE
-    told = capfd.readouterr()
-    assert told.err.startswith("xray-service: XRAY_OPERATING_POINT: there is no 'brave'")
-    assert told.err.count("\n") == 1
-    assert not told.out
+    printed = capfd.readouterr()
+    assert printed.err.startswith("xray-service: XRAY_OPERATING_POINT: there is no 'brave'")
+    assert printed.err.count("\n") == 1
+    assert not printed.out
 
 
 def test_the_command_line_names_the_point_it_used(

@@ -1,4 +1,4 @@
-"""The pool's laws: the model's tasks before the decoders', each outcome its asker's, nothing begun after the end."""
+"""The laws of the pool: model tasks first, each result to its caller, nothing starts after shutdown."""
 
 import os
 import sys
@@ -20,53 +20,53 @@ def pool() -> Iterator[Pool]:
     made.shutdown()
 
 
-def held(pool: Pool) -> threading.Event:
-    """Keep the one thread of a pool busy until this is set."""
-    begun, free = threading.Event(), threading.Event()
+def blocked(pool: Pool) -> threading.Event:
+    """Keep the only thread of a pool busy until the event is set."""
+    started, free = threading.Event(), threading.Event()
 
     def hold() -> None:
-        begun.set()
+        started.set()
         free.wait(DEADLINE_S)
 
     pool.decoders.submit(hold)
-    assert begun.wait(DEADLINE_S)
+    assert started.wait(DEADLINE_S)
     return free
 
 
-def test_the_model_s_tasks_come_first_and_each_kind_in_its_order(pool: Pool) -> None:
-    free, seen = held(pool), list[str]()
-    tasks = [pool.decoders.submit(seen.append, name) for name in ("a", "b")]
-    tasks += [pool.model.submit(seen.append, name) for name in ("1", "2")]
+def test_model_tasks_run_first_and_each_queue_in_order(pool: Pool) -> None:
+    free, ran = blocked(pool), list[str]()
+    tasks = [pool.decoders.submit(ran.append, name) for name in ("a", "b")]
+    tasks += [pool.model.submit(ran.append, name) for name in ("1", "2")]
     free.set()
     for task in tasks:
         task.result(DEADLINE_S)
-    assert seen == ["1", "2", "a", "b"]
+    assert ran == ["1", "2", "a", "b"]
 
 
-def test_a_task_s_outcome_is_its_asker_s_and_the_thread_goes_on(pool: Pool) -> None:
+def test_a_failed_task_raises_in_its_future_and_the_thread_goes_on(pool: Pool) -> None:
     failed = pool.decoders.submit(lambda: 1 // 0)
     assert isinstance(failed.exception(DEADLINE_S), ZeroDivisionError)
     assert pool.model.submit(divmod, 7, 2).result(DEADLINE_S) == (3, 1)
 
 
-def test_what_was_cancelled_before_it_began_is_not_done(pool: Pool) -> None:
-    free, seen = held(pool), list[str]()
-    assert pool.decoders.submit(seen.append, "cancelled").cancel()
+def test_a_task_cancelled_before_its_start_does_not_run(pool: Pool) -> None:
+    free, ran = blocked(pool), list[str]()
+    assert pool.decoders.submit(ran.append, "cancelled").cancel()
     free.set()
-    pool.decoders.submit(seen.append, "done").result(DEADLINE_S)
-    assert seen == ["done"]
+    pool.decoders.submit(ran.append, "done").result(DEADLINE_S)
+    assert ran == ["done"]
 
 
 def test_as_many_tasks_run_at_a_time_as_there_are_threads() -> None:
     pool, meeting = Pool(3), threading.Barrier(3)
-    tasks = [rank.submit(meeting.wait, DEADLINE_S) for rank in (pool.model, pool.decoders, pool.model)]
+    tasks = [queue.submit(meeting.wait, DEADLINE_S) for queue in (pool.model, pool.decoders, pool.model)]
     assert sorted(task.result(DEADLINE_S) for task in tasks) == [0, 1, 2]
     pool.shutdown()
 
 
-def test_the_end_cancels_what_was_not_begun_and_lets_the_rest_end() -> None:
+def test_shutdown_cancels_queued_tasks_and_lets_running_ones_end() -> None:
     pool = Pool(1)
-    free = held(pool)
+    free = blocked(pool)
     waiting = [pool.model.submit(print), pool.decoders.submit(print)]
     pool.shutdown()
     free.set()
@@ -77,19 +77,19 @@ def test_the_end_cancels_what_was_not_begun_and_lets_the_rest_end() -> None:
         pool.model.submit(print)
 
 
-def test_a_process_does_not_end_under_what_was_begun() -> None:
-    """It would be killed by SIGABRT if that were a model call."""
+def test_a_process_does_not_exit_while_a_task_runs() -> None:
+    """With a model call, the process would die with SIGABRT."""
     code = (
-        "import threading, time; from service.inference.pool import Pool; pool, begun = Pool(2), threading.Event()\n"
-        "def work(): begun.set(); time.sleep(0.5); print('ended')\n"
-        "pool.model.submit(work); begun.wait(); pool.shutdown()"
+        "import threading, time; from service.inference.pool import Pool; pool, started = Pool(2), threading.Event()\n"
+        "def work(): started.set(); time.sleep(0.5); print('ended')\n"
+        "pool.model.submit(work); started.wait(); pool.shutdown()"
     )
     ended = run([sys.executable, "-c", code])
     assert (ended.returncode, ended.stdout) == (0, "ended\n"), ended.stderr
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="a thread has a nice value of its own on Linux alone")
-def test_its_threads_and_they_alone_let_others_go_first(pool: Pool) -> None:
+@pytest.mark.skipif(sys.platform != "linux", reason="threads have their own nice value on Linux only")
+def test_its_threads_and_only_they_have_a_lower_priority(pool: Pool) -> None:
     def nice() -> int:
         return os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
 

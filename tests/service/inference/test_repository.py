@@ -1,4 +1,4 @@
-"""Models beside the main one: found, loaded, unloaded, and what may go wrong on the way."""
+"""Models beside the main one: listing, loading, unloading, and the errors."""
 
 import asyncio
 import base64
@@ -31,7 +31,7 @@ MODELS, CONTROL = "/v2/models", "/v2/repository/models"
 
 
 def write(folder: Path, name: str, version: str, full: float = 255.0, **changes: Any) -> Path:
-    """A bundle whose full brightness is this grey level: its answer tells which one it is."""
+    """A bundle whose full brightness is this grey level: its probability identifies the model."""
     graph = brightness_graph(full=full, features=2 if "input_guard" in changes else 0)
     return write_brightness_bundle(folder / name / version, graph, name=name, version=version, **changes)
 
@@ -51,7 +51,7 @@ MakeControlled = Callable[..., Any]
 
 @pytest.fixture
 def controlled(make_service: MakeService, models: Path, tmp_path: Path) -> MakeControlled:
-    """Gives services of brightness 2 that let a key of the scope admin load and unload, and such a key."""
+    """Makes services of brightness 2 with model control, and a key with these scopes."""
 
     def make(*scopes: Scope, **changes: Any) -> tuple[Any, dict[str, str]]:
         text, key = make_key("-".join(scopes) or "all", scopes or ["admin", "predict", "metrics"])
@@ -62,8 +62,8 @@ def controlled(make_service: MakeService, models: Path, tmp_path: Path) -> MakeC
     return make
 
 
-async def read(client: httpx.AsyncClient, model: str, key: dict[str, str]) -> float | int:
-    """The probability by a model, or the status where there is none."""
+async def infer(client: httpx.AsyncClient, model: str, key: dict[str, str]) -> float | int:
+    """The probability from a model, or the status of an error."""
     answer = await client.post(f"{MODELS}/{model}/infer", json=REQUEST, headers=key)
     return float(answer.json()["outputs"][0]["data"][0]) if answer.status_code == 200 else answer.status_code
 
@@ -73,7 +73,9 @@ async def ready(client: httpx.AsyncClient, key: dict[str, str]) -> list[str]:
     return [f"{entry['name']}/{entry['version']}" for entry in index.json()]
 
 
-async def test_models_come_and_go_and_each_answers_for_itself(controlled: MakeControlled, connect: Connect) -> None:
+async def test_models_are_loaded_and_unloaded_and_each_gives_its_own_results(
+    controlled: MakeControlled, connect: Connect
+) -> None:
     service, key = controlled()
     async with connect(service) as client:
         index = (await client.post("/v2/repository/index", headers=key)).json()
@@ -83,8 +85,8 @@ async def test_models_come_and_go_and_each_answers_for_itself(controlled: MakeCo
             ("brightness", "10", "UNAVAILABLE", "not loaded"),
             ("other", "3", "UNAVAILABLE", "not loaded"),
         ]
-        assert await read(client, "brightness", key) == pytest.approx(0.2, abs=1e-4)
-        assert await read(client, "brightness/versions/1", key) == 404
+        assert await infer(client, "brightness", key) == pytest.approx(0.2, abs=1e-4)
+        assert await infer(client, "brightness/versions/1", key) == 404
         for query, loaded in (("?version=1", "1"), ("", "10"), ("?version=2", "2"), ("?version=10", "10")):
             answer = await client.post(f"{CONTROL}/brightness/load{query}", headers=key, json={})
             assert (answer.status_code, answer.json()["version"], answer.json()["state"]) == (200, loaded, "READY")
@@ -97,18 +99,18 @@ async def test_models_come_and_go_and_each_answers_for_itself(controlled: MakeCo
             ("brightness", 0.2),  # the one that is served, not the highest
             ("other", 0.25),
         ):
-            assert await read(client, model, key) == pytest.approx(probability, abs=1e-4), model
+            assert await infer(client, model, key) == pytest.approx(probability, abs=1e-4), model
         assert (await client.get(f"{MODELS}/brightness", headers=key)).json()["versions"] == ["1", "2", "10"]
         dependents = {"parameters": {"unload_dependents": False}}
         gone = await client.post(f"{CONTROL}/brightness/unload?version=10", headers=key, json=dependents)
         assert [(entry["version"], entry["state"]) for entry in gone.json()] == [("10", "UNAVAILABLE")]
         assert (await client.post(f"{CONTROL}/other/unload", headers=key)).status_code == 200
-        assert await read(client, "brightness/versions/10", key) == await read(client, "other", key) == 404
+        assert await infer(client, "brightness/versions/10", key) == await infer(client, "other", key) == 404
         assert await ready(client, key) == ["brightness/1", "brightness/2"]
         assert (await client.get("/health", headers=key)).json()["model"] == {"name": "brightness", "version": "2"}
 
 
-async def test_the_main_model_stays(controlled: MakeControlled, connect: Connect) -> None:
+async def test_the_main_model_cannot_be_unloaded(controlled: MakeControlled, connect: Connect) -> None:
     service, key = controlled()
     async with connect(service) as client:
         await client.post(f"{CONTROL}/brightness/load?version=1", headers=key)
@@ -126,19 +128,19 @@ async def test_the_main_model_stays(controlled: MakeControlled, connect: Connect
         (True, None, 401, "unauthorized"),
     ],
 )
-async def test_models_are_controlled_only_where_that_is_on_and_by_an_admin(  # noqa: PLR0917
+async def test_model_control_needs_the_setting_and_the_scope_admin(  # noqa: PLR0917
     controlled: MakeControlled, connect: Connect, control: bool, scopes: Any, status: int, slug: str
 ) -> None:
     service, key = controlled(*(scopes or ()), model_control=control)
     async with connect(service) as client:
         for what in ("load", "unload"):
             refused = await client.post(f"{CONTROL}/brightness/{what}?version=1", headers=key if scopes else {})
-            told = assert_problem(refused, status, slug, "error")
-            assert ("XRAY_MODEL_CONTROL" in told["detail"]) is not control
+            problem = assert_problem(refused, status, slug, "error")
+            assert ("XRAY_MODEL_CONTROL" in problem["detail"]) is not control
     assert len(service.repository.models) == 1
 
 
-async def test_without_keys_nobody_controls(make_service: MakeService, connect: Connect) -> None:
+async def test_model_control_needs_keys(make_service: MakeService, connect: Connect) -> None:
     async with connect(make_service(model_control=True)) as client:
         assert_problem(await client.post(f"{CONTROL}/brightness/load"), 403, "forbidden", "error")
 
@@ -165,8 +167,8 @@ async def test_a_name_is_never_a_path(controlled: MakeControlled, connect: Conne
     write(models, "hidden", "1").rename(models / "hidden" / "0")
     service, key = controlled()
     async with connect(service) as client:
-        told = assert_problem(await client.post(f"{CONTROL}/{path}", headers=key), 404, None, "error")
-        assert "models" not in told["detail"].replace("/index lists", "")
+        problem = assert_problem(await client.post(f"{CONTROL}/{path}", headers=key), 404, None, "error")
+        assert "models" not in problem["detail"].replace("/index lists", "")
     assert len(service.repository.models) == 1
 
 
@@ -182,7 +184,7 @@ async def test_a_name_is_never_a_path(controlled: MakeControlled, connect: Conne
         (b"", "?version=1&version=2", 422, "invalid-request"),
     ],
 )
-async def test_nothing_but_a_version_can_be_asked_for(  # noqa: PLR0917
+async def test_no_parameters_but_the_version_are_accepted(  # noqa: PLR0917
     controlled: MakeControlled, connect: Connect, body: bytes, query: str, status: int, slug: str
 ) -> None:
     service, key = controlled()
@@ -206,14 +208,14 @@ def _rename(folder: Path) -> None:
     ("break_it", "settings", "words"),
     [
         (_flip, {}, "other/3/model.onnx: SHA-256 differs from manifest.json"),
-        (_rename, {}, "other/3/manifest.json: it says that this is another/3"),
+        (_rename, {}, "other/3/manifest.json: it names another model, another/3"),
         (lambda folder: (folder / MANIFEST).write_text("{}"), {}, "other/3/manifest.json: name: Field required"),
         (lambda folder: (folder / GRAPH).unlink(), {}, "other/3/model.onnx: No such file"),
         (None, {"guard": "refuse"}, "XRAY_GUARD=refuse, but this bundle has no input guard"),
         (None, {"operating_point": "rule-out"}, "XRAY_OPERATING_POINT: there is no 'rule-out'"),
     ],
 )
-async def test_a_model_that_cannot_be_served_harms_nobody(  # noqa: PLR0917
+async def test_a_model_that_cannot_be_served_affects_no_other(  # noqa: PLR0917
     controlled: MakeControlled, connect: Connect, models: Path, break_it: Any, settings: dict[str, Any], words: str
 ) -> None:
     if break_it:
@@ -222,8 +224,8 @@ async def test_a_model_that_cannot_be_served_harms_nobody(  # noqa: PLR0917
     service, key = controlled(model=main_model, **settings)
     async with connect(service) as client:
         refused = await client.post(f"{CONTROL}/other/load", headers=key)
-        told = assert_problem(refused, 422, "unsound-model", "error")
-        assert told["detail"].startswith(words)
+        problem = assert_problem(refused, 422, "unsound-model", "error")
+        assert problem["detail"].startswith(words)
         assert str(models) not in refused.text
         assert await ready(client, key) == ["main/1"]
         assert (await client.get("/v2/health/ready")).status_code == 200
@@ -231,7 +233,7 @@ async def test_a_model_that_cannot_be_served_harms_nobody(  # noqa: PLR0917
         assert again.status_code == (422 if settings else 200)
 
 
-async def test_the_log_tells_what_was_loaded_and_what_was_not(
+async def test_loading_and_unloading_are_logged(
     controlled: MakeControlled, connect: Connect, models: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     _flip(models / "other" / "3")
@@ -245,13 +247,13 @@ async def test_the_log_tells_what_was_loaded_and_what_was_not(
             "brightness/unload?version=1",
         ):
             await client.post(f"{CONTROL}/{call}", headers=key)
-    told = [record for record in caplog.records if record.name == "service.inference.repository"]
-    assert [(record.message, record.model, record.model_version) for record in told] == [  # type: ignore[attr-defined]
+    records = [record for record in caplog.records if record.name == "service.inference.repository"]
+    assert [(record.message, record.model, record.model_version) for record in records] == [  # type: ignore[attr-defined]
         ("a model was loaded", "brightness", "1"),
         ("a model was not loaded", "other", "3"),
         ("a model was unloaded", "brightness", "1"),
     ]
-    assert "SHA-256" in told[1].reason  # type: ignore[attr-defined]
+    assert "SHA-256" in records[1].reason  # type: ignore[attr-defined]
 
 
 async def test_a_model_that_fails_its_warm_up_is_not_loaded(
@@ -263,14 +265,14 @@ async def test_a_model_that_fails_its_warm_up_is_not_loaded(
     monkeypatch.setattr("service.inference.model.OnnxBackend", lambda *_, **__: backend)
     async with connect(service) as client:
         refused = await client.post(f"{CONTROL}/other/load", headers=key)
-        told = assert_problem(refused, 422, "unsound-model", "error")
-        assert told["detail"] == "the model fails on a blank image"
-        assert await read(client, "other", key) == 404
+        problem = assert_problem(refused, 422, "unsound-model", "error")
+        assert problem["detail"] == "the model fails on a blank image"
+        assert await infer(client, "other", key) == 404
         assert (await client.get("/v2/health/ready")).status_code == 200
         assert [task.get_name() for task in asyncio.all_tasks() if "batcher other" in task.get_name()] == []
 
 
-async def test_unloading_answers_who_is_inside_first(
+async def test_unloading_completes_the_requests_in_flight_first(
     controlled: MakeControlled, connect: Connect, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     service, key = controlled()
@@ -279,47 +281,47 @@ async def test_unloading_answers_who_is_inside_first(
     async with connect(service) as client:
         assert (await client.post(f"{CONTROL}/other/load", headers=key)).status_code == 200
         backend.hold = threading.Event()
-        inside = [asyncio.create_task(read(client, "other", key)) for _ in range(6)]
+        in_flight = [asyncio.create_task(infer(client, "other", key)) for _ in range(6)]
         await until_async(lambda: service.admission.images_in_flight == 6)
-        leaving = asyncio.create_task(client.post(f"{CONTROL}/other/unload", headers=key))
+        unloading = asyncio.create_task(client.post(f"{CONTROL}/other/unload", headers=key))
         await until_async(lambda: len(service.repository.models) == 1)
-        assert await read(client, "other", key) == 404
+        assert await infer(client, "other", key) == 404
         busy = await client.post(f"{CONTROL}/brightness/load", headers=key)
         assert_problem(busy, 409, "model-conflict", "error")
-        assert not leaving.done()
-        another = asyncio.create_task(read(client, "brightness", key))  # it waits: all models share the CPUs
+        assert not unloading.done()
+        another = asyncio.create_task(infer(client, "brightness", key))  # it has to wait: all models share the CPUs
         backend.hold.set()
-        assert await asyncio.gather(*inside) == [pytest.approx(0.4, abs=1e-4)] * 6
+        assert await asyncio.gather(*in_flight) == [pytest.approx(0.4, abs=1e-4)] * 6
         assert await another == pytest.approx(0.2, abs=1e-4)
-        assert (await leaving).status_code == 200
+        assert (await unloading).status_code == 200
         assert (await client.post(f"{CONTROL}/other/load", headers=key)).status_code == 200
 
 
-async def test_under_load_every_answer_is_of_the_version_that_it_names(
+async def test_under_load_every_result_is_of_the_requested_version(
     controlled: MakeControlled, connect: Connect
 ) -> None:
-    """Version 1 is loaded and unloaded again and again while everybody asks for it: an answer is its own, or 404."""
+    """Version 1 is loaded and unloaded repeatedly under requests for it: each gets its result, or 404."""
     service, key = controlled()
-    seen: list[float | int] = []
+    results: list[float | int] = []
     async with connect(service) as client:
         done = asyncio.Event()
 
-        async def keep_asking(model: str) -> None:
+        async def keep_requesting(model: str) -> None:
             while not done.is_set():
-                seen.append(await read(client, model, key))
+                results.append(await infer(client, model, key))
 
-        askers = [asyncio.create_task(keep_asking("brightness/versions/1")) for _ in range(4)]
+        clients = [asyncio.create_task(keep_requesting("brightness/versions/1")) for _ in range(4)]
         for _ in range(20):
             assert (await client.post(f"{CONTROL}/brightness/load?version=1", headers=key)).status_code == 200
-            before = len(seen)
-            await until_async(lambda: 0.4 in (round(answer, 4) for answer in seen[before:]))  # noqa: B023  at once
+            before = len(results)
+            await until_async(lambda: 0.4 in (round(answer, 4) for answer in results[before:]))  # noqa: B023  at once
             assert (await client.post(f"{CONTROL}/brightness/unload?version=1", headers=key)).status_code == 200
         done.set()
-        await asyncio.gather(*askers)
-    assert {round(answer, 4) for answer in seen} == {404, 0.4}
+        await asyncio.gather(*clients)
+    assert {round(answer, 4) for answer in results} == {404, 0.4}
 
 
-async def test_a_model_that_fails_is_not_ready_and_no_other_feels_it(
+async def test_a_failing_model_is_not_ready_and_affects_no_other(
     controlled: MakeControlled, connect: Connect, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     service, key = controlled()
@@ -329,23 +331,23 @@ async def test_a_model_that_fails_is_not_ready_and_no_other_feels_it(
         await client.post(f"{CONTROL}/other/load", headers=key)
         backend.fails = 102
         for _ in range(3):
-            assert await read(client, "other", key) == 500
+            assert await infer(client, "other", key) == 500
         assert (await client.get(f"{MODELS}/other/ready", headers=key)).status_code == 503
         assert (await client.get(f"{MODELS}/brightness/ready", headers=key)).status_code == 200
         assert (await client.get("/v2/health/ready")).status_code == 503
         assert (await client.get("/health/ready")).status_code == 200
         assert await ready(client, key) == ["brightness/2"]
-        assert await read(client, "brightness", key) == pytest.approx(0.2, abs=1e-4)
+        assert await infer(client, "brightness", key) == pytest.approx(0.2, abs=1e-4)
 
 
 def labelled(metrics: str) -> float:
-    """How many images were answered with a label."""
+    """The number of images that got a label."""
     lines = [line for line in metrics.splitlines() if line.startswith("xray_predictions_total{")]
     assert lines
     return sum(float(line.rpartition(" ")[2]) for line in lines)
 
 
-async def test_the_metrics_of_guard_and_labels_tell_of_the_main_model_alone(
+async def test_the_metrics_of_guard_and_labels_count_the_main_model_only(
     controlled: MakeControlled, connect: Connect, models: Path
 ) -> None:
     write(models, "guarded", "1", input_guard=GUARD)
@@ -353,9 +355,9 @@ async def test_the_metrics_of_guard_and_labels_tell_of_the_main_model_alone(
     async with connect(service) as client:
         write(models, "guarded", "2", input_guard=GUARD)
         await client.post(f"{CONTROL}/guarded/load", headers=key)
-        assert isinstance(await read(client, "guarded/versions/2", key), float)
+        assert isinstance(await infer(client, "guarded/versions/2", key), float)
         before = (await client.get("/metrics", headers=key)).text
-        assert isinstance(await read(client, "guarded/versions/1", key), float)
+        assert isinstance(await infer(client, "guarded/versions/1", key), float)
         after = (await client.get("/metrics", headers=key)).text
     assert "xray_guard_score_count 0.0" in before
     assert labelled(before) == 0
@@ -363,7 +365,7 @@ async def test_the_metrics_of_guard_and_labels_tell_of_the_main_model_alone(
     assert labelled(after) == 1
 
 
-async def test_a_draining_service_loads_nothing(controlled: MakeControlled, connect: Connect) -> None:
+async def test_a_draining_service_loads_no_model(controlled: MakeControlled, connect: Connect) -> None:
     service, key = controlled()
     async with connect(service) as client:
         service.admission.close()
@@ -373,13 +375,13 @@ async def test_a_draining_service_loads_nothing(controlled: MakeControlled, conn
 
 async def test_other_models_are_loaded_at_start(controlled: MakeControlled, connect: Connect, models: Path) -> None:
     service, key = controlled(model_control=False)
-    service.repository.open_at_start(["other/3", "brightness/2", "brightness/1"])
+    service.repository.load_at_start(["other/3", "brightness/2", "brightness/1"])
     async with connect(service) as client:
         assert await ready(client, key) == ["brightness/1", "brightness/2", "other/3"]
-        assert await read(client, "other", key) == pytest.approx(0.25, abs=1e-4)
+        assert await infer(client, "other", key) == pytest.approx(0.25, abs=1e-4)
 
 
-async def test_the_repository_is_where_the_bundle_lies_or_where_it_is_said(
+async def test_the_repository_is_that_of_the_bundle_or_the_setting(
     make_service: MakeService, connect: Connect, models: Path, bundle_folder: Path, tmp_path: Path
 ) -> None:
     (tmp_path / "model").symlink_to(models / "other" / "3")
@@ -401,16 +403,16 @@ async def test_the_repository_is_where_the_bundle_lies_or_where_it_is_said(
         (["--load", "../3"], WRONG_USE, "XRAY_LOAD: '../3' does not name a model"),
         (["--load", "other/4"], WRONG_USE, "XRAY_LOAD: there is no other/4 in "),
         (["--load", "brightness/1,other/3"], FAILED, ""),
-        (["--repository", "nowhere"], WRONG_USE, "XRAY_REPOSITORY: nowhere is no folder"),
+        (["--repository", "nowhere"], WRONG_USE, "XRAY_REPOSITORY: nowhere is not a folder"),
     ],
 )
-def test_a_start_that_cannot_have_its_models_ends_in_one_line(
+def test_a_model_that_cannot_be_loaded_at_start_is_an_error_in_one_line(
     options: list[str], code: int, words: str, models: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     _flip(models / "other" / "3")
     given = ["serve", "--model", str(models / "brightness" / "2"), "--device", "cpu", "--log-level", "error", *options]
     assert main(given) == code
-    told = capfd.readouterr().err
-    assert told.count("\n") == 1
-    assert told.startswith(f"xray-service: {words}")
-    assert words or "SHA-256 differs from manifest.json" in told
+    printed = capfd.readouterr().err
+    assert printed.count("\n") == 1
+    assert printed.startswith(f"xray-service: {words}")
+    assert words or "SHA-256 differs from manifest.json" in printed

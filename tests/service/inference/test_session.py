@@ -1,4 +1,4 @@
-"""Which graph runs where: what was asked for, what the bundle chose, and what the session says it really is."""
+"""Which graph runs where: the settings, the bundle's default, and the provider of the session."""
 
 import logging
 
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from contract.bundle import GRAPH, INT8_GRAPH, Bundle
 from service.errors import DeviceError
 from service.inference.buckets import bucket_sizes
-from service.inference.cpus import Calls
+from service.inference.cpus import CallPlan
 from service.inference.session import CPU, CUDA, Cuda, LiveSession, cuda_of, max_batch_of, open_session
 from service.settings import Device, Precision, Settings, SettingsError
 from tests.bundles import INT8_FULL, brightness_bundle, brightness_graph
@@ -63,8 +63,8 @@ def cuda_is_full(cuda_works: None, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(CudaSession, "run", full)
 
 
-def graph_that_answers(live: LiveSession) -> str:
-    """By what it answers to a white picture, not by what it is called."""
+def graph_in_use(live: LiveSession) -> str:
+    """Identified by its output for a white image, not by its name."""
     white = np.full((1, 200, 200, 1), 255, np.uint8)
     return GRAPH if live.run(["probability"], white)[0][0] > 0.995 else INT8_GRAPH
 
@@ -85,17 +85,17 @@ def test_a_cpu_runs_the_graph_that_precision_and_bundle_choose(
     bundle: Bundle, precision: Precision, graph: str
 ) -> None:
     live = open_session(bundle, "cpu", precision, ONE_THREAD, DEFAULTS)
-    assert (live.provider, live.graph, graph_that_answers(live)) == (CPU, graph, graph)
+    assert (live.provider, live.graph, graph_in_use(live)) == (CPU, graph, graph)
 
 
-def test_a_call_alone_has_a_session_of_its_own_where_it_has_more_threads() -> None:
+def test_a_call_in_an_idle_service_has_a_session_with_more_threads() -> None:
     assert open_session(ONE_GRAPH, "cpu", "auto", ONE_THREAD, DEFAULTS).alone is None
-    live = open_session(TWO_GRAPHS, "cpu", "auto", Calls(runs=2, threads=1, alone=2), DEFAULTS)
+    live = open_session(TWO_GRAPHS, "cpu", "auto", CallPlan(runs=2, threads=1, alone=2), DEFAULTS)
     threads = [session.get_session_options().intra_op_num_threads for session in (live.session, live.alone) if session]
     assert threads == [1, 2]
     batch = np.arange(2, dtype=np.uint8).reshape(2, 1, 1, 1).repeat(200, 1).repeat(200, 2)
-    beside, alone = (live.run(["probability"], batch, alone=is_alone)[0] for is_alone in (False, True))
-    np.testing.assert_array_equal(alone, beside)
+    concurrent, alone = (live.run(["probability"], batch, alone=is_alone)[0] for is_alone in (False, True))
+    np.testing.assert_array_equal(alone, concurrent)
 
 
 @pytest.mark.parametrize("device", ["auto", "cpu", "cuda"])
@@ -109,23 +109,23 @@ def test_int8_without_such_a_graph_is_refused(device: Device) -> None:
 @pytest.mark.usefixtures("cuda_works")
 def test_cuda_is_used_where_it_works_and_runs_float32(device: Device, precision: Precision) -> None:
     live = open_session(TWO_GRAPHS, device, precision, ONE_THREAD, DEFAULTS)
-    assert (live.provider, live.graph, graph_that_answers(live)) == (CUDA, GRAPH, GRAPH)
+    assert (live.provider, live.graph, graph_in_use(live)) == (CUDA, GRAPH, GRAPH)
 
 
 @pytest.mark.usefixtures("cuda_works")
-def test_int8_where_cuda_works_is_refused() -> None:
+def test_int8_on_cuda_is_refused() -> None:
     with pytest.raises(SettingsError, match="set XRAY_DEVICE=cpu with it"):
         open_session(TWO_GRAPHS, "auto", "int8", ONE_THREAD, DEFAULTS)
     assert open_session(TWO_GRAPHS, "cpu", "int8", ONE_THREAD, DEFAULTS).graph == INT8_GRAPH
 
 
 @pytest.mark.usefixtures("cuda_fails")
-def test_a_silent_fallback_is_not_believed_and_takes_the_cpu_s_graph(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_silent_fallback_is_detected_and_uses_the_graph_for_the_cpu(caplog: pytest.LogCaptureFixture) -> None:
     with pytest.raises(DeviceError):
         open_session(TWO_GRAPHS, "cuda", "auto", ONE_THREAD, DEFAULTS)
     for precision, graph in (("auto", INT8_GRAPH), ("float32", GRAPH), ("int8", INT8_GRAPH)):
         live = open_session(TWO_GRAPHS, "auto", precision, ONE_THREAD, DEFAULTS)  # type: ignore[arg-type]
-        assert (live.provider, live.graph, graph_that_answers(live)) == (CPU, graph, graph)
+        assert (live.provider, live.graph, graph_in_use(live)) == (CPU, graph, graph)
     assert "could not start it" in caplog.text
 
 
@@ -144,7 +144,7 @@ def test_a_live_session_never_changes_its_provider_by_itself() -> None:
 
 def test_auto_without_cuda_runs_on_the_cpu_and_says_so(caplog: pytest.LogCaptureFixture) -> None:
     live = open_session(TWO_GRAPHS, "auto", "auto", ONE_THREAD, DEFAULTS)
-    assert (live.provider, live.graph, graph_that_answers(live)) == (CPU, INT8_GRAPH, INT8_GRAPH)
+    assert (live.provider, live.graph, graph_in_use(live)) == (CPU, INT8_GRAPH, INT8_GRAPH)
     assert "CUDA cannot be used: the model runs on the CPU" in caplog.text
 
 
@@ -154,7 +154,7 @@ def test_cpu_does_not_mention_cuda(caplog: pytest.LogCaptureFixture) -> None:
     assert not caplog.text
 
 
-def test_cuda_without_cuda_refuses() -> None:
+def test_cuda_without_cuda_is_an_error() -> None:
     with pytest.raises(DeviceError):
         open_session(ONE_GRAPH, "cuda", "auto", ONE_THREAD, DEFAULTS)
 
@@ -171,7 +171,7 @@ def test_a_gpu_without_room_for_the_largest_batch_is_not_used(caplog: pytest.Log
 
 @pytest.mark.usefixtures("cuda_works")
 @pytest.mark.parametrize("tf32", [False, True])
-def test_cuda_gets_what_the_settings_say_and_the_cpu_beside_it_nothing(tf32: bool) -> None:
+def test_cuda_gets_the_options_of_the_settings_and_the_cpu_none(tf32: bool) -> None:
     cuda = cuda_of(Settings(tf32=tf32, gpu_memory_bytes=2**30, max_batch=3))
     live = open_session(ONE_GRAPH, "auto", "auto", ONE_THREAD, cuda)
     assert live.session.options == {
@@ -199,7 +199,7 @@ def test_the_sessions_on_a_gpu_share_its_memory(largest: int, memory: int) -> No
     ("options", "on_cpu", "on_cuda"),
     [({}, 4, 64), ({"max_batch": 7}, 7, 7), ({"capacity": 5, "max_images": 5}, 4, 5), ({"max_batch": 256}, 128, 128)],
 )
-def test_the_largest_batch_goes_by_the_provider_unless_it_is_set(
+def test_the_largest_batch_depends_on_the_provider_unless_set(
     options: dict[str, int], on_cpu: int, on_cuda: int
 ) -> None:
     settings = Settings(**options)  # type: ignore[arg-type]

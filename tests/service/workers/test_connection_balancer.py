@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from service.telemetry.worker_table import NOT_ACCEPTING, WorkerSlot, WorkerTable
-from service.workers import connection_balancer as module
+from service.workers import connection_balancer
 from service.workers.connection_balancer import ConnectionBalancer, yield_time_s
 from service.workers.parent import bind_sockets
 from tests.waiting import DEADLINE_S, until_async
@@ -57,7 +57,7 @@ async def worker() -> AsyncIterator[Worker]:
 def test_a_worker_waits_for_less_loaded_ones_only_and_not_long(own: int, others: list[int]) -> None:
     wait_s = yield_time_s(own, others)
     assert (wait_s > 0) == any(other < own for other in others)
-    assert 0 <= wait_s <= module._MAX_YIELD_S
+    assert 0 <= wait_s <= connection_balancer._MAX_YIELD_S
 
 
 async def test_it_publishes_its_load(worker: Worker) -> None:
@@ -71,15 +71,15 @@ async def test_it_publishes_its_load(worker: Worker) -> None:
 
 
 async def test_it_leaves_a_connection_to_a_less_loaded_worker(worker: Worker, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "_YIELD_S", DEADLINE_S)
-    monkeypatch.setattr(module, "_MAX_YIELD_S", DEADLINE_S)
+    monkeypatch.setattr(connection_balancer, "_YIELD_S", DEADLINE_S)
+    monkeypatch.setattr(connection_balancer, "_MAX_YIELD_S", DEADLINE_S)
     pause, pauses = worker.balancer._pause, list[float]()
 
-    def record_pause(listener: socket.socket, wait_s: float) -> None:
+    def recorded(listener: socket.socket, wait_s: float) -> None:
         pauses.append(wait_s)
         pause(listener, wait_s)
 
-    monkeypatch.setattr(worker.balancer, "_pause", record_pause)
+    monkeypatch.setattr(worker.balancer, "_pause", recorded)
     worker.table.set_load(1, 0)
     worker.connect(2)
     await until_async(lambda: pauses)
@@ -96,7 +96,7 @@ async def test_it_accepts_a_connection_that_no_other_worker_accepts(worker: Work
 async def test_it_backs_off_when_the_system_is_out_of_file_descriptors(
     worker: Worker, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(module, "_RESOURCE_BACKOFF_S", 0.05)
+    monkeypatch.setattr(connection_balancer, "_RESOURCE_BACKOFF_S", 0.05)
     attempts = 0
 
     class FailingSocket(socket.socket):
