@@ -1,5 +1,7 @@
 """Why an upload cannot be used. Every message is safe to show: it holds no file content and no file name."""
 
+CUT_SHORT = "the file ends before the picture does, or is damaged"
+
 
 class ImageRefused(Exception):
     """An upload that no probability can be given for; the message says why, in words for its sender."""
