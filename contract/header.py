@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from contract.errors import CUT_SHORT, EmptyImage, TruncatedImage, UnsupportedFormat
-from contract.formats.jpeg_segments import JPEG_MAGIC, JpegFile, read_jpeg
+from contract.formats.jpeg_file import JpegFile
+from contract.formats.jpeg_segments import JPEG_MAGIC, read_jpeg
 from contract.formats.png_chunks import MAX_PNG_CHUNKS, PNG_MAGIC, PngFile, read_png
 
 __all__ = ["JPEG_MAGIC", "MAX_PNG_CHUNKS", "PNG_MAGIC", "Header", "ImageFile", "read_file", "read_header"]

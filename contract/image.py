@@ -25,7 +25,7 @@ from PIL import Image
 
 from contract.errors import CUT_SHORT, AspectRatio, ImageRefused, ImageTooSmall, TooManyPixels, TruncatedImage
 from contract.formats.jpeg import decode_jpeg
-from contract.formats.jpeg_segments import JpegFile
+from contract.formats.jpeg_file import JpegFile
 from contract.formats.png import decode_png
 from contract.header import ImageFile, read_file
 from contract.margins import WHOLE, Frame, find_frame

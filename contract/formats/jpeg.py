@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from contract.errors import CUT_SHORT, TruncatedImage
-from contract.formats.jpeg_segments import JpegFile, Scan
+from contract.formats.jpeg_file import JpegFile, Scan
 
 # 64 one bits, each byte with the zero that is stuffed behind FF: as many as libjpeg's bit buffer holds.
 _ONES = b"\xff\0" * 8

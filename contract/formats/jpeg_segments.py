@@ -4,13 +4,11 @@ import contextlib
 import itertools
 import re
 import struct
-from dataclasses import dataclass, field
-from itertools import cycle, islice
 
 import numpy as np
 
 from contract.errors import CUT_SHORT, TooMuchMetadata, TruncatedImage, UnsupportedJpeg
-from contract.formats.exif import orientation
+from contract.formats.jpeg_file import RESTARTS, Component, JpegFile, Scan
 
 JPEG_MAGIC = b"\xff\xd8\xff"
 
@@ -26,10 +24,8 @@ _SOF_OTHER = (0xC3, 0xC5, 0xC6, 0xC7, 0xC8, 0xC9, 0xCA, 0xCB, 0xCD, 0xCE, 0xCF, 
 _SOF_JPEG_LS = 0xF7  # ITU-T T.87
 _SOI, _EOI, _SOS, _DRI, _DHT, _DQT = 0xD8, 0xD9, 0xDA, 0xDD, 0xC4, 0xDB
 _APP0, _APP1, _APP14 = 0xE0, 0xE1, 0xEE
-_RESTARTS = tuple(range(0xD0, 0xD8))
 _FILL = 0xFF
-_UNCODED = 255
-_STANDALONE = (0x01, *_RESTARTS)
+_STANDALONE = (0x01, *RESTARTS)
 
 # A marker, whatever stands before it: fill bytes are allowed there, and decoders skip stray bytes.
 _MARKER = re.compile(rb"\xff[^\x00\xff]")
@@ -37,89 +33,6 @@ _MARKER = re.compile(rb"\xff[^\x00\xff]")
 _WINDOW = 1 << 20
 
 _UNREAD = "is not read; send a baseline or progressive JPEG of 8 bits, or a PNG"
-
-
-@dataclass(frozen=True, slots=True)
-class Component:
-    """A colour component of the frame: its identifier and sampling factors."""
-
-    identifier: int
-    horizontal: int
-    vertical: int
-
-
-@dataclass(frozen=True, slots=True)
-class Scan:
-    """One scan: which components and coefficients it codes, to which bit, and where its entropy-coded data lie.
-
-    ``first``, ``last``: coefficients in zigzag order. ``high``, ``low``: the bits that they were exact to before it (0:
-    it is their first scan) and are exact to behind it (T.81's Ah and Al).
-    ``interval``: MCUs between restart markers; 0: none. ``restarts``: the codes of those that are there.
-    """
-
-    components: tuple[int, ...]
-    first: int
-    last: int
-    high: int
-    low: int
-    interval: int
-    restarts: bytes
-    start: int
-    end: int
-
-
-@dataclass(slots=True)
-class JpegFile:
-    """A JPEG's structure: its frame, and what of it a decoder needs.
-
-    ``parts``: segments, as bytes with their markers, and scans, in the file's order. Metadata is left out: no decoder
-    has to read past it. ``interval``: MCUs between the restart markers of the scans that follow; 0: none.
-    """
-
-    data: bytes
-    width: int = 0
-    height: int = 0
-    progressive: bool = False
-    components: tuple[Component, ...] = ()
-    parts: "list[bytes | Scan]" = field(default_factory=list)
-    exif: bytes = b""
-    interval: int = 0
-
-    @property
-    def scans(self) -> list[Scan]:
-        """Its scans, in the file's order."""
-        return [part for part in self.parts if isinstance(part, Scan)]
-
-    @property
-    def orientation(self) -> int:
-        """Its EXIF orientation, 1 to 8."""
-        return orientation(self.exif)
-
-    def mcus(self, scan: Scan) -> int:
-        """How many MCUs a scan has (T.81 A.2): one block each where it codes a single component."""
-        widest = max(part.horizontal for part in self.components)
-        highest = max(part.vertical for part in self.components)
-        if len(scan.components) > 1:
-            return -(-self.width // (8 * widest)) * -(-self.height // (8 * highest))
-        part = self.components[scan.components[0]]
-        columns = -(-self.width * part.horizontal // widest)
-        rows = -(-self.height * part.vertical // highest)
-        return -(-columns // 8) * -(-rows // 8)
-
-    def is_complete(self) -> bool:
-        """Whether its scans code every coefficient of every component to its last bit, with all restart markers."""
-        todo = bytearray([_UNCODED] * (64 * len(self.components)))  # of each coefficient, the bit it is exact to so far
-        for scan in self.scans:
-            for number in scan.components:
-                start, end = 64 * number + scan.first, 64 * number + scan.last + 1
-                if scan.high and todo[start:end] != bytes([scan.high]) * (end - start):
-                    return False  # the scan that this one refines is missing
-                todo[start:end] = bytes([scan.low]) * (end - start)
-        return bool(self.components) and not any(todo) and all(map(self._has_restarts, self.scans))
-
-    def _has_restarts(self, scan: Scan) -> bool:
-        expected = (self.mcus(scan) - 1) // scan.interval if scan.interval else 0
-        return scan.restarts == bytes(islice(cycle(_RESTARTS), expected))
 
 
 def read_jpeg(data: bytes) -> JpegFile:
@@ -226,7 +139,7 @@ def _find_scan_end(data: bytes, start: int, *, restartable: bool) -> tuple[bytes
         at = window + np.flatnonzero(every[window : min(window + _WINDOW, len(data) - 1)] == _FILL)
         codes = every[at + 1]
         stuffed = (codes == 0) | (codes == _FILL)
-        restart = (codes & 0xF8) == _RESTARTS[0] if restartable else np.zeros_like(stuffed)
+        restart = (codes & 0xF8) == RESTARTS[0] if restartable else np.zeros_like(stuffed)
         ends = np.flatnonzero(~(stuffed | restart))
         if len(ends):
             restarts.append(codes[: ends[0]][restart[: ends[0]]].tobytes())

@@ -81,7 +81,9 @@ def _boundaries(body: bytes, dashed: bytes) -> Iterator[tuple[int, int, bool]]:
 def _part(body: bytes, view: memoryview, start: int, end: int) -> Part:
     header_end = body.find(b"\r\n\r\n", start - 2, min(end, start + _MAX_HEADER_BYTES) + 4)
     if header_end < 0:
-        raise MalformedRequest("the multipart body cannot be parsed: a part has no end of its headers, or too long ones")
+        raise MalformedRequest(
+            "the multipart body cannot be parsed: a part has no end of its headers, or too long ones"
+        )
     headers = _FOLDED.sub(b" ", body[start:header_end]).split(b"\r\n") if header_end > start else []
     fields = dict(_field(line) for line in headers)
     disposition = fields.get(b"content-disposition", b"")

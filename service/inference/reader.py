@@ -26,7 +26,8 @@ class Reading:
 
     ``guard_score``: None where no guard is in use. ``heatmap``: float32 (h, w), 0..1, of the whole picture, margins
     and all; None where it was not asked for.
-    ``flagged``: unlike the training data. ``turned``: by its EXIF.
+    ``flagged``: unlike the training data. ``turned``: by its EXIF. ``unclear_depth``: its 16-bit samples were
+    scaled by a range that had to be guessed.
     """
 
     probability: float
@@ -34,6 +35,7 @@ class Reading:
     heatmap: NDArray[np.float32] | None
     flagged: bool
     turned: bool
+    unclear_depth: bool
     batch_size: int
     decode_s: float
     queue_s: float
@@ -85,6 +87,7 @@ class Reader:
             heatmap=None if scored.heatmap is None else on_whole_picture(scored.heatmap, seen.frame),
             flagged=self._judge(scored.guard_score),
             turned=seen.turned,
+            unclear_depth=seen.unclear_depth,
             batch_size=scored.batch_size,
             decode_s=decode_s,
             queue_s=scored.queue_s,
@@ -132,6 +135,7 @@ class _Seen:
 
     pixels: NDArray[np.uint8]
     turned: bool
+    unclear_depth: bool
     frame: Frame
     light: tuple[float, float] | None
 
@@ -142,7 +146,8 @@ def _decoded(data: bytes, rules: Rules, counts: bool) -> _Seen:
 
 
 def _seen(decoded: Decoded, counts: bool) -> _Seen:
-    return _Seen(decoded.pixels, decoded.turned, decoded.frame, light(decoded.pixels) if counts else None)
+    counted = light(decoded.pixels) if counts else None
+    return _Seen(decoded.pixels, decoded.turned, decoded.unclear_depth, decoded.frame, counted)
 
 
 def _blank(kind: str) -> bytes:
