@@ -1,5 +1,7 @@
 """Errors about uploaded images. Every message is safe to show: it contains no file content and no file name."""
 
+CUT_SHORT = "the file ends before the picture does, or is damaged"
+
 
 class ImageRefused(Exception):
     """The image cannot be analysed; the message tells the sender why."""

@@ -1,35 +1,44 @@
-"""What an image file says of itself, read from its first bytes without decoding anything.
+"""What an image file says of itself, found without decoding anything.
 
 Size limits have to hold before a decoder allocates memory, and Pillow's own limit (a warning at 89 million pixels, an
-error at 179 million) comes too late for that, so the few header fields needed are read here.
+error at 179 million) comes too late for that.
 """
 
-import struct
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
-from contract.errors import (
-    AnimatedImage,
-    EmptyImage,
-    TooMuchMetadata,
-    TruncatedImage,
-    UnsupportedFormat,
-    UnsupportedJpeg,
+from contract.errors import CUT_SHORT, EmptyImage, TruncatedImage, UnsupportedFormat
+from contract.formats.jpeg_file import JpegFile
+from contract.formats.jpeg_segments import JPEG_MAGIC, read_jpeg
+from contract.formats.png_chunks import MAX_PNG_CHUNKS, PNG_MAGIC, PngFile, read_png
+
+__all__ = ["JPEG_MAGIC", "MAX_PNG_CHUNKS", "PNG_MAGIC", "Header", "ImageFile", "read_file", "read_header"]
+
+ImageFile = JpegFile | PngFile
+
+_READ: dict[bytes, Callable[[bytes], ImageFile]] = {JPEG_MAGIC: read_jpeg, PNG_MAGIC: read_png}
+# First bytes of what people send besides, and its name (RFC 9649 for WebP, ISO 14496-12 for what begins with ftyp).
+_OTHERS = (
+    (b"GIF8", 0, "a GIF"),
+    (b"BM", 0, "a BMP"),
+    (b"II*\0", 0, "a TIFF"),
+    (b"MM\0*", 0, "a TIFF"),
+    (b"WEBP", 8, "a WebP"),
+    (b"ftyphei", 4, "a HEIC"),
+    (b"ftyphev", 4, "a HEIC"),
+    (b"ftypmif1", 4, "a HEIC"),
+    (b"ftypmsf1", 4, "a HEIC"),
+    (b"ftypavif", 4, "an AVIF"),
+    (b"ftypavis", 4, "an AVIF"),
+    (b"jP  \r\n", 4, "a JPEG 2000"),
+    (b"\xff\x4f\xff\x51", 0, "a JPEG 2000"),
+    (b"\xff\x0a", 0, "a JPEG XL"),
+    (b"JXL ", 4, "a JPEG XL"),
+    (b"DICM", 128, "a DICOM"),
+    (b"%PDF", 0, "a PDF"),
+    (b"PK\3\4", 0, "a ZIP"),
 )
-
-JPEG_MAGIC = b"\xff\xd8\xff"
-PNG_MAGIC = b"\x89PNG\r\n\x1a\n"
-
-# An honest PNG has a handful of ancillary chunks. Each costs a decoder time and memory, so a file may not have more.
-MAX_PNG_CHUNKS = 1000
-
-# JPEG markers, ITU-T T.81 table B.1: frames this reader takes (baseline, extended, progressive Huffman) ...
-_SOF_READ = (0xC0, 0xC1, 0xC2)
-# ... and frames that it does not (lossless, differential, arithmetic). C4, C8 and CC are no frames.
-_SOF_OTHER = (0xC3, 0xC5, 0xC6, 0xC7, 0xC9, 0xCA, 0xCB, 0xCD, 0xCE, 0xCF)
-_STANDALONE = (0x01, *range(0xD0, 0xD9))
-
-CUT_SHORT = "the file ends before the picture does, or is damaged"
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,68 +50,30 @@ class Header:
     height: int
 
 
-def read_header(data: bytes) -> Header:
-    """Read format and size from the first bytes of a JPEG or PNG.
+def read_file(data: bytes) -> ImageFile:
+    """Find the structure of a JPEG or PNG, by its first bytes.
 
     Raises:
         EmptyImage, UnsupportedFormat, TruncatedImage, UnsupportedJpeg, AnimatedImage, TooMuchMetadata.
     """
     if not data:
         raise EmptyImage("the image has no bytes")
-    try:
-        if data.startswith(JPEG_MAGIC):
-            return _read_jpeg(data)
-        if data.startswith(PNG_MAGIC):
-            return _read_png(data)
-    except (struct.error, IndexError):
-        raise TruncatedImage(CUT_SHORT) from None
-    if PNG_MAGIC.startswith(data) or JPEG_MAGIC.startswith(data):
-        raise TruncatedImage(CUT_SHORT)
-    raise UnsupportedFormat("only JPEG and PNG images are read; these bytes begin as neither")
-
-
-def _read_jpeg(data: bytes) -> Header:
-    """Walk the marker segments up to the frame header (T.81 B.2.2)."""
-    at = 2
-    while True:
-        if data[at] != 0xFF:
+    for magic, read in _READ.items():
+        if data.startswith(magic):
+            return read(data)
+        if magic.startswith(data):
             raise TruncatedImage(CUT_SHORT)
-        while data[at] == 0xFF:  # fill bytes are allowed before a marker
-            at += 1
-        marker, at = data[at], at + 1
-        if marker in _SOF_READ:
-            return _jpeg_frame(data, at)
-        if marker in _SOF_OTHER:
-            raise UnsupportedJpeg(
-                "lossless, hierarchical and arithmetic-coded JPEG is not read; send baseline or progressive"
-            )
-        if marker not in _STANDALONE:
-            at += struct.unpack_from(">H", data, at)[0]
+    name = next((name for magic, at, name in _OTHERS if data[at : at + len(magic)] == magic), None)
+    if name is None:
+        raise UnsupportedFormat("only JPEG and PNG images are read; these bytes begin as neither")
+    raise UnsupportedFormat(f"{name} file is not read; send the image as JPEG or PNG")
 
 
-def _jpeg_frame(data: bytes, at: int) -> Header:
-    bits, height, width, components = struct.unpack_from(">xxBHHB", data, at)
-    if bits != 8:
-        raise UnsupportedJpeg(f"a JPEG of {bits} bits a sample is not read; send 8 bits, or a 16-bit PNG")
-    if components == 4:
-        raise UnsupportedJpeg("a CMYK JPEG is not read: a radiograph is grey")
-    return Header("JPEG", width, height)
+def read_header(data: bytes) -> Header:
+    """Format and size of a JPEG or PNG.
 
-
-def _read_png(data: bytes) -> Header:
-    """Walk the chunks (PNG specification, section 5) counting all that is not pixel data."""
-    width, height = struct.unpack_from(">II", data, 16)
-    if data[12:16] != b"IHDR":
-        raise TruncatedImage(CUT_SHORT)
-    at, chunks = 8, 0
-    while at + 8 <= len(data):
-        length, kind = struct.unpack_from(">I4s", data, at)
-        if kind == b"acTL":
-            raise AnimatedImage("an animated PNG is not read: send the one frame that is meant")
-        chunks += kind != b"IDAT"
-        if chunks > MAX_PNG_CHUNKS:
-            raise TooMuchMetadata(f"a PNG may have {MAX_PNG_CHUNKS} chunks beside its pixel data")
-        if kind == b"IEND":
-            break
-        at += 12 + length
-    return Header("PNG", width, height)
+    Raises:
+        ImageRefused: as ``read_file``.
+    """
+    found = read_file(data)
+    return Header("JPEG" if isinstance(found, JpegFile) else "PNG", found.width, found.height)

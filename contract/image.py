@@ -9,22 +9,25 @@ The rules, in order:
 1. Format and size are read from the header, and refused there, before anything is decoded.
 2. A JPEG is decoded straight to grey (its luma channel), at the smallest DCT scale that leaves both sides at least
    ``SIDE`` (contract 1: twice ``SIDE``).
-3. Other colours become grey as ITU-R 601-2 luma. What is transparent lies on black. Sixteen-bit grey is scaled to
-   eight by its full range, or by the 12-bit range if no sample is over 4095 (detectors that store 12 bits unshifted).
-4. The picture is turned upright as its EXIF orientation says.
+3. Other colours become grey as ITU-R 601-2 luma. What is transparent lies on black. Sixteen bits are scaled to eight by
+   their full range, or by the range of 8, 10, 12, 13 or 14 bits if 999 of 1000 samples fit in it (detectors that store
+   their bits unshifted).
+4. The picture is turned upright as its EXIF orientation says; no other metadata are looked at.
 5. Uniform black or white margins are cut off (``contract.margins``; contract 1: they stay).
 6. It is squashed to ``SIDE`` x ``SIDE``, whatever its aspect ratio, with Pillow's antialiased bilinear filter.
 """
 
-import io
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from contract.errors import AspectRatio, ImageRefused, ImageTooSmall, TooManyPixels, TruncatedImage, UnsupportedFormat
-from contract.header import CUT_SHORT, Header, read_header
+from contract.errors import CUT_SHORT, AspectRatio, ImageRefused, ImageTooSmall, TooManyPixels, TruncatedImage
+from contract.formats.jpeg import decode_jpeg
+from contract.formats.jpeg_file import JpegFile
+from contract.formats.png import decode_png
+from contract.header import ImageFile, read_file
 from contract.margins import WHOLE, Frame, find_frame
 
 # The newest is what models are trained by; the earlier ones are read for the bundles that name them.
@@ -42,7 +45,6 @@ MAX_PIXELS = 50_000_000
 MIN_SIDE = 32
 MAX_ASPECT = 4.0
 
-_ORIENTATION_TAG = 0x0112
 # How to undo each EXIF orientation (CIPA DC-008, tag 274); 1 is upright.
 _UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -59,12 +61,14 @@ _UPRIGHT = {
 class Decoded:
     """The pixels of one image, uint8 (200, 200, 1), and whether its EXIF orientation had it turned or mirrored.
 
-    ``frame``: the part of the upright picture that the pixels show.
+    ``frame``: the part of the upright picture that the pixels show. ``unclear_depth``: it has 16 bits a sample, and the
+    range that they are meant in had to be guessed.
     """
 
     pixels: NDArray[np.uint8]
     turned: bool
     frame: Frame = WHOLE
+    unclear_depth: bool = False
 
 
 def to_pixels(data: bytes, *, max_pixels: int = MAX_PIXELS, contract: int = IMAGE_CONTRACT) -> NDArray[np.uint8]:
@@ -86,9 +90,9 @@ def to_pixels(data: bytes, *, max_pixels: int = MAX_PIXELS, contract: int = IMAG
 
 def decode(data: bytes, *, max_pixels: int = MAX_PIXELS, contract: int = IMAGE_CONTRACT) -> Decoded:
     """``to_pixels``, and what was done to the picture on the way that its reader should know."""
-    grey, orientation = _read(data, _LEAST_SIDE[contract], max_pixels)
+    grey, file, unclear = _read(data, _LEAST_SIDE[contract], max_pixels)
     frame = WHOLE if contract == 1 else find_frame(np.asarray(grey))
-    return Decoded(squash(grey, frame), turned=orientation in _UPRIGHT, frame=frame)
+    return Decoded(squash(grey, frame), file.orientation in _UPRIGHT, frame, unclear)
 
 
 def picture(data: bytes, longest: int, *, max_pixels: int = MAX_PIXELS) -> Image.Image:
@@ -105,7 +109,7 @@ def picture(data: bytes, longest: int, *, max_pixels: int = MAX_PIXELS) -> Image
     Raises:
         ImageRefused: as ``to_pixels``.
     """
-    grey, _ = _read(data, longest, max_pixels)
+    grey, _, _ = _read(data, longest, max_pixels)
     grey.thumbnail((longest, longest))
     return grey
 
@@ -126,20 +130,23 @@ def squash(grey: Image.Image, frame: Frame = WHOLE) -> NDArray[np.uint8]:
     return np.asarray(grey.resize((SIDE, SIDE), FILTER))[..., np.newaxis]
 
 
-def _read(data: bytes, least: int, max_pixels: int) -> tuple[Image.Image, int]:
-    """The upright grey picture and its EXIF orientation; a JPEG perhaps at a smaller scale, no side below ``least``."""
-    header = read_header(data)
-    _check_size(header, max_pixels)
+def _read(data: bytes, least: int, max_pixels: int) -> tuple[Image.Image, ImageFile, bool]:
+    """The upright grey picture, its file, and whether the range of its samples is unclear.
+
+    A JPEG is perhaps at a smaller scale, no side below ``least``.
+    """
+    file = read_file(data)
+    _check_size(file, max_pixels)
     try:
-        stored, orientation = _decode(data, header, least)
-        return _upright(stored, orientation), orientation
+        stored, unclear = (decode_jpeg(file, least), False) if isinstance(file, JpegFile) else decode_png(file)
+        return _upright(stored, file.orientation), file, unclear
     except (ImageRefused, MemoryError):
         raise
     except Exception as error:  # a decoder raises nearly anything over hostile bytes; all of it means "does not decode"
         raise TruncatedImage(CUT_SHORT) from error
 
 
-def _check_size(header: Header, max_pixels: int) -> None:
+def _check_size(header: ImageFile, max_pixels: int) -> None:
     short, long = sorted((header.width, header.height))
     if short * long > max_pixels:
         raise TooManyPixels(f"{header.width} x {header.height} pixels; at most {max_pixels} in all are read")
@@ -151,45 +158,6 @@ def _check_size(header: Header, max_pixels: int) -> None:
         )
 
 
-def _decode(data: bytes, header: Header, least: int) -> tuple[Image.Image, int]:
-    """The grey picture as stored, and its EXIF orientation."""
-    with Image.open(io.BytesIO(data), formats=(header.format,)) as image:
-        if image.format != header.format:  # Pillow's JPEG reader also takes MPO
-            raise UnsupportedFormat("a file of several pictures (MPO) is not read: send the one that is meant")
-        if image.size != (header.width, header.height):
-            raise TruncatedImage("the file states two different sizes")
-        orientation = _orientation(image)
-        image.decodermaxblock = len(data)  # all at once, instead of in pieces of 64 kB
-        image.draft("L", (least, least))
-        return _grey(image), orientation
-
-
-def _orientation(image: Image.Image) -> int:
-    try:
-        return int(image.getexif().get(_ORIENTATION_TAG, 1))
-    except Exception:  # broken metadata says nothing of the picture; it is read as upright
-        return 1
-
-
 def _upright(grey: Image.Image, orientation: int) -> Image.Image:
     turn = _UPRIGHT.get(orientation)
     return grey if turn is None else grey.transpose(turn)
-
-
-def _grey(image: Image.Image) -> Image.Image:
-    if image.mode == "L" and "transparency" not in image.info:
-        image.load()
-        return image
-    if image.mode.startswith("I"):
-        return _from_16_bit(image)
-    if image.has_transparency_data:
-        opaque = image.convert("RGBA")
-        black = Image.new("RGBA", opaque.size, "black")
-        return Image.alpha_composite(black, opaque).convert("L")
-    return image.convert("L")
-
-
-def _from_16_bit(image: Image.Image) -> Image.Image:
-    samples = np.asarray(image).astype(np.uint32)
-    full = 4095 if samples.max() <= 4095 else 65535
-    return Image.fromarray(((samples * 255 + full // 2) // full).astype(np.uint8))

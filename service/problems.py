@@ -48,7 +48,7 @@ TABLE: dict[type[Exception], Kind] = {
     errors.UriTooLong: Kind(414, "uri-too-long", "The URI is too long"),
     image.UnsupportedFormat: Kind(415, "unsupported-media-type", "Unsupported format"),
     errors.UnsupportedBody: Kind(415, "unsupported-media-type", "Unsupported format"),
-    errors.UnsupportedEncoding: Kind(415, "unsupported-encoding", "Compressed bodies are not supported"),
+    errors.UnsupportedEncoding: Kind(415, "unsupported-encoding", "Unsupported compression"),
     errors.MissingFile: Kind(422, "missing-file", "No part named file"),
     image.EmptyImage: EMPTY_FILE,
     image.TruncatedImage: Kind(422, "truncated-image", "The image is cut short or damaged"),

@@ -22,6 +22,11 @@ _TURNED = Caution(
     code="exif_orientation_applied",
     detail="the image was rotated or mirrored as its EXIF orientation says: verify left and right",
 )
+_UNCLEAR_DEPTH = Caution(
+    code="bit_depth_unclear",
+    detail="the image has 16 bits per sample, but the range in use is unclear, so its brightness may be wrong: "
+    "send 8 bits, 12 bits unshifted, or the full 16-bit range",
+)
 
 
 async def read_all(
@@ -105,6 +110,8 @@ def _finite_or_none(score: float | None) -> float | None:
 
 def _warnings(guard: Guard, reading: Reading) -> list[Caution]:
     warnings = [_TURNED] if reading.turned else []
+    if reading.unclear_depth:
+        warnings.append(_UNCLEAR_DEPTH)
     if reading.flagged and reading.guard_score is not None:
         warnings.append(Caution(code="unlike_training_data", detail=guard.explain(reading.guard_score)))
     return warnings

@@ -9,8 +9,6 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from fastapi import Request
-from starlette.datastructures import FormData, UploadFile
-from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import ClientDisconnect
 
 from service.errors import (
@@ -24,6 +22,8 @@ from service.errors import (
     UnsupportedEncoding,
     UploadTimeout,
 )
+from service.http.encodings import decompressed
+from service.http.multipart import boundary_of, split
 from service.inference.admission import Reservation
 from service.settings import Settings
 
@@ -33,9 +33,11 @@ PART = "file"
 # Accepted Content-Types of a raw body. The format itself is detected from the first bytes.
 RAW_TYPES = ("image/jpeg", "image/png", "application/octet-stream")
 MULTIPART = "multipart/form-data"
-# Form fields other than files are ignored, up to this number.
+# Accepted too; clients use them for the same formats. A body without a Content-Type is accepted as well.
+_OTHER_NAMES = ("image/jpg", "image/pjpeg", "image/x-png")
+# Parts other than images are ignored, up to this number and size.
 _MAX_FIELDS = 16
-_MAX_FIELD_BYTES = 64 * 1024
+_SMALL = 64 * 1024
 _SHA_256 = re.compile(r"sha-256=:([A-Za-z0-9+/=]*):")
 
 
@@ -70,7 +72,7 @@ async def read_body(request: Request, settings: Settings, reservation: Reservati
         BODY_PROBLEMS: the body is over a limit or does not match its headers.
         Overloaded: the service holds too many bytes already.
     """
-    limit = settings.max_body_bytes if reservation else _MAX_FIELD_BYTES
+    limit = settings.max_body_bytes if reservation else _SMALL
     return await _within(settings.upload_s, _join(_limited_chunks(request, limit, reservation)))
 
 
@@ -87,32 +89,40 @@ async def _join(stream: AsyncGenerator[bytes, None]) -> bytes:
 
 
 async def _read_images(request: Request, stream: AsyncGenerator[bytes, None], max_images: int) -> list[Upload]:
-    media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if media_type == MULTIPART:
-        return await _read_multipart(request, stream, max_images)
-    if media_type and media_type not in RAW_TYPES:
+    content_type = request.headers.get("content-type", "")
+    media_type = content_type.partition(";")[0].strip().lower()
+    if media_type not in ("", MULTIPART, *RAW_TYPES, *_OTHER_NAMES):
         raise UnsupportedBody(f"send {', '.join(RAW_TYPES)} or {MULTIPART}")
     body = await _join(stream)
-    if not body or not media_type:
-        raise MissingBody(f"send an image as the body with its Content-Type, or as a part named {PART} of {MULTIPART}")
+    if media_type == MULTIPART:
+        return _files(body, content_type, max_images)
+    if not body:
+        raise MissingBody(f"send an image as the body, or as a part named {PART} of {MULTIPART}")
     return [Upload(None, body)]
 
 
 async def _limited_chunks(request: Request, limit: int, reservation: Reservation | None) -> AsyncGenerator[bytes, None]:
-    """The chunks of the body. Rejects a body over the limit, at once if its Content-Length is."""
-    if request.headers.get("content-encoding", "identity") != "identity":
-        raise UnsupportedEncoding("send the body without a Content-Encoding")
-    too_large = BodyTooLarge(f"the body may have at most {limit} bytes")
+    """The chunks of the body, decompressed. Rejects a body over the limit, at once if its Content-Length is."""
     if int(request.headers.get("content-length", 0)) > limit:
-        raise too_large
+        raise _too_large(limit)
+    received = 0
+    async for chunk in decompressed(_sent_chunks(request, limit), request.headers.get("content-encoding", "")):
+        received += len(chunk)
+        if received > limit:
+            raise _too_large(limit)
+        if reservation:
+            reservation.add_bytes(len(chunk))
+        yield chunk
+
+
+async def _sent_chunks(request: Request, limit: int) -> AsyncGenerator[bytes, None]:
+    """The chunks of the body as sent. A Content-Digest is that of the bytes as sent (RFC 9530)."""
     received, stated = 0, _stated_digest(request)
     digest = hashlib.sha256() if stated else None
     async for chunk in _chunks(request):
         received += len(chunk)
         if received > limit:
-            raise too_large
-        if reservation:
-            reservation.add_bytes(len(chunk))
+            raise _too_large(limit)
         if digest:
             digest.update(chunk)
         yield chunk
@@ -120,6 +130,10 @@ async def _limited_chunks(request: Request, limit: int, reservation: Reservation
         raise DigestMismatch(
             "the body does not match its Content-Digest: it was altered in transit, or is another body"
         )
+
+
+def _too_large(limit: int) -> BodyTooLarge:
+    return BodyTooLarge(f"the body may have at most {limit} bytes")
 
 
 async def _chunks(request: Request) -> AsyncGenerator[bytes, None]:
@@ -139,47 +153,24 @@ def _stated_digest(request: Request) -> str | None:
     return stated[1] if stated else None
 
 
-async def _read_multipart(request: Request, stream: AsyncGenerator[bytes, None], max_images: int) -> list[Upload]:
-    # The parser accepts one file more: a single file part of another name is ignored.
-    parser = _InMemoryParser(
-        request.headers,
-        stream,
-        max_files=max_images + 1,
-        max_fields=_MAX_FIELDS,
-        max_part_size=_MAX_FIELD_BYTES,
-    )
-    try:
-        form = await parser.parse()
-    except MultiPartException as error:
-        if error.message.startswith("Too many files"):
-            raise _too_many(max_images) from None
-        raise MalformedRequest(f"the multipart body cannot be parsed: {error.message}") from None
-    try:
-        if not parser.ended:
-            raise MalformedRequest("the multipart body ends before its last boundary")
-        return await _files(form, max_images)
-    finally:
-        await form.close()
+def _files(body: bytes, content_type: str, max_images: int) -> list[Upload]:
+    """The files of a form.
 
-
-async def _files(form: FormData, max_images: int) -> list[Upload]:
-    files = [value for name, value in form.multi_items() if name == PART and isinstance(value, UploadFile)]
-    if not files:
+    Raises:
+        MalformedRequest, MissingFile, TooManyFiles.
+    """
+    uploads, fields = [], 0
+    for part in split(body, boundary_of(content_type)):
+        if part.name == PART and part.filename is not None:
+            uploads.append(Upload(part.filename, bytes(part.content)))
+        elif part.name != PART and part.filename is None and len(part.content) > _SMALL:
+            raise MalformedRequest(f"the multipart body has a field of more than {_SMALL} bytes")
+        else:
+            fields += 1
+        if len(uploads) > max_images:
+            raise TooManyFiles(f"a request may have at most {max_images} image{'s' * (max_images > 1)}")
+        if fields > _MAX_FIELDS:
+            raise MalformedRequest(f"the multipart body has more than {_MAX_FIELDS} parts other than images")
+    if not uploads:
         raise MissingFile(f"send each image as a part named {PART} that has a filename")
-    if len(files) > max_images:
-        raise _too_many(max_images)
-    return [Upload(file.filename, await file.read()) for file in files]
-
-
-def _too_many(max_images: int) -> TooManyFiles:
-    return TooManyFiles(f"a request may have at most {max_images} image{'s' * (max_images > 1)}")
-
-
-class _InMemoryParser(MultiPartParser):
-    """Starlette's parser, but it never spools to disk (the default above 1 MB) and notices a body that is cut short."""
-
-    spool_max_size = 0  # SpooledTemporaryFile: never roll over to disk; _limited_chunks bounds the memory
-    ended = False
-
-    def on_end(self) -> None:
-        self.ended = True
+    return uploads

@@ -26,7 +26,7 @@ class Reading:
 
     ``guard_score``: None if no guard is in use. ``heatmap``: float32 (h, w), 0..1, of the whole image including its
     margins; None if it was not requested. ``flagged``: unlike the training data. ``turned``: rotated or mirrored as its
-    EXIF orientation says.
+    EXIF orientation says. ``unclear_depth``: its 16-bit samples were scaled by a range that had to be guessed.
     """
 
     probability: float
@@ -34,6 +34,7 @@ class Reading:
     heatmap: NDArray[np.float32] | None
     flagged: bool
     turned: bool
+    unclear_depth: bool
     batch_size: int
     decode_s: float
     queue_s: float
@@ -85,6 +86,7 @@ class Reader:
             heatmap=None if scored.heatmap is None else on_whole_picture(scored.heatmap, prepared.frame),
             flagged=self._apply_guard(scored.guard_score),
             turned=prepared.turned,
+            unclear_depth=prepared.unclear_depth,
             batch_size=scored.batch_size,
             decode_s=decode_s,
             queue_s=scored.queue_s,
@@ -132,6 +134,7 @@ class _Prepared:
 
     pixels: NDArray[np.uint8]
     turned: bool
+    unclear_depth: bool
     frame: Frame
     light: tuple[float, float] | None
 
@@ -142,9 +145,8 @@ def _decode_and_measure(data: bytes, rules: Rules, counts: bool) -> _Prepared:
 
 
 def _measured(decoded: Decoded, counts: bool) -> _Prepared:
-    return _Prepared(
-        decoded.pixels, decoded.turned, decoded.frame, brightness_and_contrast(decoded.pixels) if counts else None
-    )
+    light = brightness_and_contrast(decoded.pixels) if counts else None
+    return _Prepared(decoded.pixels, decoded.turned, decoded.unclear_depth, decoded.frame, light)
 
 
 def _blank(kind: str) -> bytes:

@@ -103,12 +103,14 @@ export const TEXTS = {
 
   warnings: {
     exif_orientation_applied: "Rotated or mirrored as its EXIF orientation says: verify left and right.",
+    bit_depth_unclear: "16 bits per sample in an unclear range: brightness may be wrong.",
     unlike_training_data: "Outside the training data (unlike the radiographs the model was trained on): "
       + "the result is unreliable.",
   },
 
   shortWarnings: {
     exif_orientation_applied: "Rotated as its EXIF says: verify left and right",
+    bit_depth_unclear: "Bit depth unclear: brightness may be wrong",
     unlike_training_data: "Outside the training data: result unreliable",
   },
 
@@ -121,7 +123,7 @@ export const TEXTS = {
     "image-too-small": "The image is too small.",
     "aspect-ratio": "Implausible aspect ratio for a radiograph.",
     "animated-image": "The file contains several images.",
-    "unsupported-jpeg": "Unsupported JPEG type (lossless, 12-bit or CMYK).",
+    "unsupported-jpeg": "Unsupported JPEG type (JPEG-LS, lossless, 12-bit or CMYK).",
     "too-much-metadata": "Too much metadata in the file.",
     "body-too-large": "The file is too large.",
     "upload-timeout": "The upload took too long.",

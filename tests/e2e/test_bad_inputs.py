@@ -1,6 +1,7 @@
 """The rows of bad inputs, each against a real server on a real socket, and a good request after each."""
 
 import base64
+import gzip
 import hashlib
 import struct
 import zlib
@@ -89,8 +90,10 @@ def test_an_empty_body(client: httpx.Client, content_type: str | None) -> None:
     assert_problem(post(client, b"", content_type), 400, "missing-body")
 
 
-def test_no_content_type(client: httpx.Client) -> None:
-    assert_problem(post(client, jpeg(), None), 400, "missing-body")
+@pytest.mark.parametrize("content_type", [None, "image/jpg", "image/pjpeg", "application/octet-stream; x=y"])
+def test_the_bytes_say_what_it_is(client: httpx.Client, content_type: str | None) -> None:
+    assert post(client, jpeg(), content_type).status_code == 200
+    assert_problem(post(client, b"hello", content_type), 415, "unsupported-media-type")
 
 
 # Row 2
@@ -117,8 +120,8 @@ def test_a_broken_multipart(client: httpx.Client, body: bytes) -> None:
 # Row 3
 @pytest.mark.parametrize(
     "body",
-    [part("image", data=jpeg()), part(filename=None, data=b"text"), b""],
-    ids=["other name", "no filename", "no part"],
+    [part("image", data=jpeg()), part(filename=None, data=b"text"), part(filename=None, data=bytes(250_000)), b""],
+    ids=["other name", "no filename", "no filename, long", "no part"],
 )
 def test_a_multipart_without_a_file(client: httpx.Client, body: bytes) -> None:
     assert_problem(multipart(client, body), 422, "missing-file")
@@ -215,9 +218,31 @@ def test_65537_chunks_of_one_byte(server: Server) -> None:
     assert status_of(server.raw(head(b"Transfer-Encoding: chunked\r\nConnection: close\r\n\r\n") + chunks)) == 200
 
 
+@pytest.mark.parametrize("charset", ["undefined", "idna", "hex", "utf-16"])
+def test_a_multipart_with_a_charset(client: httpx.Client, charset: str) -> None:
+    body = b"A preamble.\r\n" + part(data=jpeg()) + b"--B--  \r\n"
+    assert post(client, body, f"multipart/form-data; boundary=B; charset={charset}").status_code == 200
+
+
 # Row 10
+@pytest.mark.parametrize("encoding", ["", "Identity"])
+def test_a_body_that_is_said_not_to_be_compressed(client: httpx.Client, encoding: str) -> None:
+    assert post(client, jpeg(), Content_Encoding=encoding).status_code == 200
+
+
+def test_a_body_in_gzip(client: httpx.Client) -> None:
+    small = gzip.compress(jpeg())
+    digest = f"sha-256=:{base64.b64encode(hashlib.sha256(small).digest()).decode()}:"
+    assert post(client, small, Content_Encoding="gzip", Content_Digest=digest).status_code == 200
+    assert_problem(post(client, small[:-9], Content_Encoding="gzip"), 415, "unsupported-encoding")
+
+
+def test_a_gzip_bomb(client: httpx.Client) -> None:
+    assert_problem(post(client, gzip.compress(bytes(50_000_000)), Content_Encoding="gzip"), 413, "body-too-large")
+
+
 @pytest.mark.parametrize("encoding", ["gzip", "deflate", "br"])
-def test_a_compressed_body_is_not_inflated(client: httpx.Client, encoding: str) -> None:
+def test_another_compression_is_not_inflated(client: httpx.Client, encoding: str) -> None:
     bomb = zlib.compress(b"\0" * 10_000_000)
     assert_problem(post(client, bomb, Content_Encoding=encoding), 415, "unsupported-encoding")
 
@@ -252,39 +277,43 @@ def test_a_content_type_that_is_not_served(client: httpx.Client, content_type: s
 
 
 # Row 13
-def test_several_pictures_in_one_jpeg(client: httpx.Client) -> None:
+def test_of_several_pictures_in_one_jpeg_the_first_is_read(client: httpx.Client) -> None:
     mpo = encode(Image.fromarray(chest()), "MPO", save_all=True, append_images=[Image.fromarray(chest(1))])
-    assert_problem(post(client, mpo), 415, "unsupported-media-type")
+    answers = [post(client, data).json()["predictions"][0]["probability"] for data in (mpo, encode(chest()))]
+    assert answers[0] == answers[1]
 
 
 # Row 14
-@pytest.mark.parametrize("kept", [0.01, 0.5, 0.99, -2])
+@pytest.mark.parametrize("kept", [0.01, 0.5, 0.99])
 @pytest.mark.parametrize("width", [300, 2400])
 def test_a_jpeg_cut_short(client: httpx.Client, kept: float, width: int) -> None:
     whole = encode(chest(width=width, height=width))
-    cut = whole[: int(kept * len(whole))] if kept > 0 else whole[: int(kept)]
-    assert_problem(post(client, cut), 422, "truncated-image")
+    assert_problem(post(client, whole[: int(kept * len(whole))]), 422, "truncated-image")
+    assert_problem(post(client, whole[: int(kept * len(whole))] + b"\xff\xd9"), 422, "truncated-image")
 
 
-# Rows 15 and 16: neither can be told from a good picture by decoding it. A digest tells.
+# Rows 15 and 16
 @pytest.mark.parametrize("kind", ["raw", "multipart"])
 def test_a_body_that_changed_on_its_way_is_refused_by_its_digest(client: httpx.Client, kind: str) -> None:
-    whole = jpeg() if kind == "raw" else part(data=jpeg()) + b"--B--\r\n"
+    image = jpeg() + b"what follows the picture is not looked at"
+    whole = image if kind == "raw" else part(data=image) + b"--B--\r\n"
     content_type = "image/jpeg" if kind == "raw" else "multipart/form-data; boundary=B"
     digest = f"sha-256=:{base64.b64encode(hashlib.sha256(whole).digest()).decode()}:"
-    middle = len(whole) // 2
-    changed = whole[:middle] + bytes(200) + whole[middle + 200 :]
+    changed = whole.replace(b"not looked", b"NOT looked")
     assert post(client, whole, content_type, Content_Digest=digest).status_code == 200
     assert post(client, changed, content_type).status_code == 200
     assert_problem(post(client, changed, content_type, Content_Digest=digest), 400, "digest-mismatch")
     assert post(client, whole, content_type, Content_Digest="md5=:AAAA:").status_code == 200  # not one that is known
 
 
-def test_zeroes_in_the_middle_of_the_pixels_or_bytes_after_them_are_read(client: httpx.Client) -> None:
+def test_zeroes_in_the_middle_of_the_pixels_are_found_if_they_cost_any(client: httpx.Client) -> None:
     image = bytearray(jpeg())
     middle = len(image) // 2
     image[middle : middle + 200] = bytes(200)
-    assert post(client, bytes(image)).status_code == 200
+    assert_problem(post(client, bytes(image)), 422, "truncated-image")
+
+
+def test_bytes_after_the_picture_are_not_looked_at(client: httpx.Client) -> None:
     assert post(client, jpeg() + b"PK\x03\x04<script>").status_code == 200
 
 
@@ -316,7 +345,7 @@ def test_a_png_of_endless_chunks(client: httpx.Client, kind: bytes) -> None:
 def test_a_png_with_a_profile_that_inflates_to_much(client: httpx.Client) -> None:
     data = b"icc\0\0" + zlib.compress(b"\0" * 50_000_000, 9)
     image = png()
-    assert_problem(post(client, image[:33] + png_chunk(b"iCCP", data) + image[33:]), 422)
+    assert post(client, image[:33] + png_chunk(b"iCCP", data) + image[33:]).status_code == 200  # it is not inflated
 
 
 # Row 21

@@ -1,0 +1,44 @@
+"""The Content-Encoding of a request's body (RFC 9110, section 8.4): gzip is inflated, piece by piece."""
+
+import asyncio
+import zlib
+from collections.abc import AsyncGenerator
+
+from service.errors import UnsupportedEncoding
+
+_GZIP = 31  # zlib's wbits: a gzip member and nothing else
+_PIECE = 256 * 1024  # bytes inflated before others have their turn
+
+
+async def decompressed(stream: AsyncGenerator[bytes, None], content_encoding: str) -> AsyncGenerator[bytes, None]:
+    """A body without its encoding. How much of it is taken is up to the caller.
+
+    Raises:
+        UnsupportedEncoding: it is neither identity nor gzip, or not what it is said to be.
+    """
+    encoding = content_encoding.strip().lower()
+    if encoding in ("", "identity"):
+        async for chunk in stream:
+            yield chunk
+    elif encoding in ("gzip", "x-gzip"):
+        async for chunk in _inflated(stream):
+            yield chunk
+    else:
+        raise UnsupportedEncoding("send the body without a Content-Encoding, or as gzip")
+
+
+async def _inflated(stream: AsyncGenerator[bytes, None]) -> AsyncGenerator[bytes, None]:
+    member = zlib.decompressobj(_GZIP)
+    try:
+        async for chunk in stream:
+            left = chunk
+            while left:
+                if member.eof:  # a file of several members (RFC 1952, 2.2)
+                    member = zlib.decompressobj(_GZIP)
+                yield member.decompress(left, _PIECE)
+                left = member.unused_data if member.eof else member.unconsumed_tail
+                await asyncio.sleep(0)
+    except zlib.error:
+        raise UnsupportedEncoding("the body is not gzip, as its Content-Encoding says, or is damaged") from None
+    if not member.eof:
+        raise UnsupportedEncoding("the gzip of the body ends too soon")
