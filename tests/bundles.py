@@ -1,4 +1,4 @@
-"""A bundle that needs no training: the probability is the mean brightness, the heatmap the picture made small."""
+"""A bundle that needs no training: the probability is the mean brightness, the heatmap the image scaled down."""
 
 from datetime import UTC, datetime
 from pathlib import Path
@@ -63,7 +63,7 @@ def brightness_graph(
 
 def _feature_nodes(count: int) -> list[Any]:
     return [
-        # Of the small picture: a sum of 40,000 numbers in float32 would depend on the company it is made in.
+        # Of the small image: a float32 sum of 40,000 numbers would depend on the size of the batch.
         helper.make_node("ReduceMean", ["small"], ["mean"], axes=[2, 3], keepdims=0),
         helper.make_node("ReduceMax", ["scaled"], ["greatest"], axes=[1, 2], keepdims=0),
         helper.make_node("Div", ["mean", "greatest"], ["relative"]),
@@ -72,7 +72,7 @@ def _feature_nodes(count: int) -> list[Any]:
 
 
 def a_point(threshold: float) -> OperatingPoint:
-    """An operating point that nobody measured."""
+    """An operating point with made-up figures."""
     figure = Measured(value=0.5, low=0.4, high=0.6)
     return OperatingPoint(threshold=threshold, sensitivity=figure, specificity=figure, chosen_on="nothing: drawn")
 
@@ -111,7 +111,7 @@ def manifest(contents: dict[str, bytes], **changes: Any) -> Manifest:
     return Manifest(**fields | changes)
 
 
-# Stands in for an 8-bit graph: nearly the other one, and not quite, so that an answer tells which of them gave it.
+# Stands in for an 8-bit graph: nearly the same as the other, but the probability shows which one ran.
 INT8_FULL = 258.0
 
 

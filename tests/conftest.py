@@ -71,7 +71,7 @@ def _logging_stays_as_it_is() -> Iterator[None]:
     before, level = (root.handlers[:], access.disabled), root.level
     yield
     root.handlers[:], access.disabled = before
-    root.setLevel(level)  # only so do loggers forget what they were told not to log
+    root.setLevel(level)  # this also clears the loggers' caches of enabled levels
     logging.captureWarnings(False)
 
 
@@ -91,7 +91,7 @@ def bundle_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def choosy_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The same with three operating points and a second graph, which a CPU runs only if told to."""
+    """The same with three operating points and a second graph, which a CPU runs only if the setting says so."""
     folder = tmp_path_factory.mktemp("models") / "choosy" / "1"
     return write_brightness_bundle(folder, int8_graph=brightness_graph(full=INT8_FULL), operating_points=POINTS)
 
@@ -126,7 +126,7 @@ Connect = Callable[[Service], AbstractAsyncContextManager[httpx.AsyncClient]]
 
 @pytest.fixture
 def make_service(bundle_folder: Path) -> MakeService:
-    """Gives services of the brightness bundle, with these settings, and another bundle or backend if one is named."""
+    """Makes services of the brightness bundle, with these settings, or of another bundle or backend."""
 
     def make(backend: Backend | None = None, **changes: object) -> Service:
         fixed = {"model": bundle_folder, "device": "cpu", "threads": 1, "decode_threads": 2}
@@ -148,7 +148,7 @@ async def _documented(response: httpx.Response) -> None:
 
 @pytest.fixture
 def connect() -> Connect:
-    """Gives a client of a service that lives in this process, once it is ready."""
+    """Connects a client to a service in this process, once the service is ready."""
 
     @asynccontextmanager
     async def connected(service: Service) -> AsyncIterator[httpx.AsyncClient]:

@@ -241,12 +241,12 @@ def test_the_proxy_s_own_problems_are_the_service_s_or_documented() -> None:
     bodies = re.findall(r"return (\d+) '(.*)';", proxy("problems.conf"))
     assert len(bodies) >= 8
     for status, body in bodies:
-        told = json.loads(body)
-        assert told.keys() == {"type", "title", "status", "detail", "request_id"}
-        assert told["status"] == int(status)
-        slug = told["type"].removeprefix("/problems/")
+        problem = json.loads(body)
+        assert problem.keys() == {"type", "title", "status", "detail", "request_id"}
+        assert problem["status"] == int(status)
+        slug = problem["type"].removeprefix("/problems/")
         if slug in known:
-            assert (known[slug].status, known[slug].title) == (told["status"], told["title"])
+            assert (known[slug].status, known[slug].title) == (problem["status"], problem["title"])
         else:
             assert f"`{slug}`" in documented
 

@@ -31,9 +31,11 @@ def text(name: str) -> str:
 
 @pytest.mark.parametrize("name", Settings.model_fields)
 def test_every_setting_is_documented_as_it_is(name: str) -> None:
-    told = describe(name)
-    unit_and_range = " ".join(part for part in (told.range, told.unit) if part)
-    assert f"| `{told.variable}` | {told.default} | {unit_and_range} | {told.meaning} |" in text("docs/settings.md")
+    setting = describe(name)
+    unit_and_range = " ".join(part for part in (setting.range, setting.unit) if part)
+    assert f"| `{setting.variable}` | {setting.default} | {unit_and_range} | {setting.meaning} |" in text(
+        "docs/settings.md"
+    )
 
 
 def test_every_documented_setting_exists() -> None:

@@ -92,7 +92,7 @@ ON = [
     "SECURITY_DISABLE_INITIAL_ADMIN_CREATION",
 ]
 
-Told = dict[str, dict[str, set[str]]]
+Exported = dict[str, dict[str, set[str]]]
 
 
 def title(panel: dict[str, Any]) -> str:
@@ -124,10 +124,10 @@ def asked_for(label: str, operator: str = "") -> set[str]:
 
 
 @pytest.fixture
-async def told(guarded_folder: Path, make_service: MakeService, connect: Connect) -> Told:
+async def exported(guarded_folder: Path, make_service: MakeService, connect: Connect) -> Exported:
     """What the service tells once it has been busy: by sample, each label with its values."""
     white = encode(np.full((300, 300), 250, np.uint8))
-    found: Told = {}
+    found: Exported = {}
     async with connect(make_service(model=guarded_folder)) as client:
         for body in (white, jpeg(), b"no image"):
             await client.post("/predict", content=body, headers={"Content-Type": "image/jpeg"})
@@ -141,9 +141,9 @@ async def told(guarded_folder: Path, make_service: MakeService, connect: Connect
     return found
 
 
-def known_labels(told: Told) -> dict[str, set[str]]:
+def known_labels(exported: Exported) -> dict[str, set[str]]:
     """The labels of each metric that there is; a recorded one may have those of what it is made of, in order."""
-    known = {name: set(labels) for name, labels in told.items()} | PROMETHEUS_OWN
+    known = {name: set(labels) for name, labels in exported.items()} | PROMETHEUS_OWN
     for rule in RULES:
         if "record" in rule:
             known[rule["record"]] = set().union(*(known[name] for name, _ in selectors(rule["expr"])))
@@ -157,8 +157,8 @@ def test_expressions_are_taken_apart_as_meant() -> None:
 
 
 @pytest.mark.anyio
-async def test_every_metric_and_label_that_is_asked_for_is_told(told: Told) -> None:
-    known = known_labels(told)
+async def test_every_metric_and_label_in_use_is_exported(exported: Exported) -> None:
+    known = known_labels(exported)
     for expr in expressions():
         metrics = list(selectors(expr))
         assert {name for name, _ in metrics} <= known.keys(), expr
@@ -169,18 +169,18 @@ async def test_every_metric_and_label_that_is_asked_for_is_told(told: Told) -> N
 
 @pytest.mark.anyio
 @pytest.mark.parametrize("label", ["route", "label", "feature"])
-async def test_every_value_that_is_asked_for_is_told(told: Told, label: str) -> None:
+async def test_every_label_value_in_use_is_exported(exported: Exported, label: str) -> None:
     asked = asked_for(label, "=")
     assert asked
-    assert asked <= set().union(*(labels.get(label, set()) for labels in told.values()))
+    assert asked <= set().union(*(labels.get(label, set()) for labels in exported.values()))
 
 
 @pytest.mark.anyio
-async def test_every_stage_has_a_colour_of_its_own(told: Told) -> None:
+async def test_every_stage_has_a_colour_of_its_own(exported: Exported) -> None:
     for panel in PANELS:
         if any("stage" in groupings(target["expr"]) for target in panel["targets"]):
             coloured = {override["matcher"]["options"] for override in panel["fieldConfig"]["overrides"]}
-            assert coloured == told["xray_stage_seconds_count"]["stage"]
+            assert coloured == exported["xray_stage_seconds_count"]["stage"]
 
 
 def test_devices_and_providers_are_named_as_the_service_names_them() -> None:
@@ -189,18 +189,18 @@ def test_devices_and_providers_are_named_as_the_service_names_them() -> None:
 
 
 @pytest.mark.anyio
-async def test_what_is_shown_of_a_series_is_a_label_it_has(told: Told) -> None:
+async def test_what_is_shown_of_a_series_is_a_label_it_has(exported: Exported) -> None:
     for panel in PANELS:
         for target in panel["targets"]:
-            own = set().union(*(known_labels(told)[name] for name, _ in selectors(target["expr"])))
+            own = set().union(*(known_labels(exported)[name] for name, _ in selectors(target["expr"])))
             assert set(re.findall(r"\{\{(\w+)\}\}", target.get("legendFormat", ""))) <= own | ADDED_LABELS, title(panel)
 
 
 @pytest.mark.anyio
-async def test_the_table_of_models_shows_every_label(told: Told) -> None:
+async def test_the_table_of_models_shows_every_label(exported: Exported) -> None:
     table = next(panel for panel in PANELS if panel["targets"][0]["expr"] == "xray_model_info")
     shown = table["transformations"][0]["options"]["indexByName"]
-    assert shown.keys() == told["xray_model_info"].keys() | {"instance"}
+    assert shown.keys() == exported["xray_model_info"].keys() | {"instance"}
 
 
 @pytest.mark.parametrize("subject", SUBJECTS)

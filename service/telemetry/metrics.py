@@ -108,22 +108,22 @@ class Metrics:
     def register_gauges(
         self,
         queue_depth: Callable[[], float],
-        seats_taken: Callable[[], float],
-        seats: Callable[[], float],
+        images_in_flight: Callable[[], float],
+        capacity: Callable[[], float],
         ready: Callable[[], float],
     ) -> None:
         """Call these functions at each scrape.
 
         Args:
             queue_depth: images that wait for the model.
-            seats_taken: images in flight.
-            seats: the capacity, in images.
+            images_in_flight: from admission to response.
+            capacity: maximum images in flight.
             ready: 1 while requests are admitted, else 0.
         """
         for name, text, value in (
             ("xray_queue_depth", "Images waiting for the model.", queue_depth),
-            ("xray_seats_taken", "Images in flight, from admission to response.", seats_taken),
-            ("xray_seats", "Capacity: maximum images in flight.", seats),
+            ("xray_seats_taken", "Images in flight, from admission to response.", images_in_flight),
+            ("xray_seats", "Capacity: maximum images in flight.", capacity),
             ("xray_ready", "1 while requests are admitted.", ready),
         ):
             Gauge(name, text, registry=self._registry).set_function(value)

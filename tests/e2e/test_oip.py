@@ -193,7 +193,7 @@ def test_versions_are_unloaded_and_loaded_again(hospital: Hospital, expected: di
         assert not client.is_model_ready(NAME, "1", headers=hospital.headers)
         with pytest.raises(InferenceServerException, match="is loaded"):
             hospital.infer([as_files()], "1")
-        with pytest.raises(InferenceServerException, match="takes a key"):
+        with pytest.raises(InferenceServerException, match="requires an API key"):
             client.load_model(NAME, query_params=one)
         with pytest.raises(InferenceServerException, match="it stays"):
             client.unload_model(NAME, headers=hospital.headers)

@@ -166,7 +166,7 @@ def test_workers_that_die_again_and_again_end_the_service(bundle_folder: Path, t
         assert server.process.wait(DEADLINE_S) == 1
         assert not any(alive(worker) for worker in workers)
     assert server.log.count("manifest.json: No such file") == 4
-    assert server.log.count("again and again: the service ends") == 1
+    assert server.log.count("times in a row; the service exits") == 1
 
 
 def start(*options: str) -> subprocess.CompletedProcess[str]:
