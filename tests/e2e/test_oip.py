@@ -195,7 +195,7 @@ def test_versions_are_unloaded_and_loaded_again(hospital: Hospital, expected: di
             hospital.infer([as_files()], "1")
         with pytest.raises(InferenceServerException, match="requires an API key"):
             client.load_model(NAME, query_params=one)
-        with pytest.raises(InferenceServerException, match="it stays"):
+        with pytest.raises(InferenceServerException, match="cannot be unloaded"):
             client.unload_model(NAME, headers=hospital.headers)
         with pytest.raises(InferenceServerException, match="parameters"):
             client.load_model(NAME, headers=hospital.headers, config="{}")
