@@ -115,7 +115,7 @@ def main() -> None:
     for _ in range(given.rounds):
         for name, decode in known.items():
             took[name].append(cpu_ms(decode, files))
-    told = {
+    figures = {
         name: {
             "cpu_ms": round(statistics.median(found), 2),
             "over_contract": round(statistics.median(a / b for a, b in zip(found, took["contract"], strict=True)), 3),
@@ -124,7 +124,7 @@ def main() -> None:
         for name, found in took.items()
     }
     mean_bytes = round(sum(map(len, files)) / len(files))
-    print(json.dumps({**machine(), "images": len(files), "mean_bytes": mean_bytes, "decoders": told}, indent=2))
+    print(json.dumps({**machine(), "images": len(files), "mean_bytes": mean_bytes, "decoders": figures}, indent=2))
 
 
 if __name__ == "__main__":

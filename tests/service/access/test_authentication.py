@@ -136,7 +136,7 @@ async def test_key_changes_take_effect_while_the_service_runs(
         assert await status(old) == 200
         revoke_key(keys_file, "old")
         await becomes(old, 401)
-        keys_file.write_text("{")  # somebody edits it by hand, badly
+        keys_file.write_text("{")  # a slip while editing by hand
         await until_async(is_logged)
         assert (await status(new), await status(old)) == (200, 401)
         keys_file.write_text('{"keys": []}')
