@@ -1,4 +1,4 @@
-"""The tests, and what they draw and start, which benchmarks use too."""
+"""The tests, with helpers that the benchmarks use too: drawn images, servers, bundles."""
 
 from pathlib import Path
 

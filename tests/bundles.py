@@ -1,4 +1,4 @@
-"""A bundle that needs no training: the probability is the mean brightness, the heatmap the image scaled down."""
+"""A bundle that needs no training: the probability is the mean brightness, the heatmap the image reduced to 8 x 8."""
 
 from datetime import UTC, datetime
 from pathlib import Path
@@ -32,10 +32,10 @@ def brightness_graph(
 
     Args:
         input_type: of the pixels.
-        batch: images a batch, or the name of any number.
-        full: the grey level that counts as 1.
-        features: how many for a guard: the mean brightness, and then the mean over the greatest, which for a black
-            picture is not a number. 0: there is no such output.
+        batch: images per batch, or a name for a dynamic batch dimension.
+        full: the grey level that becomes 1.
+        features: number of features for a guard: the mean brightness, then the mean divided by the maximum, which is
+            NaN for a black image. 0: no such output.
     """
     image = helper.make_tensor_value_info("image", input_type, [batch, SIDE, SIDE, 1])
     probability = helper.make_tensor_value_info("probability", TensorProto.FLOAT, [batch])
@@ -63,7 +63,7 @@ def brightness_graph(
 
 def _feature_nodes(count: int) -> list[Any]:
     return [
-        # Of the small image: a float32 sum of 40,000 numbers would depend on the size of the batch.
+        # Computed from the small image: a sum of 40,000 numbers in float32 would depend on the rest of the batch.
         helper.make_node("ReduceMean", ["small"], ["mean"], axes=[2, 3], keepdims=0),
         helper.make_node("ReduceMax", ["scaled"], ["greatest"], axes=[1, 2], keepdims=0),
         helper.make_node("Div", ["mean", "greatest"], ["relative"]),
@@ -74,19 +74,19 @@ def _feature_nodes(count: int) -> list[Any]:
 def a_point(threshold: float) -> OperatingPoint:
     """An operating point with made-up figures."""
     figure = Measured(value=0.5, low=0.4, high=0.6)
-    return OperatingPoint(threshold=threshold, sensitivity=figure, specificity=figure, chosen_on="nothing: drawn")
+    return OperatingPoint(threshold=threshold, sensitivity=figure, specificity=figure, chosen_on="made up")
 
 
 POINTS = {"balanced": a_point(THRESHOLD), "rule-out": a_point(0.2), "rule-in": a_point(0.8)}
 
 
-# The drawn radiographs of tests/drawings.py score 1.1 to 1.2, a picture of one grey over 3, a black one infinity.
+# The drawn radiographs of tests/drawings.py score 1.1 to 1.2, a uniform grey image above 3, a black image infinity.
 GUARD = InputGuard(
     location=(0.4, 0.5),
     scale=(0.1, 0.1),
     threshold=2.0,
     false_alarms=Measured(value=0.0, low=0.0, high=0.1),
-    chosen_on="nothing: drawn",
+    chosen_on="made up",
     reference=tuple(level / 10 for level in range(21)),
 )
 
@@ -101,7 +101,7 @@ def manifest(contents: dict[str, bytes], **changes: Any) -> Manifest:
         "default_operating_point": "balanced",
         "operating_points": {"balanced": a_point(THRESHOLD)},
         "calibration": Calibration(),
-        "heatmap_method": "the picture itself",
+        "heatmap_method": "the image itself",
         "results": {},
         "provenance": Provenance(
             git_revision="none", packages={}, data_fingerprint="0" * 64, seed=0, parameters=0, configuration={}
@@ -111,12 +111,12 @@ def manifest(contents: dict[str, bytes], **changes: Any) -> Manifest:
     return Manifest(**fields | changes)
 
 
-# Stands in for an 8-bit graph: nearly the same as the other, but the probability shows which one ran.
+# Stands for an 8-bit graph: its outputs differ slightly from the float32 graph's, so an answer shows which graph ran.
 INT8_FULL = 258.0
 
 
 def brightness_bundle(graph: bytes | None = None, int8_graph: bytes | None = None, **changes: Any) -> Bundle:
-    """The bundle, as it is after reading."""
+    """The bundle, as ``read_bundle`` returns it."""
     contents = _contents(graph, int8_graph)
     return Bundle(
         manifest=manifest(contents, **changes),

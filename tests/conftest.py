@@ -1,4 +1,4 @@
-"""Fixtures of more than one package's tests."""
+"""Fixtures that the tests of several packages use."""
 
 import asyncio
 import logging
@@ -59,25 +59,25 @@ def anyio_backend() -> str:
 
 
 @pytest.fixture(autouse=True)
-def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
+def _no_settings_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in [name for name in os.environ if name.startswith("XRAY_") and name != "XRAY_DATA"]:
         monkeypatch.delenv(name)
 
 
 @pytest.fixture(autouse=True)
-def _logging_stays_as_it_is() -> Iterator[None]:
-    """A command configures logging for its whole process, which here is that of all tests."""
+def _restored_logging() -> Iterator[None]:
+    """A command configures logging for its whole process, which is also that of all other tests."""
     root, access = logging.getLogger(), logging.getLogger("uvicorn.access")
     before, level = (root.handlers[:], access.disabled), root.level
     yield
     root.handlers[:], access.disabled = before
-    root.setLevel(level)  # this also clears the loggers' caches of enabled levels
+    root.setLevel(level)  # this clears the loggers' caches of enabled levels
     logging.captureWarnings(False)
 
 
 @pytest.fixture
 def interruptible() -> Iterator[None]:
-    """Where tests run in the background, SIGINT is ignored, and what they start would inherit that."""
+    """Where tests run in the background, SIGINT is ignored, and the processes they start would inherit that."""
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
     signal.signal(signal.SIGINT, before)
@@ -91,14 +91,14 @@ def bundle_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def choosy_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The same with three operating points and a second graph, which a CPU runs only if the setting says so."""
+    """The same with three operating points and an int8 graph, which a CPU runs only if configured to."""
     folder = tmp_path_factory.mktemp("models") / "choosy" / "1"
     return write_brightness_bundle(folder, int8_graph=brightness_graph(full=INT8_FULL), operating_points=POINTS)
 
 
 @pytest.fixture(scope="session")
 def guarded_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """All that a bundle may have: a guard, three operating points and an int8 graph, which a CPU runs."""
+    """A bundle with all optional parts: a guard, three operating points and an int8 graph, which a CPU runs."""
     folder = tmp_path_factory.mktemp("models") / "guarded" / "1"
     graphs = [brightness_graph(features=2), brightness_graph(features=2, full=INT8_FULL)]
     return write_brightness_bundle(folder, *graphs, operating_points=POINTS, input_guard=GUARD, cpu_graph=INT8_GRAPH)
@@ -106,7 +106,7 @@ def guarded_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def real_data() -> Path:
-    """The folder of real radiographs, where there is one."""
+    """The folder of real radiographs; tests that need it are skipped if it is missing."""
     folder = Path(os.environ.get("XRAY_DATA") or ROOT.parent / "shared" / "data")
     if not (folder / "chest_xray").is_dir():
         pytest.skip("no real radiographs: set XRAY_DATA to the folder that holds chest_xray/")
@@ -117,7 +117,7 @@ MakeService = Callable[..., Service]
 
 
 def change_settings(service: Service, **settings: object) -> None:
-    """Give a running service other settings, which no user can: a short deadline for the one request that passes it."""
+    """Change a running service's settings, for example to a short deadline for one request. No user can do this."""
     service.settings = service.settings.model_copy(update=settings)
 
 
@@ -126,7 +126,7 @@ Connect = Callable[[Service], AbstractAsyncContextManager[httpx.AsyncClient]]
 
 @pytest.fixture
 def make_service(bundle_folder: Path) -> MakeService:
-    """Makes services of the brightness bundle, with these settings, or of another bundle or backend."""
+    """Makes services of the brightness bundle with the given settings; another bundle or backend can be given."""
 
     def make(backend: Backend | None = None, **changes: object) -> Service:
         fixed = {"model": bundle_folder, "device": "cpu", "threads": 1, "decode_threads": 2}
@@ -143,12 +143,12 @@ async def _documented(response: httpx.Response) -> None:
 
     await response.aread()
     assert_documented(response)
-    await asyncio.sleep(0)  # a call within the process may let nothing else run; over a wire each does
+    await asyncio.sleep(0)  # an in-process call may let no other task run; a call over a socket always does
 
 
 @pytest.fixture
 def connect() -> Connect:
-    """Connects a client to a service in this process, once the service is ready."""
+    """Makes a client of a service in this process, once the service is ready."""
 
     @asynccontextmanager
     async def connected(service: Service) -> AsyncIterator[httpx.AsyncClient]:

@@ -1,4 +1,4 @@
-"""A data folder of drawn radiographs, named as the public download names them."""
+"""A data folder of drawn radiographs, with file names like those of the public download."""
 
 from pathlib import Path
 
@@ -6,7 +6,7 @@ from tests.drawings import chest, encode
 
 
 def write_data_folder(folder: Path, patients: int = 12, images_each: int = 2) -> Path:
-    """NORMAL/ and PNEUMONIA/ with so many patients each; the sick ones have a bright patch on the left."""
+    """Write NORMAL/ and PNEUMONIA/ with this many patients each; PNEUMONIA has a bright patch on the left."""
     for label, opacity in (("NORMAL", 0.0), ("PNEUMONIA", 1.0)):
         (folder / label).mkdir(parents=True)
         for patient in range(patients):

@@ -1,4 +1,4 @@
-"""Images that tests need, drawn here: none of them is anybody's radiograph."""
+"""The images that tests need, drawn here: none is a radiograph of a person."""
 
 import io
 import struct
@@ -14,10 +14,10 @@ def chest(seed: int = 0, width: int = 400, height: int = 320, opacity: float = 0
     """Something like a frontal chest radiograph: a bright body, two dark lungs, noise.
 
     Args:
-        seed: of size, position and noise.
+        seed: determines position and noise.
         width: pixels.
         height: pixels.
-        opacity: how bright a consolidation lies in the left half of the picture, 0..1.
+        opacity: brightness of a consolidation in the left half of the image, 0..1.
 
     Returns:
         uint8 (height, width).
@@ -34,7 +34,7 @@ def chest(seed: int = 0, width: int = 400, height: int = 320, opacity: float = 0
 
 
 def encode(pixels: NDArray[Any] | Image.Image, kind: str = "JPEG", **options: Any) -> bytes:
-    """A file of these pixels."""
+    """Encode pixels as a file."""
     picture = pixels if isinstance(pixels, Image.Image) else Image.fromarray(pixels)
     buffer = io.BytesIO()
     picture.save(buffer, kind, **options)

@@ -51,12 +51,12 @@ def complain(value: object, schema: dict[str, Any]) -> None:
 
 @functools.cache
 def _validator() -> Draft202012Validator:
-    """Of the whole document, which references are looked up in; made once, since that takes its time."""
+    """The validator of the whole document, which references are resolved in; made once, because that is slow."""
     return Draft202012Validator(document(), format_checker=FormatChecker())
 
 
 def assert_documented(response: httpx.Response) -> None:
-    """The answer of a call that the document has is one that it tells: status, headers, media type, body."""
+    """Check that the document lists this response: status, headers, media type, body. Unknown paths are ignored."""
     operation = _operation(response.request.method, response.request.url.path)
     if operation is None:
         return

@@ -1,4 +1,4 @@
-"""The layout, kept: which room may import which, what happens at import, how long things get, what is documented."""
+"""The architecture rules: imports between rooms, nothing at import time, sizes of functions and modules, docstrings."""
 
 import ast
 import os
@@ -16,8 +16,8 @@ from tests import ROOT
 _VOCABULARY = {"settings", "wire", "errors", "problems"}
 _READING = {*_VOCABULARY, "telemetry", "inference"}
 _SERVICE = {*_READING, "access", "audit", "core"}
-# Package -> room -> the rooms that it may import besides itself. A room is a folder or module of the package. From the
-# ground up, so what a room may import stands above it here; docs/architecture.md shows the same table.
+# Package -> room -> the rooms that it may import besides itself. A room is a folder or module of the package. They are
+# in order: a room may import only rooms listed before it. docs/architecture.md shows the same table.
 ROOMS: dict[str, dict[str, set[str]]] = {
     "service": {
         "settings": set(),
@@ -89,7 +89,7 @@ def module_of(path: Path) -> str:
 
 
 def imported(tree: ast.AST, module: str) -> set[str]:
-    """The dotted names that a module imports, wherever in it; of ``from a import b``, ``a.b``."""
+    """The dotted names that a module imports at any depth; for ``from a import b`` that is ``a.b``."""
     found = set()
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
@@ -101,7 +101,7 @@ def imported(tree: ast.AST, module: str) -> set[str]:
 
 
 def forbidden_imports(source: str, module: str) -> set[str]:
-    """What a module of this name and text imports that it may not: rooms above its own, and packages."""
+    """The imports of a module that are not allowed: rooms above its own, and packages."""
     package, room = [*module.split("."), "__init__"][:2]
     found = imported(ast.parse(source), module)
     outside = FORBIDDEN[package] | FORBIDDEN.get(f"{package}.{room}", set())
@@ -122,7 +122,7 @@ def length(function: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
 
 
 @pytest.mark.parametrize("path", MODULES, ids=module_of)
-def test_rooms_import_only_what_stands_below_them(path: Path) -> None:
+def test_rooms_import_only_the_rooms_below_them(path: Path) -> None:
     assert forbidden_imports(path.read_text(), module_of(path)) == set()
 
 
@@ -151,7 +151,7 @@ def test_a_forbidden_import_is_found(module: str, line: str) -> None:
     assert forbidden_imports(line, module)
 
 
-def test_the_table_has_no_circle_and_no_room_that_is_gone() -> None:
+def test_the_table_has_no_cycle_and_only_existing_rooms() -> None:
     for package, rooms in ROOMS.items():
         below: set[str] = set()
         for room, allowed in rooms.items():
@@ -195,7 +195,7 @@ def test_functions_are_short() -> None:
     assert {name: lines for name, lines in lengths.items() if lines > 50} == {}
 
 
-def test_modules_are_one_idea() -> None:
+def test_modules_have_at_most_250_lines() -> None:
     lines = {module_of(path): len(path.read_text().splitlines()) for path in MODULES}
     assert {name: count for name, count in lines.items() if count > 250} == {}
 
@@ -215,7 +215,7 @@ def test_what_is_public_is_documented(path: Path) -> None:
 
 def test_no_path_or_registry_of_one_machine_is_named() -> None:
     if shutil.which("git") is None or not (ROOT / ".git").exists():
-        pytest.skip("git is not installed, or this is no checkout")
+        pytest.skip("git is not installed, or this is not a checkout")
     listed = subprocess.run(["git", "ls-files"], cwd=ROOT, check=True, capture_output=True, text=True)
     words = ["/" + "work/", "/" + "root/", "pypi" + ".org", "pythonhosted" + ".org"]
     found = []

@@ -1,4 +1,4 @@
-"""The containers' files, read: what tests/container.sh shows on an engine is written down at least."""
+"""Static checks of the container files; tests/container.sh tests the same on a container engine."""
 
 import json
 import os
@@ -29,7 +29,7 @@ NAMED = {"MODEL_FOLDER": "/model", "TRAINING_DATA": "/data", "RUNS": "/runs"}
 
 
 class Compose(yaml.SafeLoader):  # type: ignore[misc]  # yaml ships no types
-    """YAML with compose's own tags, which say how a value is merged."""
+    """Loads YAML with compose's own tags, which say how a value is merged."""
 
 
 for tag in ("!reset", "!override"):
@@ -51,7 +51,7 @@ def service() -> Service:
 
 
 def long_running() -> Iterator[Any]:
-    """Every service that is started and stays, by file: the overrides' own ones too."""
+    """Every long-running service by file, those that the override files add included."""
     for name in ("docker-compose.yml", *OVERRIDES):
         for key, value in services(name).items():
             if (key != "service" or name == "docker-compose.yml") and "profiles" not in value:
@@ -70,7 +70,7 @@ def instructions() -> list[Instruction]:
 
 
 def stage(instructions: list[Instruction], name: str) -> list[Instruction]:
-    """The instructions of one stage, after those of the stages of this file that it stands on."""
+    """The instructions of one stage, after those of the stages that it is based on."""
     starts = [at for at, (word, _) in enumerate(instructions) if word == "FROM"]
     start = next(at for at in starts if instructions[at][1].endswith(f" AS {name}"))
     end = next((at for at in starts if at > start), len(instructions))
@@ -80,7 +80,7 @@ def stage(instructions: list[Instruction], name: str) -> list[Instruction]:
 
 
 def last(instructions: list[Instruction], word: str) -> str:
-    """What the last of these instructions says."""
+    """The argument of the last instruction of this kind."""
     return [value for each, value in instructions if each == word][-1]
 
 
@@ -93,7 +93,7 @@ def test_every_service_is_hardened(each: Service) -> None:
     assert each["pids_limit"]
     assert each["cpu_period"] == 100000
     assert str(each["cpu_quota"]).endswith("000")
-    assert "cpus" not in each  # it does not start on a machine that has fewer
+    assert "cpus" not in each  # a service with more CPUs than the host has does not start
     assert all("noexec" in mount for mount in each["tmpfs"])
     assert each["restart"] == "unless-stopped"
     assert each["logging"]["options"].keys() == {"max-size", "max-file"}
@@ -101,13 +101,13 @@ def test_every_service_is_hardened(each: Service) -> None:
 
 
 @pytest.mark.parametrize("each", LONG_RUNNING)
-def test_every_published_port_is_this_machine_s_unless_told_otherwise(each: Service) -> None:
+def test_ports_are_published_on_localhost_by_default(each: Service) -> None:
     for port in each.get("ports", []):
         assert port.startswith(("${PUBLISH_ADDRESS:-127.0.0.1}:", "127.0.0.1:"))
 
 
 @pytest.mark.parametrize("each", LONG_RUNNING)
-def test_what_is_mounted_is_read_only_or_the_engine_s_own(each: Service) -> None:
+def test_mounts_are_read_only_or_managed_by_the_engine(each: Service) -> None:
     for mount in each.get("volumes", []):
         if isinstance(mount, str):
             assert not mount.startswith(".") or mount.endswith(":ro,z")
@@ -116,13 +116,13 @@ def test_what_is_mounted_is_read_only_or_the_engine_s_own(each: Service) -> None
             assert mount["bind"]["create_host_path"] is False
 
 
-def test_compose_waits_longer_than_the_service_needs_to_end(service: Service) -> None:
+def test_compose_waits_longer_than_the_service_needs_to_stop(service: Service) -> None:
     settings = Settings()
     needed = settings.drain_s + settings.upload_s + settings.deadline_s + SLOW_CLIENTS_S
     assert float(service["stop_grace_period"].removesuffix("s")) > needed
 
 
-def test_training_reaches_nothing_and_writes_only_its_runs() -> None:
+def test_training_has_no_network_and_writes_only_its_runs() -> None:
     training = services("compose.training.yaml")["training"]
     assert training["profiles"] == ["training"]  # `up` does not start it
     assert training["network_mode"] == "none"
@@ -130,15 +130,15 @@ def test_training_reaches_nothing_and_writes_only_its_runs() -> None:
     assert [mount["target"] for mount in training["volumes"] if not mount.get("read_only")] == ["/runs"]
 
 
-def test_behind_the_proxy_the_service_is_neither_published_nor_lets_anything_out() -> None:
+def test_behind_the_proxy_the_service_has_no_port_and_no_outside_network() -> None:
     text = (ROOT / "compose.proxy.yaml").read_text()
     assert "ports: !reset []" in text
     assert yaml.load(text, Compose)["networks"]["default"] == {"internal": True}  # noqa: S506  a SafeLoader
 
 
-def test_a_gpu_that_was_asked_for_is_not_replaced_in_silence() -> None:
+def test_a_requested_gpu_is_not_silently_replaced_by_the_cpu() -> None:
     assert services("compose.gpu.yaml")["service"]["environment"]["XRAY_DEVICE"] == "${XRAY_DEVICE:-cuda}"
-    assert "deploy" not in services("docker-compose.yml")["service"]  # the default asks for no GPU
+    assert "deploy" not in services("docker-compose.yml")["service"]  # the default requests no GPU
 
 
 @pytest.mark.parametrize("target", ["service", "service-gpu", "training"])
@@ -170,7 +170,7 @@ def test_the_default_target_is_the_cpu_service(instructions: list[Instruction]) 
     assert "XRAY_DEVICE=cpu" in last(stage(instructions, "service"), "ENV")
 
 
-def test_what_is_installed_is_what_a_lock_names(instructions: list[Instruction]) -> None:
+def test_packages_are_installed_from_lock_files_only(instructions: list[Instruction]) -> None:
     script = (ROOT / "deploy" / "install.sh").read_text()
     assert "--no-deps --require-hashes" in script
     installs = [value for word, value in instructions if word == "RUN" and "install" in value]
@@ -194,7 +194,7 @@ def test_each_cuda_has_its_lock(instructions: list[Instruction], cuda: str, lock
     assert "onnxruntime-gpu==" in text
 
 
-def test_only_what_an_image_needs_is_copied(instructions: list[Instruction]) -> None:
+def test_only_the_files_that_an_image_needs_are_copied(instructions: list[Instruction]) -> None:
     copied = {
         name: {shlex.split(value)[-2] for word, value in stage(instructions, name) if word == "COPY"}
         for name in ("app", "training")
@@ -202,10 +202,10 @@ def test_only_what_an_image_needs_is_copied(instructions: list[Instruction]) -> 
     assert copied["app"] == {"deploy/install.sh", "contract", "service", "models"}
     assert copied["training"] == {"/opt/venv", "contract", "training"}
     ignored = (ROOT / ".dockerignore").read_text().splitlines()
-    assert "*" in ignored  # everything, but for what is named
+    assert "*" in ignored  # everything is ignored except the named files
     named = {line[1:] for line in ignored if line.startswith("!")}
-    sent = {shlex.split(value)[-2] for word, value in instructions if word == "COPY" and "--from" not in value}
-    assert named == sent | {"requirements"}
+    build_context = {shlex.split(value)[-2] for word, value in instructions if word == "COPY" and "--from" not in value}
+    assert named == build_context | {"requirements"}
 
 
 def test_the_versions_agree(instructions: list[Instruction], service: Service) -> None:
@@ -225,7 +225,7 @@ def proxy(name: str) -> str:
     return (ROOT / "deploy" / "proxy" / name).read_text()
 
 
-def test_the_proxy_s_limits_go_with_the_service_s() -> None:
+def test_the_proxy_s_limits_match_the_service_s() -> None:
     settings, text = Settings(), proxy("nginx.conf")
     limit = re.search(r"client_max_body_size (\d+)m;", text)
     wait = re.search(r"proxy_read_timeout (\d+)s;", text)
@@ -256,7 +256,7 @@ def test_every_problem_of_the_proxy_is_used() -> None:
     assert named == set(re.findall(r"error_page [^;]*@(\w+);", proxy("nginx.conf"))) - {"retry"}
 
 
-def test_the_proxy_asks_nobody_outside_and_logs_no_query() -> None:
+def test_the_proxy_contacts_no_other_host_and_logs_no_query() -> None:
     text = proxy("nginx.conf")
     assert re.findall(r"resolver (\S+)", text) == ["127.0.0.11"]
     assert "ssl_stapling" not in text
@@ -265,7 +265,7 @@ def test_the_proxy_asks_nobody_outside_and_logs_no_query() -> None:
 
 
 @pytest.mark.parametrize("name", ["docker-compose.yml", *OVERRIDES])
-def test_compose_files_are_of_their_schema(name: str) -> None:
+def test_compose_files_match_their_schema(name: str) -> None:
     schema = Path(check_jsonschema.__file__).parent / "builtin_schemas" / "vendor" / "compose-spec.json"
     file = yaml.load((ROOT / name).read_text(), Compose)  # noqa: S506  a SafeLoader
     jsonschema.validate(file, json.loads(schema.read_text()))
@@ -273,7 +273,7 @@ def test_compose_files_are_of_their_schema(name: str) -> None:
 
 @needs("docker", "compose", at_least=(2, 24, 4), ask="version", package="docker-compose")  # !reset
 @pytest.mark.parametrize("names", [[], *([name] for name in OVERRIDES)], ids=lambda names: " ".join(names) or "default")
-def test_compose_takes_its_files(names: list[str]) -> None:
+def test_compose_accepts_its_files(names: list[str]) -> None:
     files = [word for name in ["docker-compose.yml", *names] for word in ("-f", name)]
     environment = {**os.environ, **NAMED}
     ended = run(["docker", "compose", *files, "config", "--quiet"], cwd=ROOT, env=environment)
@@ -286,7 +286,7 @@ def test_the_scripts_are_shell(path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", sorted(ROOT.glob("deploy/**/*.sh")), ids=lambda path: path.name)
-def test_the_deployment_s_scripts_are_plain_shell_and_can_be_called(path: Path) -> None:
+def test_the_deployment_s_scripts_are_posix_shell_and_executable(path: Path) -> None:
     assert os.access(path, os.X_OK)
     assert path.read_text().startswith("#!/bin/sh\n")
     subprocess.run(["sh", "-n", str(path)], check=True)

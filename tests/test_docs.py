@@ -1,4 +1,6 @@
-"""Documents that cannot rot: every setting, problem, metric, link and command they name exists, and is named."""
+"""The documents are complete and correct: every setting, problem, metric, link and command in them exists, and every
+one that exists is documented.
+"""
 
 import argparse
 import re
@@ -20,8 +22,8 @@ from tests.test_architecture import ROOMS
 from training.__main__ import main as training_command
 from training.evaluation.stress import REALISTIC
 
-# What an administrator makes: a certificate, a model of their own.
-NOT_OF_THE_PROJECT = {"deploy/proxy/tls/tls.crt", "deploy/proxy/tls/tls.key"}
+# Files that an administrator creates.
+CREATED_BY_USERS = {"deploy/proxy/tls/tls.crt", "deploy/proxy/tls/tls.key"}
 DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
 
 
@@ -30,12 +32,11 @@ def text(name: str) -> str:
 
 
 @pytest.mark.parametrize("name", Settings.model_fields)
-def test_every_setting_is_documented_as_it_is(name: str) -> None:
+def test_every_setting_is_documented_with_its_default_and_range(name: str) -> None:
     setting = describe(name)
     unit_and_range = " ".join(part for part in (setting.range, setting.unit) if part)
-    assert f"| `{setting.variable}` | {setting.default} | {unit_and_range} | {setting.meaning} |" in text(
-        "docs/settings.md"
-    )
+    row = f"| `{setting.variable}` | {setting.default} | {unit_and_range} | {setting.meaning} |"
+    assert row in text("docs/settings.md")
 
 
 def test_every_documented_setting_exists() -> None:
@@ -68,7 +69,7 @@ def test_every_event_and_field_of_the_audit_is_documented(event: type[Event]) ->
 
 
 @pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
-def test_links_lead_somewhere(path: Path) -> None:
+def test_links_between_documents_work(path: Path) -> None:
     for target in re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", path.read_text()):
         if not target.startswith("http"):
             assert (path.parent / target).exists(), target
@@ -99,9 +100,9 @@ def test_every_make_target_of_the_readme_exists_and_help_lists_them() -> None:
 def test_every_training_command_is_documented_and_no_other(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         training_command(["--help"])
-    there = re.search(r"\{([a-z,]+)\}", capsys.readouterr().out)
-    assert there
-    assert re.findall(r"^\| `([a-z]+)` \|", text("docs/training.md"), re.M) == there[1].split(",")
+    commands = re.search(r"\{([a-z,]+)\}", capsys.readouterr().out)
+    assert commands
+    assert re.findall(r"^\| `([a-z]+)` \|", text("docs/training.md"), re.M) == commands[1].split(",")
 
 
 def test_every_option_of_the_client_is_documented_and_no_other() -> None:
@@ -116,7 +117,7 @@ def test_every_column_of_the_client_s_csv_is_documented() -> None:
 
 
 @pytest.mark.parametrize("name", ["docs/training.md", "CHANGELOG.md"])
-def test_the_number_of_shifts_is_told_as_it_is(name: str) -> None:
+def test_the_number_of_shifts_is_right(name: str) -> None:
     assert re.findall(r"(\d+) realistic shifts", text(name)) == [str(len(REALISTIC))]
 
 
@@ -135,7 +136,7 @@ def test_every_decision_has_its_number_and_status() -> None:
         assert "Status: " in path.read_text()
 
 
-def test_the_readme_takes_five_minutes() -> None:
+def test_the_readme_has_at_most_110_lines() -> None:
     assert len(text("README.md").splitlines()) <= 110
 
 
@@ -160,7 +161,7 @@ def test_architecture_shows_the_rooms_and_their_imports(package: str) -> None:
 def test_every_file_of_the_project_that_is_named_exists(path: Path) -> None:
     folders = "benchmarks|contract|deploy|models|service|tests|training"
     named = set(re.findall(rf"(?<![\w./-])(?:{folders})/[\w./-]*\w\.\w+", path.read_text()))
-    assert {name for name in named if not (ROOT / name).exists()} <= NOT_OF_THE_PROJECT
+    assert {name for name in named if not (ROOT / name).exists()} <= CREATED_BY_USERS
 
 
 @pytest.mark.parametrize("extra", ["client", "cpu", "gpu", "training", "dev"])

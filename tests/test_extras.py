@@ -9,7 +9,7 @@ import pytest
 from tests import ROOT
 from tests.commands import run
 
-# Names what is missing without the extra, and then runs the command line in the same process.
+# Makes the packages of the extra unimportable, and then runs the command line in the same process.
 _WITHOUT = """
 import sys
 sys.modules.update(dict.fromkeys({missing!r}))
@@ -45,9 +45,9 @@ def test_the_missing_extra_is_named_in_one_line(
     assert extra in ended.stderr
 
 
-def test_asking_a_service_needs_the_extra_client_alone() -> None:
-    asking = ["predict", "--give-up-after", "0.1", "--url", "http://127.0.0.1:1", "x.jpeg"]
-    ended = run_without(_SERVICE, "service", *asking)
+def test_predict_with_a_url_needs_the_extra_client_alone() -> None:
+    command = ["predict", "--give-up-after", "0.1", "--url", "http://127.0.0.1:1", "x.jpeg"]
+    ended = run_without(_SERVICE, "service", *command)
     assert ended.stderr.startswith("xray-service: no answer from http://127.0.0.1:1 ")
 
 

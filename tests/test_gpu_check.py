@@ -1,4 +1,4 @@
-"""benchmarks/gpu.sh, as far as it goes without a GPU: it says so; and what it checks is checked with a stand-in."""
+"""benchmarks/gpu.sh: without a GPU it says so; its checks are tested with a fake CUDA session."""
 
 import shutil
 import subprocess
@@ -28,7 +28,7 @@ EXPECTED = np.array([0.25, 0.5], np.float32)
 
 
 def run(folder: Path, nvidia_smi: str | None, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """The script, where there is this nvidia-smi and no other; it must stop before it makes an environment."""
+    """Run the script with this nvidia-smi and no other; it must stop before it creates an environment."""
     for name in ("bash", "dirname"):
         (folder / name).symlink_to(shutil.which(name) or pytest.skip(f"no {name}"))
     if nvidia_smi is not None:
@@ -53,7 +53,7 @@ def run(folder: Path, nvidia_smi: str | None, *arguments: str) -> subprocess.Com
         ("echo 580.65.06", ["--wheels"], "--wheels needs a value"),
     ],
 )
-def test_where_it_cannot_be_checked_the_script_says_why(
+def test_without_a_usable_gpu_the_script_says_why(
     tmp_path: Path, nvidia_smi: str | None, arguments: list[str], words: str
 ) -> None:
     ended = run(tmp_path, nvidia_smi, *arguments)
@@ -86,11 +86,11 @@ def test_where_it_cannot_be_checked_the_script_says_why(
         ),
     ],
 )
-def test_a_promise_that_is_broken_is_named(graph: dict[str, Any], served: dict[str, Any], words: list[str]) -> None:
+def test_a_failed_check_is_named(graph: dict[str, Any], served: dict[str, Any], words: list[str]) -> None:
     assert broken(HOLDS | graph, SERVED | served, EXPECTED) == words
 
 
-def test_a_session_as_it_should_be_keeps_them(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_correct_session_passes_all_checks(monkeypatch: pytest.MonkeyPatch) -> None:
     pretend_cuda(monkeypatch)
     monkeypatch.setattr("benchmarks.gpu_graph.used_mib", lambda: 0.0)
     monkeypatch.setattr("benchmarks.gpu.WARM", float("inf"))

@@ -1,4 +1,4 @@
-"""Monitoring as files: what they ask for, the service really tells; what is shown says what to do; nothing leaves."""
+"""The monitoring files: the metrics they query exist, panels and alerts are explained, and no data leaves the host."""
 
 import json
 import re
@@ -40,10 +40,10 @@ DEPLOYED = re.search(r"prometheus:v(\d+)\.(\d+)", ADDED["prometheus"]["image"])
 assert DEPLOYED
 PROMTOOL = needs("promtool", at_least=tuple(map(int, DEPLOYED.groups())), package="prometheus")
 
-# What Prometheus adds to each series, and the series it makes itself.
+# The labels that Prometheus adds to each series, and the series it generates itself.
 ADDED_LABELS = {"instance", "job"}
 PROMETHEUS_OWN = {"up": set(), "ALERTS": {"alertname", "alertstate", "severity"}}
-# Okabe and Ito's colours, which nearly everybody can tell apart.
+# Okabe and Ito's colours, which are distinguishable with all common kinds of colour vision.
 COLOURS = {"#56B4E9", "#E69F00", "#009E73", "#F0E442", "#0072B2", "#D55E00", "#CC79A7", "#999999"}
 SUBJECTS = {
     "request rate": r"rate\(xray_requests_total\{route=\"/predict\"\}",
@@ -55,7 +55,7 @@ SUBJECTS = {
     "where an image's time goes": r"sum by \(stage\) \(rate\(xray_stage_seconds_sum",
     "batch size": r"xray_batch_size_sum.*xray_batch_size_count",
     "queue depth": r"^xray_queue_depth$",
-    "seats taken": r"^xray_seats_taken$",
+    "slots in use": r"^xray_seats_taken$",
     "model, graph and provider": r"^xray_model_info$",
     "CUDA ordered, something else runs": rf"device_requested=\"cuda\", provider!=\"{CUDA}\"",
     "readiness": r"^xray_ready or up\b",
@@ -92,7 +92,8 @@ ON = [
     "SECURITY_DISABLE_INITIAL_ADMIN_CREATION",
 ]
 
-Exported = dict[str, dict[str, set[str]]]
+# Sample name -> label -> its values.
+Exposed = dict[str, dict[str, set[str]]]
 
 
 def title(panel: dict[str, Any]) -> str:
@@ -104,30 +105,30 @@ def expressions() -> list[str]:
 
 
 def groupings(expr: str) -> set[str]:
-    """The labels that an expression groups or matches by."""
+    """The labels that an expression groups by or joins on."""
     lists = re.findall(r"\b(?:by|on|without)\s*\(([^)]*)\)", expr)
     return {label for names in lists for label in re.findall(r"\w+", names)}
 
 
 def selectors(expr: str) -> Iterator[tuple[str, list[tuple[str, str, str]]]]:
-    """The metrics that an expression names, each with its matchers: label, operator, value."""
+    """The metrics in an expression, each with its matchers: label, operator, value."""
     bare = re.sub(r"\b(?:by|on|without)\s*\([^)]*\)|\[[^\]]*\]|\boffset\s+\w+", " ", expr)
     for name, matchers in re.findall(r"\b([a-zA-Z_:][\w:]*)\b(?!\s*\()(\{[^}]*\})?", bare):
         if name not in {"and", "or", "unless"}:
             yield name, re.findall(r"(\w+)\s*(=~|!~|!=|=)\s*\"([^\"]*)\"", matchers)
 
 
-def asked_for(label: str, operator: str = "") -> set[str]:
-    """The values that any expression asks for of a label, with this operator or with any."""
-    found = [matcher for expr in expressions() for _, matchers in selectors(expr) for matcher in matchers]
-    return {value for name, how, value in found if name == label and operator in {"", how}}
+def queried_values(label: str, operator: str = "") -> set[str]:
+    """The values of a label that any expression matches, with this operator or with any."""
+    all_matchers = [matcher for expr in expressions() for _, matchers in selectors(expr) for matcher in matchers]
+    return {value for name, how, value in all_matchers if name == label and operator in {"", how}}
 
 
 @pytest.fixture
-async def exported(guarded_folder: Path, make_service: MakeService, connect: Connect) -> Exported:
-    """What the service tells once it has been busy: by sample, each label with its values."""
+async def exposed(guarded_folder: Path, make_service: MakeService, connect: Connect) -> Exposed:
+    """The samples that a service exposes after some requests: by name, each label with its values."""
     white = encode(np.full((300, 300), 250, np.uint8))
-    found: Exported = {}
+    samples: Exposed = {}
     async with connect(make_service(model=guarded_folder)) as client:
         for body in (white, jpeg(), b"no image"):
             await client.post("/predict", content=body, headers={"Content-Type": "image/jpeg"})
@@ -135,30 +136,30 @@ async def exported(guarded_folder: Path, make_service: MakeService, connect: Con
         text = (await client.get("/metrics")).text
     for family in text_string_to_metric_families(text):
         for sample in family.samples:
-            labels = found.setdefault(sample.name, defaultdict(set))
+            labels = samples.setdefault(sample.name, defaultdict(set))
             for label, value in sample.labels.items():
                 labels[label].add(value)
-    return found
+    return samples
 
 
-def known_labels(exported: Exported) -> dict[str, set[str]]:
-    """The labels of each metric that there is; a recorded one may have those of what it is made of, in order."""
-    known = {name: set(labels) for name, labels in exported.items()} | PROMETHEUS_OWN
+def known_labels(exposed: Exposed) -> dict[str, set[str]]:
+    """The labels of each metric. A recording rule may have the labels of all metrics in its expression."""
+    known = {name: set(labels) for name, labels in exposed.items()} | PROMETHEUS_OWN
     for rule in RULES:
         if "record" in rule:
             known[rule["record"]] = set().union(*(known[name] for name, _ in selectors(rule["expr"])))
     return known
 
 
-def test_expressions_are_taken_apart_as_meant() -> None:
+def test_expressions_are_parsed() -> None:
     expr = 'sum by (le, a) (rate(m_bucket{x="1", y!~"2|3"}[$__rate_interval])) or on () (n:o[7d] offset 1h) > 0.5 and p'
     assert groupings(expr) == {"le", "a"}
     assert dict(selectors(expr)) == {"m_bucket": [("x", "=", "1"), ("y", "!~", "2|3")], "n:o": [], "p": []}
 
 
 @pytest.mark.anyio
-async def test_every_metric_and_label_in_use_is_exported(exported: Exported) -> None:
-    known = known_labels(exported)
+async def test_every_queried_metric_and_label_is_exposed(exposed: Exposed) -> None:
+    known = known_labels(exposed)
     for expr in expressions():
         metrics = list(selectors(expr))
         assert {name for name, _ in metrics} <= known.keys(), expr
@@ -169,38 +170,38 @@ async def test_every_metric_and_label_in_use_is_exported(exported: Exported) -> 
 
 @pytest.mark.anyio
 @pytest.mark.parametrize("label", ["route", "label", "feature"])
-async def test_every_label_value_in_use_is_exported(exported: Exported, label: str) -> None:
-    asked = asked_for(label, "=")
-    assert asked
-    assert asked <= set().union(*(labels.get(label, set()) for labels in exported.values()))
+async def test_every_queried_label_value_is_exposed(exposed: Exposed, label: str) -> None:
+    queried = queried_values(label, "=")
+    assert queried
+    assert queried <= set().union(*(labels.get(label, set()) for labels in exposed.values()))
 
 
 @pytest.mark.anyio
-async def test_every_stage_has_a_colour_of_its_own(exported: Exported) -> None:
+async def test_every_stage_has_its_own_colour(exposed: Exposed) -> None:
     for panel in PANELS:
         if any("stage" in groupings(target["expr"]) for target in panel["targets"]):
             coloured = {override["matcher"]["options"] for override in panel["fieldConfig"]["overrides"]}
-            assert coloured == exported["xray_stage_seconds_count"]["stage"]
+            assert coloured == exposed["xray_stage_seconds_count"]["stage"]
 
 
 def test_devices_and_providers_are_named_as_the_service_names_them() -> None:
-    assert asked_for("provider") == {CUDA}
-    assert asked_for("device_requested") < set(get_args(Device))
+    assert queried_values("provider") == {CUDA}
+    assert queried_values("device_requested") < set(get_args(Device))
 
 
 @pytest.mark.anyio
-async def test_what_is_shown_of_a_series_is_a_label_it_has(exported: Exported) -> None:
+async def test_every_label_in_a_legend_exists(exposed: Exposed) -> None:
     for panel in PANELS:
         for target in panel["targets"]:
-            own = set().union(*(known_labels(exported)[name] for name, _ in selectors(target["expr"])))
+            own = set().union(*(known_labels(exposed)[name] for name, _ in selectors(target["expr"])))
             assert set(re.findall(r"\{\{(\w+)\}\}", target.get("legendFormat", ""))) <= own | ADDED_LABELS, title(panel)
 
 
 @pytest.mark.anyio
-async def test_the_table_of_models_shows_every_label(exported: Exported) -> None:
+async def test_the_table_of_models_shows_every_label(exposed: Exposed) -> None:
     table = next(panel for panel in PANELS if panel["targets"][0]["expr"] == "xray_model_info")
     shown = table["transformations"][0]["options"]["indexByName"]
-    assert shown.keys() == exported["xray_model_info"].keys() | {"instance"}
+    assert shown.keys() == exposed["xray_model_info"].keys() | {"instance"}
 
 
 @pytest.mark.parametrize("subject", SUBJECTS)
@@ -209,7 +210,7 @@ def test_every_subject_has_a_panel(subject: str) -> None:
 
 
 @pytest.mark.parametrize("panel", PANELS, ids=title)
-def test_a_panel_explains_itself(panel: dict[str, Any]) -> None:
+def test_every_panel_has_a_description_unit_and_source(panel: dict[str, Any]) -> None:
     provisioned = yaml.safe_load((FOLDER / "grafana/provisioning/datasources/prometheus.yml").read_text())
     sources = {(source["type"], source["uid"]) for source in provisioned["datasources"]}
     assert panel["title"]
@@ -220,7 +221,7 @@ def test_a_panel_explains_itself(panel: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize("panel", PANELS, ids=title)
-def test_colours_can_be_told_apart(panel: dict[str, Any]) -> None:
+def test_colours_are_distinguishable(panel: dict[str, Any]) -> None:
     text = json.dumps(panel)
     assert set(re.findall(r"#\w{6}\b", text)) <= COLOURS
     # Not Grafana's own palette, nor its names for red and green.
@@ -233,7 +234,7 @@ def test_colours_can_be_told_apart(panel: dict[str, Any]) -> None:
     assert all(colour in COLOURS for colour in re.findall(r'"(?:fixedC|c)olor": "([^"]+)"', text))
 
 
-def test_panels_have_their_own_places_and_ids() -> None:
+def test_panels_do_not_overlap_and_have_unique_ids() -> None:
     everything = DASHBOARD["panels"]
     assert len({panel["id"] for panel in everything}) == len(everything)
     for one, other in combinations([panel["gridPos"] for panel in everything], 2):
@@ -275,7 +276,7 @@ def promtool(*arguments: str) -> None:
 
 
 @PROMTOOL
-def test_promtool_finds_the_configuration_right(tmp_path: Path) -> None:
+def test_promtool_accepts_the_configuration(tmp_path: Path) -> None:
     folder = shutil.copytree(FOLDER, tmp_path / "monitoring")
     config = folder / "prometheus.yml"
     (tmp_path / "key").touch()  # compose mounts one, or an empty file
@@ -289,7 +290,7 @@ def test_promtool_runs_the_alerts_tests(file: Path) -> None:
     promtool("test", "rules", file.name)
 
 
-def test_every_replica_is_asked_and_nobody_outside() -> None:
+def test_every_replica_is_scraped_and_no_other_host() -> None:
     config = yaml.safe_load((FOLDER / "prometheus.yml").read_text())
     jobs = {job["job_name"]: job for job in config["scrape_configs"]}
     (found,) = jobs["xray-inference"]["dns_sd_configs"]
@@ -300,14 +301,14 @@ def test_every_replica_is_asked_and_nobody_outside() -> None:
     assert source["jsonData"]["timeInterval"] == config["global"]["scrape_interval"]
 
 
-def test_no_address_outside_is_named() -> None:
+def test_no_external_host_is_named() -> None:
     files = [ROOT / "compose.monitoring.yaml", *(path for path in FOLDER.rglob("*") if path.is_file())]
     hosts = {host for path in files for host in re.findall(r"\w+://([\w.-]+)", path.read_text())}
     assert hosts == {"prometheus", "localhost", "127.0.0.1"}
 
 
 @pytest.mark.parametrize("name", ADDED)
-def test_what_is_added_is_hardened(name: str) -> None:
+def test_every_monitoring_service_is_hardened(name: str) -> None:
     service = ADDED[name]
     assert service["read_only"] is True
     assert service["cap_drop"] == ["ALL"]
@@ -316,7 +317,7 @@ def test_what_is_added_is_hardened(name: str) -> None:
     assert service["mem_limit"]
     assert service["pids_limit"]
     assert service["cpu_quota"] == service["cpu_period"]
-    assert "cpus" not in service  # more of them than the host has do not start
+    assert "cpus" not in service  # a service with more CPUs than the host has does not start
     assert all("noexec" in mount for mount in service["tmpfs"])
     assert service["restart"] == "unless-stopped"
     assert service["logging"]["options"].keys() == {"max-size", "max-file"}
@@ -325,14 +326,14 @@ def test_what_is_added_is_hardened(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ADDED)
-def test_an_image_is_pinned_and_can_be_another(name: str) -> None:
+def test_an_image_is_pinned_and_can_be_replaced(name: str) -> None:
     assert re.fullmatch(rf"\$\{{{name.upper()}_IMAGE:-\S+/{name}:v?\d+\.\d+\.\d+\}}", ADDED[name]["image"])
 
 
 @pytest.mark.parametrize("name", ADDED)
-def test_what_is_mounted_is_there_and_is_read_or_is_a_named_volume(name: str) -> None:
+def test_mounts_exist_and_are_read_only_or_named_volumes(name: str) -> None:
     for source, _, *mode in (re.sub(r"\$\{\w+:-(.*?)\}", r"\1", each).split(":") for each in ADDED[name]["volumes"]):
-        if source == "/dev/null":  # in place of a file that need not be there
+        if source == "/dev/null":  # instead of an optional file
             assert mode == ["ro"]
         elif source.startswith("."):
             assert (ROOT / source).is_dir()
@@ -341,26 +342,26 @@ def test_what_is_mounted_is_there_and_is_read_or_is_a_named_volume(name: str) ->
             assert source in COMPOSE["volumes"]
 
 
-def test_only_grafana_is_published_and_to_this_machine_only() -> None:
+def test_only_grafana_is_published_and_only_on_localhost() -> None:
     assert ADDED["grafana"]["ports"] == ["127.0.0.1:${GRAFANA_PORT:-3000}:3000"]
     assert "ports" not in ADDED["prometheus"]
     assert COMPOSE["services"]["service"] == {"networks": ["default", "monitoring"]}
 
 
-def test_metrics_are_fetched_over_a_network_that_leads_nowhere() -> None:
+def test_metrics_are_scraped_over_an_internal_network() -> None:
     assert COMPOSE["networks"]["monitoring"] == {"internal": True}
     assert ADDED["prometheus"]["networks"] == ["monitoring"]
     (own,) = set(ADDED["grafana"]["networks"]) - {"monitoring"}
     assert COMPOSE["networks"][own]["driver_opts"] == {"com.docker.network.bridge.enable_ip_masquerade": "false"}
 
 
-def test_what_is_kept_has_bounds() -> None:
+def test_stored_metrics_are_limited_in_time_and_size() -> None:
     kept = dict(re.findall(r"--storage\.tsdb\.retention\.(time|size)=(\S+)", "\n".join(ADDED["prometheus"]["command"])))
     assert kept == {"time": "30d", "size": "2GB"}
 
 
 @pytest.mark.parametrize(("names", "value"), [(OFF, "false"), (ON, "true")], ids=["off", "on"])
-def test_grafana_asks_nobody_and_lets_nobody_in(names: list[str], value: str) -> None:
+def test_grafana_contacts_no_host_and_has_no_logins(names: list[str], value: str) -> None:
     environment = ADDED["grafana"]["environment"]
     assert {name: environment.get(f"GF_{name}") for name in names} == dict.fromkeys(names, value)
     assert environment["GF_AUTH_ANONYMOUS_ORG_ROLE"] == "Viewer"

@@ -1,4 +1,4 @@
-"""Nothing leaves the machine: no library that is used here reports home."""
+"""No library that is used here sends data to its vendor."""
 
 import os
 import sys
@@ -24,7 +24,7 @@ time.sleep(1)
     ("module", "name"), [("service.inference.backend", "OnnxBackend"), ("training.evaluation.assess", "graph_predict")]
 )
 def test_onnxruntime_keeps_no_identifier_and_reports_nothing(tmp_path: Path, module: str, name: str) -> None:
-    """Where its telemetry is on, onnxruntime leaves a session file and a device identifier: both are seen here."""
+    """With telemetry on, onnxruntime writes a session file and a device identifier; this test would find both."""
     graph = tmp_path / "graph.onnx"
     graph.write_bytes(brightness_graph())
     folders = [tmp_path / "home", tmp_path / "scratch"]

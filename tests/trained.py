@@ -17,7 +17,7 @@ from training.fitting.fit import fit
 from training.fitting.run import DataRecord, Run
 from training.networks.readout import Readout
 
-# Not the specification's rate: with it a hundred images would teach the network nothing in a few epochs.
+# Higher than the specification's learning rate, with which the network would learn nothing in a few epochs.
 CONFIG = TrainingConfig(architecture="deep", epochs=6, batch=8, learning_rate=0.01, folds=4, seed=3)
 _BUNDLE = Path("models", "drawn", "1")
 _SOURCES = [
@@ -27,14 +27,14 @@ _SOURCES = [
 
 @dataclass(frozen=True)
 class Trained:
-    """A finished run, its data, and the bundle made of it."""
+    """A finished run, its data, and the bundle exported from it."""
 
     run: Run
     data: Dataset
     bundle: Path
 
     def probability(self, pixels: np.ndarray) -> np.ndarray:
-        """What Keras gives, calibrated as the bundle is, (n,), for pixels (n, 200, 200, 1)."""
+        """The Keras network's probabilities, calibrated like the bundle's, (n,), for pixels (n, 200, 200, 1)."""
         readout = Readout(self.run.best_model(), read_bundle(self.bundle).manifest.calibration)
         return np.asarray(readout(pixels)["probability"])
 

@@ -1,4 +1,4 @@
-"""The contenders: how each is started, that a wrong or a failing one is found out, and that none is left running."""
+"""The contenders: how each is started, that a wrong or failing one is detected, and that no process is left running."""
 
 import re
 import subprocess
@@ -19,7 +19,7 @@ from tests import ROOT
 from tests.commands import run
 from tests.drawings import jpeg
 
-# A server that answers the same to anybody, and has a process that got away from it.
+# A server that gives every request the same answer, and has a detached child process.
 _SERVER = """
 import subprocess, sys
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -32,7 +32,7 @@ class Handler(BaseHTTPRequestHandler):
         self.wfile.write(b'{"probability": 0.25}')
 HTTPServer(("127.0.0.1", int(sys.argv[1])), Handler).serve_forever()
 """
-# In a process of its own, because it ends all that runs under it.
+# Run in its own process, because it ends all of its child processes.
 _MEASURE = """
 import os, pathlib, sys
 sys.path.insert(0, {root!r})
@@ -64,12 +64,12 @@ def measured(folder: Path, server: str, ending: str = "pass") -> subprocess.Comp
 
 
 @pytest.mark.parametrize(("ending", "code"), [("pass", 0), ("raise KeyboardInterrupt", -2)])
-def test_no_process_is_left_running_whatever_ends_it(tmp_path: Path, ending: str, code: int) -> None:
+def test_no_process_is_left_running_however_it_ends(tmp_path: Path, ending: str, code: int) -> None:
     done = measured(tmp_path, _SERVER, ending)
     assert (done.stdout, done.returncode) == ("none left\n", code), done.stderr
 
 
-def test_all_have_their_turns_ours_in_both_works_that_it_does() -> None:
+def test_every_contender_is_measured_ours_with_both_workloads() -> None:
     turns = [(contender.name, contender.work.name) for contender in contenders(list(NAMES), list(WORKS))]
     peers = [name for name in NAMES if name != OURS]
     assert turns == [
@@ -82,11 +82,11 @@ def test_all_have_their_turns_ours_in_both_works_that_it_does() -> None:
 
 
 @pytest.mark.parametrize("work", WORKS.values(), ids=WORKS.keys())
-def test_each_work_has_its_graph(work: Work) -> None:
+def test_each_workload_has_its_graph(work: Work) -> None:
     assert (work.model / work.graph).is_file()
 
 
-def test_by_default_we_run_the_graph_and_the_bundle_that_we_are_compared_by() -> None:
+def test_the_comparison_uses_the_default_bundle_and_graph() -> None:
     assert Settings().model == DEFAULT.model
     assert read_bundle(DEFAULT.model).manifest.cpu_graph == DEFAULT.graph
 
@@ -119,14 +119,14 @@ def test_an_answer_that_is_not_the_graph_s_is_refused(monkeypatch: pytest.Monkey
 
 
 @pytest.mark.parametrize("error", [NoEnvironment("no such version"), NotServing("no such version\nat all")])
-def test_a_failure_is_a_finding(error: Exception) -> None:
+def test_a_failure_is_recorded(error: Exception) -> None:
     def fail() -> Record:
         raise error
 
     assert bench.turn("mosec", fail) == {"failed": "no such version"}
 
 
-def test_a_server_that_ends_at_once_is_told_with_its_last_words(tmp_path: Path) -> None:
+def test_a_server_that_exits_at_once_is_reported_with_its_last_line(tmp_path: Path) -> None:
     done = measured(tmp_path, "import nothing_that_there_is")
     assert re.search(r"^did not start: .* No module named 'nothing_that_there_is'\nnone left$", done.stdout), (
         done.stderr

@@ -1,4 +1,4 @@
-"""The load generator: what wrk prints, and wrk itself where it is installed."""
+"""The load generator: parsing wrk's output, and wrk itself if it is installed."""
 
 import json
 import sys
@@ -31,24 +31,24 @@ def test_the_figures_are_the_last_line_and_all_but_200_is_an_error() -> None:
 
 
 @pytest.mark.parametrize("printed", ["", "Running 2s test\nand nothing else\n"])
-def test_no_figures_are_told(printed: str) -> None:
+def test_output_without_figures_is_an_error(printed: str) -> None:
     with pytest.raises(load.LoadError, match="no figures"):
         load.parse(printed)
 
 
-def test_no_answer_is_no_rate_of_zero() -> None:
+def test_no_answer_is_an_error_not_a_rate_of_zero() -> None:
     with pytest.raises(load.LoadError, match=r"no request was answered.*'connect': 4"):
         load.parse(json.dumps(FIGURES | {"requests": 0, "statuses": {}, "connect": 4}))
 
 
-def test_a_missing_wrk_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_missing_wrk_is_an_error(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(load.LoadError, match="wrk is not installed"):
         load.load("http://127.0.0.1:1/predict", [], 1, 1)
 
 
 class Asked(ThreadingHTTPServer):
-    """Keeps what it was sent, and answers ``status``."""
+    """Records the requests, and answers with ``status``."""
 
     status = 200
 
@@ -130,5 +130,5 @@ def test_an_answer_that_is_not_200_fails_the_command(
     options = ["--images", str(images[0].parent), "--seconds", "1", "--connections", "1"]
     monkeypatch.setattr(sys, "argv", ["load.py", asked.url, *options])
     assert load.main() == 1
-    told = json.loads(capsys.readouterr().out)
-    assert told["errors"] == {"503": told["count"]}
+    figures = json.loads(capsys.readouterr().out)
+    assert figures["errors"] == {"503": figures["count"]}

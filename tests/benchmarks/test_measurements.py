@@ -1,4 +1,4 @@
-"""What the benchmarks count and send, apart from how long it takes."""
+"""The counts and requests of the benchmarks, apart from times."""
 
 import asyncio
 import threading
@@ -16,7 +16,7 @@ from tests.drawings import chest, encode, jpeg
 
 
 class _Refusing(BaseHTTPRequestHandler):
-    """Answers the first request, and refuses all others."""
+    """Answers the first request and rejects all others."""
 
     answered = 0
 
@@ -39,19 +39,19 @@ def refusing() -> Iterator[str]:
         server.shutdown()
 
 
-def test_all_that_is_offered_is_counted_once(refusing: str) -> None:
+def test_every_request_is_counted_once(refusing: str) -> None:
     answers = asyncio.run(offer(refusing, [jpeg()], rate=100, seconds=0.3))
     assert len(answers.good) == answers.in_time == 1
     assert len(answers.refused) == _Refusing.answered - 1 > 5
     assert not answers.other
 
 
-def test_what_cannot_be_reached_is_counted_too() -> None:
+def test_connection_errors_are_counted_too() -> None:
     answers = asyncio.run(offer("http://127.0.0.1:9/predict", [jpeg()], rate=100, seconds=0.2))
     assert set(answers.other) == {"ConnectionRefusedError"}
 
 
-def test_goodput_is_what_came_in_time_over_the_capacity() -> None:
+def test_goodput_counts_answers_in_time() -> None:
     figures = figures_of(Answers(ends=0, in_time=30, good=[1.0] * 40), seconds=3, capacity=20, client_s=1.5)
     assert (figures["goodput"], figures["goodput_over_capacity"], figures["client_cpus"]) == (10, 0.5, 0.5)
     assert figures["refused_p50_ms"] is None
@@ -63,7 +63,7 @@ def test_percentiles() -> None:
     assert percentile([], 0.5) is None
 
 
-def test_a_longer_file_is_the_same_picture() -> None:
+def test_a_padded_file_decodes_to_the_same_pixels() -> None:
     longer = of_size(jpeg(), 500_000)
     assert len(longer) >= 500_000
     np.testing.assert_array_equal(to_pixels(longer), to_pixels(jpeg()))
@@ -74,5 +74,5 @@ def test_other_decoders_are_asked_for_the_contract_s_scale(sides: tuple[int, int
     assert reduction(encode(chest(1, *sides))) == scale
 
 
-def test_a_decoder_that_is_the_contract_s_differs_nowhere() -> None:
+def test_the_contract_s_decoder_does_not_differ_from_itself() -> None:
     assert differences(to_pixels, [jpeg()]) == {"mean_levels": 0.0, "worst_levels": 0, "files_that_differ": 0}

@@ -1,4 +1,4 @@
-"""From a record to tables: ratios within a round, what failed, the part of docs/performance.md."""
+"""From a record to tables: ratios within a round, failures, the generated part of docs/performance.md."""
 
 from pathlib import Path
 from typing import Any
@@ -46,7 +46,7 @@ ALL = record(
 )
 
 
-def test_a_ratio_is_the_median_of_those_within_a_round_not_that_of_medians() -> None:
+def test_a_ratio_is_the_median_of_ratios_within_rounds_not_a_ratio_of_medians() -> None:
     assert ratio([found(90), found(45), found(8)], [found(100), found(50), found(16)]) == 0.9
     assert ratio([found(1), found(2), found(30)], [found(10), found(1), found(10)]) == 2  # of medians it would be 0.2
 
@@ -68,7 +68,7 @@ def test_rows_are_by_work_and_then_the_fastest_first() -> None:
     ]
 
 
-def test_a_failure_is_told_and_loses_nothing_else() -> None:
+def test_a_failure_is_shown_and_the_other_rows_are_kept() -> None:
     ray, litserve = (next(row for row in rows(ALL) if row.name == name) for name in ("ray", "litserve"))
     assert (ray.rate, ray.ratio, ray.problem) == (None, None, "pip found no such version")
     assert (litserve.rate, litserve.problem) == (16, "7 requests failed")
@@ -81,29 +81,27 @@ def test_what_it_is_measured_for() -> None:
     assert "LitServe" in comparisons(ALL)[3][0]
 
 
-def test_what_was_not_measured_is_not_told() -> None:
+def test_figures_that_were_not_measured_are_left_out() -> None:
     alone = record(contender(OURS, "default", found(90), found(45), found(9)))
     assert [value for _, value in comparisons(alone)] == [0.9]
 
 
 def test_the_table_has_figures_command_machine_and_date() -> None:
-    told = markdown(ALL)
-    assert "limit in one process: 50 images/s" in told
-    assert "| xray-inference | 45 | 0.90 | 2 | 3 | 4.0 | 5 | 1.0 |" in told
-    assert all(part in told for part in ("`make bench`", "2 CPUs (of a test)", "2026-01-02"))
+    text = markdown(ALL)
+    assert "limit in one process: 50 images/s" in text
+    assert "| xray-inference | 45 | 0.90 | 2 | 3 | 4.0 | 5 | 1.0 |" in text
+    assert all(part in text for part in ("`make bench`", "2 CPUs (of a test)", "2026-01-02"))
 
 
 texts = st.text(st.characters(exclude_characters="<"))
 
 
 @given(texts, texts, texts, texts)
-def test_what_stands_between_the_markers_is_replaced_and_nothing_else(
-    before: str, after: str, old: str, new: str
-) -> None:
+def test_only_the_text_between_the_markers_is_replaced(before: str, after: str, old: str, new: str) -> None:
     document = f"{before}{BEGIN}{old}{END}{after}"
-    told = replace_between_markers(document, new)
-    assert told == f"{before}{BEGIN}\n\n{new}\n\n{END}{after}"
-    assert replace_between_markers(told, new) == told
+    changed = replace_between_markers(document, new)
+    assert changed == f"{before}{BEGIN}\n\n{new}\n\n{END}{after}"
+    assert replace_between_markers(changed, new) == changed
 
 
 @pytest.mark.parametrize("document", ["", BEGIN, END, END + BEGIN, BEGIN + BEGIN + END, BEGIN + END + END])
@@ -123,6 +121,6 @@ def test_the_plot_is_the_same_for_the_same_record(tmp_path: Path) -> None:
     for name in ("one", "two"):
         draw(ALL, tmp_path / name)
     assert (tmp_path / "one").read_bytes() == (tmp_path / "two").read_bytes()
-    told = (tmp_path / "one").read_text()
-    assert "LitServe" in told
-    assert "Ray Serve" not in told  # it has no rate
+    svg = (tmp_path / "one").read_text()
+    assert "LitServe" in svg
+    assert "Ray Serve" not in svg  # it has no rate

@@ -1,4 +1,4 @@
-"""A real browser, where there is one, and a real server."""
+"""A real browser, if one is installed, and a real server."""
 
 import shutil
 from collections.abc import Iterator
@@ -12,7 +12,7 @@ from tests.e2e.server import Server, running
 from tests.programs import unusable
 from tests.waiting import DEADLINE_S
 
-# Chromium would else ask its maker for updates and lists; --no-sandbox because tests run as root in a container.
+# Without these flags Chromium downloads updates and lists; --no-sandbox because tests run as root in a container.
 _FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"]
 _FLAGS += ["--disable-sync", "--no-first-run"]
 DEADLINE_MS = 1000 * DEADLINE_S
@@ -28,7 +28,7 @@ def browser() -> Iterator[Browser]:
     if reason := unusable(("chromium",)):
         pytest.skip(reason)
     chromium = shutil.which("chromium")
-    expect.set_options(timeout=DEADLINE_MS)  # what it waits for, not how fast it has to be
+    expect.set_options(timeout=DEADLINE_MS)  # a limit against hangs, not a requirement
     with sync_playwright() as playwright:
         running_browser = playwright.chromium.launch(executable_path=chromium, args=_FLAGS, timeout=DEADLINE_MS)
         yield running_browser
@@ -43,17 +43,17 @@ def server(guarded_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> It
 
 
 def new_context(browser: Browser, height: int = 800) -> BrowserContext:
-    """Of a desktop's size; what is done in it waits as long as any test waits."""
+    """A browser context of a desktop's size, with the tests' deadline as its timeout."""
     context = browser.new_context(viewport={"width": 1280, "height": height})
     context.set_default_timeout(DEADLINE_MS)
     return context
 
 
 def _load(opened: Page, url: str) -> None:
-    """Open the page and wait until it knows its model.
+    """Open the page and wait until it has loaded its model.
 
-    On a machine with six times as much to do as it could, it did not within 30 s, twice, and nobody found out why. What
-    is tested is the page and not such a machine, so it is opened again.
+    On a machine with six times the load it can take, this twice took longer than 30 s, for an unknown reason. The test
+    is about the page, not the machine, so the page is opened again.
     """
     for wait_ms in (DEADLINE_MS / 5, DEADLINE_MS):
         opened.goto(url)
@@ -66,7 +66,7 @@ def _load(opened: Page, url: str) -> None:
 
 @pytest.fixture
 def page(browser: Browser, server: Server) -> Iterator[Page]:
-    """The page, opened. Whatever it asks for, it asks this server; it never fails by itself and stores nothing."""
+    """The page, opened. It sends requests to this server only, raises no error and stores nothing."""
     context = new_context(browser)
     opened = context.new_page()
     asked: list[str] = []

@@ -1,4 +1,4 @@
-"""``/docs`` in a real browser: it needs nobody but this service, and really sends a file."""
+"""``/docs`` in a real browser: it uses no other host, and uploads a file."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -16,7 +16,7 @@ FILE: Any = {"name": "x.jpeg", "mimeType": "image/jpeg", "buffer": jpeg()}
 
 @pytest.fixture
 def docs(browser: Browser, server: Server) -> Iterator[Page]:
-    """Swagger UI, opened. Whatever it asks for, it asks this server, and gets it."""
+    """Swagger UI, opened. It sends requests to this server only, and all succeed."""
     context = new_context(browser, height=1600)
     opened = context.new_page()
     asked: list[str] = []

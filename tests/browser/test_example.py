@@ -27,25 +27,25 @@ def example(page: Page) -> Page:
     return page
 
 
-def ask(page: Page, call: str, image: bytes, **options: str) -> object:
+def run_example(page: Page, call: str, image: bytes, **options: str) -> object:
     return page.evaluate(_ASK, [call, base64.b64encode(image).decode(), options])
 
 
-def test_it_reads_explains_and_tells_what_is_wrong(example: Page) -> None:
-    answer = ask(example, "predict", jpeg(), operatingPoint="rule-in")
+def test_the_example_predicts_explains_and_reports_errors(example: Page) -> None:
+    answer = run_example(example, "predict", jpeg(), operatingPoint="rule-in")
     assert isinstance(answer, dict)
     assert answer["operating_point"] == "rule-in"
     assert answer["predictions"][0]["probability"] == pytest.approx(chest(0).mean() / 258, abs=0.002)
-    picture = ask(example, "explain", jpeg())
+    picture = run_example(example, "explain", jpeg())
     assert isinstance(picture, list)
     assert picture[0] == "image/png"
     assert picture[1] > 10_000
-    refused = ask(example, "predict", b"GIF89a")
+    refused = run_example(example, "predict", b"GIF89a")
     assert isinstance(refused, dict)
     assert refused["type"] == "/problems/unsupported-media-type"
 
 
-def test_it_waits_for_a_service_that_is_full(example: Page) -> None:
+def test_the_example_retries_while_the_service_is_at_capacity(example: Page) -> None:
     asked: list[str] = []
 
     def full_once(route: Route) -> None:
@@ -56,7 +56,7 @@ def test_it_waits_for_a_service_that_is_full(example: Page) -> None:
             route.continue_()
 
     example.route("**/predict", full_once)
-    answer = ask(example, "predict", jpeg())
+    answer = run_example(example, "predict", jpeg())
     assert isinstance(answer, dict)
     assert len(answer["predictions"]) == 1
     assert len(asked) == 2

@@ -1,4 +1,4 @@
-"""The page in a real browser: what a physician does with it, and what must not happen meanwhile."""
+"""The page in a real browser: what physicians do with it, and what it must never do."""
 
 import csv
 import io
@@ -45,7 +45,7 @@ DROP = """([files, target]) => {
 
 
 @pytest.mark.parametrize("target", ["#start", "header"])
-def test_a_radiograph_is_dropped_and_read(page: Page, target: str) -> None:
+def test_a_dropped_radiograph_is_analysed(page: Page, target: str) -> None:
     page.evaluate(DROP, [[["x.png", list(CHEST)]], target])
     finished(page, 1)
     row = rows(page).first
@@ -55,7 +55,7 @@ def test_a_radiograph_is_dropped_and_read(page: Page, target: str) -> None:
     expect(row.locator(".label")).to_have_text("PNEUMONIA" if brightness >= 0.4 else "Below threshold")
 
 
-def test_what_it_is_not_stands_there_before_any_result_and_stays(page: Page) -> None:
+def test_the_notice_is_visible_before_and_after_a_result(page: Page) -> None:
     notice = page.locator("#notice")
     expect(notice).to_be_in_viewport()
     expect(notice).to_contain_text("Not a medical device; decision support only.")
@@ -68,7 +68,7 @@ def test_what_it_is_not_stands_there_before_any_result_and_stays(page: Page) -> 
     expect(notice.locator("strong")).to_be_in_viewport()
 
 
-def test_whom_the_model_is_for_comes_from_its_card(page: Page) -> None:
+def test_the_intended_use_comes_from_the_model_card(page: Page) -> None:
     card = (
         "# m\n\n## Uses and directions\n\n- For: children of\n  one to five `years`.\n- Not for: adults.\n\n## Data\n"
     )
@@ -78,7 +78,7 @@ def test_whom_the_model_is_for_comes_from_its_card(page: Page) -> None:
     expect(page.locator("#not-meant-for")).to_have_text("Not intended for: adults.")
 
 
-def test_a_bad_file_among_good_ones_harms_none(page: Page) -> None:
+def test_a_bad_file_does_not_affect_the_good_ones(page: Page) -> None:
     choose(page, ("a.png", CHEST), ("cut.jpeg", jpeg()[:2000]), ("letter.txt", b"Dear Doctor"), ("b.png", CHEST))
     finished(page, 4)
     expect(page.locator("#progress")).to_contain_text("2 failed")
@@ -92,8 +92,8 @@ def test_a_bad_file_among_good_ones_harms_none(page: Page) -> None:
     expect(page.locator("#heat")).to_be_hidden()
 
 
-def test_the_heatmap_lies_over_the_picture_and_obeys(page: Page) -> None:
-    """The model's heatmap is the picture made small: a white corner is evidence, the black rest is none."""
+def test_the_heatmap_overlays_the_image_and_can_be_adjusted(page: Page) -> None:
+    """The model's heatmap is the reduced image: a white corner is evidence, the black rest is not."""
     picture = np.zeros((400, 400), np.uint8)
     picture[:200, :200] = 255
     choose(page, ("x.png", encode(picture, "PNG")))
@@ -117,7 +117,7 @@ def test_the_heatmap_lies_over_the_picture_and_obeys(page: Page) -> None:
     assert pixel(page, "#stage", bright) == (255, 255, 255)
 
 
-def test_the_heatmap_is_asked_for_only_when_an_image_is_opened_and_once(page: Page) -> None:
+def test_a_heatmap_is_requested_once_and_only_when_its_image_is_opened(page: Page) -> None:
     asked: list[str] = []
     page.on("request", lambda request: asked.append(request.url.rpartition("/")[2].partition("?")[0]))
     choose(page, ("a.png", CHEST), ("b.png", encode(chest(1), "PNG")))
@@ -146,7 +146,7 @@ def test_window_level_zoom_and_position_by_pointer(page: Page) -> None:
     page.mouse.move(x - 55, y - 28, steps=4)
     page.mouse.up()
     expect(readout).to_contain_text("W 200 L 100")
-    # A window of 200 about level 100: grey 100 is in its middle.
+    # Window 200, level 100: grey 100 is in the middle.
     assert pixel(page, "#stage", middle)[0] == pytest.approx(128, abs=2)
     zoom = int(before.split()[-2])
     page.mouse.wheel(0, -200)
@@ -171,7 +171,7 @@ def test_fifty_files(page: Page) -> None:
     assert shown == [f"{number:02}.jpeg" for number in range(50)]
 
 
-def test_a_full_service_is_waited_for(page: Page) -> None:
+def test_the_page_retries_while_the_service_is_at_capacity(page: Page) -> None:
     refusals = {"left": 3}
 
     def answer(route: Any) -> None:
@@ -189,7 +189,7 @@ def test_a_full_service_is_waited_for(page: Page) -> None:
     assert rows(page).locator(".number").count() == 6
 
 
-def test_no_answer_at_all_is_said_and_can_be_tried_again(page: Page) -> None:
+def test_an_unreachable_service_is_reported_and_can_be_tried_again(page: Page) -> None:
     page.route("**/predict*", lambda route: route.abort())
     choose(page, ("x.png", CHEST))
     finished(page, 1)
@@ -199,7 +199,7 @@ def test_no_answer_at_all_is_said_and_can_be_tried_again(page: Page) -> None:
     expect(rows(page).first.locator(".label")).to_be_visible()
 
 
-def test_a_warning_is_said_and_the_label_is_not_to_be_relied_on(page: Page) -> None:
+def test_a_warning_is_shown_and_the_label_marked_unreliable(page: Page) -> None:
     choose(page, ("grey.png", encode(np.full((300, 300), 200, np.uint8), "PNG")), ("x.png", CHEST))
     finished(page, 2)
     expect(rows(page).nth(0)).to_contain_text("Outside the training data: result unreliable")
@@ -211,7 +211,7 @@ def test_a_warning_is_said_and_the_label_is_not_to_be_relied_on(page: Page) -> N
     expect(page.locator("#rows td.label").first).to_have_class(re.compile("unreliable"))
 
 
-def test_the_operating_point_makes_the_labels_without_reading_again(page: Page) -> None:
+def test_another_operating_point_changes_labels_without_a_new_request(page: Page) -> None:
     asked: list[str] = []
     page.on("request", lambda request: asked.append(request.url))
     choose(page, ("x.png", CHEST))
@@ -339,7 +339,7 @@ def test_light_on_request_and_dark_again_after_a_reload(page: Page) -> None:
     assert ground() == dark
 
 
-def test_the_name_of_a_file_stays_in_the_browser(page: Page, server: Server) -> None:
+def test_file_names_stay_in_the_browser(page: Page, server: Server) -> None:
     sent: list[str] = []
     page.on(
         "request", lambda request: sent.append(f"{request.url} {request.headers} {request.post_data_buffer or b''!r}")
@@ -352,7 +352,7 @@ def test_the_name_of_a_file_stays_in_the_browser(page: Page, server: Server) -> 
     assert "Jane" not in "".join(sent) + server.log
 
 
-def test_a_picture_is_upright_in_the_browser_too(page: Page) -> None:
+def test_an_image_is_upright_in_the_browser_too(page: Page) -> None:
     exif = Image.Exif()
     exif[0x0112] = 6
     picture = np.zeros((200, 400), np.uint8)
@@ -372,7 +372,7 @@ def test_a_picture_is_upright_in_the_browser_too(page: Page) -> None:
 
 
 @pytest.mark.parametrize("full", [4095, 65535])
-def test_sixteen_bits_are_shown_as_they_are_read(page: Page, full: int) -> None:
+def test_sixteen_bit_images_are_shown_as_they_are_analysed(page: Page, full: int) -> None:
     """A browser would show 12 bits stored unshifted as black."""
     ramp = np.linspace(0, full, 400).astype(np.uint16)
     data = encode(Image.fromarray(np.tile(ramp, (300, 1))), "PNG")
@@ -386,7 +386,7 @@ def test_sixteen_bits_are_shown_as_they_are_read(page: Page, full: int) -> None:
     assert shown == pytest.approx([(int(sample) * 255 + full // 2) // full for sample in ramp], abs=0)
 
 
-def test_a_folder_is_walked_and_what_is_no_picture_is_left_out(page: Page, tmp_path: Path) -> None:
+def test_a_folder_is_searched_and_other_files_are_skipped(page: Page, tmp_path: Path) -> None:
     for name in ("b/2.png", "b/10.PNG", "1.jpg", "notes.txt", "DICOMDIR"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_bytes(CHEST)
@@ -395,7 +395,7 @@ def test_a_folder_is_walked_and_what_is_no_picture_is_left_out(page: Page, tmp_p
     expect(page.locator("#notes")).to_contain_text("2 files skipped (not JPEG or PNG)")
 
 
-def test_all_can_be_removed_also_while_they_are_read(page: Page) -> None:
+def test_all_images_can_be_removed_during_analysis(page: Page) -> None:
     choose(page, *((f"{number}.jpeg", jpeg(number)) for number in range(20)))
     page.get_by_role("button", name="Remove all").click()
     expect(page.locator("#start")).to_be_visible()

@@ -1,4 +1,4 @@
-"""Letterbox margins are found and cut off, text in them too; anatomy stays; a heatmap lies where it belongs."""
+"""Letterbox margins are cut off, with text in them; anatomy is kept; heatmaps are mapped back to the whole image."""
 
 import io
 
@@ -22,26 +22,26 @@ def letterboxed(grey: int = 0, text: str = "") -> NDArray[np.uint8]:
     return np.asarray(picture)
 
 
-INSIDE = (40 / 500, 20 / 340, 1 - 60 / 500, 1.0)
+FRAME = (40 / 500, 20 / 340, 1 - 60 / 500, 1.0)
 
 
 @pytest.mark.parametrize("grey", [0, 255])
 @pytest.mark.parametrize("text", ["", "PORTABLE"])
-def test_even_bands_are_found_with_the_text_in_them(grey: int, text: str) -> None:
-    assert find_frame(letterboxed(grey, text)) == pytest.approx(INSIDE)
+def test_uniform_bands_are_found_with_the_text_in_them(grey: int, text: str) -> None:
+    assert find_frame(letterboxed(grey, text)) == pytest.approx(FRAME)
 
 
 @pytest.mark.parametrize("quality", [50, 90])
-def test_bands_are_found_through_what_a_jpeg_adds(quality: int) -> None:
+def test_bands_are_found_despite_jpeg_noise(quality: int) -> None:
     with Image.open(io.BytesIO(encode(letterboxed(), quality=quality))) as stored:
-        assert find_frame(np.asarray(stored)) == pytest.approx(INSIDE, abs=8 / 340)
+        assert find_frame(np.asarray(stored)) == pytest.approx(FRAME, abs=8 / 340)
 
 
 def test_a_picture_without_bands_stays_whole() -> None:
     assert find_frame(chest()) == WHOLE
 
 
-def test_an_even_band_inside_the_picture_is_none_of_its_margins() -> None:
+def test_a_uniform_band_within_the_image_is_not_a_margin() -> None:
     drawn = chest().copy()
     drawn[20:60] = 0
     assert find_frame(drawn) == WHOLE

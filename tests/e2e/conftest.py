@@ -11,7 +11,7 @@ from tests.e2e.server import Server, running
 
 @pytest.fixture(scope="session")
 def bundled_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """A server of the model that is in the repository, as it is started by default."""
+    """A server of the bundled model with default settings."""
     folder: Path = tmp_path_factory.mktemp("bundled")
     with running(BUNDLED_MODEL, folder) as server:
         yield server

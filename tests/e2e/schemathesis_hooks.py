@@ -1,5 +1,5 @@
-"""What a JSON schema cannot say, said to schemathesis: what an image is, which models there are, how parts of a request
-hang together. Only what it means to be valid is changed; what it makes wrong on purpose is sent as it is.
+"""Tells schemathesis what a JSON schema cannot express: what an image is, which models exist, how the parts of a
+request depend on each other. It changes only what is meant to be valid; deliberately invalid parts stay as they are.
 """
 
 import base64
@@ -16,7 +16,7 @@ from service.oip.request import HEADER_LENGTH
 from tests.bundles import POINTS
 from tests.drawings import chest, encode
 
-# Of the server that test_schemathesis.py starts.
+# The model of the server that test_schemathesis.py starts.
 NAME, VERSIONS = "brightness", ("1", "2")
 _SMALL = [chest(seed, 48, 40) for seed in range(3)]
 _BODIES = {
@@ -40,7 +40,7 @@ schemathesis.openapi.format("binary", st.sampled_from(_BODIES["application/octet
 
 @schemathesis.hook
 def before_call(context: schemathesis.HookContext, case: schemathesis.Case[Any], kwargs: dict[str, Any]) -> None:
-    """Make what is meant to be valid valid."""
+    """Make those parts of the request valid that are meant to be valid."""
     parts = case.meta.components if case.meta else {}
     wrong = {place.name for place, part in parts.items() if part.mode.is_negative}
     if "PATH" not in wrong:
@@ -49,36 +49,37 @@ def before_call(context: schemathesis.HookContext, case: schemathesis.Case[Any],
         _mostly_known(case.query, case.path)
         _name_a_point(case.query)
     if "BODY" not in wrong and isinstance(case.body, dict):
-        _mend(case.body)
+        _make_consistent(case.body)
     if "HEADER" not in wrong:
-        _bind(case)
+        _match_headers_to_body(case)
 
 
-def _mostly_known(there: Any, path: str) -> None:
-    """A model that there is; now and then another, which is no mistake either, but is not found. Meanwhile versions are
-    loaded and unloaded: the first is always there.
+def _mostly_known(parameters: Any, path: str) -> None:
+    """Name an existing model in most requests, and an unknown one in some, which is valid too but not found.
+
+    Other requests load and unload the second version meanwhile; the first is always loaded.
     """
     versions = VERSIONS if "/repository/" in path else VERSIONS[:1]
     for name, known in (("name", [NAME]), ("version", versions)):
-        if name in there and (seed := zlib.crc32(str(there[name]).encode())) % 4:
-            there[name] = known[seed % len(known)]
+        if name in parameters and (seed := zlib.crc32(str(parameters[name]).encode())) % 4:
+            parameters[name] = known[seed % len(known)]
 
 
-def _name_a_point(there: Any) -> None:
-    if there.get("operating_point") is not None:
-        there["operating_point"] = list(POINTS)[len(there["operating_point"]) % len(POINTS)]
+def _name_a_point(parameters: Any) -> None:
+    if parameters.get("operating_point") is not None:
+        parameters["operating_point"] = list(POINTS)[len(parameters["operating_point"]) % len(POINTS)]
 
 
-def _mend(body: dict[str, Any]) -> None:
-    """An inference request has one input, whose shape, type and data belong together, and each output once."""
+def _make_consistent(body: dict[str, Any]) -> None:
+    """Give an inference request one input whose shape, type and data match, and each output once."""
     if "inputs" in body:
         body["inputs"] = [_INPUT]
         body["outputs"] = list({output["name"]: output for output in body.get("outputs", [])}.values())
         _name_a_point(body.get("parameters") or {})
 
 
-def _bind(case: schemathesis.Case[Any]) -> None:
-    """Headers that tell of the body must be true."""
+def _match_headers_to_body(case: schemathesis.Case[Any]) -> None:
+    """Make the headers that describe the body match it."""
     raw = case.body if isinstance(case.body, bytes) else None
     if HEADER_LENGTH in case.headers or (raw and case.path.endswith("/infer")):
         case.headers[HEADER_LENGTH] = "0"

@@ -1,4 +1,4 @@
-"""A server that answers as it is told to: what a real one does only when it breaks."""
+"""A server with scripted answers, such as a real service gives only in failure."""
 
 import json
 import ssl
@@ -18,8 +18,8 @@ from tests.waiting import DEADLINE_S
 
 @dataclass(frozen=True)
 class Step:
-    """One answer. Status 0: the connection is closed without any. It is given once ``after`` is set, and then so much
-    later; a header that is a ``timedelta`` is the date that is then so far ahead.
+    """One answer. It is sent ``after_s`` seconds after the event ``after`` is set. Status 0 closes the connection
+    without an answer. A ``timedelta`` as a header's value becomes the date that far after the time of the answer.
     """
 
     status: int = 200
@@ -31,23 +31,29 @@ class Step:
 
 
 def answer(version: str = "1", provider: str = "CPUExecutionProvider") -> Step:
-    """A good one."""
+    """A successful answer."""
     entry = Prediction(filename=None, label="NORMAL", probability=0.25, threshold=0.5)
-    told = PredictResponse(
+    response = PredictResponse(
         model=ModelName(name="scripted", version=version),
         request_id="r1",
         provider=provider,
         operating_point="balanced",
         predictions=[entry],
     )
-    return Step(body=told.model_dump_json().encode())
+    return Step(body=response.model_dump_json().encode())
 
 
 def problem(status: int, slug: str, **headers: str | timedelta) -> Step:
-    """A problem, as the service tells it."""
-    told = {"type": f"/problems/{slug}", "title": "A title", "status": status, "detail": "a detail", "request_id": "r2"}
+    """A problem in the service's format."""
+    details = {
+        "type": f"/problems/{slug}",
+        "title": "A title",
+        "status": status,
+        "detail": "a detail",
+        "request_id": "r2",
+    }
     sent = {name.replace("_", "-"): value for name, value in headers.items()}
-    return Step(status, json.dumps(told).encode(), "application/problem+json", sent)
+    return Step(status, json.dumps(details).encode(), "application/problem+json", sent)
 
 
 HTML = Step(body=b"<!doctype html><p>It works!", content_type="text/html")
@@ -55,7 +61,7 @@ MODEL = Step(body=b'{"name": "scripted", "version": "1", "operating_point": "bal
 
 
 class Scripted:
-    """What it is to answer, in turn (the last one for ever), and what it was asked."""
+    """The script of a server: its answers in order, the last one repeated; and the requests it received."""
 
     def __init__(self, port: int, steps: tuple[Step, ...], model: Step) -> None:
         self.url = f"http://127.0.0.1:{port}"
@@ -66,7 +72,7 @@ class Scripted:
 
     @property
     def predictions(self) -> list[tuple[float, str, dict[str, str], bytes]]:
-        """When, for what, with which headers and body it was asked to predict."""
+        """The prediction requests: time, path, headers and body of each."""
         return [asked for asked in self.asked if asked[1].startswith("/predict")]
 
     def next_step(self, path: str, headers: dict[str, str], body: bytes) -> Step:
@@ -84,12 +90,12 @@ def _ahead(by: timedelta) -> str:
 
 class _Quiet(ThreadingHTTPServer):
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """A client that hangs up, or believes no certificate, is what some tests are about."""
+        """Print nothing: some tests are about clients that disconnect or reject the certificate."""
 
 
 @contextmanager
 def scripted(*steps: Step, model: Step = MODEL, tls: ssl.SSLContext | None = None) -> Iterator[Scripted]:
-    """Run one, for as long as the context lasts."""
+    """Run a scripted server for the duration of the context."""
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
@@ -105,7 +111,7 @@ def scripted(*steps: Step, model: Step = MODEL, tls: ssl.SSLContext | None = Non
 
         def _answer(self) -> None:
             body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-            step = told.next_step(self.path, {name.lower(): value for name, value in self.headers.items()}, body)
+            step = script.next_step(self.path, {name.lower(): value for name, value in self.headers.items()}, body)
             if step.after:
                 step.after.wait(DEADLINE_S)
             time.sleep(step.after_s)
@@ -122,11 +128,11 @@ def scripted(*steps: Step, model: Step = MODEL, tls: ssl.SSLContext | None = Non
     with _Quiet(("127.0.0.1", 0), Handler) as server:
         if tls:
             server.socket = tls.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
-        told = Scripted(server.server_address[1], steps, model)
+        script = Scripted(server.server_address[1], steps, model)
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
         thread.start()
         try:
-            yield told
+            yield script
         finally:
             server.shutdown()
             thread.join()

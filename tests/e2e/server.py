@@ -1,4 +1,4 @@
-"""A real server: the process that users start, on a port of its own, with its log in a file."""
+"""A real server: the process that users start, on a free port, with its log in a file."""
 
 import contextlib
 import json
@@ -48,15 +48,15 @@ class Server:
         return [json.loads(line) for line in self.log.splitlines()]
 
     def client(self, **options: Any) -> httpx.Client:
-        """A client of it, to be closed; with these options of httpx."""
-        return httpx.Client(**self._asking | options)
+        """A client of this server with these options of httpx; the caller closes it."""
+        return httpx.Client(**self._client_options | options)
 
     def async_client(self, **options: Any) -> httpx.AsyncClient:
         """The same for coroutines."""
-        return httpx.AsyncClient(**self._asking | options)
+        return httpx.AsyncClient(**self._client_options | options)
 
     def get(self, path: str, **options: Any) -> httpx.Response:
-        """Ask once, over a connection of its own."""
+        """Send one GET request over a new connection."""
         with self.client() as client:
             return client.get(path, **options)
 
@@ -66,11 +66,11 @@ class Server:
             until(lambda: client.get("/health/ready").status_code == 200, lambda: self.log)
 
     def await_log(self, words: str, times: int = 1) -> None:
-        """Wait until these words stand in the log so often."""
+        """Wait until these words are in the log this many times."""
         until(lambda: self.log.count(words) >= times, lambda: f"{words}, {times} times, in:\n{self.log}")
 
     def raw(self, request: bytes, finish: bool = False) -> bytes:
-        """Send bytes, as they are, and give what comes back before the server closes."""
+        """Send bytes unchanged, and return what the server sends until it closes the connection."""
         received = b""
         with socket.create_connection(("127.0.0.1", self.port), timeout=DEADLINE_S) as connection:
             with contextlib.suppress(ConnectionError):
@@ -92,7 +92,7 @@ class Server:
         return self.process.wait(DEADLINE_S)
 
     @property
-    def _asking(self) -> dict[str, Any]:
+    def _client_options(self) -> dict[str, Any]:
         return {"base_url": self.url, "timeout": DEADLINE_S, "verify": self._trusted or False}
 
     def _await_port(self) -> int:
@@ -109,8 +109,9 @@ def resident_mib(pid: int) -> float:
 
 @contextmanager
 def running(model: Path, folder: Path, trusted: ssl.SSLContext | None = None, **settings: object) -> Iterator[Server]:
-    """Start ``python -m service`` with these settings; it is killed at the end if it still runs. One with a certificate
-    is asked by a client that trusts as said.
+    """Start ``python -m service`` with these settings; it is killed at the end if it still runs.
+
+    ``trusted`` is the clients' TLS context if the server has a certificate.
     """
     port, device = str(settings.pop("port", 0)), str(settings.pop("device", "cpu"))
     environment = {name: value for name, value in os.environ.items() if not name.startswith("XRAY_")}

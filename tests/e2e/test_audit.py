@@ -1,4 +1,4 @@
-"""The audit of a real server: killed under load, its disk full, its files turning over; verified from outside."""
+"""The audit log of a real server: killed under load, with a full disk, with rotating files; verified by the command."""
 
 import asyncio
 import hashlib
@@ -22,21 +22,21 @@ IMAGES = [jpeg(seed) for seed in range(8)]
 
 
 def verify(folder: Path, *words: str) -> list[dict[str, Any]]:
-    """The verdict of ``audit verify`` on each chain; it must not find a fault."""
+    """The result of ``audit verify`` for each chain; it must find no fault."""
     done = run([*SERVICE, "audit", "verify", folder, "--json", *words])
     assert done.returncode == 0, done.stdout + done.stderr
     return [json.loads(line) for line in done.stdout.splitlines()]
 
 
 def kept(folder: Path) -> dict[str, dict[str, Any]]:
-    """The lines of images, by request id."""
+    """The log lines of images, by request id."""
     lines = [line for path in sorted(folder.glob("*/audit-*.jsonl")) for line in path.read_bytes().splitlines(True)]
-    told = [json.loads(line) for line in lines if line.endswith(b"}\n")]
-    return {each["request_id"]: each for each in told if each["event"] == "read"}
+    events = [json.loads(line) for line in lines if line.endswith(b"}\n")]
+    return {event["request_id"]: event for event in events if event["event"] == "read"}
 
 
 async def ask(server: Server, count: int, kill_after: int | None = None) -> dict[str, httpx.Response]:
-    """Ask so often, eight at once, and give the answers that came, by request id."""
+    """Send ``count`` requests, at most eight at once; return the answers received, by request id."""
     answers: dict[str, httpx.Response] = {}
     async with server.async_client() as client:
 
@@ -60,8 +60,8 @@ async def ask(server: Server, count: int, kill_after: int | None = None) -> dict
 
 
 @pytest.mark.anyio
-async def test_a_killed_server_has_kept_all_that_it_had_answered(tmp_path: Path) -> None:
-    """Also while files turn over; and the next one goes on with the chain."""
+async def test_a_killed_server_has_logged_every_answer_it_gave(tmp_path: Path) -> None:
+    """Also while files rotate; and the next server continues the chain."""
     folder = tmp_path / "audit"
     folder.mkdir()
     settings: dict[str, Any] = {"audit": "required", "audit_folder": folder, "audit_max_bytes": 5000}
@@ -87,11 +87,11 @@ async def test_a_killed_server_has_kept_all_that_it_had_answered(tmp_path: Path)
         heads = [line["head"] for line in server.log_lines if line["message"] == "audit closed"]
     (after,) = verify(folder, "--expect", before["head"])
     assert after["unclean"] == 2
-    assert heads == [after["head"]]  # a witness, in the log
+    assert heads == [after["head"]]  # the service log records the last hash independently
 
 
 @pytest.mark.anyio
-async def test_two_servers_share_a_folder_and_no_chain(tmp_path: Path) -> None:
+async def test_two_servers_in_one_folder_have_separate_chains(tmp_path: Path) -> None:
     folder = tmp_path / "audit"
     folder.mkdir()
     for name in ("a", "b"):
@@ -101,14 +101,14 @@ async def test_two_servers_share_a_folder_and_no_chain(tmp_path: Path) -> None:
         running(BUNDLED_MODEL, tmp_path / "b", audit="on", audit_folder=folder) as other,
     ):
         await asyncio.gather(ask(one, 20), ask(other, 30))
-        assert len(verify(folder)) == 2  # and while they run
+        assert len(verify(folder)) == 2  # while they run, too
         assert (one.stop(), other.stop()) == (0, 0)
     assert sorted(chain["lines"] for chain in verify(folder)) == [22, 32]
 
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A disk of 128 KiB, where root can mount one."""
+    """A disk of 128 KiB; needs root to mount it."""
     folder = tmp_path / "disk"
     folder.mkdir()
     mounted = subprocess.run(
@@ -121,7 +121,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 
 
 def filled(server: Server, status: int, ready: int) -> None:
-    """Ask until the disk is full and the service answers like this."""
+    """Send requests until the disk is full, then check the service's answers and readiness."""
     for _ in range(40):
         last = list((asyncio.run(ask(server, 20))).values())
         if "cannot write the audit log" in server.log:
@@ -153,7 +153,7 @@ def test_a_full_disk(mode: str, status: int, ready: int, small_disk: Path, tmp_p
 def test_a_disk_that_turns_read_only(small_disk: Path, tmp_path: Path) -> None:
     with running(BUNDLED_MODEL, tmp_path, audit="required", audit_folder=small_disk, audit_max_bytes=1) as server:
         assert {response.status_code for response in (asyncio.run(ask(server, 5))).values()} == {200}
-        # Over the folder the same one, read-only: the disk itself cannot be, while the service has a file open.
+        # Bind-mount the folder read-only over itself: the disk cannot be remounted while the service has a file open.
         subprocess.run(["mount", "--bind", small_disk, small_disk], check=True)
         try:
             subprocess.run(["mount", "-o", "remount,ro,bind", small_disk], check=True)

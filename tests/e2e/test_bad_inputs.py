@@ -1,4 +1,4 @@
-"""The rows of bad inputs, each against a real server on a real socket, and a good request after each."""
+"""Bad inputs, each sent to a real server on a real socket and followed by a good request."""
 
 import base64
 import gzip
@@ -33,8 +33,8 @@ def server(bundle_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Ite
 
 
 @pytest.fixture(autouse=True)
-def _the_next_good_request_is_answered(server: Server) -> Iterator[None]:
-    """What every row also asks: bounded memory, no descriptor and no file left, business as usual."""
+def _server_unharmed(server: Server) -> Iterator[None]:
+    """Check after every test: bounded memory, no leaked descriptor or file, and the next good request is answered."""
     before, descriptors = server.resident_mib(), open_descriptors(server)
     yield
     with server.client() as client:
@@ -149,7 +149,7 @@ def test_a_file_of_zero_bytes(client: httpx.Client) -> None:
     ],
     ids=["1001 files", "10000 fields", "64 kB header", "long field"],
 )
-def test_a_multipart_made_to_exhaust(client: httpx.Client, body: bytes) -> None:
+def test_a_multipart_body_made_to_exhaust_resources(client: httpx.Client, body: bytes) -> None:
     assert_problem(multipart(client, body), 400)
 
 
@@ -160,7 +160,7 @@ def test_a_boundary_of_300_characters(client: httpx.Client) -> None:
 
 
 # Row 6
-def test_a_content_length_over_the_limit_is_refused_unsent(server: Server) -> None:
+def test_a_content_length_over_the_limit_is_refused_before_the_body(server: Server) -> None:
     answer = server.raw(head(b"Content-Length: %d\r\n\r\n" % (BODY_LIMIT + 1)))
     assert status_of(answer) == 413
     assert b"body-too-large" in answer
@@ -175,7 +175,7 @@ def test_a_body_at_the_limit_is_read(client: httpx.Client) -> None:
 
 # Row 7
 @pytest.mark.parametrize("kind", [b"image/jpeg", b"multipart/form-data; boundary=B"], ids=["raw", "multipart"])
-def test_a_chunked_body_over_the_limit_is_refused_as_it_passes(server: Server, kind: bytes) -> None:
+def test_a_chunked_body_is_refused_when_it_exceeds_the_limit(server: Server, kind: bytes) -> None:
     start = part(data=jpeg())[:-2]
     chunks = b"".join(b"%x\r\n%b\r\n" % (len(c), c) for c in [start, *[b"\0" * 100_000] * (BODY_LIMIT // 100_000)])
     answer = server.raw(head(b"Transfer-Encoding: chunked\r\n\r\n").replace(b"image/jpeg", kind) + chunks)
@@ -183,7 +183,7 @@ def test_a_chunked_body_over_the_limit_is_refused_as_it_passes(server: Server, k
 
 
 # Row 8
-def test_a_body_shorter_than_its_length_is_given_up(bundle_folder: Path, tmp_path: Path) -> None:
+def test_a_body_shorter_than_its_length_times_out(bundle_folder: Path, tmp_path: Path) -> None:
     with running(bundle_folder, tmp_path, upload_s=0.5) as server:
         answer = server.raw(head(b"Content-Length: 5000\r\n\r\nabc"))
     assert status_of(answer) == 408
@@ -193,7 +193,7 @@ def test_a_body_shorter_than_its_length_is_given_up(bundle_folder: Path, tmp_pat
 def test_a_body_longer_than_its_length_is_cut_there(server: Server) -> None:
     image = jpeg()
     answer = server.raw(head(b"Content-Length: %d\r\n\r\n" % (len(image) - 100)) + image)
-    assert status_of(answer) in {400, 422}  # 400 if the rest has come by then: it is no request
+    assert status_of(answer) in {400, 422}  # 400 if the rest has arrived by then: it is not a request
 
 
 @pytest.mark.parametrize(
@@ -294,7 +294,7 @@ def test_a_jpeg_cut_short(client: httpx.Client, kept: float, width: int) -> None
 
 # Rows 15 and 16
 @pytest.mark.parametrize("kind", ["raw", "multipart"])
-def test_a_body_that_changed_on_its_way_is_refused_by_its_digest(client: httpx.Client, kind: str) -> None:
+def test_a_body_changed_in_transit_is_refused_by_its_digest(client: httpx.Client, kind: str) -> None:
     image = jpeg() + b"what follows the picture is not looked at"
     whole = image if kind == "raw" else part(data=image) + b"--B--\r\n"
     content_type = "image/jpeg" if kind == "raw" else "multipart/form-data; boundary=B"
@@ -303,7 +303,7 @@ def test_a_body_that_changed_on_its_way_is_refused_by_its_digest(client: httpx.C
     assert post(client, whole, content_type, Content_Digest=digest).status_code == 200
     assert post(client, changed, content_type).status_code == 200
     assert_problem(post(client, changed, content_type, Content_Digest=digest), 400, "digest-mismatch")
-    assert post(client, whole, content_type, Content_Digest="md5=:AAAA:").status_code == 200  # not one that is known
+    assert post(client, whole, content_type, Content_Digest="md5=:AAAA:").status_code == 200  # unknown: ignored
 
 
 def test_zeroes_in_the_middle_of_the_pixels_are_found_if_they_cost_any(client: httpx.Client) -> None:
@@ -320,10 +320,10 @@ def test_bytes_after_the_picture_are_not_looked_at(client: httpx.Client) -> None
 # Rows 17 to 19
 @pytest.mark.parametrize("side", [65535, 15000, 10000])
 def test_too_many_pixels_are_refused_before_they_are_decoded(client: httpx.Client, side: int) -> None:
-    claims = bytearray(jpeg())
-    at = claims.index(b"\xff\xc0")
-    claims[at + 5 : at + 9] = side.to_bytes(2) * 2
-    assert_problem(post(client, bytes(claims)), 422, "too-many-pixels")
+    image = bytearray(jpeg())
+    at = image.index(b"\xff\xc0")
+    image[at + 5 : at + 9] = side.to_bytes(2) * 2
+    assert_problem(post(client, bytes(image)), 422, "too-many-pixels")
 
 
 def test_a_small_file_of_225_million_pixels(client: httpx.Client) -> None:
@@ -398,8 +398,8 @@ def test_transparency_lies_on_black(client: httpx.Client) -> None:
 def test_exif_orientation_is_read(client: httpx.Client, orientation: int) -> None:
     exif = Image.Exif()
     exif[0x0112] = orientation
-    told, upright = (post(client, data).json()["predictions"][0]["warnings"] for data in (jpeg(exif=exif), jpeg()))
-    assert [warning["code"] for warning in told] == ["exif_orientation_applied"]
+    rotated, upright = (post(client, data).json()["predictions"][0]["warnings"] for data in (jpeg(exif=exif), jpeg()))
+    assert [warning["code"] for warning in rotated] == ["exif_orientation_applied"]
     assert upright == []
 
 
@@ -411,7 +411,7 @@ def test_exif_orientation_is_read(client: httpx.Client, orientation: int) -> Non
         b"Exif\0\0" + b"x" * 60_000,
     ],
 )
-def test_hostile_metadata_is_neither_run_nor_repeated(client: httpx.Client, server: Server, exif: bytes) -> None:
+def test_hostile_metadata_is_neither_executed_nor_echoed(client: httpx.Client, server: Server, exif: bytes) -> None:
     response = post(client, jpeg(exif=exif))
     assert response.status_code in {200, 422}
     for leak in ("script", "DROP"):
@@ -431,7 +431,7 @@ def test_hostile_metadata_is_neither_run_nor_repeated(client: httpx.Client, serv
         "Jane Doe 1970-01-01",
     ],
 )
-def test_a_file_name_is_only_ever_given_back(client: httpx.Client, server: Server, name: str) -> None:
+def test_a_file_name_is_only_echoed(client: httpx.Client, server: Server, name: str) -> None:
     response = client.post("/predict", files=[("file", (name, jpeg(), "image/jpeg"))])
     if response.status_code == 200:
         assert response.headers["content-type"] == "application/json"
@@ -445,7 +445,7 @@ def test_a_file_name_is_only_ever_given_back(client: httpx.Client, server: Serve
 @pytest.mark.parametrize(
     "disposition", ['filename="x\r\nX-Evil: 1"', "filename*=UTF-8''r%C3%B6ntgen.jpg", 'filename="' + "x" * 5000 + '"']
 )
-def test_file_names_by_other_ways(client: httpx.Client, disposition: str) -> None:
+def test_file_names_in_other_encodings(client: httpx.Client, disposition: str) -> None:
     body = f'--B\r\nContent-Disposition: form-data; name="file"; {disposition}\r\n\r\n'.encode() + jpeg() + b"\r\n"
     response = multipart(client, body)
     assert response.status_code in {200, 400, 422}
@@ -463,7 +463,7 @@ def test_a_hostile_request_id(server: Server, sent: bytes) -> None:
 
 # Row 33
 @pytest.mark.parametrize("accept", ["image/png", "text/html", "*/*;q=0", "what"])
-def test_the_answer_is_json_whatever_is_accepted(client: httpx.Client, accept: str) -> None:
+def test_the_answer_is_json_for_any_accept_header(client: httpx.Client, accept: str) -> None:
     assert post(client, jpeg(), Accept=accept).headers["content-type"] == "application/json"
 
 
@@ -511,11 +511,11 @@ def test_expect_100_continue(server: Server) -> None:
 
 @pytest.mark.parametrize("method", ["HEAD", "OPTIONS", "TRACE", "PATCH"])
 @pytest.mark.parametrize("path", ["/predict", "/health", "/model", "/metrics", "/docs", "/openapi.json"])
-def test_other_methods_are_no_error_of_the_service(client: httpx.Client, method: str, path: str) -> None:
+def test_other_methods_are_not_internal_errors(client: httpx.Client, method: str, path: str) -> None:
     assert client.request(method, path).status_code in {200, 405}
 
 
-def test_no_request_is_no_error(server: Server) -> None:
+def test_a_connection_without_a_request_is_not_an_error(server: Server) -> None:
     assert server.raw(b"", finish=True) == b""
     assert server.raw(b"\r\n\r\nGARBAGE\r\n\r\n")[:12] in {b"", b"HTTP/1.1 400"}
 

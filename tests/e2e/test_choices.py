@@ -1,4 +1,4 @@
-"""A real server of a bundle that has all a bundle may have: operating points, an input guard, an int8 graph."""
+"""A real server of a bundle with all optional parts: operating points, an input guard, an int8 graph."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,7 +15,7 @@ from tests.drawings import encode, jpeg
 from tests.e2e.server import Server, running
 from tests.problems import assert_problem
 
-# Made before there were guards and int8 graphs, and served for as long as the image contract stays.
+# This bundle is older than guards and int8 graphs, and is still served.
 FIRST_BUNDLE = ROOT / "models" / "pneumonia" / "1"
 GREY, BLACK = (encode(np.full((200, 200), level, np.uint8), "PNG") for level in (200, 0))
 PNG = {"Content-Type": "image/png"}
@@ -45,7 +45,7 @@ def post(server: Server, *images: bytes, query: str = "") -> httpx.Response:
         return client.post(f"/predict{query}", files=sent)
 
 
-def test_each_place_tells_what_is_in_use(warning: Server, refusing: Server) -> None:
+def test_health_model_log_and_metrics_agree_on_what_is_in_use(warning: Server, refusing: Server) -> None:
     for server, graph, precision, point, guard in (
         (warning, "model.int8.onnx", "int8", "balanced", "warn"),
         (refusing, "model.onnx", "float32", "rule-out", "refuse"),
@@ -54,8 +54,8 @@ def test_each_place_tells_what_is_in_use(warning: Server, refusing: Server) -> N
         model = server.get("/model").json()
         ready = next(line for line in server.log_lines if line["message"] == "ready")
         assert (health["graph"], health["precision"]) == (graph, precision)
-        for told in (model, ready):
-            assert (told["graph"], told["operating_point"], told["guard"]) == (graph, point, guard)
+        for source in (model, ready):
+            assert (source["graph"], source["operating_point"], source["guard"]) == (graph, point, guard)
         assert f'graph="{graph}"' in server.get("/metrics").text
         full = INT8_FULL if precision == "int8" else 255
         answer = post(server, jpeg()).json()
@@ -89,16 +89,16 @@ def test_every_operating_point_labels_by_its_own_threshold(warning: Server) -> N
     ],
 )
 def test_a_malformed_query_is_refused_before_the_body_is_read(warning: Server, query: str, slug: str) -> None:
-    """The body could not be read: it has no type. The same connection serves the next request."""
+    """The body could not be read, because it has no type. The same connection serves the next request."""
     with warning.client() as client:
-        told = assert_problem(client.post(f"/predict{query}", content=b"\0" * 3_000_000), 422, slug)
+        answered = assert_problem(client.post(f"/predict{query}", content=b"\0" * 3_000_000), 422, slug)
         assert client.post("/predict", content=jpeg(), headers=PNG).status_code == 200
-    assert "Evil" not in str(told)
+    assert "Evil" not in str(answered)
     if slug == "unknown-operating-point":
-        assert told["detail"].endswith(": balanced, rule-out, rule-in")
+        assert answered["detail"].endswith(": balanced, rule-out, rule-in")
 
 
-def test_flagged_images_are_warned_of_each_by_its_own_score(warning: Server) -> None:
+def test_each_image_is_flagged_by_its_own_score(warning: Server) -> None:
     images = [jpeg(0), GREY, jpeg(1), BLACK, jpeg(2)]
     together = post(warning, *images).json()["predictions"]
     alone = [post(warning, image).json()["predictions"][0] for image in images]
@@ -111,7 +111,7 @@ def test_flagged_images_are_warned_of_each_by_its_own_score(warning: Server) -> 
         assert (together[row]["guard_score"] > GUARD.threshold) == (row == 1)
 
 
-def test_refused_images_harm_nobody(refusing: Server) -> None:
+def test_refused_images_do_not_affect_the_others(refusing: Server) -> None:
     assert_problem(post(refusing, GREY), 422, "unlike-training-data")
     answer = post(refusing, jpeg(0), GREY, BLACK, jpeg(1))
     kinds = [entry["error"] and entry["error"]["type"] for entry in answer.json()["predictions"]]

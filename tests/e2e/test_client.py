@@ -1,4 +1,4 @@
-"""``predict --url`` against real servers, and against one that breaks as it is told to."""
+"""``predict --url`` against real servers, and against scripted ones that fail."""
 
 import base64
 import contextlib
@@ -36,7 +36,7 @@ PATIENT = "Mueller_Anna_1990"
 
 @pytest.fixture(scope="module")
 def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder of 24 good images in two folders, and what is none."""
+    """A folder of 24 good images, 8 of them in a subfolder."""
     folder = tmp_path_factory.mktemp("images")
     (folder / "below").mkdir()
     for number in range(16):
@@ -60,7 +60,7 @@ def image(tmp_path: Path) -> Path:
 
 
 class Ran:
-    """What a command gave."""
+    """Exit code and output of a command."""
 
     def __init__(self, code: int, out: str, err: str) -> None:
         self.code, self.out, self.err = code, out, err
@@ -70,33 +70,33 @@ class Ran:
         return list(csv.DictReader(io.StringIO(self.out)))
 
 
-class Told(io.StringIO):
-    """What is said on stderr; ``anything`` is set once there is any of it."""
+class WatchedStream(io.StringIO):
+    """A stream for stderr; ``anything`` is set once something was written."""
 
     def __init__(self) -> None:
         super().__init__()
         self.anything = threading.Event()
 
     def write(self, text: str) -> int:
-        """As any stream does."""
+        """Write, and set ``anything``."""
         self.anything.set()
         return super().write(text)
 
 
-def ask(capsys: pytest.CaptureFixture[str], url: str, *arguments: object) -> Ran:
+def predict(capsys: pytest.CaptureFixture[str], url: str, *arguments: object) -> Ran:
     code = main(["predict", "--url", url, "--format", "csv", *map(str, arguments)])
-    told = capsys.readouterr()
-    return Ran(code, told.out, told.err)
+    printed = capsys.readouterr()
+    return Ran(code, printed.out, printed.err)
 
 
 # -- real servers
 
 
-def test_a_folder_is_read_as_without_a_server(
+def test_a_folder_gives_the_same_results_as_without_a_server(
     server: Server, images: Path, choosy_folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (images / "below" / "bad.png").write_bytes(b"GIF89a")
-    served = ask(capsys, server.url, images, images / "nowhere.png")
+    served = predict(capsys, server.url, images, images / "nowhere.png")
     assert (
         main(["predict", "--format", "csv", "--model", str(choosy_folder), str(images), f"{images}/nowhere.png"]) == 1
     )
@@ -113,29 +113,29 @@ def test_a_folder_is_read_as_without_a_server(
     assert names == sorted(names[:16]) + sorted(names[16:25]) + [f"{images}/nowhere.png"]
 
 
-def test_json_is_what_the_server_answers(server: Server, images: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_json_has_the_server_s_answers(server: Server, images: Path, capsys: pytest.CaptureFixture[str]) -> None:
     code = main(["predict", "--json", "--url", f"{server.url}/", "--operating-point", "rule-in", str(images)])
-    told = json.loads(capsys.readouterr().out)
+    results = json.loads(capsys.readouterr().out)
     assert code == 0
-    assert (told["model"]["name"], told["provider"]) == ("brightness", "CPUExecutionProvider")
-    assert told["operating_point"] == "rule-in"
-    assert {entry["threshold"] for entry in told["predictions"]} == {0.8}
-    assert len(told["predictions"]) == 24
+    assert (results["model"]["name"], results["provider"]) == ("brightness", "CPUExecutionProvider")
+    assert results["operating_point"] == "rule-in"
+    assert {entry["threshold"] for entry in results["predictions"]} == {0.8}
+    assert len(results["predictions"]) == 24
 
 
-def test_an_operating_point_that_there_is_not_is_wrong_use(
+def test_an_unknown_operating_point_is_wrong_use(
     server: Server, images: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    ran = ask(capsys, server.url, "--operating-point", "brave", images)
+    ran = predict(capsys, server.url, "--operating-point", "brave", images)
     assert (ran.code, ran.err.count("\n")) == (2, 1)
     assert ran.err.startswith("xray-service: --operating-point: the operating points of this model are: balanced")
 
 
-def test_a_service_that_is_full_is_waited_for(
+def test_the_client_retries_while_the_service_is_at_capacity(
     bundle_folder: Path, images: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with running(bundle_folder, tmp_path, capacity=1, max_images=1) as full:
-        ran = ask(capsys, full.url, "--parallel", 3, images)
+        ran = predict(capsys, full.url, "--parallel", 3, images)
         lines = [line for line in full.log_lines if line.get("route") == "/predict"]
     assert ran.code == 0
     assert len(ran.rows) == 24
@@ -145,8 +145,8 @@ def test_a_service_that_is_full_is_waited_for(
     assert PATIENT not in full.log
 
 
-def test_a_service_that_is_started_anew_is_waited_for(bundle_folder: Path, images: Path, tmp_path: Path) -> None:
-    """It drains and says 503, then there is nobody at its port, then the next one is there."""
+def test_the_client_retries_while_the_service_restarts(bundle_folder: Path, images: Path, tmp_path: Path) -> None:
+    """The service drains and answers 503, then nothing listens on the port, then the next service is ready."""
     command = [*SERVICE, "predict", "--format", "csv", "--parallel", "2", "--url"]
     many = [str(images)] * 20
     with (
@@ -154,22 +154,24 @@ def test_a_service_that_is_started_anew_is_waited_for(bundle_folder: Path, image
         subprocess.Popen([*command, first.url, *many], cwd=ROOT, stdout=subprocess.PIPE, text=True) as client,
     ):
         assert client.stdout
-        seen = [client.stdout.readline() for _ in range(20)]
+        lines = [client.stdout.readline() for _ in range(20)]
         assert first.stop() == 0
         with running(bundle_folder, tmp_path, port=first.port):
-            seen += client.stdout.readlines()
+            lines += client.stdout.readlines()
             assert client.wait(DEADLINE_S) == 0
-    rows = list(csv.DictReader(seen))
+    rows = list(csv.DictReader(lines))
     assert len(rows) == 20 * 24
     assert {row["problem"] for row in rows} == {""}
 
 
-# -- one that breaks
+# -- scripted servers
 
 
-def test_each_image_goes_alone_unnamed_and_with_its_digest(image: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_each_image_is_sent_alone_without_its_name_and_with_its_digest(
+    image: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     with scripted(answer()) as broken:
-        ran = ask(capsys, broken.url, image)
+        ran = predict(capsys, broken.url, image)
     assert (ran.code, ran.rows[0]["label"], ran.rows[0]["file"]) == (0, "NORMAL", str(image))
     ((_, path, headers, body),) = broken.predictions
     assert path == "/predict"
@@ -182,17 +184,17 @@ def test_each_image_goes_alone_unnamed_and_with_its_digest(image: Path, capsys: 
 
 @pytest.mark.parametrize("how", ["seconds", "date"])
 @pytest.mark.parametrize("status", [429, 503])
-def test_retry_after_is_kept_by_all(
+def test_every_connection_observes_retry_after(
     how: str, status: int, images: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     refusal = problem(status, "overloaded", Retry_After="2" if how == "seconds" else timedelta(seconds=4))
-    # The three that are on their way meanwhile are answered later, so that none of them makes room for another.
-    monkeypatch.setattr("sys.stderr", told := Told())
-    with scripted(refusal, Step(200, answer().body, after=told.anything)) as broken:
-        ran = ask(capsys, broken.url, "--parallel", 4, images)
+    # The other three requests in flight are answered later, so that none of them makes room for another.
+    monkeypatch.setattr("sys.stderr", stderr := WatchedStream())
+    with scripted(refusal, Step(200, answer().body, after=stderr.anything)) as broken:
+        ran = predict(capsys, broken.url, "--parallel", 4, images)
     assert ran.code == 0
     assert len(ran.rows) == 24
-    assert told.getvalue() == f"xray-service: {status} A title: a detail; retrying for up to 120 s\n"
+    assert stderr.getvalue() == f"xray-service: {status} A title: a detail; retrying for up to 120 s\n"
     at = [when for when, *_ in broken.predictions]
     assert sum(when < at[0] + (2 if how == "seconds" else 1) for when in at) <= 4
     assert len(at) == 25
@@ -210,20 +212,20 @@ def test_retry_after_is_kept_by_all(
     ],
     ids=["dropped", "502", "504 html", "504", "408", "digest"],
 )
-def test_what_may_pass_is_tried_again(failure: Step, image: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_temporary_failures_are_retried(failure: Step, image: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with scripted(failure, answer()) as broken:
-        ran = ask(capsys, broken.url, image)
+        ran = predict(capsys, broken.url, image)
     assert (ran.code, ran.rows[0]["label"]) == (0, "NORMAL")
     assert len(broken.predictions) == 2
 
 
-def test_an_answer_that_does_not_come_is_asked_for_again(image: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_request_without_an_answer_is_retried(image: Path, capsys: pytest.CaptureFixture[str]) -> None:
     given_up = threading.Event()
     with scripted(Step(200, answer().body, after=given_up), answer()) as broken:
-        ran = ask(capsys, broken.url, "--timeout", 2, image)
+        ran = predict(capsys, broken.url, "--timeout", 2, image)
         given_up.set()
     assert (ran.code, ran.rows[0]["label"]) == (0, "NORMAL")
-    assert len(broken.predictions) >= 2  # more where the machine itself is late
+    assert len(broken.predictions) >= 2  # more on a slow machine
 
 
 @pytest.mark.parametrize(
@@ -235,32 +237,30 @@ def test_an_answer_that_does_not_come_is_asked_for_again(image: Path, capsys: py
         (problem(500, "model-fault"), "model-fault"),
     ],
 )
-def test_what_is_wrong_with_an_image_is_told_at_once_and_only_of_it(
+def test_an_image_s_own_error_is_not_retried_and_does_not_affect_the_others(
     failure: Step, slug: str, images: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with scripted(failure, answer()) as broken:
-        ran = ask(capsys, broken.url, "--parallel", 1, images)
+        ran = predict(capsys, broken.url, "--parallel", 1, images)
     assert (ran.code, ran.err) == (1, "xray-service: 1 of 24 files failed\n")
     assert [row["problem"] for row in ran.rows] == [slug] + 23 * [""]
     assert len(broken.predictions) == 24
 
 
-def test_an_image_that_breaks_the_service_every_time_is_given_up_alone(
-    images: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_only_the_image_that_always_fails_is_given_up(images: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with scripted(*[Step(0)] * 2, answer()) as broken:
-        ran = ask(capsys, broken.url, "--parallel", 1, "--give-up-after", 1, images)
+        ran = predict(capsys, broken.url, "--parallel", 1, "--give-up-after", 1, images)
     assert ran.code == 1
     assert [row["problem"] for row in ran.rows] == ["unreachable"] + 23 * [""]
     assert "connection lost" in ran.rows[0]["detail"]
 
 
 @pytest.mark.parametrize("failure", [problem(503, "not-ready", Retry_After="1"), problem(503, "overloaded")])
-def test_a_service_that_only_refuses_is_given_up_once(
+def test_a_service_that_always_refuses_is_given_up_for_all_files_at_once(
     failure: Step, images: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with scripted(answer(), answer(), failure) as broken:
-        ran = ask(capsys, broken.url, "--parallel", 1, "--give-up-after", 2, images)
+        ran = predict(capsys, broken.url, "--parallel", 1, "--give-up-after", 2, images)
     assert ran.code == 1
     assert len(broken.predictions) < 10  # of 22 that could each have been asked for until it is given up
     assert [row["label"] for row in ran.rows] == ["NORMAL", "NORMAL"]
@@ -270,19 +270,21 @@ def test_a_service_that_only_refuses_is_given_up_once(
 
 
 @pytest.mark.parametrize("retry_after", ["3600", format_datetime(datetime(2100, 1, 1, tzinfo=UTC), usegmt=True)])
-def test_what_takes_longer_than_it_is_waited_for_is_not_waited_for(
+def test_a_retry_after_beyond_the_limit_is_given_up_at_once(
     retry_after: str, image: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with scripted(problem(503, "not-ready", Retry_After=retry_after)) as broken:
-        ran = ask(capsys, broken.url, image)
+        ran = predict(capsys, broken.url, image)
     assert ran.code == 1
     assert len(broken.predictions) == 1
 
 
 @pytest.mark.parametrize("status", [401, 403])
-def test_who_is_not_let_in_stops(status: int, images: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_client_stops_when_it_is_not_authorized(
+    status: int, images: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     with scripted(problem(status, "forbidden")) as broken:
-        ran = ask(capsys, broken.url, "--parallel", 2, images)
+        ran = predict(capsys, broken.url, "--parallel", 2, images)
     assert (ran.code, ran.err.count("\n"), ran.rows) == (1, 1, [])
     assert f"rejected the request ({status}): a detail; give an API key with --key-file" in ran.err
     assert len(broken.predictions) <= 4
@@ -295,18 +297,18 @@ def test_the_key_comes_from_a_file_or_the_environment(
     key.write_text("from-file\n")
     monkeypatch.setenv("XRAY_CLIENT_KEY", "from-environment")
     with scripted(answer()) as broken:
-        ask(capsys, broken.url, image)
-        ask(capsys, broken.url, "--key-file", key, image)
+        predict(capsys, broken.url, image)
+        predict(capsys, broken.url, "--key-file", key, image)
     sent = [headers["authorization"] for _, _, headers, _ in broken.asked]
     assert sent == ["Bearer from-environment"] * 2 + ["Bearer from-file"] * 2
 
 
 @pytest.mark.parametrize("text", [b"", b"\n", b"two words", b"a\nb", b"\xff", "schlüssel".encode()])
-def test_what_is_no_key_is_not_sent(
+def test_a_malformed_key_is_not_sent(
     text: bytes, image: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "key").write_bytes(text)
-    ran = ask(capsys, "http://127.0.0.1:1", "--key-file", tmp_path / "key", image)
+    ran = predict(capsys, "http://127.0.0.1:1", "--key-file", tmp_path / "key", image)
     assert ran.code == 2
     assert "does not hold an API key: expected one line without spaces" in ran.err
 
@@ -319,11 +321,11 @@ _MOVED = Step(308, b"", "text/plain", {"Location": "https://elsewhere/"})
 @pytest.mark.parametrize(
     "strange", [HTML, _CAP, _MOVED, Step(404, b"nothing", "text/plain"), problem(404, "not-found")]
 )
-def test_no_image_is_sent_to_what_is_not_the_service(
+def test_no_image_is_sent_to_another_kind_of_server(
     strange: Step, image: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with scripted(answer(), model=strange) as other:
-        ran = ask(capsys, other.url, image)
+        ran = predict(capsys, other.url, image)
     assert (ran.code, ran.err.count("\n"), ran.rows) == (1, 1, [])
     expected = f"xray-service: {other.url} does not answer like an xray-inference service ({strange.status}, "
     assert ran.err.startswith(expected)
@@ -333,17 +335,19 @@ def test_no_image_is_sent_to_what_is_not_the_service(
 
 
 @pytest.mark.parametrize("strange", [HTML, _CAP, _TWO, _MOVED, Step(500, b"<html>", "text/html")])
-def test_what_no_longer_is_the_service_stops(strange: Step, images: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_client_stops_when_answers_no_longer_are_the_service_s(
+    strange: Step, images: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     with scripted(answer(), strange, model=MODEL) as other:
-        ran = ask(capsys, other.url, "--parallel", 1, images)
+        ran = predict(capsys, other.url, "--parallel", 1, images)
     assert (ran.code, ran.err.count("\n"), len(ran.rows)) == (1, 1, 1)
     assert "does not answer like an xray-inference service" in ran.err
     assert "23 of 24 files have no result" in ran.err
 
 
 @pytest.mark.parametrize("url", ["http://127.0.0.1:1", "http://nowhere.invalid"])
-def test_nobody_there(url: str, image: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    ran = ask(capsys, url, "--give-up-after", 0.1, image)
+def test_an_unreachable_service(url: str, image: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    ran = predict(capsys, url, "--give-up-after", 0.1, image)
     assert (ran.code, ran.err.count("\n")) == (1, 1)
     assert ran.err.startswith(f"xray-service: no answer from {url} for 0.1 s: cannot connect: ")
 
@@ -378,9 +382,9 @@ def test_wrong_use(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     assert main(["predict", *arguments, str(image)]) == 2
-    told = capsys.readouterr()
-    assert (told.out, told.err.count("\n")) == ("", 1)
-    assert "secret" not in told.err
+    printed = capsys.readouterr()
+    assert (printed.out, printed.err.count("\n")) == ("", 1)
+    assert "secret" not in printed.err
     assert list(tmp_path.iterdir()) == [image]
 
 
@@ -401,19 +405,19 @@ def test_no_proxy_sees_an_image(
     with scripted(answer()) as proxy, scripted(answer()) as broken:
         for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY"):
             monkeypatch.setenv(name, proxy.url)
-        assert ask(capsys, broken.url, image).code == 0
+        assert predict(capsys, broken.url, image).code == 0
     assert proxy.asked == []
 
 
 def _interrupt_after(count: int, server: Scripted, client: subprocess.Popen[str]) -> None:
-    """Ctrl-C once so many images have been sent."""
+    """Send Ctrl-C once this many images have been sent."""
     until(lambda: len(server.predictions) >= count or client.poll() is not None)
     client.send_signal(signal.SIGINT)
 
 
 @pytest.fixture
 def held() -> Iterator[Step]:
-    """An answer that is not given before the test has ended."""
+    """An answer that is not sent before the test has ended."""
     ended = threading.Event()
     yield Step(200, answer().body, after=ended)
     ended.set()
@@ -421,7 +425,7 @@ def held() -> Iterator[Step]:
 
 @pytest.mark.usefixtures("interruptible")
 @pytest.mark.parametrize("kind", ["csv", "jsonl"])
-def test_ctrl_c_keeps_what_is_done_and_resume_asks_for_the_rest(
+def test_ctrl_c_keeps_finished_results_and_resume_requests_the_rest(
     kind: str, images: Path, tmp_path: Path, held: Step
 ) -> None:
     result = tmp_path / f"r.{kind}"
@@ -431,9 +435,9 @@ def test_ctrl_c_keeps_what_is_done_and_resume_asks_for_the_rest(
         subprocess.Popen([*command, slow.url, str(images)], cwd=ROOT, stderr=subprocess.PIPE, text=True) as client,
     ):
         _interrupt_after(6, slow, client)
-        _, told = client.communicate(timeout=DEADLINE_S)
+        _, printed = client.communicate(timeout=DEADLINE_S)
     assert client.returncode == 130
-    assert told == f"xray-service: the results so far are in {result}.part; continue with --resume\n"
+    assert printed == f"xray-service: the results so far are in {result}.part; continue with --resume\n"
     assert not result.exists()
     with scripted(answer()) as broken:
         ended = run([*command, broken.url, images, "--resume"], cwd=ROOT)
@@ -444,7 +448,7 @@ def test_ctrl_c_keeps_what_is_done_and_resume_asks_for_the_rest(
 
 
 @pytest.mark.usefixtures("interruptible")
-def test_ctrl_c_prints_what_is_done(images: Path, held: Step) -> None:
+def test_ctrl_c_prints_finished_results(images: Path, held: Step) -> None:
     command = [*SERVICE, "predict", "--parallel", "1", "--json", "--url"]
     with (
         scripted(*[answer()] * 3, held) as slow,
@@ -456,14 +460,14 @@ def test_ctrl_c_prints_what_is_done(images: Path, held: Step) -> None:
     assert len(json.loads(out)["predictions"]) == 3
 
 
-def test_who_has_seen_enough_ends_it_quietly(images: Path) -> None:
+def test_a_closed_pipe_ends_the_client_without_a_message(images: Path) -> None:
     command = f"{sys.executable} -m service predict --format csv --url $URL '{images}' '{images}' | head -n 2"
     with scripted(Step(200, answer().body, after_s=0.05)) as broken:
         ran = run(["bash", "-o", "pipefail", "-c", command], cwd=ROOT, env=os.environ | {"URL": broken.url})
     assert (ran.returncode, ran.stdout.count("\n"), ran.stderr) == (1, 2, "")
 
 
-def test_a_bar_is_seen_on_a_terminal_and_stdout_is_left_alone(images: Path) -> None:
+def test_a_progress_bar_appears_on_a_terminal_and_not_on_stdout(images: Path) -> None:
     command = [*SERVICE, "predict", "--format", "csv", "--url"]
     environment = {name: value for name, value in os.environ.items() if name not in {"NO_COLOR", "CI"}}
     terminal, its_end = pty.openpty()
@@ -472,17 +476,17 @@ def test_a_bar_is_seen_on_a_terminal_and_stdout_is_left_alone(images: Path) -> N
             [*command, slow.url, images], cwd=ROOT, env=environment | {"TERM": "xterm", "COLUMNS": "80"}, stderr=its_end
         )
     os.close(its_end)
-    seen = os.read(terminal, 1_000_000).decode(errors="replace")  # a piece, which may end within a character
+    shown = os.read(terminal, 1_000_000).decode(errors="replace")  # may end within a character
     os.close(terminal)
     assert ended.returncode == 0
-    assert re.search(r"analysing.*\d+/24", seen)
+    assert re.search(r"analysing.*\d+/24", shown)
     assert len(list(csv.DictReader(io.StringIO(ended.stdout)))) == 24
     assert "\x1b" not in ended.stdout
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full")
 @pytest.mark.parametrize("kind", ["csv", "table"])
-def test_a_disk_that_is_full_is_told(kind: str, image: Path) -> None:
+def test_a_full_disk_is_reported(kind: str, image: Path) -> None:
     command = [*SERVICE, "predict", "--format", kind, "--url"]
     with scripted(answer()) as server, Path("/dev/full").open("w") as full:
         ended = run([*command, server.url, image], cwd=ROOT, stdout=full)
@@ -502,21 +506,21 @@ def authority() -> trustme.CA:
 
 @contextlib.contextmanager
 def encrypted(authority: trustme.CA, *steps: Step) -> Iterator[tuple[str, Scripted]]:
-    """A scripted server behind TLS, as this host."""
+    """A scripted server behind TLS, as localhost."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     authority.issue_cert("localhost").configure_cert(context)
     with scripted(*steps, answer(), tls=context) as server:
         yield server.url.replace("http://127.0.0.1", "https://localhost"), server
 
 
-def test_a_hospital_s_own_authority_is_trusted_where_it_is_named(
+def test_a_hospital_s_own_authority_is_trusted_if_it_is_given(
     authority: trustme.CA, image: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
     with encrypted(authority) as (url, server):
-        named = ask(capsys, url, "--ca-file", tmp_path / "ca.pem", image)
-        other_name = ask(capsys, url.replace("localhost", "127.0.0.1"), "--ca-file", tmp_path / "ca.pem", image)
-        unknown = ask(capsys, url, image)
+        named = predict(capsys, url, "--ca-file", tmp_path / "ca.pem", image)
+        other_name = predict(capsys, url.replace("localhost", "127.0.0.1"), "--ca-file", tmp_path / "ca.pem", image)
+        unknown = predict(capsys, url, image)
     assert (named.code, named.rows[0]["label"]) == (0, "NORMAL")
     assert len(server.predictions) == 1
     for ran, why in ((other_name, "IP address mismatch"), (unknown, "unable to get local issuer certificate")):
@@ -525,16 +529,16 @@ def test_a_hospital_s_own_authority_is_trusted_where_it_is_named(
         assert why in ran.err
 
 
-def test_a_connection_that_breaks_under_tls_is_tried_again(
+def test_a_tls_connection_that_breaks_is_retried(
     authority: trustme.CA, image: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
     with encrypted(authority, Step(0), Step(0)) as (url, server):
-        ran = ask(capsys, url, "--ca-file", tmp_path / "ca.pem", image)
+        ran = predict(capsys, url, "--ca-file", tmp_path / "ca.pem", image)
     assert (ran.code, len(server.predictions)) == (0, 3)
 
 
-def test_who_hangs_up_amid_the_handshake_is_asked_again(image: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_connection_closed_during_the_handshake_is_retried(image: Path, capsys: pytest.CaptureFixture[str]) -> None:
     hung_up: list[object] = []
     with socket.create_server(("127.0.0.1", 0)) as listening:
         listening.settimeout(DEADLINE_S)
@@ -548,13 +552,13 @@ def test_who_hangs_up_amid_the_handshake_is_asked_again(image: Path, capsys: pyt
 
         thread = threading.Thread(target=hang_up)
         thread.start()
-        ran = ask(capsys, f"https://127.0.0.1:{listening.getsockname()[1]}", "--give-up-after", 0.6, image)
+        ran = predict(capsys, f"https://127.0.0.1:{listening.getsockname()[1]}", "--give-up-after", 0.6, image)
         thread.join()
     assert (ran.code, len(hung_up)) == (1, 2)
 
 
-def test_https_where_there_is_none(image: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_https_to_a_server_without_tls(image: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with scripted(answer()) as plain:
-        ran = ask(capsys, plain.url.replace("http:", "https:"), image)
+        ran = predict(capsys, plain.url.replace("http:", "https:"), image)
     assert (ran.code, ran.err.count("\n")) == (1, 1)
     assert "no TLS connection to" in ran.err

@@ -1,4 +1,4 @@
-"""Every curl command of the documents, run as it stands there."""
+"""Every curl command in the documents is run as written."""
 
 import os
 import re
@@ -16,7 +16,7 @@ from tests.e2e.server import Server, running
 from tests.programs import needs
 
 pytestmark = needs("curl", at_least=(7, 76))  # --fail-with-body
-# An answer that is an error ends it.
+# curl fails on an error status, and the shell stops at the first failure.
 _SHELL = """set -euo pipefail
 curl() {{ command curl -sS --fail-with-body "$@"; }}
 {}
@@ -24,7 +24,7 @@ curl() {{ command curl -sS --fail-with-body "$@"; }}
 
 
 def commands() -> Iterator[tuple[str, str]]:
-    """Each indented block that has curl in it, without its lines that start or set up a service."""
+    """Each indented block with curl in it, without the lines that start or set up a service."""
     for path in [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]:
         for block in re.findall(r"(?:^    .*\n)+", path.read_text(), re.M):
             lines = [line[4:] for line in block.splitlines() if "python -m service" not in line]
@@ -51,5 +51,5 @@ def test_it_runs(name: str, command: str, server: tuple[Server, str], tmp_path: 
     assert ended.returncode == 0, ended.stdout + ended.stderr
 
 
-def test_there_are_some() -> None:
+def test_the_documents_have_curl_commands() -> None:
     assert {"README.md", "access.md", "api.md", "install-offline.md", "oip.md"} <= {name for name, _ in commands()}

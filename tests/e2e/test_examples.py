@@ -1,4 +1,4 @@
-"""The examples, run as they stand. The JavaScript one runs in a browser too: tests/browser/test_example.py."""
+"""The examples are run as written. The JavaScript one runs in a browser too: tests/browser/test_example.py."""
 
 import io
 import json
@@ -37,7 +37,7 @@ def images(tmp_path: Path) -> list[Path]:
 
 
 @pytest.mark.parametrize("command", [PYTHON, NODE])
-def test_files_are_read_one_by_one(command: list[str], images: list[Path], bundled_server: Server) -> None:
+def test_files_are_analysed_one_by_one(command: list[str], images: list[Path], bundled_server: Server) -> None:
     images[1].write_bytes(b"GIF89a")
     ended = run(command, f"{bundled_server.url}/", *images)
     assert ended.returncode == 1
@@ -52,9 +52,9 @@ def test_files_are_read_one_by_one(command: list[str], images: list[Path], bundl
 def test_curl_sends_one_or_several(count: int, images: list[Path], bundled_server: Server) -> None:
     ended = run(["sh", str(EXAMPLES / "predict.sh")], f"{bundled_server.url}/", *images[:count])
     assert (ended.returncode, ended.stderr) == (0, "")
-    told = json.loads(ended.stdout)["predictions"]
-    assert [entry["filename"] for entry in told] == ([None] if count == 1 else ["image-0", "image-1", "image-2"])
-    assert {entry["label"] for entry in told} == {"PNEUMONIA"}
+    predictions = json.loads(ended.stdout)["predictions"]
+    assert [entry["filename"] for entry in predictions] == ([None] if count == 1 else ["image-0", "image-1", "image-2"])
+    assert {entry["label"] for entry in predictions} == {"PNEUMONIA"}
 
 
 @pytest.mark.parametrize("command", [SHELL, PYTHON, NODE])
@@ -69,7 +69,7 @@ def test_the_picture_with_the_heatmap(
 
 
 @pytest.mark.parametrize("command", [SHELL, PYTHON, NODE])
-def test_a_service_that_is_full_is_waited_for(command: list[str], images: list[Path]) -> None:
+def test_examples_retry_while_the_service_is_at_capacity(command: list[str], images: list[Path]) -> None:
     with scripted(problem(503, "overloaded", Retry_After="1"), answer()) as full:
         ended = run(command, full.url, images[0], XRAY_CLIENT_KEY="the-key", HTTP_PROXY="http://127.0.0.1:1")
     assert ended.returncode == 0
@@ -83,7 +83,7 @@ def test_a_service_that_is_full_is_waited_for(command: list[str], images: list[P
 
 
 @pytest.mark.parametrize("command", [SHELL, PYTHON, NODE])
-def test_what_is_wrong_is_told(command: list[str], images: list[Path]) -> None:
+def test_an_error_is_printed_and_not_retried(command: list[str], images: list[Path]) -> None:
     with scripted(problem(422, "truncated-image")) as server:
         ended = run(command, server.url, images[0])
     assert ended.returncode == (22 if command[0] == "sh" else 1)
@@ -93,7 +93,7 @@ def test_what_is_wrong_is_told(command: list[str], images: list[Path]) -> None:
 
 
 @pytest.mark.parametrize("command", [SHELL, PYTHON, NODE])
-def test_nobody_there_is_told(command: list[str], images: list[Path]) -> None:
+def test_an_unreachable_service_is_an_error(command: list[str], images: list[Path]) -> None:
     ended = run(command, "http://127.0.0.1:1", images[0])
     assert ended.returncode != 0
     assert "Traceback" not in ended.stderr
@@ -101,7 +101,7 @@ def test_nobody_there_is_told(command: list[str], images: list[Path]) -> None:
 
 
 @CURL
-def test_the_shell_s_several_files_go_without_their_names(images: list[Path]) -> None:
+def test_the_shell_example_sends_no_file_names(images: list[Path]) -> None:
     with scripted(answer()) as server:
         assert run(["sh", str(EXAMPLES / "predict.sh")], server.url, *images).returncode == 0
     assert "Mueller" not in str(server.asked)

@@ -1,4 +1,4 @@
-"""The Open Inference Protocol, by a client that nobody here wrote: NVIDIA's ``tritonclient``, against a real server."""
+"""The Open Inference Protocol with an independent client, NVIDIA's ``tritonclient``, against a real server."""
 
 import base64
 import subprocess
@@ -28,7 +28,7 @@ _LONG_TIMEOUTS = {"connection_timeout": DEADLINE_S, "network_timeout": DEADLINE_
 
 
 class Hospital:
-    """A service of both bundled models, and a key of its administrator."""
+    """A service of both bundled models, with its administrator's key."""
 
     def __init__(self, server: Server, key: str) -> None:
         self.server, self._key = server, key
@@ -37,15 +37,15 @@ class Hospital:
 
     @property
     def headers(self) -> dict[str, str]:
-        """New each time: the client writes into them."""
+        """The key as headers; a new dictionary each time, because the client modifies it."""
         return {"Authorization": f"Bearer {self._key}"}
 
     def infer(self, inputs: list[Any], version: str = "", **more: Any) -> Any:
-        """What the client makes of the answer."""
+        """Send an inference request; returns the client's result object."""
         return self.client.infer(NAME, inputs, version, headers=self.headers, **more)
 
     def index(self) -> dict[str, str]:
-        """State by version."""
+        """The state of each version."""
         entries = self.client.get_model_repository_index(headers=self.headers)
         assert {entry["name"] for entry in entries} == {NAME}
         return {entry["version"]: entry["state"] for entry in entries}
@@ -62,7 +62,7 @@ def hospital(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hospital]:
 
 @pytest.fixture(scope="module")
 def expected(hospital: Hospital, tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[dict[str, Any]]]:
-    """What ``/predict`` says of the images, by version."""
+    """The answers of ``/predict`` for the images, by version."""
     with running(FIRST, tmp_path_factory.mktemp("first")) as first:
         return {"1": predicted(first, {}), "2": predicted(hospital.server, hospital.headers)}
 
@@ -93,11 +93,11 @@ def assert_same(result: Any, expected: list[dict[str, Any]]) -> None:
 
 
 def words(result: Any, output: str) -> list[str]:
-    """An output of type BYTES: the client gives bytes if it came as such, and text if it came in JSON."""
+    """An output of type BYTES as text: the client returns bytes for binary outputs and text for JSON."""
     return [each if isinstance(each, str) else each.decode() for each in result.as_numpy(output)]
 
 
-def test_the_client_is_told_what_there_is(hospital: Hospital) -> None:
+def test_metadata_and_readiness(hospital: Hospital) -> None:
     client, headers = hospital.client, hospital.headers
     assert client.is_server_live()
     assert client.is_server_ready()
@@ -117,7 +117,7 @@ def test_the_client_is_told_what_there_is(hospital: Hospital) -> None:
 @pytest.mark.parametrize("version", ["1", "2", ""])
 @pytest.mark.parametrize("sent", [as_files, as_pixels])
 @pytest.mark.parametrize("binary", [True, False])
-def test_every_way_gives_what_predict_gives(
+def test_every_kind_of_request_gives_the_result_of_predict(
     hospital: Hospital, expected: dict[str, list[dict[str, Any]]], version: str, sent: Any, binary: bool
 ) -> None:
     outputs = [triton.InferRequestedOutput(name, binary_data=binary) for name in ("probability", "label", "heatmap")]
@@ -130,7 +130,7 @@ def test_every_way_gives_what_predict_gives(
     assert 0 <= heatmap.min() <= heatmap.max() <= 1
 
 
-def test_without_outputs_all_come_but_the_heatmap(
+def test_by_default_all_outputs_but_the_heatmap_are_returned(
     hospital: Hospital, expected: dict[str, list[dict[str, Any]]]
 ) -> None:
     result = hospital.infer([as_files()])
@@ -142,7 +142,7 @@ def test_without_outputs_all_come_but_the_heatmap(
     assert result.as_numpy("heatmap") is None
 
 
-def test_asynchronous_requests_are_answered_each_for_itself(
+def test_asynchronous_requests_get_their_own_answers(
     hospital: Hospital, expected: dict[str, list[dict[str, Any]]]
 ) -> None:
     versions = ["1", "2"] * 6
@@ -218,7 +218,7 @@ def test_loading_is_off_by_default(bundled_server: Server) -> None:
 
 @needs("curl")
 def test_curl_sends_a_bare_file(bundled_server: Server, tmp_path: Path) -> None:
-    """Triton's raw binary request: the body is the one input, and the outputs come behind the JSON."""
+    """Triton's raw binary request: the body is the only input, and the outputs follow the JSON."""
     (tmp_path / "xray.jpeg").write_bytes(IMAGES[0])
     command = ["curl", "-sS", "--data-binary", f"@{tmp_path / 'xray.jpeg'}", "-H", "Content-Type: image/jpeg"]
     command += ["-H", "Inference-Header-Content-Length: 0", "-D", str(tmp_path / "headers")]
@@ -231,7 +231,7 @@ def test_curl_sends_a_bare_file(bundled_server: Server, tmp_path: Path) -> None:
     assert_same(result, expected)
 
 
-def test_it_all_left_nothing_behind(hospital: Hospital) -> None:
+def test_the_server_is_unharmed_by_these_tests(hospital: Hospital) -> None:
     assert "Traceback" not in hospital.server.log
     assert hospital.server.resident_mib() < 400
     callers = {line["caller"] for line in hospital.server.log_lines if line.get("route", "").endswith("/infer")}

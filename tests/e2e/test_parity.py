@@ -1,4 +1,4 @@
-"""From file bytes: what Keras gives through the training pipeline is what comes back over HTTP, within 1e-5."""
+"""Parity from file bytes: the probabilities of Keras in the training pipeline and of the service agree within 1e-5."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -22,7 +22,7 @@ def server(trained: Trained, tmp_path_factory: pytest.TempPathFactory) -> Iterat
 
 
 def write(folder: Path, files: list[bytes]) -> Path:
-    """A data folder that holds these files, half in each class."""
+    """Write a data folder with these files, half in each class."""
     for number, data in enumerate(files):
         path = folder / ("NORMAL", "PNEUMONIA")[number % 2] / f"{number:03}"
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -31,7 +31,7 @@ def write(folder: Path, files: list[bytes]) -> Path:
 
 
 def drawn_files() -> list[bytes]:
-    """Sizes, formats and colours of all kinds."""
+    """Files of several sizes, formats and colour modes."""
     sizes = [(224, 224), (1800, 1300), (2600, 2000), (640, 480)]
     pixels = [chest(seed, *sizes[seed % 4], opacity=seed / 16) for seed in range(16)]
     kinds: list[tuple[str, dict[str, object]]] = [
@@ -72,7 +72,7 @@ def test_real_files(server: Server, trained: Trained, tmp_path: Path, real_data:
 
 
 def test_the_bundled_model_knows_real_radiographs(real_data: Path, bundled_server: Server) -> None:
-    """No measurement (it was trained on most of these): a model mixed up with another, or fed other pixels, fails."""
+    """Not a measurement, because it was trained on most of these; it detects a wrong model or wrong pixels."""
     assert BUNDLED_MODEL.exists()
     right = []
     with bundled_server.client() as client:

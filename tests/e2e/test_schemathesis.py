@@ -1,7 +1,7 @@
-"""Whatever the OpenAPI document allows, and much that it forbids, asked of a running service by schemathesis; each
-answer must be one that the document tells. What it knows beside the document: schemathesis_hooks.py.
+"""Schemathesis sends requests that the OpenAPI document allows, and many that it forbids, to a running service; the
+document must list every answer. schemathesis_hooks.py has what it knows beside the document.
 
-For longer: ``EXAMPLES=2000 python -m pytest tests/e2e/test_schemathesis.py --timeout 0``.
+For a longer run: ``EXAMPLES=2000 python -m pytest tests/e2e/test_schemathesis.py --timeout 0``.
 """
 
 import os
@@ -24,7 +24,7 @@ EXAMPLES = os.environ.get("EXAMPLES", "20")
 
 @pytest.fixture(scope="module")
 def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Two versions of a model with all that a model may have."""
+    """Two versions of a model with all optional parts."""
     folder = tmp_path_factory.mktemp("repository")
     for version in ("1", "2"):
         write_brightness_bundle(
@@ -37,39 +37,39 @@ def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def ask(server: Server, key: str, *options: str) -> None:
-    """Run schemathesis against a server, which stays sound; it must have nothing to complain of."""
+def run_schemathesis(server: Server, key: str, *options: str) -> None:
+    """Run schemathesis against a server; it must find no failure, and the server must be unharmed."""
     command = [sys.executable, "-m", "schemathesis.cli", "--config-file", str(CONFIG), "run", "--no-color"]
     ended = run(
         [*command, f"{server.url}/openapi.json", "--max-examples", EXAMPLES, *options],
         cwd=ROOT,
         env=os.environ | {"PYTHONPATH": str(ROOT), "XRAY_KEY": key},
-        timeout=None,  # it is the user who says how much is asked
+        timeout=None,  # the user chooses the number of examples
     )
-    # A request may hold a whole image: of each line the beginning.
+    # A request may contain a whole image, so lines are truncated.
     assert ended.returncode == 0, "\n".join(line[:500] for line in ended.stdout.splitlines()) + ended.stderr
     assert "Traceback" not in server.log
     assert server.resident_mib() < 300
 
 
 def answered(server: Server) -> set[str]:
-    """The calls that were answered well, at least once."""
+    """The routes that answered with status 200 at least once."""
     return {line["route"] for line in server.log_lines if line.get("status") == 200}
 
 
-def test_with_keys_all_is_as_the_document_tells(repository: Path, tmp_path: Path) -> None:
+def test_with_keys_every_answer_is_documented(repository: Path, tmp_path: Path) -> None:
     text, key = make_key("schemathesis", ["admin", "metrics", "predict"])
     add_key(tmp_path / "keys.json", key)
     settings: dict[str, Any] = {"keys_file": tmp_path / "keys.json", "model_control": 1, "load": "brightness/2"}
     with running(repository / "brightness" / "1", tmp_path, log_level="debug", **settings) as server:
-        ask(server, text)
+        run_schemathesis(server, text)
         assert {path for path, _, _ in operations()} - answered(server) == set()
 
 
-def test_without_keys_all_is_as_the_document_tells(repository: Path, tmp_path: Path) -> None:
-    """But for loading and unloading, which nobody may do: they take a key, and this service knows none."""
+def test_without_keys_every_answer_is_documented(repository: Path, tmp_path: Path) -> None:
+    """Loading and unloading are excluded: they require a key, and this service has none."""
     closed = "/v2/repository/models/"
     with running(repository / "brightness" / "1", tmp_path, log_level="debug") as server:
-        ask(server, "none", "--exclude-path-regex", closed)
+        run_schemathesis(server, "none", "--exclude-path-regex", closed)
         paths = {path for path, _, _ in operations() if not path.startswith(closed)}
         assert paths - answered(server) == set()

@@ -1,4 +1,4 @@
-"""The process that users start: with the bundled model, under load, and to its end."""
+"""The process that users start: with the bundled model, under load, and at shutdown."""
 
 import asyncio
 import signal
@@ -67,13 +67,13 @@ async def test_a_truncated_upload_among_31_others(bundled_server: Server) -> Non
 
 
 async def not_ready(client: httpx.AsyncClient) -> httpx.Response | None:
-    """The answer of a service that is not ready; none while it is."""
+    """The readiness answer once the service is not ready; None while it is."""
     answer = await client.get("/health/ready")
     return None if answer.status_code == 200 else answer
 
 
 def closed(server: Server) -> bool:
-    """Whether nobody listens at the port any more."""
+    """Whether the port is closed."""
     try:
         socket.create_connection(("127.0.0.1", server.port)).close()
     except ConnectionRefusedError:
@@ -84,40 +84,40 @@ def closed(server: Server) -> bool:
 @pytest.mark.anyio
 @pytest.mark.parametrize("workers", [1, 2])
 async def test_sigterm_under_load_loses_no_accepted_request(workers: int, tmp_path: Path) -> None:
-    """On SIGTERM ready turns 503, what was accepted is answered, what comes later is told to come back, exit code 0."""
+    """SIGTERM: readiness turns 503, accepted requests are answered, later ones get 503 and Retry-After, exit code 0."""
     with running(BUNDLED_MODEL, tmp_path, drain_s=3, workers=workers) as server:
         statuses: list[int] = []
         refused: list[httpx.Response] = []
 
-        async def keep_asking(client: httpx.AsyncClient) -> None:
+        async def send_requests(client: httpx.AsyncClient) -> None:
             while True:
                 try:
                     response = await client.post("/predict", content=jpeg(), headers=JPEG)
                 except httpx.TransportError:
-                    return  # the port was closed before the service had seen this request: its log, below, tells
+                    return  # the port was closed before the service got this request, as its log must confirm below
                 statuses.append(response.status_code)
                 if response.status_code == 503:
                     refused.append(response)
 
         async with server.async_client(limits=httpx.Limits(max_keepalive_connections=0)) as client:
-            askers = [asyncio.create_task(keep_asking(client)) for _ in range(8)]
+            clients = [asyncio.create_task(send_requests(client)) for _ in range(8)]
             await until_async(lambda: len(statuses) >= 40)
             server.process.send_signal(signal.SIGTERM)
             ready = await until_async(partial(not_ready, client))
             server.process.send_signal(signal.SIGTERM)  # a second one changes nothing
-            await asyncio.gather(*askers)
+            await asyncio.gather(*clients)
         assert (ready.status_code, ready.json()) == (503, {"status": "draining"})
         assert server.process.wait(DEADLINE_S) == 0
         assert set(statuses) == {200, 503}
-        seen = [line["status"] for line in server.log_lines if line.get("route") == "/predict"]
-        assert sorted(seen) == sorted(statuses)  # each request that the service has seen got its answer
+        logged = [line["status"] for line in server.log_lines if line.get("route") == "/predict"]
+        assert sorted(logged) == sorted(statuses)  # every request that the service received was answered
         assert_problem(refused[0], 503, "not-ready")
         assert all("retry-after" in response.headers for response in refused)
 
 
 @pytest.mark.parametrize("workers", [1, 2])
-def test_a_request_that_is_inside_at_sigterm_is_answered(workers: int, tmp_path: Path) -> None:
-    """The body is still arriving when the signal comes: the request is accepted, so it is answered."""
+def test_a_request_in_flight_at_sigterm_is_answered(workers: int, tmp_path: Path) -> None:
+    """The body is still arriving at the signal; the request was accepted before, so it is answered."""
     image = jpeg()
     head = b"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Type: image/jpeg\r\nContent-Length: %d\r\n\r\n" % len(image)
     with running(BUNDLED_MODEL, tmp_path, drain_s=0.2, workers=workers) as server:
@@ -132,20 +132,20 @@ def test_a_request_that_is_inside_at_sigterm_is_answered(workers: int, tmp_path:
 
 
 @pytest.mark.anyio
-async def test_clients_that_hang_up_leave_nothing_behind(bundled_server: Server) -> None:
+async def test_disconnected_clients_free_their_slots(bundled_server: Server) -> None:
     image = jpeg()
     head = b"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Type: image/jpeg\r\nContent-Length: %d\r\n\r\n" % len(image)
     for number in range(60):
         _, writer = await asyncio.open_connection("127.0.0.1", bundled_server.port)
-        writer.write((head + image)[: len(head) + 37 * number])  # amid the upload, or just after it
+        writer.write((head + image)[: len(head) + 37 * number])  # during the upload, or just after it
         await writer.drain()
         writer.close()
     async with bundled_server.async_client() as client:
 
-        async def none_is_inside() -> bool:
+        async def none_in_flight() -> bool:
             return "xray_seats_taken 0.0" in (await client.get("/metrics")).text
 
-        await until_async(none_is_inside)
+        await until_async(none_in_flight)
         assert (await client.post("/predict", content=image, headers=JPEG)).status_code == 200
     assert "Traceback" not in bundled_server.log
 

@@ -1,4 +1,4 @@
-"""TLS from files, by the real process: what it speaks, and a certificate that is renewed while it runs."""
+"""TLS of the real process: protocol versions, and a certificate that is renewed while it runs."""
 
 import os
 import socket
@@ -17,21 +17,21 @@ from tests.waiting import DEADLINE_S, until
 
 
 class Files:
-    """A certificate's two files, and the authority that signs what is put there."""
+    """The files of a certificate and its key, and the authority that signs them."""
 
     def __init__(self, folder: Path) -> None:
         self.certificate, self.key = folder / "tls.crt", folder / "tls.key"
         self.authority = trustme.CA()
 
     def issue(self) -> int:
-        """Put a new pair there; gives the certificate's serial number."""
+        """Write a new pair; return the certificate's serial number."""
         issued = self.authority.issue_cert("localhost", "127.0.0.1")
         self._put(self.key, issued.private_key_pem.bytes())
         self._put(self.certificate, issued.cert_chain_pems[0].bytes())
         return serial(ssl.PEM_cert_to_DER_cert(issued.cert_chain_pems[0].bytes().decode()))
 
     def context(self) -> ssl.SSLContext:
-        """Of a client that trusts the authority and nobody else."""
+        """The context of a client that trusts only this authority."""
         context = ssl.create_default_context()
         self.authority.configure_trust(context)
         return context
@@ -86,9 +86,9 @@ def await_serial(server: Server, files: Files, wanted: int, meanwhile: Callable[
 def test_it_speaks_tls_1_2_and_newer_and_no_plain_http(server: Server, files: Files) -> None:
     assert server.get("/health").json()["status"] == "ok"
     with pytest.raises(httpx.ConnectError):
-        httpx.get(f"{server.url}/health", timeout=DEADLINE_S)  # whom nobody vouches for is not asked
+        httpx.get(f"{server.url}/health", timeout=DEADLINE_S)  # a client that does not know the authority
     old = files.context()
-    with warnings.catch_warnings(action="ignore", category=DeprecationWarning):  # of what is refused here
+    with warnings.catch_warnings(action="ignore", category=DeprecationWarning):  # about the old versions
         old.minimum_version, old.maximum_version = ssl.TLSVersion.TLSv1, ssl.TLSVersion.TLSv1_1
     old.set_ciphers("ALL:@SECLEVEL=0")
     with (
@@ -99,12 +99,12 @@ def test_it_speaks_tls_1_2_and_newer_and_no_plain_http(server: Server, files: Fi
     assert b"200" not in server.raw(b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n")
 
 
-def test_a_renewed_certificate_is_taken_up_and_a_bad_one_is_not(server: Server, files: Files) -> None:
+def test_a_renewed_certificate_is_loaded_and_a_bad_one_is_not(server: Server, files: Files) -> None:
     with server.client() as kept:
         kept.get("/health")
         renewed = files.issue()
         await_serial(server, files, renewed, meanwhile=lambda: kept.get("/health"))  # idle for 5 s, it would be closed
-        assert kept.get("/health").status_code == 200  # a connection from before goes on
+        assert kept.get("/health").status_code == 200  # an open connection continues
     files.certificate.write_text("no certificate")
     server.await_log("cannot use the new TLS certificate")
     assert presented(server, files) == renewed
@@ -117,12 +117,12 @@ def test_a_pair_that_cannot_be_used_stops_the_start_with_one_line(
 ) -> None:
     mine, other = Files(tmp_path), Files(tmp_path)
     other.issue()
-    foreign = mine.key.read_bytes()
+    other_key = mine.key.read_bytes()
     mine.issue()
     if wrong == "missing":
         mine.key.unlink()
     elif wrong == "another's key":
-        mine.key.write_bytes(foreign)
+        mine.key.write_bytes(other_key)
     elif wrong == "no PEM":
         mine.certificate.write_bytes(os.urandom(64))
     elif wrong == "encrypted":
@@ -130,10 +130,10 @@ def test_a_pair_that_cannot_be_used_stops_the_start_with_one_line(
     options = ["--tls-certificate", str(mine.certificate)]
     options += [] if wrong == "half" else ["--tls-key", str(mine.key)]
     assert main(["serve", "--model", str(bundle_folder), "--device", "cpu", "--port", "0", *options]) == WRONG_USE
-    told = [line for line in capfd.readouterr().err.splitlines() if line.startswith("xray-service: ")]
-    assert len(told) == 1
-    assert "XRAY_TLS_CERTIFICATE" in told[0]
-    assert "XRAY_TLS_KEY" in told[0]
+    lines = [line for line in capfd.readouterr().err.splitlines() if line.startswith("xray-service: ")]
+    assert len(lines) == 1
+    assert "XRAY_TLS_CERTIFICATE" in lines[0]
+    assert "XRAY_TLS_KEY" in lines[0]
 
 
 def _encrypted(key: bytes) -> bytes:

@@ -1,4 +1,4 @@
-"""Several processes on one port: who answers, what is counted, and what happens when one of them, or all, end."""
+"""Several workers on one port: which answers, shared metrics, and what happens when one or all of them end."""
 
 import asyncio
 import os
@@ -31,12 +31,12 @@ def server(bundle_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Ite
 
 
 def ready_workers(server: Server) -> list[int]:
-    """Process ids of all workers that have become ready so far."""
+    """Process ids of all workers that have become ready so far, those that ended included."""
     return [line["pid"] for line in server.log_lines if line["message"] == "ready"]
 
 
 def await_workers(server: Server, count: int) -> None:
-    """Wait until so many have become ready, those that are gone among them."""
+    """Wait until this many workers have become ready, those that ended included."""
     until(lambda: len(ready_workers(server)) == count, lambda: server.log)
 
 
@@ -48,7 +48,7 @@ def alive(process: int) -> bool:
 
 
 def samples(client: httpx.Client) -> dict[str, float]:
-    """What is counted, by name and labels, in the order of names."""
+    """The samples of ``/metrics`` by name and labels."""
     text = client.get("/metrics").text
     return {
         "/".join([sample.name, *(f"{name}={value}" for name, value in sorted(sample.labels.items()))]): sample.value
@@ -58,7 +58,7 @@ def samples(client: httpx.Client) -> dict[str, float]:
 
 
 def answered_by(server: Server, client: httpx.Client) -> int:
-    """The process that a client's kept connection leads to."""
+    """The process id of the worker that has the client's connection."""
     request_id = client.get("/model").headers["X-Request-ID"]
     until(lambda: any(line.get("request_id") == request_id for line in server.log_lines))
     return next(int(line["pid"]) for line in server.log_lines if line.get("request_id") == request_id)
@@ -66,7 +66,7 @@ def answered_by(server: Server, client: httpx.Client) -> int:
 
 @pytest.fixture
 def of_each(server: Server) -> Iterator[list[httpx.Client]]:
-    """A client with a connection to each worker that is alive."""
+    """Clients with open connections, one to each worker."""
     found: dict[int, httpx.Client] = {}
     spare: list[httpx.Client] = []
 
@@ -82,10 +82,10 @@ def of_each(server: Server) -> Iterator[list[httpx.Client]]:
         client.close()
 
 
-def test_workers_start_where_asyncio_tidies_up_after_a_fork(
+def test_workers_start_although_asyncio_resets_the_wakeup_descriptor_after_a_fork(
     bundle_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """From Python 3.12 on it takes the wakeup file descriptor away before a worker can; so here, on any version."""
+    """Since Python 3.12 asyncio does this before a worker can; the hook here does the same on any version."""
     hook = "import os, signal\nos.register_at_fork(after_in_child=lambda: signal.set_wakeup_fd(-1))\n"
     (tmp_path / "sitecustomize.py").write_text(hook)
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
@@ -94,25 +94,25 @@ def test_workers_start_where_asyncio_tidies_up_after_a_fork(
         assert started.stop() == 0
 
 
-def test_any_worker_counts_for_all(server: Server, of_each: list[httpx.Client]) -> None:
+def test_any_worker_exposes_the_metrics_of_all(server: Server, of_each: list[httpx.Client]) -> None:
     name = "xray_requests_total/route=/predict/status=200"
     counted = [samples(of_each[0])[name]]
     for number in range(10):
         of_each[number % 2].post("/predict", content=jpeg(), headers=JPEG).raise_for_status()
         counted += [samples(client)[name] for client in of_each]
-    assert counted == sorted(counted)  # what others count comes a second late, and never backwards
+    assert counted == sorted(counted)  # the counts of other workers arrive up to a second late, and never decrease
     before = counted[0]
     until(lambda: {samples(client)[name] for client in of_each} == {before + 10})
-    told = samples(of_each[1])
-    assert told["xray_request_seconds_count/route=/predict"] == before + 10
-    assert told["xray_request_seconds_bucket/le=+Inf/route=/predict"] == before + 10
-    assert (told["xray_seats"], told["xray_seats_taken"], told["xray_ready"]) == (128, 0, 1)
-    assert told["process_cpu_seconds_total/worker=0"] > 0
-    assert told["process_cpu_seconds_total/worker=1"] > 0
-    assert sum(key.startswith("xray_model_info") for key in told) == 1
+    total = samples(of_each[1])
+    assert total["xray_request_seconds_count/route=/predict"] == before + 10
+    assert total["xray_request_seconds_bucket/le=+Inf/route=/predict"] == before + 10
+    assert (total["xray_seats"], total["xray_seats_taken"], total["xray_ready"]) == (128, 0, 1)
+    assert total["process_cpu_seconds_total/worker=0"] > 0
+    assert total["process_cpu_seconds_total/worker=1"] > 0
+    assert sum(key.startswith("xray_model_info") for key in total) == 1
 
 
-def test_one_that_is_killed_is_replaced_and_the_others_serve_on(server: Server, of_each: list[httpx.Client]) -> None:
+def test_a_killed_worker_is_replaced_and_the_others_continue(server: Server, of_each: list[httpx.Client]) -> None:
     victim, other = (answered_by(server, client) for client in of_each)
     of_each[0].post("/predict", content=jpeg(), headers=JPEG).raise_for_status()
     before = samples(of_each[1])
@@ -131,7 +131,7 @@ def test_one_that_is_killed_is_replaced_and_the_others_serve_on(server: Server, 
     assert {key for key in counted if after[key] < before[key]} == set()
 
 
-def test_a_worker_that_is_told_to_end_is_replaced(server: Server, of_each: list[httpx.Client]) -> None:
+def test_a_worker_that_gets_sigterm_is_replaced(server: Server, of_each: list[httpx.Client]) -> None:
     ready = len(ready_workers(server))
     os.kill(answered_by(server, of_each[0]), signal.SIGTERM)
     assert of_each[1].post("/predict", content=jpeg(), headers=JPEG).status_code == 200
@@ -149,13 +149,13 @@ def test_workers_end_with_their_parent(bundle_folder: Path, tmp_path: Path) -> N
             again.bind(("127.0.0.1", server.port))
 
 
-def test_sigterm_while_workers_start_is_an_orderly_end(bundle_folder: Path, tmp_path: Path) -> None:
+def test_sigterm_while_workers_start_is_an_orderly_shutdown(bundle_folder: Path, tmp_path: Path) -> None:
     with running(bundle_folder, tmp_path, workers=8) as server:  # one is ready
         assert server.stop() == 0
     assert all(line["level"] == "INFO" for line in server.log_lines)
 
 
-def test_workers_that_die_again_and_again_end_the_service(bundle_folder: Path, tmp_path: Path) -> None:
+def test_workers_that_fail_repeatedly_end_the_service(bundle_folder: Path, tmp_path: Path) -> None:
     folder = tmp_path / "brightness" / "1"
     shutil.copytree(bundle_folder, folder)
     with running(folder, tmp_path, workers=2) as server:
@@ -182,7 +182,7 @@ def start(*options: str) -> subprocess.CompletedProcess[str]:
         (["--workers", "65"], 2, "XRAY_WORKERS: Input should be less than or equal to 64"),
     ],
 )
-def test_what_is_wrong_is_told_once(options: list[str], code: int, words: str) -> None:
+def test_a_wrong_setting_is_reported_once(options: list[str], code: int, words: str) -> None:
     ended = start("--port", "0", *options)
     assert ended.returncode == code
     assert ended.stderr.startswith(f"xray-service: {words}")
@@ -196,7 +196,7 @@ def test_a_port_that_is_taken_is_a_failure(server: Server) -> None:
     assert ended.stderr.count("\n") == 1
 
 
-def test_each_worker_keeps_a_chain_of_the_audit(bundle_folder: Path, tmp_path: Path) -> None:
+def test_each_worker_has_its_own_audit_chain(bundle_folder: Path, tmp_path: Path) -> None:
     folder = tmp_path / "audit"
     folder.mkdir()
     with running(bundle_folder, tmp_path, workers=2, audit="required", audit_folder=folder) as server:
@@ -210,7 +210,7 @@ def test_each_worker_keeps_a_chain_of_the_audit(bundle_folder: Path, tmp_path: P
     assert sum(chain["lines"] for chain in chains) == 40 + 2 * len(chains)
 
 
-def test_tls_of_all_workers_is_renewed_and_a_stray_knock_does_no_harm(bundle_folder: Path, tmp_path: Path) -> None:
+def test_tls_of_all_workers_is_renewed_and_plain_http_does_no_harm(bundle_folder: Path, tmp_path: Path) -> None:
     files = Files(tmp_path)
     files.issue()
     pair = {"tls_certificate": files.certificate, "tls_key": files.key}
