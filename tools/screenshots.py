@@ -7,20 +7,17 @@ Chromium, and takes the pictures when every answer is there.
 """
 
 import argparse
-import shutil
 import sys
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
-from playwright.sync_api import Browser, Page, Route, expect, sync_playwright
+from playwright.sync_api import Browser, Page, Route, expect
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from service.settings import Settings
 from tests import ROOT
-from tests.browser.conftest import _FLAGS
+from tests.browser.chromium import chromium
 from tests.e2e.server import running
 from tools.stand_in import files, write_stand_in
 
@@ -28,22 +25,6 @@ _SIZES = {"page.png": (1200, 740), "phone.png": (360, 760)}
 _OPENED = "case-02.png"
 # Otherwise each answer would have another, and so each picture.
 _REQUEST_ID = "8c5f0a2e9d4b4c1f"
-
-
-@contextmanager
-def chromium() -> Iterator[Browser]:
-    """Debian's Chromium.
-
-    Raises:
-        FileNotFoundError: it is not installed.
-    """
-    executable = shutil.which("chromium")
-    if executable is None:
-        raise FileNotFoundError("no chromium: apt-get install chromium")
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=executable, args=_FLAGS)
-        yield browser
-        browser.close()
 
 
 def take(browser: Browser, out: Path) -> None:

@@ -69,7 +69,7 @@ def files() -> list[tuple[str, bytes]]:
         *named[:3],
         ("scan.png", cases[0][:-20_000]),
         named[3],
-        ("turned.png", upside_down),
+        ("rotated.png", upside_down),
         *named[4:],
         ("letter.png", _png(letter)),
     ]

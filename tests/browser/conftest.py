@@ -1,21 +1,16 @@
 """A real browser, if one is installed, and a real server."""
 
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page
 from playwright.sync_api import TimeoutError as Late
 
+from tests.browser.chromium import DEADLINE_MS, chromium
 from tests.e2e.server import Server, running
 from tests.programs import unusable
-from tests.waiting import DEADLINE_S
 
-# Without these flags Chromium downloads updates and lists; --no-sandbox because tests run as root in a container.
-_FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"]
-_FLAGS += ["--disable-sync", "--no-first-run"]
-DEADLINE_MS = 1000 * DEADLINE_S
 _STORED = """async () => [
     localStorage.length, sessionStorage.length, document.cookie, (await indexedDB.databases()).length,
     (await caches.keys()).length, (await navigator.serviceWorker.getRegistrations()).length,
@@ -27,12 +22,8 @@ def browser() -> Iterator[Browser]:
     """Debian's Chromium."""
     if reason := unusable(("chromium",)):
         pytest.skip(reason)
-    chromium = shutil.which("chromium")
-    expect.set_options(timeout=DEADLINE_MS)  # a limit against hangs, not a requirement
-    with sync_playwright() as playwright:
-        running_browser = playwright.chromium.launch(executable_path=chromium, args=_FLAGS, timeout=DEADLINE_MS)
+    with chromium() as running_browser:
         yield running_browser
-        running_browser.close()
 
 
 @pytest.fixture(scope="package")

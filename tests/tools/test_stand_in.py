@@ -38,7 +38,7 @@ def test_the_files_show_findings_none_a_warning_and_an_error(tmp_path: Path) -> 
     assert {name for name, (probability, _) in found.items() if probability >= threshold} == {
         "case-02.png",
         "case-04.png",
-        "turned.png",
+        "rotated.png",
         "letter.png",
     }
     assert bundle.manifest.input_guard
