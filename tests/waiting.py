@@ -14,7 +14,7 @@ import pytest
 T = TypeVar("T")
 
 DEADLINE_S = 300.0  # a quarter of the time limit of a test (pyproject.toml), so that a wait fails with its own message
-_POLL_S = 0.02
+_POLL_S = 0.01
 
 
 def until(condition: Callable[[], T | None], explain: Callable[[], object] = lambda: "") -> T:

@@ -1,5 +1,6 @@
 """Fixtures of the training tests."""
 
+import shutil
 from pathlib import Path
 
 import keras
@@ -14,13 +15,21 @@ def _seeded_networks() -> None:
     keras.utils.set_random_seed(0)
 
 
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    """A data folder of 24 patients with 48 drawn radiographs."""
-    return write_data_folder(tmp_path / "data")
+@pytest.fixture(scope="session")
+def drawn_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A data folder of 24 patients with 48 drawn radiographs; not to be changed."""
+    return write_data_folder(tmp_path_factory.mktemp("drawn") / "data")
 
 
 @pytest.fixture
-def data(folder: Path, tmp_path: Path) -> Dataset:
-    """The data folder, loaded."""
-    return load_dataset(folder, tmp_path / "cache")
+def folder(drawn_folder: Path, tmp_path: Path) -> Path:
+    """A copy of the data folder."""
+    return Path(shutil.copytree(drawn_folder, tmp_path / "data"))
+
+
+@pytest.fixture(scope="session")
+def data(drawn_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Dataset:
+    """The data folder, loaded; its pixels are read-only."""
+    loaded = load_dataset(drawn_folder, tmp_path_factory.mktemp("cache"))
+    loaded.pixels.setflags(write=False)
+    return loaded

@@ -12,6 +12,12 @@ from training.data.dataset import Dataset, load_dataset
 from training.errors import DataError
 
 
+@pytest.fixture
+def data(folder: Path, tmp_path: Path) -> Dataset:
+    """The copy of the data folder, loaded with a cache that the tests damage."""
+    return load_dataset(folder, tmp_path / "cache")
+
+
 def test_rows_are_the_pixels_that_the_service_sees(data: Dataset) -> None:
     assert data.pixels.shape == (48, 200, 200, 1)
     assert data.pixels.dtype == np.uint8

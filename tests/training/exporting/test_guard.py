@@ -1,5 +1,6 @@
 """The fitted guard accepts radiographs of other patients and flags other images; and the int8 graph."""
 
+import keras
 import numpy as np
 import onnxruntime
 import pytest
@@ -18,13 +19,14 @@ from training.networks.features import fit_projection
 from training.networks.readout import Readout
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def parts(data: Dataset) -> Parts:
     return Parts.of(data, split_dataset(data, "patient", folds=4, seed=1))
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def readout(parts: Parts) -> Readout:
+    keras.utils.set_random_seed(0)
     raw = Readout(build("compact", "rescale"))
     return Readout(raw.model, projection=fit_projection(training_layouts(raw, parts.train, 0), COMPONENTS))
 
