@@ -67,7 +67,7 @@ $(VENV)/.cpu: requirements/cpu.txt | $(VENV)/bin/python
 	@touch $@
 
 $(VENV)/.docs: requirements/docs.txt | $(VENV)/bin/python
-	@echo "Installing what builds the documentation into $(VENV) (once; about 60 MB)"
+	@echo "Installing what builds the documentation into $(VENV) (once; about 200 MB)"
 	@$(INSTALL) $<
 	@touch $@
 
