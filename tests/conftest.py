@@ -33,6 +33,9 @@ hypothesis.settings.register_profile("timeless", deadline=None, suppress_health_
 hypothesis.settings.load_profile("timeless")
 
 
+# Threads of OpenMP spin while they wait for each other: beside other work, two of scikit-learn's take 30 times the CPU
+# time of one.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 if "PYTEST_XDIST_WORKER" in os.environ:  # threads of one that wait for each other take the CPU of the other
     os.environ.setdefault("TF_NUM_INTRAOP_THREADS", "1")
 
