@@ -27,7 +27,7 @@ class Split(BaseModel):
 
 
 def split_dataset(data: Dataset, strategy: Strategy, *, folds: int, seed: int) -> Split:
-    """Divide a dataset.
+    """Divide a dataset; of several populations, each for itself, so that each part has its share of all.
 
     ``patient``: one fold of patients is the test part, one the validation part, both with the classes in proportion.
     All images of a patient, and all names of one picture, lie on one side. Where the folder has a ``test`` part of
@@ -61,8 +61,10 @@ def _by_patient(data: Dataset, folds: int, seed: int) -> Split:
     groups, labels = patient_groups(data), data.labels
     official = np.array([radiograph.part == "test" for radiograph in data.radiographs])
     held_out = np.isin(groups, groups[official])
-    fold = np.full(len(labels), -1)
-    fold[~held_out] = _folds(labels[~held_out], groups[~held_out], folds, seed)
+    fold, populations = np.full(len(labels), -1), data.populations
+    for name in np.unique(populations):
+        rows = ~held_out & (populations == name)
+        fold[rows] = _folds(labels[rows], groups[rows], folds, seed)
     test = held_out if official.any() else fold == 0
     validation = fold == 1
     part = np.select([test, validation], ["test", "validation"], "train")

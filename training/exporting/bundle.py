@@ -102,6 +102,7 @@ def _draft(run: Run, made: Finished, assessment: Assessment, folder: Path, graph
         default_operating_point=DEFAULT,
         operating_points=made.points,
         calibration=made.calibration,
+        populations=made.populations,
         input_guard=made.guard,
         heatmap_method=heatmap.method(made.readout.model),
         results={**results, "keras_onnx_difference": made.difference, "int8": made.int8 and made.int8.model_dump()},

@@ -22,14 +22,26 @@ class TrainingConfig(BaseModel):
     optimizer: Literal["sgd", "adamw"] = Field(default="sgd", description="sgd, or adamw.")
     learning_rate: float = Field(default=0.001, gt=0, description="The greatest of the run.")
     schedule: Literal["constant", "cosine"] = Field(
-        default="constant", description="constant, or cosine: up over the first epoch, then down to a hundredth."
+        default="constant", description="constant, or cosine: up over the first epoch, then down to final_rate."
     )
+    final_rate: float = Field(default=0.01, gt=0, le=1, description="Of the cosine: the last rate over the greatest.")
     momentum: float = Field(default=0.9, ge=0, lt=1, description="Of sgd.")
     weight_decay: float = Field(default=0.0, ge=0, description="Of adamw, on kernels.")
-    augmentation: Literal["none", "acquisition"] = Field(
-        default="none", description="acquisition: every image as if taken elsewhere, anew each time."
+    augmentation: Literal["none", "acquisition", "randomised"] = Field(
+        default="none",
+        description="acquisition: every image as if taken elsewhere, anew each time; randomised: more so, on the GPU.",
     )
-    class_balance: bool = Field(default=False, description="Both classes weigh the same in the loss.")
+    mixed: float = Field(
+        default=0.0, ge=0, le=1, description="Of randomised: the share of images mixed with one of another population."
+    )
+    class_balance: bool = Field(
+        default=False, description="Both classes, of each population and in all of them, weigh the same in the loss."
+    )
+    start: str = Field(default="", description="Folder of a finished run whose weights are begun with.")
+    teachers: str = Field(
+        default="",
+        description="Folders of finished runs, with commas between: half of each target is their mean probability.",
+    )
     label_smoothing: float = Field(default=0.0, ge=0, lt=1, description="Labels are drawn towards 1/2 by this share.")
     average_epochs: int = Field(
         default=0, ge=0, description="The last so many epochs' weights are averaged; 0 keeps the best epoch instead."
@@ -57,5 +69,19 @@ RECIPES: dict[str, dict[str, Any]] = {
         "class_balance": True,
         "label_smoothing": 0.05,
         "average_epochs": 10,
+    },
+    "populations": {
+        "architecture": "compact",
+        "epochs": 150,
+        "batch": 64,
+        "optimizer": "adamw",
+        "learning_rate": 3e-3,
+        "schedule": "cosine",
+        "weight_decay": 0.15,
+        "augmentation": "randomised",
+        "mixed": 0.3,
+        "class_balance": True,
+        "label_smoothing": 0.05,
+        "average_epochs": 20,
     },
 }

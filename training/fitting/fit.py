@@ -6,15 +6,18 @@ itself for ever when it is torn down (TensorFlow 2.21, after the last of 25 epoc
 """
 
 import time
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
 
+import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from training.data.augment import Augment, acquisition, unchanged
-from training.data.batches import Batch, batches_in_order, shuffled_batches
+from training.data.augment import acquisition, unchanged
+from training.data.batches import Batch, batches_in_order, randomised_batches, shuffled_batches
 from training.data.dataset import Dataset
+from training.data.randomise import looks, randomiser
 from training.fitting.config import TrainingConfig
 from training.fitting.network import compiled
 from training.fitting.run import Epoch, Run
@@ -43,31 +46,68 @@ def fit(
     """
     config, done = run.config, run.history
     train, validation = data.rows(run.split.train), data.rows(run.split.validation)
-    steps = -(-len(train.labels) // config.batch)
-    model = run.last_model() if done else compiled(config, steps)
-    augment, weights = _augmentation(config, train), _class_weights(config, train)
+    epoch_of, steps = _epochs(config, train)
+    model = run.last_model() if done else _fresh(config, steps)
+    weigh, taught = _weights(config, train), _teachers(config)
     while len(done) < config.epochs and not (done and done[-1].diverged):
         began = time.monotonic()
-        shuffled = shuffled_batches(train, config.batch, (config.seed, len(done)), augment)
-        told = _told(shuffled, on_step, len(done) * steps, config.epochs * steps)
-        trained = _over(told, model.train_on_batch, weights)
-        validated = _over(batches_in_order(validation, config.batch), model.test_on_batch, weights)
+        told = _told(taught(epoch_of(len(done))), on_step, len(done) * steps, config.epochs * steps)
+        trained = _over(told, model.train_on_batch, weigh(train))
+        validated = _over(batches_in_order(validation, config.batch), model.test_on_batch, weigh(validation))
         figures = {**trained, **{f"val_{name}": value for name, value in validated.items()}}
         done.append(Epoch(epoch=len(done) + 1, seconds=round(time.monotonic() - began, 1), **figures))
         run.save_epoch(model, done)
         on_epoch(done[-1])
+    run.finish()
     return done
 
 
-def _augmentation(config: TrainingConfig, train: Dataset) -> Augment:
-    return acquisition(train.pixels, train.labels) if config.augmentation == "acquisition" else unchanged
+def _fresh(config: TrainingConfig, steps: int) -> keras.Model:
+    """A network before its first step: with weights drawn from the seed, or those of the run it starts from."""
+    model = compiled(config, steps)
+    if config.start:
+        model.set_weights(Run(Path(config.start)).best_model().get_weights())
+    return model
 
 
-def _class_weights(config: TrainingConfig, train: Dataset) -> NDArray[np.float32]:
-    """What an image of NORMAL and one of PNEUMONIA weigh in the loss, float32 (2,); 1 on average over the images."""
+def _epochs(config: TrainingConfig, train: Dataset) -> tuple[Callable[[int], Iterator[Batch]], int]:
+    """What gives the batches of an epoch by its number, and how many these are."""
+    size = config.batch
+    if config.augmentation == "randomised":
+        made = randomiser(looks(train), config.seed)
+        steps = max(1, len(train.labels) // size)
+        return lambda epoch: randomised_batches(train, size, (config.seed, epoch), made, config.mixed), steps
+    augment = acquisition(train.pixels, train.labels) if config.augmentation == "acquisition" else unchanged
+    steps = -(-len(train.labels) // size)
+    return lambda epoch: shuffled_batches(train, size, (config.seed, epoch), augment), steps
+
+
+def _teachers(config: TrainingConfig) -> Callable[[Iterator[Batch]], Iterator[Batch]]:
+    """What gives batches their targets: the labels, or the mean of these and of what finished runs say of the very
+    images that are trained on (Beyer et al., Knowledge distillation: a good teacher is patient, CVPR 2022).
+    """
+    teachers = [Run(Path(folder)).best_model() for folder in config.teachers.split(",") if folder]
+    if not teachers:
+        return lambda batches: batches
+
+    def taught(batches: Iterator[Batch]) -> Iterator[Batch]:
+        for batch in batches:
+            said = [np.asarray(teacher.predict_on_batch(batch.pixels))[:, 0] for teacher in teachers]
+            yield batch._replace(labels=(batch.labels + np.mean(said, axis=0)) / 2)
+
+    return taught
+
+
+def _weights(config: TrainingConfig, train: Dataset) -> Callable[[Dataset], NDArray[np.float32]]:
+    """What gives each image of a dataset its weight in the loss, float32 (n,): 1 on average over the training images.
+
+    Balanced, every population and label has the same sum of weights.
+    """
     if not config.class_balance:
-        return np.ones(2, np.float32)
-    return (len(train.labels) / (2 * np.bincount(train.labels, minlength=2))).astype(np.float32)
+        return lambda data: np.ones(len(data.labels), np.float32)
+    cells = Counter(zip(train.populations, train.labels, strict=True))
+    weight = {cell: len(train.labels) / (len(cells) * count) for cell, count in cells.items()}
+    return lambda data: np.array([weight[cell] for cell in zip(data.populations, data.labels, strict=True)], np.float32)
 
 
 def _told(batches: Iterable[Batch], on_step: Callable[[int, int], object], before: int, total: int) -> Iterator[Batch]:
@@ -80,14 +120,14 @@ def _told(batches: Iterable[Batch], on_step: Callable[[int, int], object], befor
 def _over(
     batches: Iterable[Batch], work: Callable[..., dict[str, object]], weights: NDArray[np.float32]
 ) -> dict[str, float]:
-    """Work on all batches, each class weighing as said, and give the mean of each figure over all their images.
+    """Work on all batches, each row weighing as said, and give the mean of each figure over all their images.
 
     Keras' ``train_on_batch`` and ``test_on_batch`` tell of the one batch alone, so the mean is taken here.
     """
     totals: defaultdict[str, float] = defaultdict(float)
     images = 0
-    for pixels, labels in batches:
-        for name, value in work(pixels, labels, weights[labels], return_dict=True).items():
+    for pixels, labels, rows in batches:
+        for name, value in work(pixels, labels, weights[rows], return_dict=True).items():
             totals[name] += float(np.asarray(value)) * len(labels)
         images += len(labels)
     return {name: total / images for name, total in totals.items()}
