@@ -2,16 +2,26 @@
 
 import warnings
 from collections.abc import Iterator
+from typing import NamedTuple
 
+import keras
 import numpy as np
 from joblib import Parallel, cpu_count, delayed
 from numpy.typing import NDArray
 
 from training.data.augment import Augment, unchanged
 from training.data.dataset import Dataset
+from training.data.randomise import NUMBERS, partners
 
-# Pixels uint8 (n, 200, 200, 1) and labels (n,).
-Batch = tuple[NDArray[np.uint8], NDArray[np.uint8]]
+
+class Batch(NamedTuple):
+    """Pixels uint8 (n, 200, 200, 1), labels or targets of 0..1 (n,), and which rows of the dataset they are, (n,)."""
+
+    pixels: NDArray[np.uint8]
+    labels: NDArray[np.uint8] | NDArray[np.floating]
+    rows: NDArray[np.int64]
+
+
 # With fewer CPUs the network uses them all, and worker processes would cost more than they save.
 _CPUS_FOR_PROCESSES = 4
 
@@ -37,7 +47,7 @@ def shuffled_batches(data: Dataset, batch: int, seed: tuple[int, int], augment: 
     )
     try:
         for at, pixels in zip(rows, made, strict=True):
-            yield pixels, labels[at]
+            yield Batch(pixels, labels[at], at)
     finally:  # when an epoch is interrupted, joblib's warning about unused results helps nobody
         with warnings.catch_warnings(action="ignore"):
             made.close()
@@ -62,4 +72,29 @@ def _augmented(pixels: NDArray[np.uint8], augment: Augment, seed: tuple[int, ...
 def batches_in_order(data: Dataset, batch: int) -> Iterator[Batch]:
     """Yield all images of a dataset unchanged, in the dataset's order."""
     for start in range(0, len(data.labels), batch):
-        yield data.pixels[start : start + batch], data.labels[start : start + batch]
+        rows = np.arange(start, min(start + batch, len(data.labels)))
+        yield Batch(data.pixels[rows], data.labels[rows], rows)
+
+
+def randomised_batches(
+    data: Dataset, batch: int, seed: tuple[int, int], randomiser: keras.Model, mixed: float
+) -> Iterator[Batch]:
+    """As ``shuffled_batches``, but each batch is made at once, and all have one size: the images left over wait for the
+    next epoch, in which others are.
+
+    Args:
+        data: the images.
+        batch: images a batch; of fewer, all are one batch.
+        seed: of the run, and the number of the epoch.
+        randomiser: of ``training.data.randomise.randomiser``.
+        mixed: the share of images that become a mean of two.
+    """
+    rng, labels, populations = np.random.default_rng(seed), data.labels, data.populations
+    order, size = rng.permutation(len(labels)), min(batch, len(labels))
+    for start in range(0, len(order) - size + 1, size):
+        rows = order[start : start + size]
+        numbers = rng.random((size, NUMBERS), np.float32)
+        partner = partners(populations[rows], labels[rows], rng)
+        share = np.where(rng.random(size) < mixed, rng.uniform(0.5, 1, size), 1).astype(np.float32)
+        pixels = randomiser.predict_on_batch([data.pixels[rows], numbers, partner, share])
+        yield Batch(np.asarray(pixels), labels[rows], rows)

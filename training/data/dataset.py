@@ -3,7 +3,7 @@
 import os
 from collections import Counter
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +13,8 @@ from contract.bundle import LABELS, sha256
 from contract.errors import ImageRefused
 from contract.header import read_header
 from contract.image import IMAGE_CONTRACT, SIDE, to_pixels
-from training.data.folder import Radiograph, find_radiographs
+from training.data.folder import Radiograph
+from training.data.sources import People, find_all, read_sources
 from training.errors import DataError
 
 
@@ -35,6 +36,7 @@ class Dataset:
         digests: SHA-256 of each row of ``pixels``; equal digests mean one image under two names.
         sizes: number of files by (width, height).
         skipped: the files that could not be read.
+        people: a description of each population by its name; empty for a data folder of one population.
     """
 
     radiographs: list[Radiograph]
@@ -42,11 +44,25 @@ class Dataset:
     digests: list[str]
     sizes: Counter[tuple[int, int]]
     skipped: list[Skipped]
+    people: dict[str, People] = field(default_factory=dict)
 
     @property
     def labels(self) -> NDArray[np.uint8]:
         """uint8, shape (n,): 1 for PNEUMONIA."""
         return np.array([radiograph.label for radiograph in self.radiographs], np.uint8)
+
+    @property
+    def populations(self) -> NDArray[np.str_]:
+        """Shape (n,): the population of each row; empty where it is not known."""
+        return np.array([radiograph.population for radiograph in self.radiographs], np.str_)
+
+    def of_population(self, name: str) -> "Dataset":
+        """The rows of one population."""
+        return self.rows(radiograph.name for radiograph in self.radiographs if radiograph.population == name)
+
+    def by_population(self) -> dict[str, "Dataset"]:
+        """The rows of each population by its name; the name of an only one may be empty."""
+        return {str(name): self.of_population(str(name)) for name in np.unique(self.populations)}
 
     @property
     def fingerprint(self) -> str:
@@ -70,7 +86,7 @@ class Dataset:
                 f"{error.args[0]}: the split names this image, but the data folder has no readable file of that name"
             ) from None
         chosen = [self.radiographs[row] for row in at]
-        return Dataset(chosen, self.pixels[at], [self.digests[row] for row in at], self.sizes, [])
+        return Dataset(chosen, self.pixels[at], [self.digests[row] for row in at], self.sizes, [], self.people)
 
 
 def load_dataset(
@@ -82,7 +98,7 @@ def load_dataset(
     """Decode a data folder; files decoded before come from the cache.
 
     Args:
-        root: see ``find_radiographs``.
+        root: a data folder, or the file that lists several sources: see ``find_all``.
         cache: folder for decoded pixels, 40 kB per image; created if missing.
         progress: called after each file with the number of files done and the total.
         contract: the image contract to decode by.
@@ -90,7 +106,7 @@ def load_dataset(
     Raises:
         DataError: the folder has no known layout, a class has no readable image, or the cache cannot be written.
     """
-    files = find_radiographs(root)
+    files = find_all(root)
     kept: list[Radiograph] = []
     pixels = np.empty((len(files), SIDE, SIDE, 1), np.uint8)
     skipped: list[Skipped] = []
@@ -107,7 +123,8 @@ def load_dataset(
             progress(done, len(files))
     pixels = pixels[: len(kept)]
     _refuse_an_empty_class(root, kept)
-    return Dataset(kept, pixels, [sha256(row.tobytes()) for row in pixels], sizes, skipped)
+    people = read_sources(root).populations if root.is_file() else {}
+    return Dataset(kept, pixels, [sha256(row.tobytes()) for row in pixels], sizes, skipped, people)
 
 
 def _refuse_an_empty_class(root: Path, kept: list[Radiograph]) -> None:

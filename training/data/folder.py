@@ -23,13 +23,22 @@ _PATIENT = (
 
 @dataclass(frozen=True, slots=True)
 class Radiograph:
-    """One image file. ``name`` is its path below the data folder; ``label`` is 1 for PNEUMONIA, 0 for NORMAL."""
+    """One image file. ``name`` is its path below the data folder; ``label`` is 1 for PNEUMONIA, 0 for NORMAL.
+
+    ``source`` and ``population`` are known in a data set of several sources; ``age`` (years), ``sex`` and ``view``
+    where a manifest tells them.
+    """
 
     name: str
     path: Path
     label: Literal[0, 1]
     patient: str
     part: str | None
+    source: str = ""
+    population: str = ""
+    age: float | None = None
+    sex: str = ""
+    view: str = ""
 
 
 def find_radiographs(root: Path) -> list[Radiograph]:

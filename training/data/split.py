@@ -24,7 +24,7 @@ class Split(BaseModel):
 
 
 def split_dataset(data: Dataset, strategy: Strategy, *, folds: int, seed: int) -> Split:
-    """Divide a dataset.
+    """Divide a dataset; of several populations, each for itself, so that each part has its share of all.
 
     ``patient``: one fold of patients is the test part, one the validation part, both stratified by class. All images
     of a patient, and all copies of one image, are in the same part. If the folder has a ``test`` part of its own, that
@@ -58,8 +58,10 @@ def _by_patient(data: Dataset, folds: int, seed: int) -> Split:
     groups, labels = patient_groups(data), data.labels
     official = np.array([radiograph.part == "test" for radiograph in data.radiographs])
     held_out = np.isin(groups, groups[official])
-    fold = np.full(len(labels), -1)
-    fold[~held_out] = _folds(labels[~held_out], groups[~held_out], folds, seed)
+    fold, populations = np.full(len(labels), -1), data.populations
+    for name in np.unique(populations):
+        rows = ~held_out & (populations == name)
+        fold[rows] = _folds(labels[rows], groups[rows], folds, seed)
     test = held_out if official.any() else fold == 0
     validation = fold == 1
     part = np.select([test, validation], ["test", "validation"], "train")

@@ -67,6 +67,13 @@ def border(pixels: NDArray[np.uint8]) -> NDArray[np.floating]:
     return grid[:, outer]
 
 
+def corners(pixels: NDArray[np.uint8]) -> NDArray[np.floating]:
+    """The four corners, a fifth of each side, in means of 10 x 10 pixels, (n, 64)."""
+    grid = _means(pixels, 10)
+    ends = np.r_[0:4, 16:20]
+    return grid[:, ends][:, :, ends].reshape(len(pixels), -1)
+
+
 def blurred(pixels: NDArray[np.uint8]) -> NDArray[np.floating]:
     """The image reduced to 8 x 8, (n, 64)."""
     return _means(pixels, _PATCH).reshape(len(pixels), -1)
@@ -85,6 +92,7 @@ CONTROLS: dict[str, Features] = {
     "histogram": histogram,
     "noise and JPEG statistics": coding,
     "border, the outer 10 %": border,
+    "corners, a fifth of each side": corners,
     "blurred to 8 x 8": blurred,
     "shuffled patches (their statistics, not their places)": shuffled,
 }

@@ -44,10 +44,14 @@ class Scores:
         return Scores(self.probability[at], self.label[at], self.patient[at])
 
 
-def balanced_threshold(scores: Scores) -> float:
-    """The threshold of greatest Youden's J (sensitivity + specificity - 1); of equals, the one nearest to 0.5."""
-    candidates = _candidates(scores)
-    gains = [_rate(scores, t, 1) + _rate(scores, t, 0) for t in candidates]
+def balanced_threshold(*scores: Scores) -> float:
+    """The threshold of greatest Youden's J (sensitivity + specificity - 1); of equals, the one nearest to 0.5.
+
+    Args:
+        scores: of one or several populations; of several, the threshold maximises the smallest J of any of them.
+    """
+    candidates = np.unique(np.concatenate([_candidates(part) for part in scores]))
+    gains = [min(_rate(part, t, 1) + _rate(part, t, 0) for part in scores) for t in candidates]
     best = candidates[np.isclose(gains, max(gains))]
     return float(best[np.abs(best - 0.5).argmin()])
 
@@ -162,6 +166,11 @@ def share(scores: Scores, right: NDArray[np.bool_]) -> Measured:
         wilson = binomtest(patients if right.all() else 0, patients).proportion_ci(method="wilson")
         return Measured(value=float(right.mean()), low=float(wilson.low), high=float(wilson.high))
     return _bootstrapped(scores, lambda weights: (weights @ right) / weights.sum(1))
+
+
+def mean(scores: Scores, values: NDArray[np.floating]) -> Measured:
+    """The mean of a value of each row, 0..1, shape (n,), with the interval of the bootstrap by patient."""
+    return _bootstrapped(scores, lambda weights: (weights @ values) / weights.sum(1))
 
 
 def _bootstrapped(scores: Scores, figure: Callable[[Weights], NDArray[np.float64]]) -> Measured:

@@ -6,6 +6,8 @@ what the data offers.
 """
 
 import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
 
 from contract.image import SIDE
 from training.data import shifts
@@ -18,6 +20,7 @@ from training.evaluation.stress import Draw, Shift, apply_shift
 
 _PATCH = 25
 _BLUR = 12
+_BRIGHT = 40
 
 
 def border_only(pixels: Pixels, _: Draw) -> Pixels:
@@ -43,6 +46,26 @@ def shuffled_patches(pixels: Pixels, draw: Draw) -> Pixels:
     return np.ascontiguousarray(mixed.swapaxes(1, 2).reshape(SIDE, SIDE))
 
 
+def corners_only(pixels: Pixels, _: Draw) -> Pixels:
+    """The four corners, a fifth of each side; the rest is the image's mean grey."""
+    cross, edge = np.full_like(pixels, _mean(pixels)), SIDE // 5
+    for rows in (slice(None, edge), slice(-edge, None)):
+        for columns in (slice(None, edge), slice(-edge, None)):
+            cross[rows, columns] = pixels[rows, columns]
+    return cross
+
+
+def without_bright_details(pixels: Pixels, _: Draw) -> Pixels:
+    """Text, markers, wires: what is brighter by 40 grey levels than all 9 x 9 squares that it lies in is taken off."""
+    opened = ndimage.grey_opening(pixels, size=(9, 9))
+    return np.where(pixels.astype(int) - opened > _BRIGHT, opened, pixels)
+
+
+def without_lungs(atlas: NDArray[np.bool_]) -> Shift:
+    """The place of the lungs at the mean grey of the image."""
+    return lambda pixels, _: np.where(atlas, np.uint8(_mean(pixels)), pixels)
+
+
 def even_grey(pixels: Pixels, _: Draw) -> Pixels:
     """Replace every pixel by the image's mean grey."""
     return np.full_like(pixels, _mean(pixels))
@@ -51,17 +74,20 @@ def even_grey(pixels: Pixels, _: Draw) -> Pixels:
 PROBES: dict[str, Shift] = {
     "mean intensity": even_grey,
     "border, the outer 10 %": border_only,
+    "corners, a fifth of each side": corners_only,
     "centre, half of each side": centre_only,
     "blurred, 12 pixels": blurred_only,
     "shuffled patches, 8 x 8": shuffled_patches,
 }
 
 
-def probe(predict: Predict, held_out: Dataset, measured_on: str, seed: int = 0) -> list[Control]:
+def probe(
+    predict: Predict, held_out: Dataset, measured_on: str, seed: int = 0, further: dict[str, Shift] | None = None
+) -> list[Control]:
     """Measure the model's AUC on held-out images under each probe; the same seed gives the same images."""
     return [
         Control(sees=name, auc=auc(score(predict, apply_shift(ablate, held_out, seed))), measured_on=measured_on)
-        for name, ablate in PROBES.items()
+        for name, ablate in {**PROBES, **(further or {})}.items()
     ]
 
 

@@ -49,6 +49,7 @@ class Draw:
 
 
 Shift = Callable[[Pixels, Draw], Pixels]
+UNSHIFTED = "as it is"
 _NO_LOOK = np.empty((0, 256))
 
 
@@ -167,20 +168,38 @@ def stress(  # noqa: PLR0913  a model, the images it is measured on, and those t
         seed: the same seed shifts row n the same way, whatever the other rows are.
         progress: called with the number of shifts done and the total.
     """
+    scores = suite_scores(predict, held_out, train, seed=seed, progress=progress)
+    return stress_table(scores, threshold, measured_on, seed=seed)
+
+
+def suite_scores(
+    predict: Predict,
+    held_out: Dataset,
+    train: Dataset,
+    *,
+    seed: int = 0,
+    progress: Callable[[int, int], object] = lambda *_: None,
+) -> dict[str, Scores]:
+    """The scores of images as they are and under every shift of the suite, by its name; arguments as of ``stress``."""
     looks = [np.array([shifts.cdf(row) for row in train.pixels[train.labels == label]]) for label in (0, 1)]
-    plain = _measured("unchanged", "realistic", score(predict, held_out), threshold)
-    rows = []
-    for name, (kind, shift) in SUITE.items():
-        scores = score(predict, apply_shift(shift, held_out, seed, looks))
-        rows.append(_measured(name, kind, scores, threshold))
-        progress(len(rows), len(SUITE))
+    found = {UNSHIFTED: score(predict, held_out)}
+    for name, (_, shift) in SUITE.items():
+        found[name] = score(predict, apply_shift(shift, held_out, seed, looks))
+        progress(len(found) - 1, len(SUITE))
+    return found
+
+
+def stress_table(scores: dict[str, Scores], threshold: float, measured_on: str, *, seed: int = 0) -> StressTable:
+    """What ``suite_scores`` come to at a threshold."""
+    plain = scores[UNSHIFTED]
+    rows = [_measured(name, kind, scores[name], threshold) for name, (kind, _) in SUITE.items()]
     return StressTable(
         measured_on=measured_on,
-        images=len(held_out.labels),
-        patients=len({radiograph.patient for radiograph in held_out.radiographs}),
+        images=len(plain.label),
+        patients=len(np.unique(plain.patient)),
         threshold=threshold,
         seed=seed,
-        unshifted=plain,
+        unshifted=_measured(UNSHIFTED, "realistic", plain, threshold),
         shifts=tuple(rows),
         **_summary([row for row in rows if row.kind == "realistic"]),
     )

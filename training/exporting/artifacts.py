@@ -7,16 +7,17 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from contract.bundle import Calibration, InputGuard, OperatingPoint
+from contract.bundle import Calibration, InputGuard, OperatingPoint, Population
 from training.data.dataset import Dataset
 from training.evaluation.assess import Parts, graph_predict, keras_predict
 from training.evaluation.calibration import calibration_error, fit_calibration, uncalibrated
 from training.evaluation.evaluate import in_batches, score
 from training.evaluation.int8 import Int8Check, compare
 from training.evaluation.metrics import Scores
-from training.exporting.guard import COMPONENTS, fit_guard, training_layouts
+from training.exporting.guard import COMPONENTS, centred, fit_guard, fit_guards, training_layouts
 from training.exporting.onnx import VERIFIED_BATCHES, export_graph, verify
 from training.exporting.points import DEFAULT, choose_points, shifted_scores
+from training.exporting.populations import fit_populations
 from training.exporting.quantise import CALIBRATION_IMAGES, quantise
 from training.fitting.run import Run
 from training.networks.features import fit_projection, has_layout
@@ -37,6 +38,7 @@ class Artifacts:
         guard: None for a network without layout maps.
         difference: the greatest difference between the outputs of Keras and onnxruntime.
         int8: the comparison of the int8 graph with the float32 graph; None for a network that is not quantised.
+        populations: operating points and calibration for images of a known population.
     """
 
     readout: Readout
@@ -47,6 +49,7 @@ class Artifacts:
     guard: InputGuard | None
     difference: float
     int8: Int8Check | None
+    populations: dict[str, Population]
 
 
 def make_artifacts(run: Run, data: Dataset) -> Artifacts:
@@ -59,18 +62,26 @@ def make_artifacts(run: Run, data: Dataset) -> Artifacts:
     calibration = fit_calibration(score(keras_predict(model), parts.validation), parts.chosen_on)
     raw = Readout(model)
     layouts = training_layouts(raw, parts.train, seed) if has_layout(model) else None
-    projection = None if layouts is None else fit_projection(layouts, COMPONENTS)
+    of_whom = np.tile(parts.train.populations, 2)
+    projection = None if layouts is None else fit_projection(centred(layouts, of_whom), COMPONENTS)
     readout = Readout(model, calibration, projection, 0.0 if has_switches(model) else _quiet(raw, parts.train))
     graph = export_graph(readout)
     difference = verify(graph, readout, parts.validation.pixels[: max(VERIFIED_BATCHES)])
     predict = graph_predict(graph)
-    points = choose_points(shifted_scores(predict, parts.validation, seed), parts.chosen_on)
+    shifted = {name: shifted_scores(predict, part, seed) for name, part in parts.validation.by_population().items()}
+    points = choose_points(list(shifted.values()), parts.chosen_on)
+    populations = fit_populations(predict, parts, shifted) if data.people else {}
     calibration = _with_errors(calibration, score(predict, parts.held_out))
     if projection is None or layouts is None:
-        return Artifacts(readout, graph, None, calibration, points, None, difference, None)
-    guard = fit_guard(layouts @ projection.components, readout, parts.validation)
+        return Artifacts(readout, graph, None, calibration, points, None, difference, None, populations)
+    features = layouts @ projection.components
+    guard = (
+        fit_guards(features, of_whom, readout, parts.validation)
+        if len(shifted) > 1
+        else fit_guard(features, readout, parts.validation)
+    )
     int8_graph, int8 = _int8(graph, parts, points[DEFAULT].threshold, guard)
-    return Artifacts(readout, graph, int8_graph, calibration, points, guard, difference, int8)
+    return Artifacts(readout, graph, int8_graph, calibration, points, guard, difference, int8, populations)
 
 
 def _int8(graph: bytes, parts: Parts, threshold: float, guard: InputGuard) -> tuple[bytes | None, Int8Check]:

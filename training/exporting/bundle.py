@@ -102,6 +102,7 @@ def _draft(run: Run, artifacts: Artifacts, assessment: Assessment, folder: Path,
         default_operating_point=DEFAULT,
         operating_points=artifacts.points,
         calibration=artifacts.calibration,
+        populations=artifacts.populations,
         input_guard=artifacts.guard,
         heatmap_method=heatmap.method(artifacts.readout.model),
         results={

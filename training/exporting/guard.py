@@ -5,6 +5,7 @@ from numpy.typing import NDArray
 
 from contract.bundle import InputGuard, Measured
 from contract.drift import quantiles
+from contract.figures import Familiar
 from contract.guard import distance
 from training.data.augment import slight
 from training.data.dataset import Dataset
@@ -25,6 +26,45 @@ def training_layouts(readout: Readout, train: Dataset, seed: int) -> NDArray[np.
     rng = np.random.default_rng(seed)
     shifted = np.stack([slight(row, rng) for row in train.pixels[..., 0]])[..., np.newaxis]
     return np.concatenate([in_batches(readout.layouts, pixels) for pixels in (train.pixels, shifted)])
+
+
+def centred(layouts: NDArray[np.float32], populations: NDArray[np.str_]) -> NDArray[np.float32]:
+    """Layouts (n, d) with the mean of each row's population taken off: what is left is how images of one differ."""
+    result = layouts.copy()
+    for name in np.unique(populations):
+        result[populations == name] -= layouts[populations == name].mean(0)
+    return result
+
+
+def fit_guards(
+    features: NDArray[np.float32], populations: NDArray[np.str_], readout: Readout, validation: Dataset
+) -> InputGuard:
+    """The guard of a model of several populations.
+
+    Args:
+        features: float (n, k), of the training images.
+        populations: (n,), of each.
+        readout: gives the features of others.
+        validation: images of other patients.
+    """
+    fitted = {
+        name: fit_guard(features[populations == name], readout, validation.of_population(str(name)))
+        for name in np.unique(populations)
+    }
+    familiar = {
+        str(name): Familiar(**guard.model_dump(include={"location", "scale", "threshold", "false_alarms"}))
+        for name, guard in fitted.items()
+    }
+    guard = InputGuard(
+        populations=familiar,
+        threshold=1,
+        false_alarms=Measured(value=0, low=0, high=1),
+        chosen_on=f"validation patients: {FALSE_ALARMS:.1%} of the images of each population are unlike it",
+        reference=(),
+    )
+    scores = distance(in_batches(readout.features, validation.pixels), guard)
+    false_alarms = share(Scores.of(validation, scores), scores > guard.threshold)
+    return guard.model_copy(update={"false_alarms": false_alarms, "reference": quantiles(scores, 4)})
 
 
 def fit_guard(features: NDArray[np.float32], readout: Readout, validation: Dataset) -> InputGuard:

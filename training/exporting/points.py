@@ -4,6 +4,8 @@ They are chosen on the patients' images, unchanged and under every realistic shi
 weight: a threshold that is best for the grey levels of one detector is not best for the next.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from contract.bundle import OperatingPoint
@@ -17,23 +19,31 @@ DEFAULT = "balanced"
 KEPT = 0.98
 
 
-def choose_points(scores: Scores, chosen_on: str) -> dict[str, OperatingPoint]:
+def choose_points(scores: Sequence[Scores], chosen_on: str) -> dict[str, OperatingPoint]:
     """Choose ``balanced``, ``rule-out`` and ``rule-in``; sensitivity and specificity are those on the same scores.
 
     Args:
-        scores: from ``shifted_scores``, calibrated.
+        scores: from ``shifted_scores``, calibrated: of each population that the points have to hold in.
         chosen_on: describes the images, for the manifest.
     """
+    everyone = joined(scores)
+    each = " in every population" if len(scores) > 1 else ""
     rules = {
-        DEFAULT: (balanced_threshold(scores), "greatest sensitivity + specificity"),
-        "rule-out": (threshold_for(scores, 1, KEPT), f"greatest specificity with a sensitivity of at least {KEPT}"),
-        "rule-in": (threshold_for(scores, 0, KEPT), f"greatest sensitivity with a specificity of at least {KEPT}"),
+        DEFAULT: (balanced_threshold(*scores), f"greatest sensitivity + specificity{each and ', least population'}"),
+        "rule-out": (
+            min(threshold_for(part, 1, KEPT) for part in scores),
+            f"greatest specificity with a sensitivity of at least {KEPT}{each}",
+        ),
+        "rule-in": (
+            max(threshold_for(part, 0, KEPT) for part in scores),
+            f"greatest sensitivity with a specificity of at least {KEPT}{each}",
+        ),
     }
     return {
         name: OperatingPoint(
             threshold=threshold,
-            sensitivity=sensitivity(scores, threshold),
-            specificity=specificity(scores, threshold),
+            sensitivity=sensitivity(everyone, threshold),
+            specificity=specificity(everyone, threshold),
             chosen_on=f"{chosen_on}, unchanged and under {len(REALISTIC)} realistic shifts: {rule}",
         )
         for name, (threshold, rule) in rules.items()
@@ -44,4 +54,9 @@ def shifted_scores(predict: Predict, data: Dataset, seed: int) -> Scores:
     """The scores of a dataset, unchanged and under each realistic shift, concatenated."""
     parts = [score(predict, data)]
     parts += [score(predict, apply_shift(shift, data, seed)) for shift in REALISTIC.values()]
+    return joined(parts)
+
+
+def joined(parts: Sequence[Scores]) -> Scores:
+    """Several sets of scores as one."""
     return Scores(*(np.concatenate([getattr(part, field) for part in parts]) for field in Scores.__slots__))

@@ -22,14 +22,32 @@ class TrainingConfig(BaseModel):
     optimizer: Literal["sgd", "adamw"] = Field(default="sgd", description="sgd, or adamw.")
     learning_rate: float = Field(default=0.001, gt=0, description="The peak of the schedule.")
     schedule: Literal["constant", "cosine"] = Field(
-        default="constant", description="constant, or cosine: warm-up in the first epoch, then decay to a hundredth."
+        default="constant", description="constant, or cosine: warm-up in the first epoch, then decay to final_rate."
+    )
+    final_rate: float = Field(
+        default=0.01, gt=0, le=1, description="Of cosine: the last learning rate as a fraction of the peak."
     )
     momentum: float = Field(default=0.9, ge=0, lt=1, description="Of sgd.")
     weight_decay: float = Field(default=0.0, ge=0, description="Of adamw, on kernels.")
-    augmentation: Literal["none", "acquisition"] = Field(
-        default="none", description="none, or acquisition: random changes of position, exposure, sharpness and file."
+    augmentation: Literal["none", "acquisition", "randomised"] = Field(
+        default="none",
+        description="none; acquisition: random changes of position, exposure, sharpness and file; randomised: "
+        "wider ones, computed on the device that trains.",
     )
-    class_balance: bool = Field(default=False, description="Weigh both classes equally in the loss.")
+    mixed: float = Field(
+        default=0.0,
+        ge=0,
+        le=1,
+        description="Of randomised: the fraction of images mixed with one of another population.",
+    )
+    class_balance: bool = Field(
+        default=False, description="Weigh both classes of every population equally in the loss."
+    )
+    start: str = Field(default="", description="Folder of a finished run whose weights are the initial ones.")
+    teachers: str = Field(
+        default="",
+        description="Folders of finished runs, separated by commas: half of each target is their mean probability.",
+    )
     label_smoothing: float = Field(default=0.0, ge=0, lt=1, description="Move labels towards 1/2 by this fraction.")
     average_epochs: int = Field(
         default=0, ge=0, description="Average the weights of this many last epochs; 0 keeps the best epoch instead."
@@ -57,5 +75,19 @@ RECIPES: dict[str, dict[str, Any]] = {
         "class_balance": True,
         "label_smoothing": 0.05,
         "average_epochs": 10,
+    },
+    "populations": {
+        "architecture": "compact",
+        "epochs": 150,
+        "batch": 64,
+        "optimizer": "adamw",
+        "learning_rate": 3e-3,
+        "schedule": "cosine",
+        "weight_decay": 0.15,
+        "augmentation": "randomised",
+        "mixed": 0.3,
+        "class_balance": True,
+        "label_smoothing": 0.05,
+        "average_epochs": 20,
     },
 }

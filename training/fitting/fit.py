@@ -6,15 +6,18 @@ The loop calls ``train_on_batch`` instead of ``Model.fit`` for two reasons. It i
 """
 
 import time
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
 
+import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from training.data.augment import Augment, acquisition, unchanged
-from training.data.batches import Batch, batches_in_order, shuffled_batches
+from training.data.augment import acquisition, unchanged
+from training.data.batches import Batch, batches_in_order, randomised_batches, shuffled_batches
 from training.data.dataset import Dataset
+from training.data.randomise import looks, randomiser
 from training.fitting.config import TrainingConfig
 from training.fitting.network import compiled
 from training.fitting.run import Epoch, Run
@@ -43,31 +46,70 @@ def fit(
     """
     config, done = run.config, run.history
     train, validation = data.rows(run.split.train), data.rows(run.split.validation)
-    steps = -(-len(train.labels) // config.batch)
-    model = run.last_model() if done else compiled(config, steps)
-    augment, weights = _augmentation(config, train), _class_weights(config, train)
+    epoch_of, steps = _epochs(config, train)
+    model = run.last_model() if done else _fresh(config, steps)
+    weigh, taught = _weights(config, train), _teachers(config)
     while len(done) < config.epochs and not (done and done[-1].diverged):
         began = time.monotonic()
-        shuffled = shuffled_batches(train, config.batch, (config.seed, len(done)), augment)
-        batches = _reporting_steps(shuffled, on_step, len(done) * steps, config.epochs * steps)
-        trained = _mean_figures(batches, model.train_on_batch, weights)
-        validated = _mean_figures(batches_in_order(validation, config.batch), model.test_on_batch, weights)
+        batches = _reporting_steps(taught(epoch_of(len(done))), on_step, len(done) * steps, config.epochs * steps)
+        trained = _mean_figures(batches, model.train_on_batch, weigh(train))
+        validated = _mean_figures(batches_in_order(validation, config.batch), model.test_on_batch, weigh(validation))
         figures = {**trained, **{f"val_{name}": value for name, value in validated.items()}}
         done.append(Epoch(epoch=len(done) + 1, seconds=round(time.monotonic() - began, 1), **figures))
         run.save_epoch(model, done)
         on_epoch(done[-1])
+    run.finish()
     return done
 
 
-def _augmentation(config: TrainingConfig, train: Dataset) -> Augment:
-    return acquisition(train.pixels, train.labels) if config.augmentation == "acquisition" else unchanged
+def _fresh(config: TrainingConfig, steps: int) -> keras.Model:
+    """The network before its first step: with weights from the seed, or with those of the run named by ``start``."""
+    model = compiled(config, steps)
+    if config.start:
+        model.set_weights(Run(Path(config.start)).best_model().get_weights())
+    return model
 
 
-def _class_weights(config: TrainingConfig, train: Dataset) -> NDArray[np.float32]:
-    """The weight in the loss of an image of NORMAL and of PNEUMONIA, float32 (2,); the mean over all images is 1."""
+def _epochs(config: TrainingConfig, train: Dataset) -> tuple[Callable[[int], Iterator[Batch]], int]:
+    """A function from the number of an epoch to its batches, and the number of batches in an epoch."""
+    size = config.batch
+    if config.augmentation == "randomised":
+        made = randomiser(looks(train), config.seed)
+        steps = max(1, len(train.labels) // size)
+        return lambda epoch: randomised_batches(train, size, (config.seed, epoch), made, config.mixed), steps
+    augment = acquisition(train.pixels, train.labels) if config.augmentation == "acquisition" else unchanged
+    steps = -(-len(train.labels) // size)
+    return lambda epoch: shuffled_batches(train, size, (config.seed, epoch), augment), steps
+
+
+def _teachers(config: TrainingConfig) -> Callable[[Iterator[Batch]], Iterator[Batch]]:
+    """A function that gives batches their targets: the labels, or with teachers the mean of label and the teachers'
+    probability of the same augmented image (Beyer et al., Knowledge distillation: a good teacher is patient, CVPR
+    2022).
+    """
+    teachers = [Run(Path(folder)).best_model() for folder in config.teachers.split(",") if folder]
+    if not teachers:
+        return lambda batches: batches
+
+    def taught(batches: Iterator[Batch]) -> Iterator[Batch]:
+        for batch in batches:
+            probabilities = [np.asarray(teacher.predict_on_batch(batch.pixels))[:, 0] for teacher in teachers]
+            yield batch._replace(labels=(batch.labels + np.mean(probabilities, axis=0)) / 2)
+
+    return taught
+
+
+def _weights(config: TrainingConfig, train: Dataset) -> Callable[[Dataset], NDArray[np.float32]]:
+    """A function from a dataset to the weight of each image in the loss, float32 (n,); the mean over training images
+    is 1.
+
+    With ``class_balance``, every pair of population and label has the same sum of weights.
+    """
     if not config.class_balance:
-        return np.ones(2, np.float32)
-    return (len(train.labels) / (2 * np.bincount(train.labels, minlength=2))).astype(np.float32)
+        return lambda data: np.ones(len(data.labels), np.float32)
+    cells = Counter(zip(train.populations, train.labels, strict=True))
+    weight = {cell: len(train.labels) / (len(cells) * count) for cell, count in cells.items()}
+    return lambda data: np.array([weight[cell] for cell in zip(data.populations, data.labels, strict=True)], np.float32)
 
 
 def _reporting_steps(
@@ -82,14 +124,14 @@ def _reporting_steps(
 def _mean_figures(
     batches: Iterable[Batch], step: Callable[..., dict[str, object]], weights: NDArray[np.float32]
 ) -> dict[str, float]:
-    """Train or test on all batches with these class weights; return the mean of each figure over all images.
+    """Train or test on all batches, with these weights of the rows; return the mean of each figure over all images.
 
     Keras' ``train_on_batch`` and ``test_on_batch`` return the figures of one batch, so the mean is computed here.
     """
     totals: defaultdict[str, float] = defaultdict(float)
     images = 0
-    for pixels, labels in batches:
-        for name, value in step(pixels, labels, weights[labels], return_dict=True).items():
+    for pixels, labels, rows in batches:
+        for name, value in step(pixels, labels, weights[rows], return_dict=True).items():
             totals[name] += float(np.asarray(value)) * len(labels)
         images += len(labels)
     return {name: total / images for name, total in totals.items()}

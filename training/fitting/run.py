@@ -4,8 +4,9 @@ config.json       the complete configuration
 split.json        the names of the training, validation and test images
 data.json         the data folder, its fingerprint, image sizes, and the files that were skipped
 environment.json  the code's revision and the packages' versions
-history.json      one record per finished epoch
-epoch-012.keras   weights and optimizer of the last epoch, or of each of the last epochs that are averaged
+history.json      one record a finished epoch
+epoch-012.keras   the last epoch, or as many as are averaged: weights and optimizer
+averaged.keras    in float32: the mean of the averaged epochs' weights, once the last is done
 best.keras        in float32: the epoch with the lowest validation loss; not in a run whose last epochs are averaged
 curves.png        loss and accuracy over the epochs
 """
@@ -26,6 +27,7 @@ from training.fitting.config import TrainingConfig
 from training.fitting.environment import Environment
 from training.fitting.network import averaged
 
+_AVERAGED = "averaged.keras"
 Record = TypeVar("Record", bound=BaseModel)
 
 
@@ -138,7 +140,9 @@ class Run:
         """
         config, last = self.config, len(self.history)
         if not last:
-            raise TrainingError(f"{self.folder}: this run has no finished epoch yet")
+            raise TrainingError(f"{self.folder}: no epoch of this run is finished")
+        if (self.folder / _AVERAGED).exists():
+            return keras.models.load_model(self.folder / _AVERAGED, compile=False)
         if config.average_epochs:
             return averaged(self._kept(config, last), config)
         return keras.models.load_model(self.folder / "best.keras", compile=False)
@@ -154,10 +158,18 @@ class Run:
         for old in set(self.folder.glob("epoch-*.keras")) - set(self._kept(config, last)):
             old.unlink()
 
+    def finish(self) -> None:
+        """Save the mean weights, where epochs are averaged: without its checkpoints the run is still a network."""
+        if self.config.average_epochs and not self.history[-1].diverged:
+            self._save(averaged(self._kept(self.config, len(self.history)), self.config), _AVERAGED)
+
     def _save_best(self, model: keras.Model) -> None:
-        partial = self.folder / ".best.partial.keras"  # Keras derives the format from the suffix
+        self._save(model, "best.keras")
+
+    def _save(self, model: keras.Model, name: str) -> None:
+        partial = self.folder / f".partial.{name}"  # Keras goes by the suffix
         model.save(partial)
-        partial.replace(self.folder / "best.keras")
+        partial.replace(self.folder / name)
 
     def _checkpoint(self, epoch: int) -> Path:
         return self.folder / f"epoch-{epoch:03}.keras"

@@ -6,6 +6,7 @@ model takes the pixels of the image contract and the division by 255 is neither 
 """
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import keras
@@ -44,6 +45,7 @@ ARCHITECTURES: dict[str, Callable[[Tensor], Tensor]] = {
     "deep": deep,
     "deep-stacked": deep_stacked,
     "compact": compact,
+    "compact-wide": partial(compact, width=2),
 }
 
 

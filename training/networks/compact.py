@@ -90,15 +90,21 @@ class StandardisedConv(layers.Layer):
         return {**super().get_config(), **own}
 
 
-def compact(image: Tensor) -> Tensor:
-    """The network: (n, 200, 200, 1) in 0..1 to the probability of PNEUMONIA; its last maps are 25 x 25."""
+def compact(image: Tensor, width: int = 1) -> Tensor:
+    """The network: (n, 200, 200, 1) in 0..1 to the probability of PNEUMONIA, through maps of 25 x 25.
+
+    Args:
+        image: see above.
+        width: so many times the channels: more than 1 is for experiments, since it is too slow to serve on a CPU.
+    """
     maps = layers.AveragePooling2D(2, dtype="float32")(image)
     maps = PhotometricNormalisation(dtype="float32")(maps)
-    shallow = _basic(StandardisedConv(24, 5, strides=2)(maps), 64, strides=2)
-    fine = _bottleneck(shallow, 96)
-    coarse = _bottleneck(_bottleneck(_basic(fine, 160, strides=2), 160), 160)
+    shallow = _basic(StandardisedConv(24 * width, 5, strides=2)(maps), 64 * width, strides=2)
+    fine = _bottleneck(shallow, 96 * width)
+    coarse = _basic(fine, 160 * width, strides=2)
+    coarse = _bottleneck(_bottleneck(coarse, 160 * width), 160 * width)
     coarse = layers.Identity(name=LAYOUT)(coarse)
-    maps = layers.ReLU(name=MAPS)(_bottleneck(_merged(fine, coarse, 128), 128))
+    maps = layers.ReLU(name=MAPS)(_bottleneck(_merged(fine, coarse, 128 * width), 128 * width))
     evidence = layers.Dropout(_DROPOUT)(layers.GlobalAveragePooling2D()(maps))
     return layers.Dense(1, activation="sigmoid", name=PROBABILITY, dtype="float32")(evidence)
 

@@ -22,9 +22,11 @@ from training.evaluation.metrics import (
     sensitivity,
     specificity,
 )
+from training.evaluation.origin import tell_origin
 from training.evaluation.out_of_distribution import GroupResults, ImageGroup, measure_group
+from training.evaluation.populations import measure_populations
 from training.evaluation.probes import probe
-from training.evaluation.stress import stress
+from training.evaluation.stress import stress_table, suite_scores
 from training.fitting.environment import Environment
 from training.reporting.bands import precision_recall, roc
 from training.reporting.schema import (
@@ -108,6 +110,7 @@ def measure_report(  # noqa: PLR0913  a bundle in parts, because during export t
     measured_on = TEST_PATIENTS if split.test else RANDOM_IMAGES
     chosen_on = VALIDATION_PATIENTS if split.test else RANDOM_IMAGES
     scores, train = score(predict, held_out), data.rows(split.train)
+    suite = suite_scores(predict, held_out, train, progress=progress)
     return Report(
         model=ModelFacts.of(manifest),
         about=about,
@@ -120,9 +123,11 @@ def measure_report(  # noqa: PLR0913  a bundle in parts, because during export t
         precision_recall=precision_recall(scores),
         calibrated=_reliability(scores),
         uncalibrated=_uncalibrated(scores, manifest.calibration),
-        stress=stress(predict, held_out, train, manifest.threshold, measured_on, progress=progress),
+        stress=stress_table(suite, manifest.threshold, measured_on),
+        populations=tuple(measure_populations(manifest, graph, train, held_out, suite, measured_on)),
         controls=tuple(_controls(train, held_out, measured_on, extra.originals)),
         probes=tuple(probe(predict, held_out, measured_on)),
+        origin=tuple(tell_origin(graph, train, held_out, measured_on)),
         agreement=_agreement(predict, extra.originals, data, manifest.threshold),
         elsewhere=_elsewhere(predict, extra.elsewhere, manifest.threshold),
         groups=tuple(_groups(manifest, graph, held_out, extra)),

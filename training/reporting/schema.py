@@ -22,6 +22,7 @@ from training.evaluation.evaluate import Results
 from training.evaluation.int8 import Int8Check
 from training.evaluation.metrics import Bin
 from training.evaluation.out_of_distribution import GroupResults
+from training.evaluation.populations import PopulationFigures
 from training.evaluation.stress import StressTable
 from training.fitting.environment import Environment
 from training.reporting.bands import Curve
@@ -112,8 +113,10 @@ class Report(_Record):
     calibrated: Reliability
     uncalibrated: Reliability | None = Field(description="null: the model is not calibrated.")
     stress: StressTable
+    populations: tuple[PopulationFigures, ...] = Field(description="Empty for a model of one population.")
     controls: tuple[Control, ...]
     probes: tuple[Control, ...]
+    origin: tuple[Control, ...] = Field(description="Which of two populations; empty for another number of them.")
     agreement: Agreement | None
     elsewhere: Results | None
     groups: tuple[GroupResults, ...] = Field(description="Results for held-out radiographs and other kinds of images.")

@@ -13,13 +13,16 @@ from training.reporting.tables import (
     groups_table,
     int8_sentence,
     points_table,
+    populations_text,
     predictive_table,
     results_table,
     stress_summary,
     stress_table,
 )
 
-Part = Literal["results", "points", "calibration", "stress", "shortcuts", "int8", "agreement", "elsewhere", "groups"]
+Part = Literal[
+    "results", "populations", "points", "calibration", "stress", "shortcuts", "int8", "agreement", "elsewhere", "groups"
+]
 
 NOT_A_DEVICE = (
     "**Not a medical device. Decision support and research only: a physician reads the radiograph and decides.**\n"
@@ -37,6 +40,12 @@ pixels; borders hardly; files not at all.)
 _PROBES = """\
 The model itself on held-out images in which the lungs cannot be seen, or only their inner parts. Where its AUC stays
 above 0.5, it relies on something other than the texture of the lungs.
+"""
+
+
+_ORIGIN = """\
+Which population an image is of, told from these at equal label. A child is smaller than an adult, so this is no
+shortcut by itself; it would be one if the probability told it too.
 """
 
 
@@ -58,6 +67,8 @@ def sections(report: Report) -> list[Section]:
         _section("stress", "Under other conditions", stress_summary(report.stress), stress_table(report.stress)),
         _section("shortcuts", "Shortcuts in the data, and in the model", *_shortcuts(report)),
     ]
+    if report.populations:
+        parts.insert(1, _section("populations", "Each population", populations_text(report.populations)))
     if report.model.int8:
         parts.append(_section("int8", "float32 and int8", int8_sentence(report.model.int8, report.model.cpu_graph)))
     if report.agreement:
@@ -77,4 +88,5 @@ def _validation(report: Report) -> str:
 
 
 def _shortcuts(report: Report) -> tuple[str, ...]:
-    return _CONTROLS, controls_table(report.controls), _PROBES, controls_table(report.probes)
+    told = (_CONTROLS, controls_table(report.controls), _PROBES, controls_table(report.probes))
+    return (*told, _ORIGIN, controls_table(report.origin)) if report.origin else told

@@ -9,6 +9,7 @@ from training.evaluation.controls import Control
 from training.evaluation.evaluate import Results
 from training.evaluation.int8 import Int8Check
 from training.evaluation.out_of_distribution import GroupResults
+from training.evaluation.populations import PopulationFigures
 from training.evaluation.stress import Shifted, StressTable
 from training.reporting.schema import PointFigures, PredictiveValues, Report
 
@@ -97,6 +98,61 @@ def stress_table(stress: StressTable) -> str:
 
     rows = [row(stress.unshifted, ""), *(row(shifted, _KINDS[shifted.kind]) for shifted in stress.shifts)]
     return table(("shift", "kind", "AUC", "sensitivity", "specificity"), rows)
+
+
+def populations_text(populations: Iterable[PopulationFigures]) -> str:
+    """What the model is worth in each population, in the groups within, and under other conditions."""
+    return "\n".join(_population(figures) for figures in populations)
+
+
+def _population(figures: PopulationFigures) -> str:
+    known, unknown = figures.known, figures.unknown
+    rows = [
+        (
+            title,
+            f"{found.threshold:g}",
+            *(interval(getattr(found, name)) for name in ("accuracy", "sensitivity", "specificity")),
+            f"{(found.sensitivity.value + found.specificity.value) / 2:.3f}",
+            f"{found.expected_calibration_error:.4f}",
+        )
+        for title, found in (("not known", unknown), (f"`{figures.name}`", known))
+    ]
+    head = ("population given", "threshold", "accuracy", "sensitivity", "specificity", "balanced", "ECE")
+    flagged = f" The input guard flags {interval(figures.flagged)} of them." if figures.flagged else ""
+    opening = (
+        f"**`{figures.name}`**: {figures.description}. AUC {interval(known.auc)} on {known.images} images "
+        f"({known.pneumonia_images} PNEUMONIA) of {known.patients} {known.measured_on}.{flagged}\n"
+    )
+    parts = (table(head, rows), _groups_within(figures), stress_summary(figures.stress), evidence_sentence(figures))
+    return "\n".join((opening, *parts, controls_table(figures.probes)))
+
+
+def evidence_sentence(figures: PopulationFigures) -> str:
+    """Where the heatmaps lie."""
+    found = figures.evidence
+    if found.inside is None or found.peak_inside is None:
+        return "No heatmap shows any evidence.\n"
+    return (
+        f"Heatmaps of {found.images} PNEUMONIA images that show any evidence: {interval(found.inside)} of it lies in "
+        f"the lungs, which are {found.lung_area:.2f} of the picture; the strongest place touches them in "
+        f"{interval(found.peak_inside)}. (Lungs are where most healthy training images of this population have them, "
+        f"which overlaps with single images' own by {found.lung_overlap:.2f}, Dice, in the mean.) When the picture "
+        f"moves by one place of the heatmap, probabilities change by {found.moved_probability:.3f} in the mean, and "
+        f"heatmaps agree with a correlation of {found.moved_heatmap:.2f}.\n"
+    )
+
+
+def _groups_within(figures: PopulationFigures) -> str:
+    rows = [
+        (f"{group.kind} {group.name}", str(group.images), str(group.pneumonia), *(_if_any(each) for each in measured))
+        for group in figures.groups
+        for measured in [(group.auc, group.sensitivity, group.specificity)]
+    ]
+    return table(("group", "images", "PNEUMONIA", "AUC", "sensitivity", "specificity"), rows)
+
+
+def _if_any(measured: Measured | None) -> str:
+    return "" if measured is None else interval(measured)
 
 
 def controls_table(controls: Iterable[Control]) -> str:

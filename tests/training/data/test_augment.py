@@ -59,6 +59,6 @@ def test_batches_are_augmented_by_seed_and_labels_stay_with_their_images(data: D
 
     assert (first((1, 2)) == first((1, 2))).all()
     assert (first((1, 2)) != first((1, 3))).any()
-    plain, labels = next(shuffled_batches(data, 16, (1, 2)))
+    plain, labels, _ = next(shuffled_batches(data, 16, (1, 2)))
     by_content = {row.tobytes(): label for row, label in zip(data.pixels, data.labels, strict=True)}
     assert [by_content[row.tobytes()] for row in plain] == labels.tolist()

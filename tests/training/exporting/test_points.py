@@ -20,7 +20,7 @@ def scores(seed: int, count: int = 400, apart: float = 2.5) -> Scores:
 
 @given(st.integers(0, 30))
 def test_each_point_keeps_its_promise(seed: int) -> None:
-    points = choose_points(scores(seed), "drawn patients")
+    points = choose_points([scores(seed)], "drawn patients")
     assert list(points) == ["balanced", "rule-out", "rule-in"]
     assert points["rule-out"].sensitivity.value >= KEPT
     assert points["rule-in"].specificity.value >= KEPT

@@ -126,11 +126,11 @@ def test_a_history_may_contain_nan(data: Dataset, tmp_path: Path) -> None:
 
 def test_batches_hold_each_image_once_in_an_order_of_the_seed(data: Dataset) -> None:
     def order(seed: tuple[int, int]) -> list[float]:
-        return [float(row.mean()) for pixels, _ in shuffled_batches(data, 32, seed) for row in pixels]
+        return [float(row.mean()) for pixels, *_ in shuffled_batches(data, 32, seed) for row in pixels]
 
     assert sorted(order((1, 0))) == sorted(float(row.mean()) for row in data.pixels)
     assert order((1, 0)) == order((1, 0)) != order((1, 1))
-    assert [len(labels) for _, labels in shuffled_batches(data, 32, (1, 0))] == [32, 16]
+    assert [len(labels) for _, labels, _ in shuffled_batches(data, 32, (1, 0))] == [32, 16]
 
 
 def test_processes_make_the_same_batches_as_threads(data: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,110 @@
+"""Domain randomisation: batches of images as if each were taken at another hospital, computed on a GPU if there is one.
+
+What training.data.augment does image by image on CPUs, done for a whole batch by Keras operations, wider, and with more
+kinds: tone curves that work on regions (as the processing of detectors does), overlays (training.data.overlays), and a
+mean of two images of one label from two populations (Yao et al., LISA, ICML 2022), so that what differs between the
+populations but not between the labels is blurred. After Tobin et al., arXiv:1703.06907.
+
+A batch is a pure function of the images and of numbers that NumPy drew, on any backend; but for rounding, all backends
+give the same.
+"""
+
+from typing import Any
+
+import keras
+import numpy as np
+from keras import ops
+from numpy.typing import NDArray
+
+from contract.image import SIDE
+from training.data.dataset import Dataset
+from training.data.kinds import Draws, Tensor, covered, jpeg, match, position, sharpness, tone
+from training.data.overlays import draw_overlays
+from training.data.shifts import cdf
+
+# Random numbers that an image takes.
+NUMBERS = 64
+_LOOKS_PER_CELL = 250
+_OVERLAYS = 512
+_FIELD = 2 * SIDE
+
+
+def looks(train: Dataset) -> NDArray[np.float32]:
+    """Cumulative histograms (n, 256) to choose from: as many of each population and label, as far as there are."""
+    cells = [np.flatnonzero(rows) for rows in _cells(train)]
+    return np.stack([cdf(train.pixels[row]) for rows in cells for row in rows[:_LOOKS_PER_CELL]]).astype(np.float32)
+
+
+def partners(populations: NDArray[Any], labels: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.int32]:
+    """For each row of a batch, another of the same label and another population; itself where there is none."""
+    found = np.arange(len(labels), dtype=np.int32)
+    for row in range(len(labels)):
+        others = np.flatnonzero((labels == labels[row]) & (populations != populations[row]))
+        if len(others):
+            found[row] = rng.choice(others)
+    return found
+
+
+def randomiser(reference: NDArray[np.float32], seed: int) -> keras.Model:
+    """The function from batches to batches, as a model without weights.
+
+    Args:
+        reference: of ``looks``.
+        seed: of the overlays and the noise.
+
+    Returns:
+        inputs uint8 (n, 200, 200, 1); float32 (n, NUMBERS) of 0..1; int32 (n,), each row's partner; float32 (n,), its
+        own share of the mean of both. Output uint8 (n, 200, 200, 1).
+    """
+    pixels = keras.Input((SIDE, SIDE, 1), dtype="uint8")
+    numbers, partner, share = keras.Input((NUMBERS,)), keras.Input((), dtype="int32"), keras.Input(())
+    output = _Randomise(reference, seed)(pixels, numbers, partner, share)
+    return keras.Model([pixels, numbers, partner, share], output)
+
+
+class _Randomise(keras.layers.Layer):
+    """All of it, in the order in which it happens to a picture: patient, detector, processing, file."""
+
+    def __init__(self, reference: NDArray[np.float32], seed: int) -> None:
+        super().__init__(dtype="float32")
+        rng = np.random.default_rng(seed)
+        fine = rng.standard_normal((_FIELD, _FIELD), np.float32)
+        coarse = np.kron(rng.standard_normal((_FIELD // 2, _FIELD // 2), np.float32), np.ones((2, 2), np.float32))
+        self._noise = np.stack([fine, coarse]).reshape(2, -1)
+        self._reference, self._overlays = reference, draw_overlays(_OVERLAYS, seed)
+
+    def call(self, pixels: Tensor, numbers: Tensor, partner: Tensor, share: Tensor) -> Tensor:
+        """See ``randomiser``."""
+        draws = Draws(numbers)
+        image = position(ops.cast(pixels, "float32"), draws)
+        image = match(image, ops.take(self._reference, draws.index(len(self._reference)), axis=0), draws)
+        image = tone(image, draws)
+        mix = ops.reshape(share, (-1, 1, 1, 1))
+        image = mix * image + (1 - mix) * ops.take(image, partner, axis=0)
+        image = self._grain(sharpness(image, draws), draws)
+        image = self._overlaid(jpeg(image, draws), draws)
+        return ops.cast(ops.round(ops.clip(covered(image, draws), 0, 255)), "uint8")
+
+    def compute_output_spec(self, pixels: Tensor, *_: Tensor) -> keras.KerasTensor:
+        """As the images that go in."""
+        return keras.KerasTensor(pixels.shape, "uint8")
+
+    def _grain(self, image: Tensor, draws: Draws) -> Tensor:
+        """Noise of a deviation of 2 to 14 grey levels, of one pixel or two."""
+        rows, columns = (draws.index(_FIELD - SIDE)[:, None] + ops.arange(SIDE) for _ in range(2))
+        places = ops.reshape(rows[:, :, None] * _FIELD + columns[:, None, :], (-1, SIDE, SIDE, 1))
+        fine, coarse = (ops.take(field, places) for field in self._noise)
+        kind = draws.chance(0.5)
+        sigma = draws.chance(0.4) * draws.between(2, 14)
+        return image + sigma * (kind * fine + (1 - kind) * coarse)
+
+    def _overlaid(self, image: Tensor, draws: Draws) -> Tensor:
+        mask = ops.take(self._overlays, draws.index(len(self._overlays)), axis=0)
+        opacity = ops.cast(mask, "float32")[..., None] / 255 * draws.chance(0.45) * draws.between(0.4, 1)
+        level = 255 * (draws.chance(0.9) * draws.between(0.6, 1))
+        return image + opacity * (level - image)
+
+
+def _cells(train: Dataset) -> list[NDArray[np.bool_]]:
+    populations, labels = train.populations, train.labels
+    return [(populations == name) & (labels == label) for name in np.unique(populations) for label in (0, 1)]

@@ -1,0 +1,144 @@
+"""A data set of several sources: a JSON file says which folders, and of which population each one is.
+
+    {"populations": {"child": {"description": "children of one to five years", "from_age": 1, "below_age": 6},
+                     "adult": {"description": "adults of 18 years and over", "from_age": 18, "below_age": null}},
+     "sources": [{"name": "kermany", "folder": "chest_xray", "population": "child"},
+                 {"name": "rsna", "folder": "adults_train/rsna_299", "population": "adult"}]}
+
+A folder is relative to the file. It holds NORMAL/ and PNEUMONIA/ as any data folder does, or ``manifest.csv`` beside
+them, with a row for each image: ``file`` (its path, below a folder named for its class) and, as far as they are known,
+``patient``, ``age`` (years), ``sex`` and ``view``.
+"""
+
+import csv
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
+
+from contract.bundle import LABELS, NAME_PATTERN
+from training.data.folder import Radiograph, find_radiographs, patient_of
+from training.errors import DataError
+
+MANIFEST = "manifest.csv"
+_Name = Annotated[str, StringConstraints(pattern=NAME_PATTERN)]
+
+
+class People(BaseModel):
+    """One population in words, and by age in years; ``below_age`` null: no upper limit."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    description: str
+    from_age: float
+    below_age: float | None
+
+
+class Source(BaseModel):
+    """One folder of radiographs. All of one population, a patient has no images in another source."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: _Name
+    folder: Path
+    population: _Name
+
+
+class Sources(BaseModel):
+    """The file that lists them."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    populations: dict[_Name, People]
+    sources: Annotated[tuple[Source, ...], Field(min_length=1)]
+
+    @model_validator(mode="after")
+    def _agrees_with_itself(self) -> Self:
+        if len({source.name for source in self.sources}) < len(self.sources):
+            raise ValueError("two sources have one name")
+        if unknown := {source.population for source in self.sources} - self.populations.keys():
+            raise ValueError(f"no population {min(unknown)!r}")
+        return self
+
+
+def read_sources(path: Path) -> Sources:
+    """The file that lists sources.
+
+    Raises:
+        DataError: it is none.
+    """
+    try:
+        return Sources.model_validate_json(path.read_bytes())
+    except OSError as error:
+        raise DataError(f"{path}: {error.strerror}") from None
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise DataError(f"{path}: {where}: {first['msg']}") from None
+
+
+def find_all(root: Path) -> list[Radiograph]:
+    """The radiographs of a data folder, or of the sources that a JSON file lists; sorted by name.
+
+    Raises:
+        DataError: a file or folder is not what it should be.
+    """
+    if not root.is_file():
+        return find_radiographs(root)
+    found = [radiograph for source in read_sources(root).sources for radiograph in _of(source, root.parent)]
+    return sorted(found, key=lambda radiograph: radiograph.name)
+
+
+def _of(source: Source, base: Path) -> list[Radiograph]:
+    """The radiographs of one source; names and patients of two sources never meet."""
+    folder = base / source.folder
+    read = _listed(folder) if (folder / MANIFEST).is_file() else find_radiographs(folder)
+    return [
+        replace(
+            radiograph,
+            name=f"{source.name}/{radiograph.name}",
+            patient=f"{source.population}/{radiograph.patient}",
+            source=source.name,
+            population=source.population,
+        )
+        for radiograph in read
+    ]
+
+
+def _listed(folder: Path) -> list[Radiograph]:
+    """The radiographs of a folder with a manifest."""
+    with (folder / MANIFEST).open(newline="", encoding="utf-8") as file:
+        rows = csv.DictReader(file)
+        if "file" not in (rows.fieldnames or ()):
+            raise DataError(f"{folder / MANIFEST}: has no column 'file'")
+        return [_row(row, folder) for row in rows]
+
+
+def _row(row: dict[str, str], folder: Path) -> Radiograph:
+    name = row["file"]
+    return Radiograph(
+        name=name,
+        path=folder / name,
+        label=_label(name, folder),
+        patient=row.get("patient") or patient_of(Path(name).name),
+        part=None,
+        age=_age(row.get("age") or ""),
+        sex=row.get("sex") or "",
+        view=row.get("view") or "",
+    )
+
+
+def _label(name: str, folder: Path) -> Literal[0, 1]:
+    title = Path(name).parent.name
+    if title not in LABELS:
+        raise DataError(f"{folder / MANIFEST}: {name} is in no folder {' or '.join(LABELS)}")
+    return 1 if title == LABELS[1] else 0
+
+
+def _age(text: str) -> float | None:
+    """Years; an age that is no number is not known."""
+    try:
+        return float(text)
+    except ValueError:
+        return None

@@ -1,0 +1,77 @@
+"""Whether heatmaps lie where lungs are, and stay there when the picture moves a little."""
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field
+
+from contract.bundle import HEATMAP, Measured
+from contract.image import SIDE
+from training.data.dataset import Dataset
+from training.data.shifts import affine
+from training.evaluation.assess import graph_output, graph_predict
+from training.evaluation.evaluate import in_batches
+from training.evaluation.lungs import Mask
+from training.evaluation.metrics import Scores, mean, share
+
+
+class Evidence(BaseModel):
+    """The heatmaps of the PNEUMONIA images that show any evidence."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    images: int
+    lung_area: float = Field(description="The share of the picture that is lung: what evidence anywhere would have.")
+    lung_overlap: float = Field(description="Dice of where lungs are supposed and healthy images' own masks.")
+    inside: Measured | None = Field(description="Mean share of an image's evidence inside; null: no image has any.")
+    peak_inside: Measured | None = Field(description="Share of images whose strongest place touches the lungs.")
+    moved_probability: float = Field(description="Mean change of probability when the picture moves by one place.")
+    moved_heatmap: float = Field(description="Mean correlation of the heatmap with that of the moved picture.")
+
+
+def measure_evidence(graph: bytes, data: Dataset, atlas: Mask, atlas_overlap: float) -> Evidence:
+    """Measure heatmaps.
+
+    Args:
+        graph: of a bundle.
+        data: images of one population.
+        atlas: bool (200, 200), where its lungs are.
+        atlas_overlap: how far that holds: ``training.evaluation.lungs.lung_atlas``.
+    """
+    sick = data.rows(row.name for row in data.radiographs if row.label)
+    maps = in_batches(graph_output(graph, HEATMAP), sick.pixels)
+    shown = maps.max((1, 2)) > 0
+    lungs = _in_places(atlas, maps.shape[1])
+    scores = Scores.of(sick, maps.max((1, 2))).rows(np.flatnonzero(shown))
+    lit = maps[shown]
+    inside = (lit * lungs).sum((1, 2)) / lit.sum((1, 2))
+    peaks = lungs.ravel()[lit.reshape(len(lit), -1).argmax(1)] > 0
+    return Evidence(
+        images=len(lit),
+        lung_area=float(atlas.mean()),
+        lung_overlap=atlas_overlap,
+        inside=mean(scores, inside) if len(lit) else None,
+        peak_inside=share(scores, peaks) if len(lit) else None,
+        **_stability(graph, sick, maps),
+    )
+
+
+def _stability(graph: bytes, sick: Dataset, maps: NDArray[np.float32]) -> dict[str, float]:
+    """What changes when each picture moves to the right and down by one place of the heatmap."""
+    step = 1 / maps.shape[1]
+    moved = np.stack([affine(row, shift_x=step, shift_y=step) for row in sick.pixels[..., 0]])[..., np.newaxis]
+    predict = graph_predict(graph)
+    change = np.abs(in_batches(predict, moved) - in_batches(predict, sick.pixels)).mean()
+    before = maps[:, :-1, :-1].reshape(len(maps), -1)
+    after = in_batches(graph_output(graph, HEATMAP), moved)[:, 1:, 1:].reshape(len(maps), -1)
+    alike = [
+        np.corrcoef(*pair)[0, 1] for pair in zip(before, after, strict=True) if min(part.std() for part in pair) > 0
+    ]
+    return {"moved_probability": float(change), "moved_heatmap": float(np.mean(alike)) if alike else 0.0}
+
+
+def _in_places(atlas: Mask, places: int) -> NDArray[np.float64]:
+    """The share of each place of a heatmap that is lung, (places, places)."""
+    size = SIDE // places
+    cut = size * places
+    shares: NDArray[np.float64] = atlas[:cut, :cut].reshape(places, size, places, size).mean((1, 3))
+    return shares

@@ -1,0 +1,97 @@
+"""Where lungs are, roughly: for asking whether a model goes by them.
+
+A healthy lung is the largest region of its half of the picture that is darker than its surroundings; ``lung_mask``
+finds those. In a sick chest it need not be dark, so there the place where most healthy lungs of the population lie is
+taken: ``lung_atlas``. How far that is off is measured on the healthy chests, whose own masks are known (``overlap``),
+and stands in the report.
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from contract.image import SIDE
+
+Mask = NDArray[np.bool_]
+# Pixels. Lungs lie in this window; each half of it holds one; no bone is wider than the fine blur, no lung smaller
+# than the coarse one.
+_ROWS, _HALVES = slice(20, 172), (slice(14, 97), slice(103, 186))
+_FINE, _COARSE = 2.0, 28.0
+# Grey levels over the darkest 2 %: what is darker is air beside the patient.
+_AIR = 3
+# The middle of a lung: y, and x from the nearer edge, and how far they may be from it.
+_MIDDLE, _SPREAD = np.array([95, 58]), np.array([45, 30])
+_SMALLEST, _LARGEST = 0.03, 0.25
+
+
+def lung_mask(pixels: NDArray[np.uint8]) -> Mask | None:
+    """The two lungs of a healthy chest.
+
+    Args:
+        pixels: uint8 (200, 200).
+
+    Returns:
+        bool (200, 200); None where one half has no region of a lung's size.
+    """
+    dark, lungs = _dark(pixels), np.zeros(pixels.shape, bool)
+    for half in _HALVES:
+        inside = np.zeros(pixels.shape, bool)
+        inside[:, half] = dark[:, half]
+        labels, count = ndimage.label(inside)
+        best = max((labels == number for number in range(1, count + 1)), key=_likeness, default=None)
+        if best is None or not _SMALLEST < best.mean() < _LARGEST:
+            return None
+        lungs |= best
+    closed: Mask = ndimage.binary_fill_holes(ndimage.binary_closing(lungs, iterations=5))
+    return closed
+
+
+def lung_atlas(healthy: NDArray[np.uint8]) -> tuple[Mask, float]:
+    """Where most lungs of a population are.
+
+    Args:
+        healthy: uint8 (n, 200, 200), NORMAL images.
+
+    Returns:
+        bool (200, 200), the places that are lung in at least half of the images; and the mean overlap of that with
+        each image's own mask, 0..1. Nothing, and 0, where no lungs are found.
+    """
+    masks = [mask for mask in map(lung_mask, healthy) if mask is not None]
+    if not masks:
+        return np.zeros((SIDE, SIDE), bool), 0.0
+    atlas = np.mean(masks, axis=0) >= 0.5
+    return atlas, float(np.mean([overlap(atlas, mask) for mask in masks]))
+
+
+def overlap(one: Mask, other: Mask) -> float:
+    """Dice's coefficient: twice the common area over the sum of both, 0..1."""
+    return float(2 * (one & other).sum() / max(1, one.sum() + other.sum()))
+
+
+def _dark(pixels: NDArray[np.uint8]) -> Mask:
+    """Darker than the surroundings, but no air, and wider than a gap between ribs."""
+    grey = pixels.astype(np.float32)
+    smooth = ndimage.gaussian_filter(grey, _FINE)
+    relative = smooth - ndimage.gaussian_filter(grey, _COARSE)
+    window = np.zeros(grey.shape, bool)
+    window[_ROWS, _HALVES[0].start : _HALVES[1].stop] = True
+    dark = window & (relative < _otsu(relative[window])) & (smooth > np.quantile(grey, 0.02) + _AIR)
+    opened: Mask = ndimage.binary_opening(dark, iterations=3)
+    return opened
+
+
+def _likeness(region: Mask) -> float:
+    """How like a lung: large, and in the middle of its half."""
+    y, x = ndimage.center_of_mass(region)
+    off = (np.array([y, min(x, SIDE - x)]) - _MIDDLE) / _SPREAD
+    return float(region.sum() * np.exp(-np.square(off).sum()))
+
+
+def _otsu(values: NDArray[np.float32]) -> float:
+    """The level that parts values into two classes of greatest variance between (Otsu, IEEE Trans. SMC 1979)."""
+    counts, edges = np.histogram(values, 64)
+    middles = (edges[1:] + edges[:-1]) / 2
+    below, above = np.cumsum(counts)[:-1], counts.sum() - np.cumsum(counts)[:-1]
+    total = np.cumsum(counts * middles)[:-1]
+    apart = total / np.maximum(below, 1) - ((counts * middles).sum() - total) / np.maximum(above, 1)
+    return float(edges[1:-1][np.argmax(below * above * apart**2)])

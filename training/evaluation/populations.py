@@ -1,0 +1,148 @@
+"""What a model of several populations is worth in each of them, and in what groups are known within."""
+
+from collections.abc import Callable, Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field
+
+from contract.bundle import FEATURES, InputGuard, Manifest, Measured
+from contract.guard import distance
+from training.data.dataset import Dataset
+from training.data.folder import Radiograph
+from training.evaluation.assess import graph_output, graph_predict
+from training.evaluation.calibration import calibrated
+from training.evaluation.controls import Control
+from training.evaluation.evaluate import Results, in_batches, measure
+from training.evaluation.evidence import Evidence, measure_evidence
+from training.evaluation.lungs import lung_atlas
+from training.evaluation.metrics import Scores, auc, sensitivity, share, specificity
+from training.evaluation.probes import probe, without_bright_details, without_lungs
+from training.evaluation.stress import UNSHIFTED, StressTable, stress_table
+
+# Healthy training images that say where lungs are.
+_HEALTHY = 300
+_BANDS = ((0, 6), (6, 18), (18, 40), (40, 65), (65, 200))
+
+
+class _Record(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class GroupFigures(_Record):
+    """The held-out images of one source, sex, age band or view, at the threshold for an unknown population."""
+
+    kind: str
+    name: str
+    images: int
+    pneumonia: int
+    auc: Measured | None = Field(description="null: only one class.")
+    sensitivity: Measured | None
+    specificity: Measured | None
+
+
+class PopulationFigures(_Record):
+    """The held-out images of one population.
+
+    ``unknown``: with the graph's probability and the manifest's own threshold; ``known``: with the population's.
+    """
+
+    name: str
+    description: str
+    unknown: Results
+    known: Results
+    flagged: Measured | None = Field(description="By the input guard; null: there is none.")
+    stress: StressTable
+    probes: tuple[Control, ...]
+    evidence: Evidence
+    groups: tuple[GroupFigures, ...]
+
+
+def measure_populations(  # noqa: PLR0913, PLR0917  a bundle by its parts, and what it is measured on
+    manifest: Manifest, graph: bytes, train: Dataset, held_out: Dataset, suite: dict[str, Scores], measured_on: str
+) -> list[PopulationFigures]:
+    """Measure each population of a manifest; none of a model of one.
+
+    Args:
+        manifest: of the graph.
+        graph: float32.
+        train: says where healthy lungs are.
+        held_out: images of patients who trained and chose nothing.
+        suite: their scores under the stress suite.
+        measured_on: says who they are.
+    """
+    found = []
+    for name in manifest.populations:
+        at = np.flatnonzero(held_out.populations == name)
+        part = {shift: scores.rows(at) for shift, scores in suite.items()}
+        where = f"{measured_on}, population {name}"
+        found.append(
+            _measured(name, manifest, graph, train.of_population(name), held_out.of_population(name), part, where)
+        )
+    return found
+
+
+def _measured(  # noqa: PLR0913, PLR0917  those of measure_populations, of one of them
+    name: str,
+    manifest: Manifest,
+    graph: bytes,
+    train: Dataset,
+    held_out: Dataset,
+    suite: dict[str, Scores],
+    measured_on: str,
+) -> PopulationFigures:
+    population, predict = manifest.populations[name], graph_predict(graph)
+    scores = suite[UNSHIFTED]
+    own = population.operating_points[manifest.default_operating_point].threshold
+    atlas, well_placed = lung_atlas(train.pixels[train.labels == 0][:_HEALTHY, ..., 0])
+    further = {"without bright details (text, wires)": without_bright_details, "without lungs": without_lungs(atlas)}
+    return PopulationFigures(
+        name=name,
+        description=population.description,
+        unknown=measure(scores, manifest.threshold, measured_on),
+        known=measure(calibrated(scores, population.calibration), own, measured_on),
+        flagged=_flagged(graph, manifest.input_guard, held_out, scores),
+        stress=stress_table(suite, manifest.threshold, measured_on),
+        probes=tuple(probe(predict, held_out, measured_on, further=further)),
+        evidence=measure_evidence(graph, held_out, atlas, well_placed),
+        groups=tuple(_groups(held_out, scores, manifest.threshold)),
+    )
+
+
+def _flagged(graph: bytes, guard: InputGuard | None, part: Dataset, scores: Scores) -> Measured | None:
+    if guard is None:
+        return None
+    return share(scores, distance(in_batches(graph_output(graph, FEATURES), part.pixels), guard) > guard.threshold)
+
+
+def _groups(part: Dataset, scores: Scores, threshold: float) -> Iterator[GroupFigures]:
+    for kind, group_of in _KINDS.items():
+        groups = np.array([group_of(radiograph) for radiograph in part.radiographs])
+        for name in np.unique(groups[groups != ""]):
+            yield _group(kind, str(name), scores.rows(np.flatnonzero(groups == name)), threshold)
+
+
+def _group(kind: str, name: str, scores: Scores, threshold: float) -> GroupFigures:
+    sick: NDArray[np.bool_] = scores.label == 1
+    return GroupFigures(
+        kind=kind,
+        name=name,
+        images=len(sick),
+        pneumonia=int(sick.sum()),
+        auc=auc(scores) if sick.any() and not sick.all() else None,
+        sensitivity=sensitivity(scores, threshold) if sick.any() else None,
+        specificity=specificity(scores, threshold) if not sick.all() else None,
+    )
+
+
+def _age_band(radiograph: Radiograph) -> str:
+    age = radiograph.age
+    return next((f"{low} to {high - 1}" for low, high in _BANDS if age is not None and low <= age < high), "")
+
+
+_KINDS: dict[str, Callable[[Radiograph], str]] = {
+    "source": lambda radiograph: radiograph.source,
+    "age": _age_band,
+    "sex": lambda radiograph: radiograph.sex,
+    "view": lambda radiograph: radiograph.view,
+}
