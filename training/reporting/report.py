@@ -105,12 +105,10 @@ def measure_report(  # noqa: PLR0913  a bundle in parts, because during export t
         training: how the network was trained, if known.
         progress: called with the number of shifts of the stress suite done and the total.
     """
-    predict = graph_predict(graph)
+    predict, train = graph_predict(graph), data.rows(split.train)
     held_out, validation = data.rows(split.test or split.validation), data.rows(split.validation)
-    measured_on = TEST_PATIENTS if split.test else RANDOM_IMAGES
-    chosen_on = VALIDATION_PATIENTS if split.test else RANDOM_IMAGES
-    scores, train = score(predict, held_out), data.rows(split.train)
-    suite = suite_scores(predict, held_out, train, progress=progress)
+    measured_on, chosen_on = (TEST_PATIENTS, VALIDATION_PATIENTS) if split.test else (RANDOM_IMAGES, RANDOM_IMAGES)
+    scores, suite = score(predict, held_out), suite_scores(predict, held_out, train, progress=progress)
     return Report(
         model=ModelFacts.of(manifest),
         about=about,
