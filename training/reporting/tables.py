@@ -137,8 +137,8 @@ def evidence_sentence(figures: PopulationFigures) -> str:
         f"the lungs, which are {found.lung_area:.2f} of the picture; the strongest place touches them in "
         f"{interval(found.peak_inside)}. (Lungs are where most healthy training images of this population have them, "
         f"which overlaps with single images' own by {found.lung_overlap:.2f}, Dice, in the mean.) When the picture "
-        f"moves by one place of the heatmap, probabilities change by {found.moved_probability:.3f} in the mean, and heatmaps "
-        f"agree with a correlation of {found.moved_heatmap:.2f}.\n"
+        f"moves by one place of the heatmap, probabilities change by {found.moved_probability:.3f} in the mean, and "
+        f"heatmaps agree with a correlation of {found.moved_heatmap:.2f}.\n"
     )
 
 
