@@ -5,23 +5,21 @@
      "sources": [{"name": "kermany", "folder": "chest_xray", "population": "child"},
                  {"name": "rsna", "folder": "adults_train/rsna_299", "population": "adult"}]}
 
-A folder is relative to the file. It holds NORMAL/ and PNEUMONIA/ as any data folder does, or ``manifest.csv`` beside
-them, with a row for each image: ``file`` (its path, below a folder named for its class) and, as far as they are known,
-``patient``, ``age`` (years), ``sex`` and ``view``.
+A folder is relative to the file. It holds NORMAL/ and PNEUMONIA/ as any data folder does, or a table that says what its
+images are (training.data.listings).
 """
 
-import csv
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Self
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
 
-from contract.bundle import LABELS, NAME_PATTERN
-from training.data.folder import Radiograph, find_radiographs, patient_of
+from contract.bundle import NAME_PATTERN
+from training.data.folder import Radiograph, find_radiographs
+from training.data.listings import find_listed
 from training.errors import DataError
 
-MANIFEST = "manifest.csv"
 _Name = Annotated[str, StringConstraints(pattern=NAME_PATTERN)]
 
 
@@ -93,7 +91,7 @@ def find_all(root: Path) -> list[Radiograph]:
 def _of(source: Source, base: Path) -> list[Radiograph]:
     """The radiographs of one source; names and patients of two sources never meet."""
     folder = base / source.folder
-    read = _listed(folder) if (folder / MANIFEST).is_file() else find_radiographs(folder)
+    read = find_listed(folder) or find_radiographs(folder)
     return [
         replace(
             radiograph,
@@ -104,41 +102,3 @@ def _of(source: Source, base: Path) -> list[Radiograph]:
         )
         for radiograph in read
     ]
-
-
-def _listed(folder: Path) -> list[Radiograph]:
-    """The radiographs of a folder with a manifest."""
-    with (folder / MANIFEST).open(newline="", encoding="utf-8") as file:
-        rows = csv.DictReader(file)
-        if "file" not in (rows.fieldnames or ()):
-            raise DataError(f"{folder / MANIFEST}: has no column 'file'")
-        return [_row(row, folder) for row in rows]
-
-
-def _row(row: dict[str, str], folder: Path) -> Radiograph:
-    name = row["file"]
-    return Radiograph(
-        name=name,
-        path=folder / name,
-        label=_label(name, folder),
-        patient=row.get("patient") or patient_of(Path(name).name),
-        part=None,
-        age=_age(row.get("age") or ""),
-        sex=row.get("sex") or "",
-        view=row.get("view") or "",
-    )
-
-
-def _label(name: str, folder: Path) -> Literal[0, 1]:
-    title = Path(name).parent.name
-    if title not in LABELS:
-        raise DataError(f"{folder / MANIFEST}: {name} is in no folder {' or '.join(LABELS)}")
-    return 1 if title == LABELS[1] else 0
-
-
-def _age(text: str) -> float | None:
-    """Years; an age that is no number is not known."""
-    try:
-        return float(text)
-    except ValueError:
-        return None

@@ -1,7 +1,7 @@
 """Where lungs are, roughly: for asking whether a model goes by them.
 
 A healthy lung is the largest region of its half of the picture that is darker than its surroundings; ``lung_mask``
-finds those. In a sick chest it need not be dark, so there the place where most healthy lungs of the population lie is
+finds those. In a sick chest it need not be dark. There the place where most healthy lungs of the population lie is
 taken: ``lung_atlas``. How far that is off is measured on the healthy chests, whose own masks are known (``overlap``),
 and stands in the report.
 """

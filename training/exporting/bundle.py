@@ -129,10 +129,12 @@ def _why_no_int8(artifacts: Artifacts) -> str:
 
 
 def _training(run: Run) -> TrainingFacts:
-    averaged = min(run.config.average_epochs, len(run.history))
+    averaged = run.averaged_epochs
     kept = f"epoch {best_epoch(run.history).epoch}, the one of lowest validation loss"
-    if averaged:
-        kept = f"the mean of the weights of the last {averaged} epochs"
+    if averaged and averaged == list(range(len(run.history) + 1 - len(averaged), len(run.history) + 1)):
+        kept = f"the mean of the weights of the last {len(averaged)} epochs"
+    elif averaged:
+        kept = f"the mean of the weights of the epochs {', '.join(map(str, averaged))}"
     return TrainingFacts(epochs=len(run.history), kept=kept)
 
 

@@ -7,6 +7,7 @@ environment.json  the code's revision and the packages' versions
 history.json      one record a finished epoch
 epoch-012.keras   the last epoch, or as many as are averaged: weights and optimizer
 averaged.keras    in float32: the mean of the averaged epochs' weights, once the last is done
+averaged.json     the numbers of these epochs
 best.keras        in float32: the epoch with the lowest validation loss; not in a run whose last epochs are averaged
 curves.png        loss and accuracy over the epochs
 """
@@ -117,6 +118,15 @@ class Run:
         path = self.folder / "history.json"
         return [Epoch(**record) for record in json.loads(path.read_text())] if path.exists() else []
 
+    @property
+    def averaged_epochs(self) -> list[int]:
+        """The epochs whose weights ``best_model`` is the mean of; none where it is of one epoch."""
+        path = self.folder / "averaged.json"
+        if path.exists():
+            return [int(number) for number in json.loads(path.read_text())]
+        last, count = len(self.history), self.config.average_epochs
+        return list(range(max(1, last + 1 - count), last + 1)) if count else []
+
     def check(self, data: Dataset) -> None:
         """Check that these are the images the run began with.
 
@@ -161,7 +171,10 @@ class Run:
     def finish(self) -> None:
         """Save the mean weights, where epochs are averaged: without its checkpoints the run is still a network."""
         if self.config.average_epochs and not self.history[-1].diverged:
-            self._save(averaged(self._kept(self.config, len(self.history)), self.config), _AVERAGED)
+            kept = self._kept(self.config, len(self.history))
+            self._save(averaged(kept, self.config), _AVERAGED)
+            numbers = [int(path.stem.removeprefix("epoch-")) for path in kept]
+            self._replace("averaged.json", json.dumps(numbers).encode())
 
     def _save_best(self, model: keras.Model) -> None:
         self._save(model, "best.keras")

@@ -7,15 +7,16 @@ import keras
 import numpy as np
 import pytest
 
+from tests.datasets import write_sources
 from training.__main__ import FAILED, main
 from training.data.augment import acquisition
 from training.data.batches import shuffled_batches
-from training.data.dataset import Dataset
+from training.data.dataset import Dataset, load_dataset
 from training.data.split import split_dataset
 from training.errors import TrainingError
 from training.fitting.config import TrainingConfig
 from training.fitting.curves import draw_curves
-from training.fitting.fit import fit
+from training.fitting.fit import _fresh, _weights, fit
 from training.fitting.network import compiled
 from training.fitting.run import DataRecord, Epoch, Run, best_epoch
 
@@ -172,3 +173,29 @@ def test_a_folder_that_is_not_a_run_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text("{}x")
     with pytest.raises(TrainingError, match="not a valid file of a run"):
         _ = Run(tmp_path).config
+
+
+def test_every_population_and_label_weighs_the_same(tmp_path: Path) -> None:
+    data = load_dataset(write_sources(tmp_path), tmp_path / "cache")
+    balanced = CONFIG.model_copy(update={"class_balance": True})
+    weights = _weights(balanced, data)(data)
+    assert weights.mean() == pytest.approx(1)
+    sums = [weights[(data.populations == name) & (data.labels == label)].sum() for name, label in CELLS]
+    assert sums == pytest.approx([len(data.labels) / 4] * 4)
+    assert (_weights(CONFIG, data)(data) == 1).all()
+
+
+def test_a_randomised_run_ends_as_a_network_and_teaches_another(data: Dataset, tmp_path: Path) -> None:
+    config = CONFIG.model_copy(update={"augmentation": "randomised", "mixed": 0.5, "epochs": 1, "average_epochs": 1})
+    teacher = begun(tmp_path / "teacher", data, config)
+    fit(teacher, data)
+    assert (tmp_path / "teacher" / "averaged.keras").exists()
+    (tmp_path / "teacher" / "epoch-001.keras").unlink()
+    known = teacher.best_model().get_weights()
+    taught = config.model_copy(update={"teachers": str(teacher.folder), "start": str(teacher.folder)})
+    assert all((one == other).all() for one, other in zip(_fresh(taught, 1).get_weights(), known, strict=True))
+    pupil = begun(tmp_path / "pupil", data, taught)
+    assert np.isfinite(fit(pupil, data)[-1].loss)
+
+
+CELLS = [(name, label) for name in ("child", "adult") for label in (0, 1)]

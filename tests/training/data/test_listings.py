@@ -1,0 +1,54 @@
+"""Tables of public data sets are read as they come: which images, whose, and which class."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.drawings import png
+from training.data.listings import find_listed
+from training.errors import DataError
+
+
+def test_without_a_table_nothing_is_listed(tmp_path: Path) -> None:
+    assert find_listed(tmp_path) is None
+
+
+def test_the_nih_s_table(tmp_path: Path) -> None:
+    (tmp_path / "images_001").mkdir()
+    for name in ("1_000.png", "1_001.png", "2_000.png"):
+        (tmp_path / "images_001" / name).write_bytes(png())
+    (tmp_path / "Data_Entry_2017_v2020.csv").write_text(
+        "Image Index,Finding Labels,Patient ID,Patient Age,Patient Gender,View Position\n"
+        "1_000.png,Infiltration|Pneumonia,1,058Y,M,AP\n1_001.png,No Finding,1,59,M,PA\n2_000.png,Mass,2,81,F,PA\n"
+    )
+    found = find_listed(tmp_path)
+    assert found is not None
+    assert [(row.name, row.label, row.patient, row.age, row.sex, row.view) for row in found] == [
+        ("images_001/1_000.png", 1, "1", 58, "M", "AP"),
+        ("images_001/1_001.png", 0, "1", 59, "M", "PA"),
+    ]
+
+
+def test_the_rsna_s_table(tmp_path: Path) -> None:
+    for name in ("a", "b", "c"):
+        (tmp_path / f"{name}.png").write_bytes(png())
+    (tmp_path / "stage_2_detailed_class_info.csv").write_text(
+        "patientId,class\na,Lung Opacity\na,Lung Opacity\nb,Normal\nc,No Lung Opacity / Not Normal\n"
+    )
+    found = find_listed(tmp_path)
+    assert found is not None
+    assert [(row.name, row.label) for row in found] == [("a.png", 1), ("b.png", 0)]
+
+
+@pytest.mark.parametrize(
+    ("table", "text", "words"),
+    [
+        ("manifest.csv", "name\nx\n", "has no column 'file'"),
+        ("Data_Entry_2017.csv", "Image Index\nx.png\n", "has no column 'Finding Labels'"),
+        ("stage_2_detailed_class_info.csv", "patientId,class\nx,Normal\n", "no PNG or JPEG named x"),
+    ],
+)
+def test_a_table_that_lacks_something_is_refused(tmp_path: Path, table: str, text: str, words: str) -> None:
+    (tmp_path / table).write_text(text)
+    with pytest.raises(DataError, match=words):
+        find_listed(tmp_path)

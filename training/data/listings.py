@@ -1,0 +1,119 @@
+"""Tables that say what the images of a folder are: this project's own, and those of public data sets as downloaded.
+
+``manifest.csv``: ``file`` (its path, below a folder named for its class) and, as far as they are known, ``patient``,
+``age`` (years), ``sex`` and ``view``.
+
+``Data_Entry_2017*.csv`` of NIH ChestX-ray14: PNEUMONIA where its labels name Pneumonia, NORMAL where they are "No
+Finding"; other images are not taken. They may lie in folders below.
+
+``stage_2_detailed_class_info.csv`` of the RSNA Pneumonia Detection Challenge: "Lung Opacity" and "Normal"; other images
+are not taken. The images, named for their patient, must have been made PNG or JPEG.
+"""
+
+import csv
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Literal
+
+from contract.bundle import LABELS
+from training.data.folder import Radiograph, patient_of
+from training.errors import DataError
+
+_Row = dict[str, str]
+Label = Literal[0, 1]
+
+
+def find_listed(folder: Path) -> list[Radiograph] | None:
+    """The radiographs that a table in this folder lists; None where there is no table of a known name.
+
+    Raises:
+        DataError: the table lacks a column, or an image.
+    """
+    for pattern, read in _TABLES.items():
+        for path in sorted(folder.glob(pattern)):
+            with path.open(newline="", encoding="utf-8-sig") as file:
+                rows = list(csv.DictReader(file))
+            try:
+                return list(read(rows, path))
+            except KeyError as error:
+                raise DataError(f"{path}: has no column {error}") from None
+    return None
+
+
+def _own(rows: list[_Row], table: Path) -> Iterator[Radiograph]:
+    for row in rows:
+        name = row["file"]
+        title = Path(name).parent.name
+        if title not in LABELS:
+            raise DataError(f"{table}: {name} is in no folder {' or '.join(LABELS)}")
+        yield Radiograph(
+            name=name,
+            path=table.parent / name,
+            label=1 if title == LABELS[1] else 0,
+            patient=row.get("patient") or patient_of(Path(name).name),
+            part=None,
+            age=_age(row.get("age") or ""),
+            sex=row.get("sex") or "",
+            view=row.get("view") or "",
+        )
+
+
+def _nih(rows: list[_Row], table: Path) -> Iterator[Radiograph]:
+    files = _images_below(table.parent)
+    for row in rows:
+        findings = row["Finding Labels"].split("|")
+        label = _label("Pneumonia" in findings, findings == ["No Finding"])
+        if label is None:
+            continue
+        path = _file(files, Path(row["Image Index"]).stem, table)
+        yield Radiograph(
+            name=path.relative_to(table.parent).as_posix(),
+            path=path,
+            label=label,
+            patient=row["Patient ID"],
+            part=None,
+            age=_age(row["Patient Age"].rstrip("Y")),
+            sex=row.get("Patient Gender") or row.get("Patient Sex") or "",
+            view=row.get("View Position") or "",
+        )
+
+
+def _rsna(rows: list[_Row], table: Path) -> Iterator[Radiograph]:
+    files = _images_below(table.parent)
+    # A patient has one image, and a row for each of its boxes.
+    for patient, title in {row["patientId"]: row["class"] for row in rows}.items():
+        label = _label(title == "Lung Opacity", title == "Normal")
+        if label is not None:
+            path = _file(files, patient, table)
+            yield Radiograph(path.relative_to(table.parent).as_posix(), path, label, patient, None)
+
+
+_TABLES: dict[str, Callable[[list[_Row], Path], Iterator[Radiograph]]] = {
+    "manifest.csv": _own,
+    "Data_Entry_2017*.csv": _nih,
+    "stage_2_detailed_class_info.csv": _rsna,
+}
+
+
+def _label(sick: bool, well: bool) -> Label | None:
+    if sick:
+        return 1
+    return 0 if well else None
+
+
+def _images_below(folder: Path) -> dict[str, Path]:
+    return {path.stem: path for path in sorted(folder.rglob("*")) if path.suffix.lower() in {".png", ".jpg", ".jpeg"}}
+
+
+def _file(files: dict[str, Path], stem: str, table: Path) -> Path:
+    if stem not in files:
+        raise DataError(f"{table}: there is no PNG or JPEG named {stem} in {table.parent} or below")
+    return files[stem]
+
+
+def _age(text: str) -> float | None:
+    """Years; an age that is no number is not known."""
+    try:
+        return float(text)
+    except ValueError:
+        return None
