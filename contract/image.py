@@ -23,6 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from contract.cost import Cost, TooExpensive, cost_of
 from contract.errors import CUT_SHORT, AspectRatio, ImageRefused, ImageTooSmall, TooManyPixels, TruncatedImage
 from contract.formats.jpeg import decode_jpeg
 from contract.formats.jpeg_file import JpegFile
@@ -88,28 +89,43 @@ def to_pixels(data: bytes, *, max_pixels: int = MAX_PIXELS, contract: int = IMAG
     return decode(data, max_pixels=max_pixels, contract=contract).pixels
 
 
-def decode(data: bytes, *, max_pixels: int = MAX_PIXELS, contract: int = IMAGE_CONTRACT) -> Decoded:
-    """``to_pixels``, and what was done to the picture on the way that its reader should know."""
-    grey, file, unclear = _read(data, _LEAST_SIDE[contract], max_pixels)
+def decode(
+    data: bytes, *, max_pixels: int = MAX_PIXELS, contract: int = IMAGE_CONTRACT, limit: Cost | None = None
+) -> Decoded:
+    """``to_pixels``, and what was done to the picture on the way that its reader should know.
+
+    Args:
+        data: the whole file.
+        max_pixels: most pixels (width x height) that are decoded.
+        contract: by whose rules: one of ``IMAGE_CONTRACTS``.
+        limit: what the decoding may cost; None: whatever it takes.
+
+    Raises:
+        ImageRefused: as ``to_pixels``.
+        TooExpensive: it would cost more than the limit.
+    """
+    grey, file, unclear = _read(data, _LEAST_SIDE[contract], max_pixels, limit)
     frame = WHOLE if contract == 1 else find_frame(np.asarray(grey))
     return Decoded(squash(grey, frame), file.orientation in _UPRIGHT, frame, unclear)
 
 
-def picture(data: bytes, longest: int, *, max_pixels: int = MAX_PIXELS) -> Image.Image:
+def picture(data: bytes, longest: int, *, max_pixels: int = MAX_PIXELS, limit: Cost | None = None) -> Image.Image:
     """The same picture for people: grey and upright by the same rules, but whole.
 
     Args:
         data: the whole file.
         longest: most pixels a side; a larger picture is shrunk, with its aspect ratio kept.
         max_pixels: most pixels (width x height) that are decoded.
+        limit: what the decoding may cost; None: whatever it takes.
 
     Returns:
         a picture of mode "L".
 
     Raises:
         ImageRefused: as ``to_pixels``.
+        TooExpensive: it would cost more than the limit.
     """
-    grey, _, _ = _read(data, longest, max_pixels)
+    grey, _, _ = _read(data, longest, max_pixels, limit)
     grey.thumbnail((longest, longest))
     return grey
 
@@ -130,13 +146,15 @@ def squash(grey: Image.Image, frame: Frame = WHOLE) -> NDArray[np.uint8]:
     return np.asarray(grey.resize((SIDE, SIDE), FILTER))[..., np.newaxis]
 
 
-def _read(data: bytes, least: int, max_pixels: int) -> tuple[Image.Image, ImageFile, bool]:
+def _read(data: bytes, least: int, max_pixels: int, limit: Cost | None) -> tuple[Image.Image, ImageFile, bool]:
     """The upright grey picture, its file, and whether the range of its samples is unclear.
 
     A JPEG is perhaps at a smaller scale, no side below ``least``.
     """
     file = read_file(data)
     _check_size(file, max_pixels)
+    if limit and not (cost := cost_of(file, least)).fits(limit):
+        raise TooExpensive(cost)
     try:
         stored, unclear = (decode_jpeg(file, least), False) if isinstance(file, JpegFile) else decode_png(file)
         return _upright(stored, file.orientation), file, unclear

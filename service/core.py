@@ -14,6 +14,7 @@ from service.audit.recorder import Audit
 from service.inference.admission import Admission, Phase
 from service.inference.backend import Backend
 from service.inference.cpus import cpus_per_worker
+from service.inference.decoding.decoder import Decoder
 from service.inference.model import Model, SharedResources, open_model
 from service.inference.pool import Pool
 from service.inference.repository import Repository, repository_folder
@@ -22,6 +23,9 @@ from service.telemetry.drift import bins_of
 from service.telemetry.metrics import Metrics
 
 log = logging.getLogger(__name__)
+
+# Each takes about 45 MiB besides what it decodes.
+_MAX_DECODER_PROCESSES = 2
 
 
 class Service:
@@ -44,13 +48,18 @@ class Service:
         self.authenticator = open_authenticator(settings)
         self.admission = Admission(settings.capacity, settings.max_held_bytes)
         self.metrics = Metrics()
-        self._pool = Pool(settings.decode_threads or cpus_per_worker(settings.workers))
+        threads = settings.decode_threads or cpus_per_worker(settings.workers)
+        self._pool = Pool(threads)
+        decoded_bytes = settings.max_decoded_bytes // settings.workers
+        self.decoder = Decoder(self._pool.decoders, decoded_bytes, min(threads, _MAX_DECODER_PROCESSES))
         self.audit = Audit(settings, self.metrics)
         # One thread of its own: rendering for /explain must not delay the decoding for /predict.
         self.drawer = ThreadPoolExecutor(1, thread_name_prefix="draw")
         # One thread, so one request body at a time: parsed JSON takes a multiple of the memory of its text.
         self.parser = ThreadPoolExecutor(1, thread_name_prefix="parse")
-        shared = SharedResources(settings, self._pool, self.metrics, lambda: self.admission.images_in_flight <= 1)
+        shared = SharedResources(
+            settings, self._pool, self.decoder, self.metrics, lambda: self.admission.images_in_flight <= 1
+        )
         self.main = Model(shared, bundle, backend, main=True)
         self.repository = Repository(self.main, repository_folder(settings, self.main), partial(open_model, shared))
         self.metrics.set_model_info(
@@ -96,6 +105,7 @@ class Service:
                 await asyncio.wait([warm_up_task])
             for model in self.repository.models:
                 await model.stop()
+            self.decoder.close()
             self._pool.shutdown()
             for executor in (self.drawer, self.parser):
                 executor.shutdown(wait=False)

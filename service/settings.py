@@ -143,6 +143,12 @@ class Settings(BaseSettings):
         json_schema_extra={"unit": "pixels"},
         description="Maximum pixels of one image. Above it: 422.",
     )
+    max_decoded_bytes: int = Field(
+        default=400 * 2**20,
+        ge=64 * 2**20,
+        json_schema_extra={"unit": "bytes"},
+        description="Maximum memory for decoding large images, over all requests. Others wait; one above it: 422.",
+    )
     deadline_s: float = Field(
         default=10,
         gt=0,

@@ -53,6 +53,11 @@ def decode_jpeg(jpeg: JpegFile, least: int) -> Image.Image:
     return grey
 
 
+def scale_of(jpeg: JpegFile, least: int) -> int:
+    """By how much libjpeg reduces both sides: 1, 2, 4 or 8, so that none gets below ``least``."""
+    return next(scale for scale in (8, 4, 2, 1) if scale <= max(1, min(jpeg.width, jpeg.height) // least))
+
+
 def _assemble(jpeg: JpegFile, noise: bytes = b"") -> bytes:
     """The file without its metadata and its end marker; with noise behind each scan and restart interval."""
     pieces = [b"\xff\xd8"]
@@ -68,8 +73,7 @@ def _assemble(jpeg: JpegFile, noise: bytes = b"") -> bytes:
 
 def _load(jpeg: JpegFile, data: bytes, least: int) -> Image.Image:
     """Have libjpeg decode these bytes. Nothing of them is read by Pillow itself."""
-    fits = min(jpeg.width, jpeg.height) // least
-    reduced = next(scale for scale in (8, 4, 2, 1) if scale <= max(1, fits))
+    reduced = scale_of(jpeg, least)
     size = (-(-jpeg.width // reduced), -(-jpeg.height // reduced))
     try:
         return Image.frombytes("L", size, data, "jpeg", "L", "", reduced, 0)

@@ -12,7 +12,6 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from contract.image import picture
 from service.http.colours import coloured_heatmap
 from service.wire import Prediction, PredictResponse
 
@@ -36,25 +35,19 @@ class _Line:
     colour: tuple[int, int, int] = _TEXT
 
 
-def draw(
-    style: Style, data: bytes, heatmap: NDArray[np.float32], response: PredictResponse, *, max_pixels: int
-) -> bytes:
+def draw(style: Style, picture: Image.Image | None, heatmap: NDArray[np.float32], response: PredictResponse) -> bytes:
     """The PNG that explains one analysed image.
 
     Args:
         style: ``heatmap`` is the heatmap alone, one pixel with transparency per cell. The others show the radiograph
             upright, at its own size up to 1600 pixels a side, with a caption.
-        data: the bytes of the image file.
+        picture: the radiograph, grey and upright, at most 1600 pixels a side; None if only the heatmap is drawn.
         heatmap: evidence for PNEUMONIA per cell, float32 (h, w), 0..1.
         response: the response to ``/predict`` for this one image.
-        max_pixels: upper limit of the pixels of the file.
-
-    Raises:
-        ImageRefused: the file does not decode.
     """
-    if style == "heatmap":
+    if picture is None:
         return _png(coloured_heatmap(heatmap))
-    grey = picture(data, LONGEST_SIDE, max_pixels=max_pixels).convert("RGB")
+    grey = picture.convert("RGB")
     panels = [grey, _overlay(grey, heatmap)] if style == "side-by-side" else [_overlay(grey, heatmap)]
     return _png(_compose(panels, response))
 

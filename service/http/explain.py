@@ -14,7 +14,7 @@ from service.access.authentication import authorize_prediction
 from service.core import Service
 from service.errors import raises
 from service.http import predictions
-from service.http.drawing import Style, draw
+from service.http.drawing import LONGEST_SIDE, Style, draw
 from service.http.openapi import BINARY, header
 from service.http.routes import PREDICT_PROBLEMS, SERVER_TIMING, ServiceDep, image_body, point_parameter
 from service.http.uploads import IMAGES_PROBLEMS, read_uploads
@@ -107,7 +107,10 @@ async def explain(
 
 async def _render(service: Service, style: Style, data: bytes, reading: Reading, response: PredictResponse) -> bytes:
     heatmap = cast(NDArray[np.float32], reading.heatmap)  # never None after explain=True
-    call = partial(draw, style, data, heatmap, response, max_pixels=service.settings.max_pixels)
+    picture = None
+    if style != "heatmap":
+        picture = await service.decoder.picture(service.drawer, data, LONGEST_SIDE, service.settings.max_pixels)
+    call = partial(draw, style, picture, heatmap, response)
     return await asyncio.get_running_loop().run_in_executor(service.drawer, call)
 
 

@@ -10,10 +10,11 @@ from contract.bundle import Bundle, read_bundle
 from service.inference.backend import Backend, OnnxBackend
 from service.inference.batcher import Batcher, Limits
 from service.inference.cpus import CallPlan, cpus_per_worker, plan_calls
+from service.inference.decoding.decoder import Decoder, Rules
 from service.inference.guard import choose_guard
 from service.inference.points import default_point
 from service.inference.pool import Pool
-from service.inference.reader import Reader, Rules
+from service.inference.reader import Reader
 from service.inference.session import CPU, cuda_of, max_batch_of, open_session
 from service.settings import Settings
 from service.telemetry.metrics import Metrics
@@ -32,6 +33,7 @@ class SharedResources:
 
     settings: Settings
     pool: Pool
+    decoder: Decoder
     metrics: Metrics
     is_alone: Callable[[], bool]
 
@@ -69,7 +71,7 @@ class Model:
         )
         self._warm_up_images = min(runs * max_batch, settings.capacity)
         rules = Rules(settings.max_pixels, bundle.manifest.image_contract)
-        self.reader = Reader(self.batcher, shared.pool.decoders, self.guard, metrics, rules, counts=main)
+        self.reader = Reader(self.batcher, shared.decoder, self.guard, metrics, rules, counts=main)
         self._task: asyncio.Task[None] | None = None
         self._requests, self._idle = 0, asyncio.Event()
         self._idle.set()

@@ -3,7 +3,6 @@
 import asyncio
 import io
 import time
-from concurrent.futures import Executor
 from dataclasses import dataclass
 from functools import partial
 
@@ -12,10 +11,11 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from contract.drift import brightness_and_contrast
-from contract.image import SIDE, Decoded, decode
+from contract.image import SIDE, Decoded
 from contract.margins import Frame, on_whole_picture
 from service.errors import UnlikeTrainingData
 from service.inference.batcher import Batcher, Scored
+from service.inference.decoding.decoder import Decoder, Rules
 from service.inference.guard import Guard
 from service.telemetry.metrics import Metrics
 
@@ -42,19 +42,11 @@ class Reading:
 
 
 @dataclass(frozen=True, slots=True)
-class Rules:
-    """How a file becomes pixels: the maximum number of pixels of a file, and the image contract of the model."""
-
-    max_pixels: int
-    contract: int
-
-
-@dataclass(frozen=True, slots=True)
 class Reader:
     """Analyses single images. ``counts``: whether they count in the metrics of guard and drift."""
 
     batcher: Batcher
-    decoders: Executor
+    decoder: Decoder
     guard: Guard
     metrics: Metrics
     rules: Rules
@@ -123,9 +115,8 @@ class Reader:
 
     async def _prepare(self, image: bytes | NDArray[np.uint8], *, counts: bool) -> "_Prepared":
         if not isinstance(image, bytes):
-            return _measured(Decoded(image, turned=False), counts)
-        call = partial(_decode_and_measure, image, self.rules, counts)
-        return await asyncio.get_running_loop().run_in_executor(self.decoders, call)
+            return _measured(Decoded(image, turned=False), counts=counts)
+        return await self.decoder.decode(image, self.rules, partial(_measured, counts=counts))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -139,12 +130,7 @@ class _Prepared:
     light: tuple[float, float] | None
 
 
-def _decode_and_measure(data: bytes, rules: Rules, counts: bool) -> _Prepared:
-    """Everything before the model, as one task for one thread."""
-    return _measured(decode(data, max_pixels=rules.max_pixels, contract=rules.contract), counts)
-
-
-def _measured(decoded: Decoded, counts: bool) -> _Prepared:
+def _measured(decoded: Decoded, *, counts: bool) -> _Prepared:
     light = brightness_and_contrast(decoded.pixels) if counts else None
     return _Prepared(decoded.pixels, decoded.turned, decoded.unclear_depth, decoded.frame, light)
 

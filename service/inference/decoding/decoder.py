@@ -1,0 +1,119 @@
+"""Decodes uploads: nearly all in a thread, what costs much within a memory budget, what costs very much in a process.
+
+data -> a thread, if it costs next to nothing
+-> TooExpensive: wait for memory -> a thread, or a process that is killed at the deadline
+"""
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import Executor
+from dataclasses import dataclass
+from functools import partial
+from typing import TypeVar
+
+import numpy as np
+from PIL import Image
+
+from contract.cost import Cost, TooExpensive
+from contract.errors import TooManyPixels
+from contract.image import SIDE, Decoded, decode, picture
+from contract.margins import Frame
+from service.inference.decoding.memory import MemoryBudget
+from service.inference.decoding.messages import Message
+from service.inference.decoding.process import DecoderProcesses
+
+T = TypeVar("T")
+
+# What needs no reservation: as many images at once as there are threads.
+CHEAP = Cost(memory=8 * 2**20, seconds=0.5)
+# What a thread may take, which nobody can stop.
+MOST_IN_A_THREAD = Cost(memory=64 * 2**20, seconds=1.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """How a file becomes pixels: the maximum number of pixels of a file, and the image contract of the model."""
+
+    max_pixels: int
+    contract: int
+
+
+class Decoder:
+    """Decodes the uploads of a service.
+
+    Args:
+        threads: where what is not expensive is decoded.
+        memory: bytes that all decoding may take at a time, but for what is cheap.
+        processes: most decoder processes.
+    """
+
+    def __init__(self, threads: Executor, memory: int, processes: int) -> None:
+        self._threads = threads
+        self.memory = MemoryBudget(memory)
+        self._processes = DecoderProcesses(processes)
+
+    def close(self) -> None:
+        """Stop the decoder processes."""
+        self._processes.close()
+
+    async def decode(self, data: bytes, rules: Rules, finish: Callable[[Decoded], T]) -> T:
+        """What the network sees of a file.
+
+        Args:
+            data: the whole file.
+            rules: how it becomes pixels.
+            finish: called with it, in the same thread if there is one; gives what is returned.
+
+        Raises:
+            ImageRefused: it cannot be used, or decoding it takes more memory than there is for all images.
+        """
+
+        def call(limit: Cost | None = None) -> T:
+            return finish(decode(data, max_pixels=rules.max_pixels, contract=rules.contract, limit=limit))
+
+        request = Message({"max_pixels": rules.max_pixels, "contract": rules.contract}, data)
+        found = await self._run(self._threads, call, request)
+        return finish(_decoded(found)) if isinstance(found, Message) else found
+
+    async def picture(self, threads: Executor, data: bytes, longest: int, max_pixels: int) -> Image.Image:
+        """What people see of a file, of mode "L", no side longer than so many pixels.
+
+        Args:
+            threads: where it is decoded if it is not expensive.
+            data: the whole file.
+            longest: most pixels a side.
+            max_pixels: most pixels of the file.
+
+        Raises:
+            ImageRefused: as ``decode``.
+        """
+        call = partial(picture, data, longest, max_pixels=max_pixels)
+        request = Message({"max_pixels": max_pixels, "longest": longest}, data)
+        found = await self._run(threads, call, request)
+        return found if isinstance(found, Image.Image) else Image.frombytes("L", found.fields["size"], found.content)
+
+    async def _run(self, threads: Executor, call: Callable[..., T], request: Message) -> T | Message:
+        loop = asyncio.get_running_loop()
+        try:
+            return await loop.run_in_executor(threads, partial(call, limit=CHEAP))
+        except TooExpensive as error:
+            cost = error.cost
+        if cost.memory > self.memory.total:
+            raise TooManyPixels(
+                f"decoding the image takes about {cost.memory >> 20} MiB of memory; at most {self.memory.total >> 20} "
+                "MiB (XRAY_MAX_DECODED_BYTES) are allowed"
+            )
+        if not cost.fits(MOST_IN_A_THREAD):
+            async with self.memory.reserve(cost.memory):
+                return await self._processes.ask(request)
+        await self.memory.take(cost.memory)
+        task = threads.submit(call)
+        # Not before the thread is done, even if the caller has given up.
+        task.add_done_callback(lambda _: loop.call_soon_threadsafe(self.memory.give_back, cost.memory))
+        return await asyncio.wrap_future(task)
+
+
+def _decoded(reply: Message) -> Decoded:
+    pixels = np.frombuffer(reply.content, np.uint8).reshape(SIDE, SIDE, 1)
+    fields = reply.fields
+    return Decoded(pixels, fields["turned"], Frame(*fields["frame"]), fields["unclear_depth"])

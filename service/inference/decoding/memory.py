@@ -1,0 +1,56 @@
+"""The memory that decoding may take at a time, over all images."""
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+
+class MemoryBudget:
+    """Bytes that are reserved before an image is decoded. Who finds too few left waits, in the order of arrival.
+
+    Args:
+        total: bytes.
+    """
+
+    def __init__(self, total: int) -> None:
+        self.total = total
+        self.reserved = 0
+        self._waiting: deque[tuple[int, asyncio.Future[None]]] = deque()
+
+    @asynccontextmanager
+    async def reserve(self, count: int) -> AsyncIterator[None]:
+        """Hold so many bytes, at most ``total``, for as long as the context lasts."""
+        await self.take(count)
+        try:
+            yield
+        finally:
+            self.give_back(count)
+
+    async def take(self, count: int) -> None:
+        """Wait until so many bytes, at most ``total``, are left, and reserve them."""
+        if not self._waiting and self.reserved + count <= self.total:
+            self.reserved += count
+            return
+        turn = asyncio.get_running_loop().create_future()
+        self._waiting.append((count, turn))
+        try:
+            await turn
+        except asyncio.CancelledError:
+            if turn.done() and not turn.cancelled():
+                self.give_back(count)
+            else:
+                self._waiting.remove((count, turn))
+                self._serve()
+            raise
+
+    def give_back(self, count: int) -> None:
+        """Free so many bytes for others."""
+        self.reserved -= count
+        self._serve()
+
+    def _serve(self) -> None:
+        while self._waiting and self.reserved + self._waiting[0][0] <= self.total:
+            count, turn = self._waiting.popleft()
+            self.reserved += count
+            turn.set_result(None)

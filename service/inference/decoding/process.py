@@ -1,0 +1,151 @@
+"""Decoder processes: for files whose decoding is too expensive for a thread, because a thread cannot be stopped."""
+
+import asyncio
+import contextlib
+import json
+import logging
+import os
+import subprocess
+import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import IO, cast
+
+from contract.errors import CUT_SHORT, TruncatedImage
+from service.inference.decoding.messages import HEAD, Message, pack, raise_refusal
+
+log = logging.getLogger(__name__)
+
+Process = subprocess.Popen[bytes]
+
+_COMMAND = (sys.executable, "-m", "service.inference.decoding.worker")
+_END_S = 5
+
+
+class DecoderProcesses:
+    """So many processes, each started when it is first needed, and killed if its caller gives up.
+
+    Args:
+        count: 1 or more.
+    """
+
+    def __init__(self, count: int) -> None:
+        # They only wait for the processes.
+        self._threads = ThreadPoolExecutor(count, thread_name_prefix="decoder-process")
+        self._idle: list[Process] = []
+        self._jobs: set[_Job] = set()
+
+    async def ask(self, request: Message) -> Message:
+        """Send a request to a process that is idle, and wait for its reply.
+
+        Raises:
+            ImageRefused: the file cannot be used; also if it makes the process crash.
+        """
+        job = _Job(self._idle)
+        self._jobs.add(job)
+        try:
+            reply = await asyncio.get_running_loop().run_in_executor(self._threads, job.run, request)
+        except asyncio.CancelledError:  # the deadline has passed, or the service ends
+            job.cancel()
+            raise
+        finally:
+            self._jobs.discard(job)
+        raise_refusal(reply)
+        return reply
+
+    def close(self) -> None:
+        """End the processes and their threads."""
+        for job in list(self._jobs):
+            job.cancel()
+        self._threads.shutdown(cancel_futures=True)
+        while self._idle:
+            _end(self._idle.pop())
+
+
+class _Job:
+    """One request, and the process that has it."""
+
+    def __init__(self, idle: list[Process]) -> None:
+        self._idle = idle
+        self._lock = threading.Lock()
+        self._process: Process | None = None
+        self._cancelled = False
+
+    def run(self, request: Message) -> Message:
+        """Ask a process; called in a thread."""
+        process = self._take()
+        try:
+            reply = _exchange(process, request)
+        except (OSError, EOFError):
+            exit_code = _end(process)
+            if not self._cancelled:
+                log.error("a decoder process ended while it decoded an image", extra={"exit_code": exit_code})
+            raise TruncatedImage(CUT_SHORT) from None
+        self._put_back(process)
+        return reply
+
+    def cancel(self) -> None:
+        """Kill the process, if there is one; from another thread."""
+        with self._lock:
+            self._cancelled = True
+            if self._process:
+                self._process.kill()
+
+    def _take(self) -> Process:
+        process = self._idle.pop() if self._idle else _start()
+        with self._lock:
+            self._process = process
+            if self._cancelled:
+                process.kill()
+        return process
+
+    def _put_back(self, process: Process) -> None:
+        with self._lock:
+            self._process = None
+            killed = self._cancelled
+        if killed:
+            _end(process)
+        else:
+            self._idle.append(process)
+
+
+def _start() -> Process:
+    # No settings and no keys of the service: only where Python finds the same modules.
+    path = os.pathsep.join(part or str(Path.cwd()) for part in sys.path)
+    environment = {"PYTHONPATH": path, "OPENBLAS_NUM_THREADS": "1", "PYTHONDONTWRITEBYTECODE": "1"}
+    return subprocess.Popen(
+        _COMMAND,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        env=environment,
+        start_new_session=True,  # a terminal's Ctrl-C is for the service
+    )
+
+
+def _exchange(process: Process, request: Message) -> Message:
+    requests, replies = cast(IO[bytes], process.stdin), cast(IO[bytes], process.stdout)
+    for piece in pack(request):
+        requests.write(piece)
+    requests.flush()
+    fields, content = HEAD.unpack(_read(replies, HEAD.size))
+    return Message(json.loads(_read(replies, fields)), _read(replies, content))
+
+
+def _read(replies: IO[bytes], count: int) -> bytes:
+    found = replies.read(count)
+    if len(found) < count:
+        raise EOFError
+    return found
+
+
+def _end(process: Process) -> int:
+    """Kill a process that may have ended already; its exit code."""
+    process.kill()
+    code = process.wait(_END_S)
+    for stream in (process.stdin, process.stdout):
+        if stream:
+            with contextlib.suppress(OSError):  # what it has not read
+                stream.close()
+    return code

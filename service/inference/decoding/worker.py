@@ -1,0 +1,53 @@
+"""The decoder process: reads requests from its standard input, and writes pixels or a refusal to its standard output.
+
+It imports nothing of the service, holds no secrets and no files. The kernel takes it first if memory runs out.
+"""
+
+import contextlib
+import json
+import os
+import sys
+from pathlib import Path
+from typing import BinaryIO
+
+from contract.errors import ImageRefused, TooManyPixels
+from contract.image import decode, picture
+from service.inference.decoding.messages import HEAD, Message, pack, refusal
+
+_NICE = 5  # as the threads that compute (service.inference.cpus)
+
+
+def serve(requests: BinaryIO, replies: BinaryIO) -> None:
+    """Answer requests until there are no more."""
+    while head := requests.read(HEAD.size):
+        fields, content = (requests.read(length) for length in HEAD.unpack(head))
+        for piece in pack(_answer(Message(json.loads(fields), content))):
+            replies.write(piece)
+        replies.flush()
+
+
+def _answer(request: Message) -> Message:
+    try:
+        if "longest" in request.fields:
+            grey = picture(request.content, request.fields["longest"], max_pixels=request.fields["max_pixels"])
+            return Message({"size": grey.size}, grey.tobytes())
+        decoded = decode(request.content, max_pixels=request.fields["max_pixels"], contract=request.fields["contract"])
+    except ImageRefused as error:
+        return refusal(error)
+    except MemoryError:
+        return refusal(TooManyPixels("decoding the image takes more memory than there is"))
+    facts = {"turned": decoded.turned, "frame": decoded.frame, "unclear_depth": decoded.unclear_depth}
+    return Message(facts, decoded.pixels.tobytes())
+
+
+def main() -> None:
+    """Run as a process."""
+    with contextlib.suppress(OSError):  # Linux only
+        Path("/proc/self/oom_score_adj").write_text("1000")
+    if hasattr(os, "nice"):
+        os.nice(_NICE)
+    serve(sys.stdin.buffer, sys.stdout.buffer)
+
+
+if __name__ == "__main__":
+    main()
