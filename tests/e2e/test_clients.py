@@ -1,6 +1,5 @@
 """Clients as their users have them: each is the real program, skipped where it is not installed."""
 
-import shutil
 import socket
 import subprocess
 import time
@@ -12,6 +11,7 @@ import pytest
 from service.access.keys import add_key, make_key
 from tests.drawings import jpeg
 from tests.e2e.server import Server, running
+from tests.programs import unusable
 
 FOLDER = Path(__file__).parent / "clients"
 TIMES = 60
@@ -50,10 +50,9 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 
 def program(name: str) -> str:
-    found = shutil.which(name) or shutil.which(name, path="/usr/sbin")
-    if found is None:
-        pytest.skip(f"{name} is not installed")
-    return found
+    if reason := unusable((name,)):
+        pytest.skip(reason)
+    return name
 
 
 def output(*command: object) -> list[str]:
