@@ -18,7 +18,7 @@ from service.http.routes import predict, router
 from service.oip import repository as oip_repository
 from service.oip import routes as oip
 from service.oip.request import HEADER_LENGTH
-from service.settings import listed
+from service.settings.network import listed
 
 # Not read from package metadata: in a clone and in the container image the package is not installed. A test compares
 # it with pyproject.toml.

@@ -60,6 +60,18 @@ class UnsupportedEncoding(ServiceError):
     """The body has a Content-Encoding: compressed bodies are not supported."""
 
 
+class BadRequest(ServiceError):
+    """Bytes that are no request of HTTP/1.1, or that two programs could read in two ways."""
+
+
+class HeaderTimeout(ServiceError):
+    """A header that did not arrive in time."""
+
+
+class HeaderTooLarge(ServiceError):
+    """A header, or a trailer, of more bytes or fields than any client sends."""
+
+
 class UriTooLong(ServiceError):
     """Path and query are longer than allowed."""
 

@@ -33,6 +33,7 @@ UNREACHABLE = Kind(503, "unreachable", "The service is unreachable")
 COMMAND_LINE = (UNREADABLE_FILE, NO_IMAGES, UNREACHABLE)
 
 TABLE: dict[type[Exception], Kind] = {
+    errors.BadRequest: Kind(400, "bad-request", "Bad Request"),
     errors.MissingBody: Kind(400, "missing-body", "No image in the request"),
     errors.MalformedRequest: Kind(400, "malformed-multipart", "The multipart body is malformed"),
     errors.TooManyFiles: Kind(400, "too-many-files", "Too many images in one request"),
@@ -42,6 +43,7 @@ TABLE: dict[type[Exception], Kind] = {
     errors.Unauthorized: Kind(401, "unauthorized", "A valid API key is required"),
     errors.Forbidden: Kind(403, "forbidden", "Forbidden"),
     errors.UnknownModel: Kind(404, "unknown-model", "No such model"),
+    errors.HeaderTimeout: Kind(408, "header-timeout", "The header took too long"),
     errors.UploadTimeout: Kind(408, "upload-timeout", "The upload took too long"),
     errors.ModelConflict: Kind(409, "model-conflict", "The model cannot be changed now"),
     errors.BodyTooLarge: BODY_TOO_LARGE,
@@ -63,6 +65,7 @@ TABLE: dict[type[Exception], Kind] = {
     errors.UnknownOperatingPoint: Kind(422, "unknown-operating-point", "No such operating point"),
     errors.InvalidParameter: Kind(422, "invalid-request", "The request is not valid"),
     errors.QuotaExceeded: Kind(429, "quota-exceeded", "The quota of this key is used up"),
+    errors.HeaderTooLarge: Kind(431, "header-too-large", "The header is too large"),
     errors.BackendFault: Kind(500, "model-fault", "The model failed"),
     errors.Overloaded: Kind(503, "overloaded", "The service is overloaded"),
     errors.NotReady: Kind(503, "not-ready", "The service is not ready"),

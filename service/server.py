@@ -1,15 +1,21 @@
 """The server process: it serves on a port until SIGTERM, then drains and stops."""
 
+import asyncio
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from types import FrameType
+from typing import Any, cast
 
 import uvicorn
 
 from service.access.tls import Certificate, load_certificate
 from service.app import create_app
 from service.core import Service
+from service.edge.connection import Connection
+from service.edge.limits import limits_of
+from service.edge.shared import Edge
 
 # Seconds. By then the deadline of the last admitted request has passed; only clients that receive slowly remain.
 SLOW_CLIENTS_S = 5
@@ -24,9 +30,9 @@ class Server(uvicorn.Server):
     closes the port at once, and raises the signal again at its end, so its exit code is not 0.
     """
 
-    def __init__(self, config: uvicorn.Config, service: Service, certificate: Certificate | None) -> None:
+    def __init__(self, config: uvicorn.Config, service: Service, certificate: Certificate | None, edge: Edge) -> None:
         super().__init__(config)
-        self._service, self._certificate = service, certificate
+        self._service, self._certificate, self._edge = service, certificate, edge
         self._closes_at: float | None = None
 
     @property
@@ -36,12 +42,15 @@ class Server(uvicorn.Server):
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Begin the shutdown. uvicorn calls this in the main thread, between two steps of the event loop."""
-        self._service.admission.close()
         if self._closes_at is None:
             self._closes_at = time.monotonic() + self._service.settings.drain_s
 
     async def on_tick(self, counter: int) -> bool:
         """Whether to close the port. uvicorn calls this ten times a second."""
+        if self.is_draining and not self._edge.is_draining:
+            self._edge.drain(self.server_state.connections)
+            # After the first step of each request that has just been started, in which it is admitted.
+            asyncio.get_running_loop().call_soon(self._service.admission.close)
         if self._certificate:
             self._certificate.reload_if_changed()
         drained = self._closes_at is not None and time.monotonic() >= self._closes_at
@@ -49,13 +58,14 @@ class Server(uvicorn.Server):
 
 
 def serve(
-    service: Service, new_server: Callable[[uvicorn.Config, Service, Certificate | None], Server] = Server
+    service: Service, new_server: Callable[[uvicorn.Config, Service, Certificate | None, Edge], Server] = Server
 ) -> bool:
     """Serve until SIGTERM or SIGINT.
 
     Args:
         service: what is served.
-        new_server: makes the server from uvicorn's configuration, the service, and the certificate (None without TLS).
+        new_server: makes the server from uvicorn's configuration, the service, the certificate (None without TLS), and
+            what its connections share.
 
     Returns:
         False if the port could not be opened.
@@ -66,8 +76,12 @@ def serve(
     sys.setswitchinterval(_SWITCH_INTERVAL_S)
     settings = service.settings
     certificate = load_certificate(settings)
+    edge = Edge(limits_of(settings), service.metrics)
     config = uvicorn.Config(
         create_app(service),
+        http=cast(Any, partial(Connection, edge)),
+        ws="none",
+        proxy_headers=False,  # service.http looks at those that it believes
         host=settings.host,
         port=settings.port,
         log_config=None,
@@ -76,7 +90,7 @@ def serve(
         ssl_context_factory=(lambda *_: certificate.context) if certificate else None,
         timeout_graceful_shutdown=int(settings.deadline_s + settings.upload_s) + SLOW_CLIENTS_S,
     )
-    server = new_server(config, service, certificate)
+    server = new_server(config, service, certificate, edge)
     try:
         server.run()
     except SystemExit:  # uvicorn could not bind the port, and has logged why

@@ -20,7 +20,8 @@ from service.cli.effective import effective_settings, unknown_variables
 from service.cli.local import LocalPredictor
 from service.core import Service
 from service.inference.model import open_backend
-from service.settings import Settings, listed
+from service.settings import Settings
+from service.settings.network import listed
 from service.telemetry.logs import configure_logging
 from service.workers.parent import Parent, bind_sockets, worker_settings
 from service.workers.worker import Worker

@@ -73,8 +73,13 @@ class RequestContext:
             return await self._app(scope, receive, send)
         record = RequestRecord(_request_id(Headers(scope=scope)))
         scope.setdefault("state", {})["record"] = record
+        is_head = scope["method"] == "HEAD"
+        if is_head:  # every endpoint of GET, without its body (RFC 9110 section 9.3.2)
+            scope = {**scope, "method": "GET"}
 
         async def send_with_headers(message: Message) -> None:
+            if is_head and message["type"] == "http.response.body":
+                message = {**message, "body": b""}
             if message["type"] == "http.response.start":
                 record.status = message["status"]
                 headers = MutableHeaders(scope=message)
@@ -96,9 +101,11 @@ class RequestContext:
                 raise errors.UriTooLong(f"path and query may have at most {_MAX_URI_BYTES} bytes")
             if self._hosts and not scope["path"].startswith(HEALTH) and _host(scope) not in self._hosts:
                 raise errors.UnknownHost("the Host header does not name this service (see XRAY_ALLOWED_HOSTS)")
-            if self._check_admission and scope["path"] in _IMAGE_ROUTES and scope["method"] == "POST":
-                record.route = scope["path"]
-                await self._admit_or_reject(self._check_admission)
+            if scope["method"] == "POST":
+                record.cancel_if_gone = scope["path"] in _IMAGE_ROUTES or scope["path"].endswith("/infer")
+                if self._check_admission and scope["path"] in _IMAGE_ROUTES:
+                    record.route = scope["path"]
+                    await self._admit_or_reject(self._check_admission)
             await self._app(scope, receive, send)
         except ClientDisconnect:
             record.outcome = "client-gone"

@@ -92,6 +92,7 @@ async def explain(
     record: RequestRecord = request.state.record
     with service.admission.admit() as reservation:
         uploads = await read_uploads(request, service.settings, reservation, max_images=1)
+        reservation.add_images(1)
         images = [upload.data for upload in uploads]
         audit = service.audit.recording(request, service.main, point, images)
         async with audit as audited, asyncio.timeout(service.settings.deadline_s):

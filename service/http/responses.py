@@ -7,7 +7,7 @@ A response never contains a stack trace, a path, or the text of an exception tha
 
 from http import HTTPStatus
 
-from fastapi import FastAPI, Request
+from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
@@ -23,9 +23,18 @@ RETRY_AFTER_S = 1
 _CLOSING = {400, 401, 403, 408, 413, 414, 415}
 
 
-async def error_response(request: Request, error: Exception) -> JSONResponse:
-    """The response to a request whose handling raised this exception."""
+async def error_response(request: Request, error: Exception) -> Response:
+    """The response to a request whose handling raised this exception.
+
+    OPTIONS is answered here too: the web framework has found the methods of the endpoint, and raised 405.
+    """
     record = request.state.record
+    if (
+        request.method == "OPTIONS"
+        and isinstance(error, HTTPException)
+        and error.status_code == HTTPStatus.METHOD_NOT_ALLOWED
+    ):
+        return Response(status_code=204, headers=_headers(error, 204))
     content = _problem(error, record.request_id)
     record.outcome = content.type.rpartition("/")[2]
     body = content.model_dump()
@@ -59,6 +68,8 @@ def _problem(error: Exception, request_id: str) -> Problem:
 
 def _headers(error: Exception, status: int) -> dict[str, str]:
     headers = dict(error.headers or {}) if isinstance(error, HTTPException) else {}
+    if "Allow" in headers:
+        headers["Allow"] = _with_implied(headers["Allow"])
     if status in _CLOSING:
         headers["Connection"] = "close"
     if status == HTTPStatus.UNAUTHORIZED:
@@ -68,3 +79,9 @@ def _headers(error: Exception, status: int) -> dict[str, str]:
     if status == HTTPStatus.SERVICE_UNAVAILABLE:
         headers["Retry-After"] = str(RETRY_AFTER_S)
     return headers
+
+
+def _with_implied(methods: str) -> str:
+    """The methods of an endpoint, with those that every endpoint has beside them."""
+    named = {method.strip() for method in methods.split(",")}
+    return ", ".join(sorted(named | {"OPTIONS"} | ({"HEAD"} if "GET" in named else set())))

@@ -125,7 +125,7 @@ async def predict(
     service, record = await _service(request), request.state.record
     with service.admission.admit() as reservation:
         uploads = await read_uploads(request, service.settings, reservation, service.settings.max_images)
-        reservation.add_images(len(uploads) - 1)
+        reservation.add_images(len(uploads))
         caller.charge(len(uploads) - 1)
         images = [upload.data for upload in uploads]
         async with service.audit.recording(request, service.main, point, images) as audited:

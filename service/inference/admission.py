@@ -18,8 +18,8 @@ class Phase(enum.Enum):
 class Admission:
     """Counts the images and the body bytes in flight, and admits requests only while the service is ready.
 
-    A request takes a slot before its body is read, and keeps it until its response is ready. So a rejection costs next
-    to nothing.
+    A request is checked before its body is read, so that an overloaded service rejects at next to no cost. Its slots
+    are taken when the body is there, and kept until the answer is: clients that upload slowly hold none.
 
     Args:
         capacity: maximum images in flight.
@@ -61,15 +61,14 @@ class Admission:
 
     @contextmanager
     def admit(self) -> Iterator["Reservation"]:
-        """Reserve one image slot for as long as the context lasts. The reservation can add images and bytes.
+        """A reservation, empty at first, that ends with the context.
 
         Raises:
             NotReady: the service is starting or draining.
             Overloaded: there is no free slot.
         """
-        self.require_ready()
+        self.check()
         reservation = Reservation(self)
-        reservation.add_images(1)
         try:
             yield reservation
         finally:

@@ -138,6 +138,7 @@ async def infer(
     parse_body = partial(parse, header_length=header_length, max_images=service.settings.max_images)
     with service.admission.admit() as reservation, model.in_use():
         body = await read_body(request, service.settings, reservation)
+        reservation.add_images(1)
         deadline = loop.time() + service.settings.deadline_s
         async with asyncio.timeout_at(deadline):
             parsed = await loop.run_in_executor(service.parser, parse_body, body)

@@ -200,12 +200,17 @@ class Metrics:
         return totals
 
 
+_NOT_LOGGED = {"started", "cancel_if_gone"}
+
+
 @dataclass(slots=True)
 class RequestRecord:
     """The facts about one request, collected while it is handled; logged and counted at its end."""
 
     request_id: str
     started: float = field(default_factory=time.monotonic)
+    # Whether its handling is to be cancelled when the client disconnects: nobody would receive the answer.
+    cancel_if_gone: bool = False
     route: str = "unmatched"
     status: int = CLIENT_GONE
     outcome: str = "ok"
@@ -228,5 +233,5 @@ class RequestRecord:
         seconds = time.monotonic() - self.started
         metrics.request_answered(self.route, self.status, seconds)
         level = logging.DEBUG if self.route.startswith((*HEALTH, "/metrics")) else logging.INFO
-        fields = {name: getattr(self, name) for name in self.__slots__ if name != "started"}
+        fields = {name: getattr(self, name) for name in self.__slots__ if name not in _NOT_LOGGED}
         log.log(level, "request", extra={**fields, "total_ms": round(1e3 * seconds, 1)})

@@ -38,6 +38,7 @@ def worker_settings(settings: Settings) -> Settings:
     part = 1 / settings.workers
     return settings.model_copy(
         update={
+            "max_connections": math.ceil(settings.max_connections * part),
             "capacity": max(math.ceil(settings.capacity * part), settings.max_images),
             "max_held_bytes": max(math.ceil(settings.max_held_bytes * part), settings.max_body_bytes),
         }

@@ -14,6 +14,7 @@ from uvicorn.config import STARTUP_FAILURE
 
 from service.access.tls import Certificate
 from service.core import Service
+from service.edge.shared import Edge
 from service.inference.admission import Phase
 from service.server import Server
 from service.telemetry.worker_table import WorkerSlot
@@ -32,12 +33,18 @@ class Worker(Server):
         config: of uvicorn.
         service: what is served.
         certificate: the TLS certificate; None: no TLS.
+        edge: what its connections share.
     """
 
     def __init__(
-        self, slot: WorkerSlot, config: uvicorn.Config, service: Service, certificate: Certificate | None
+        self,
+        slot: WorkerSlot,
+        config: uvicorn.Config,
+        service: Service,
+        certificate: Certificate | None,
+        edge: Edge,
     ) -> None:
-        super().__init__(config, service, certificate)
+        super().__init__(config, service, certificate, edge)
         self._slot, self._totals = slot, service.metrics.aggregate(slot.table, slot.worker)
         self._balancer = ConnectionBalancer(
             slot,

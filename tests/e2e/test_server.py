@@ -1,18 +1,20 @@
 """The process that users start: with the bundled model, under load, and at shutdown."""
 
 import asyncio
+import re
 import signal
 import socket
 import subprocess
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
 
 from tests import BUNDLED_MODEL
 from tests.commands import SERVICE, run
-from tests.drawings import jpeg
+from tests.drawings import chest, encode, jpeg
 from tests.e2e.server import Server, running
 from tests.problems import assert_problem
 from tests.programs import needs
@@ -115,15 +117,21 @@ async def test_sigterm_under_load_loses_no_accepted_request(workers: int, tmp_pa
         assert all("retry-after" in response.headers for response in refused)
 
 
-@pytest.mark.parametrize("workers", [1, 2])
-def test_a_request_in_flight_at_sigterm_is_answered(workers: int, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("workers", "expect"), [(1, b""), (1, b"Expect: 100-continue\r\n"), (2, b"Expect: 100-continue\r\n")]
+)
+def test_a_request_in_flight_at_sigterm_is_answered(workers: int, expect: bytes, tmp_path: Path) -> None:
     """The body is still arriving at the signal; the request was accepted before, so it is answered."""
     image = jpeg()
-    head = b"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Type: image/jpeg\r\nContent-Length: %d\r\n\r\n" % len(image)
+    head = b"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Type: image/jpeg\r\n%bContent-Length: %d\r\n\r\n"
+    head %= expect, len(image)
     with running(BUNDLED_MODEL, tmp_path, drain_s=0.2, workers=workers) as server:
         with socket.create_connection(("127.0.0.1", server.port), timeout=DEADLINE_S) as connection:
-            connection.sendall(head + image[:1000])
-            until(lambda: "xray_seats_taken 1.0" in server.get("/metrics").text)
+            connection.sendall(head)
+            if expect:
+                assert connection.recv(65536) == b"HTTP/1.1 100 Continue\r\n\r\n"
+            connection.sendall(image[:1000])
+            server.get("/health")  # a later connection: when it is answered, the header of the first has been read
             server.process.send_signal(signal.SIGTERM)
             until(lambda: closed(server))
             connection.sendall(image[1000:])
@@ -162,3 +170,27 @@ def test_a_port_that_is_taken_is_a_failure(bundled_server: Server) -> None:
     ended = run([*SERVICE, "--port", bundled_server.port, "--model", BUNDLED_MODEL])
     assert ended.returncode == 1
     assert "address already in use" in ended.stderr
+
+
+def images_with_the_model(server: Server) -> float:
+    """How many images the model has had."""
+    return float(re.findall(r"^xray_batch_size_sum (.*)$", server.get("/metrics").text, re.M)[0])
+
+
+def test_images_of_clients_that_have_left_are_not_analysed(bundle_folder: Path, tmp_path: Path) -> None:
+    body, count = encode(chest(width=3000, height=3000)), 30
+    head = b"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Type: image/jpeg\r\nContent-Length: %d\r\n\r\n" % len(body)
+    with running(bundle_folder, tmp_path, decode_threads=1) as server:
+        before = images_with_the_model(server)
+        for _ in range(count):
+            with socket.create_connection(("127.0.0.1", server.port)) as connection:
+                connection.sendall(head + body)
+
+        def ended() -> list[dict[str, Any]]:
+            return [line for line in server.log_lines if line.get("route") == "/predict"]
+
+        until(lambda: len(ended()) == count)
+        gone = [line for line in ended() if line["status"] == 499]
+        assert gone  # all but those that were answered before it was seen that their clients had left
+        assert {line["outcome"] for line in gone} == {"client-gone"}
+        assert images_with_the_model(server) - before <= count - len(gone) + 1  # one was with the model at that moment

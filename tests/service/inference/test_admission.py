@@ -19,7 +19,8 @@ def test_nothing_is_admitted_before_it_opens() -> None:
 
 
 def test_nothing_is_admitted_after_it_closes(admission: Admission) -> None:
-    with admission.admit():
+    with admission.admit() as reservation:
+        reservation.add_images(1)
         admission.close()
         with pytest.raises(NotReady, match="draining"), admission.admit():
             pass
@@ -45,7 +46,8 @@ def test_it_does_not_open_again_once_it_is_closed(admission: Admission) -> None:
 
 def test_slots_are_counted_and_released(admission: Admission) -> None:
     with admission.admit() as reservation:
-        reservation.add_images(2)
+        assert admission.images_in_flight == 0  # none while the body arrives
+        reservation.add_images(3)
         assert admission.images_in_flight == 3
         with pytest.raises(Overloaded), admission.admit():
             pass
@@ -53,7 +55,9 @@ def test_slots_are_counted_and_released(admission: Admission) -> None:
 
 
 def test_a_reservation_over_capacity_takes_no_slot(admission: Admission) -> None:
-    with admission.admit(), admission.admit() as reservation:
+    with admission.admit() as other, admission.admit() as reservation:
+        other.add_images(1)
+        reservation.add_images(1)
         with pytest.raises(Overloaded):
             reservation.add_images(2)
         assert admission.images_in_flight == 2

@@ -406,7 +406,7 @@ async def test_the_limits_of_admission_hold_for_the_protocol(make_service: MakeS
         zipped = {"Content-Encoding": "gzip"}
         assert_refused(await client.post(INFER, content=b"x", headers=zipped), 415, "unsupported-encoding")
         with service.admission.admit() as reservation:
-            reservation.add_images(1)
+            reservation.add_images(2)
             assert_refused(await client.post(INFER, json=files(GREY, GREY, GREY)), 503, "overloaded")
             reservation.add_images(2)
             assert_refused(await client.post(INFER, json=files(GREY)), 503, "overloaded")

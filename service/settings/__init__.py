@@ -6,10 +6,11 @@ from pathlib import Path
 from typing import Any, Literal, Self, cast
 
 from pydantic import Field, ValidationError, field_validator, model_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import SettingsConfigDict
 
 from contract.bundle import NAME_PATTERN, VERSION_PATTERN
 from contract.image import MAX_PIXELS
+from service.settings.network import NetworkSettings, listed
 
 # Above this number of pixels Pillow itself warns of a decompression bomb.
 _PILLOW_WARNS_AT = 89_000_000
@@ -17,18 +18,17 @@ Device = Literal["auto", "cpu", "cuda"]
 Precision = Literal["auto", "float32", "int8"]
 GuardMode = Literal["warn", "refuse", "off"]
 AuditMode = Literal["off", "on", "required"]
-_ORIGIN = re.compile(r"https?://[A-Za-z0-9.-]+(:\d{1,5})?")
 # Of the command-line client, not a setting of the service. There is no option for a key, because every user of a
 # machine can read the command lines of all processes.
 CLIENT_KEY_VARIABLE = "XRAY_CLIENT_KEY"
-_BUNDLED_MODEL = Path(__file__).parent.parent / "models" / "pneumonia" / "2"
+_BUNDLED_MODEL = Path(__file__).parents[2] / "models" / "pneumonia" / "2"
 
 
 class SettingsError(Exception):
     """A setting that this bundle or this machine does not support. The message is one line that names the setting."""
 
 
-class Settings(BaseSettings):
+class Settings(NetworkSettings):
     """The effective settings of one process: read once at start, then immutable."""
 
     model_config = SettingsConfigDict(env_prefix="XRAY_", frozen=True, extra="forbid")
@@ -47,25 +47,6 @@ class Settings(BaseSettings):
     )
     operating_point: str | None = Field(
         default=None, description="Operating point of requests that name none. Unset: the bundle's default."
-    )
-    host: str = Field(default="127.0.0.1", description="Address to listen on.")
-    port: int = Field(default=8000, ge=0, le=65535, description="TCP port to listen on. 0: any free port.")
-    published_on: str | None = Field(
-        default=None, description="Address at which clients reach the service, if another (in a container)."
-    )
-    keys_file: Path | None = Field(default=None, description="File of API keys. Unset: no keys are required.")
-    allow_anonymous: bool = Field(
-        default=False, description="Whether everybody who can reach the service may analyse images without a key."
-    )
-    tls_certificate: Path | None = Field(
-        default=None, description="PEM file, chain included. Set: HTTPS in place of HTTP."
-    )
-    tls_key: Path | None = Field(default=None, description="PEM file of the certificate's private key, unencrypted.")
-    allowed_hosts: str | None = Field(
-        default=None, description="Accepted names in the Host header, comma-separated. Unset: any."
-    )
-    cors_origins: str | None = Field(
-        default=None, description="Origins whose pages may call the API (CORS), comma-separated. Unset: none."
     )
     device: Device = Field(
         default="auto", description="Where the model runs. auto: CUDA if it works, else CPU. cuda: fail without CUDA."
@@ -181,14 +162,6 @@ class Settings(BaseSettings):
         default="info", description="Minimum severity of log lines."
     )
 
-    @field_validator("cors_origins")
-    @classmethod
-    def _origins(cls, value: str | None) -> str | None:
-        for origin in listed(value):
-            if not _ORIGIN.fullmatch(origin):
-                raise ValueError(f"{origin!r} is not an origin: use scheme://host or scheme://host:port, no path")
-        return value
-
     @field_validator("load")
     @classmethod
     def _models(cls, value: str | None) -> str | None:
@@ -197,12 +170,6 @@ class Settings(BaseSettings):
             if not (re.fullmatch(NAME_PATTERN, name) and re.fullmatch(VERSION_PATTERN, version)):
                 raise ValueError(f"{model!r} does not name a model: use NAME/VERSION, such as pneumonia/1")
         return value
-
-    @model_validator(mode="after")
-    def _certificate_and_key(self) -> Self:
-        if (self.tls_certificate is None) != (self.tls_key is None):
-            raise ValueError("XRAY_TLS_CERTIFICATE and XRAY_TLS_KEY must be set together")
-        return self
 
     @model_validator(mode="after")
     def _audit_has_a_folder(self) -> Self:
@@ -232,11 +199,6 @@ class Settings(BaseSettings):
                 f"XRAY_MAX_HELD_BYTES ({self.max_held_bytes})"
             )
         return self
-
-
-def listed(value: str | None) -> list[str]:
-    """The items of a comma-separated list, stripped; empty items are dropped."""
-    return [part for part in map(str.strip, (value or "").split(",")) if part]
 
 
 def settings_from(options: Mapping[str, object]) -> Settings:

@@ -1,0 +1,245 @@
+"""One connection: a request at a time, each phase with its deadline, and an end that loses no answer."""
+
+import asyncio
+import math
+from typing import Any
+
+from uvicorn.config import Config
+from uvicorn.server import ServerState
+
+from service.edge.exchange import Exchange
+from service.edge.flow import Flow
+from service.edge.head import Head, Headers, ends_of, scope_of
+from service.edge.parsing import RequestParser
+from service.edge.phase import Phase
+from service.edge.shared import Edge
+from service.errors import HeaderTimeout, ServiceError, UploadTimeout
+
+
+class Connection(asyncio.Protocol):
+    """A client's connection, as uvicorn's server makes them.
+
+    Args:
+        edge: what all connections share.
+        config: of uvicorn; has the application.
+        server_state: of uvicorn; has the connections and the tasks.
+        app_state: of ASGI's lifespan. (uvicorn passes its loop, too, which is the one that runs.)
+    """
+
+    def __init__(
+        self,
+        edge: Edge,
+        config: Config,
+        server_state: ServerState,
+        app_state: dict[str, Any],
+        _loop: asyncio.AbstractEventLoop | None = None,
+    ) -> None:
+        self._edge, self._limits = edge, edge.limits
+        self._app: Any = config.loaded_app
+        self._state, self._app_state = server_state, app_state
+        self._connections: set[Any] = server_state.connections  # for uvicorn: of its own classes
+        self._loop = asyncio.get_running_loop()
+        self._parser = RequestParser(self, edge.limits)
+        self._exchange: Exchange | None = None
+        self.phase, self.deadline, self.idle_since = Phase.IDLE, math.inf, self._loop.time()
+        self._backlog, self._discarded, self._linger_until = b"", 0, 0.0
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """A client has connected."""
+        self._transport: Any = transport
+        self._flow = Flow(transport)
+        if not self._edge.admits(self._connections):
+            self.phase = Phase.CLOSING
+            transport.close()
+            return
+        self._connections.add(self)
+        self._ends = ends_of(transport)
+        self.deadline = self._loop.time() + self._limits.header_s
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The connection is gone, whoever closed it."""
+        self._connections.discard(self)
+        if self.phase is Phase.BODY:
+            self._edge.note_gone()
+        self.phase, self._backlog = Phase.CLOSING, b""
+        self._flow.drain()
+        if self._exchange:
+            self._exchange.lost()
+
+    def data_received(self, data: bytes) -> None:
+        """The client has sent bytes."""
+        if self.phase in (Phase.LINGERING, Phase.CLOSING):
+            self._discard(len(data))
+        elif self._backlog:
+            self._backlog += data
+        else:
+            self._feed(data)
+
+    def pause_writing(self) -> None:
+        """The client does not read."""
+        self._flow.fill()
+
+    def resume_writing(self) -> None:
+        """It does again."""
+        self._flow.drain()
+        if self.phase is Phase.IDLE and not self._backlog:
+            self.deadline = self.idle_since + self._limits.keep_alive_s
+
+    def on_begin(self) -> None:
+        """The first byte of a request is there."""
+        self.phase, self.deadline = Phase.HEAD, self._loop.time() + self._limits.header_s
+
+    def on_head(self, method: str, url: bytes, headers: Headers, head: Head) -> None:
+        """Have the application answer."""
+        scope = scope_of(method, url, headers, head)
+        scope |= self._ends | {"state": self._app_state.copy()}
+        self._exchange = Exchange(self, scope, head, date=self._state.default_headers)
+        self._exchange.keep_alive &= not self._edge.is_draining
+        self.phase, self.deadline = Phase.BODY, self._loop.time() + self._limits.upload_s
+        if head.expects_continue or (head.length or 0) > self._limits.body_bytes:
+            self.start()
+
+    def start(self) -> None:
+        """Tell the application of the request. It can refuse a long body before that arrives."""
+        if self._exchange and self.phase is Phase.BODY:
+            self.phase, self.deadline = Phase.ANSWERING, math.inf
+            self._exchange.start(self._app, self._state.tasks)
+
+    def on_body(self, body: bytes) -> None:
+        """A part of its body."""
+        if self.phase is Phase.DISCARDING:
+            self._discard(len(body))
+        elif self._exchange:
+            self._exchange.body(body)
+
+    def on_end(self) -> None:
+        """All of it."""
+        if self._exchange:
+            self._exchange.end()
+        self.start()
+        if self.phase is Phase.DISCARDING:
+            self._await_next()
+
+    def write(self, data: bytes) -> None:
+        """Send bytes to the client."""
+        self._transport.write(data)
+
+    async def writable(self) -> None:
+        """Wait until the client has read enough for more to be sent; not longer than the deadline allows."""
+        if self._flow.is_full:
+            self._await_reader()
+            await self._flow.drained()
+            self.deadline = math.inf
+
+    def has_room(self, waiting: int) -> None:
+        """Read on, or not, by how many bytes of the body wait."""
+        if waiting > self._limits.body_bytes:
+            self._flow.pause_reading()
+            self.start()
+        elif not self._backlog:
+            self._flow.resume_reading()
+
+    def answered(self, exchange: Exchange) -> None:
+        """Go on to the next request, once the rest of this one is there."""
+        self._state.total_requests += 1
+        self._discarded = 0
+        if not exchange.keep_alive:
+            self._end(is_whole=self._parser.is_whole and not self._backlog)
+        elif self._parser.is_whole:
+            self._await_next()
+        else:
+            self._flow.resume_reading()
+            self.phase, self.deadline = Phase.DISCARDING, self._loop.time() + self._limits.linger_s
+
+    def abort(self) -> None:
+        """Close the connection at once: what was sent is no whole response, or goes nowhere."""
+        self.phase = Phase.CLOSING
+        self._transport.abort()
+
+    def on_deadline(self) -> None:
+        """The time of this phase is over."""
+        if self._flow.has_moved():  # a slow reader, but it reads
+            self._await_reader()
+        elif self.phase is Phase.HEAD:
+            self._refuse(HeaderTimeout(f"the header did not arrive within {self._limits.header_s:g} s"), lingers=False)
+        elif self.phase is Phase.BODY:
+            self._refuse(UploadTimeout(f"the body did not arrive within {self._limits.upload_s:g} s"), lingers=False)
+        elif self.phase is Phase.IDLE and not self._flow.unsent:
+            self._end(is_whole=True)
+        else:
+            self.abort()
+
+    def shutdown(self) -> None:
+        """Answer what is being answered, and then close."""
+        if self.phase in (Phase.IDLE, Phase.HEAD):
+            self._end(is_whole=True)
+        elif self.phase in (Phase.BODY, Phase.ANSWERING) and self._exchange:
+            self._exchange.keep_alive = False
+        elif self.phase is Phase.DISCARDING:
+            self._end(is_whole=False)
+
+    def _feed(self, data: bytes) -> None:
+        try:
+            self._backlog = self._parser.feed(data)
+        except ServiceError as error:
+            self._refuse(error)
+        else:
+            if self._backlog:  # the client has sent requests ahead: no more of it is read for now
+                self._flow.pause_reading()
+
+    def _refuse(self, error: ServiceError, *, lingers: bool = True) -> None:
+        """Answer what is no request, unless it has its answer already."""
+        exchange, self._exchange = self._exchange, None
+        if exchange:
+            exchange.lost()
+        if exchange is None or not exchange.is_answering:
+            self._transport.write(self._edge.refusal(error))
+        self._end(is_whole=not lingers)
+
+    def _await_next(self) -> None:
+        self._exchange, self.phase, self.idle_since = None, Phase.IDLE, self._loop.time()
+        self._parser.next()
+        if self._backlog:
+            self.deadline = math.inf
+            self._loop.call_later(self._edge.turn_s(), self._feed_backlog)
+            return
+        self._flow.resume_reading()
+        self.deadline = self.idle_since + self._limits.keep_alive_s
+        if self._flow.is_full:
+            self._await_reader()
+
+    def _feed_backlog(self) -> None:
+        if self.phase is Phase.IDLE:
+            data, self._backlog = self._backlog, b""
+            self._feed(data)
+            if not self._backlog:
+                self._flow.resume_reading()
+
+    def _end(self, *, is_whole: bool) -> None:
+        """Close when the client has sent all that it is about to send. Else the system would tell it of a broken
+        connection, and it would lose its answer (RFC 9112 section 9.6).
+        """
+        now, self._backlog = self._loop.time(), b""
+        if is_whole:
+            self.phase = Phase.CLOSING
+            self._await_reader()
+            self._transport.close()
+            return
+        self.phase, self._linger_until = Phase.LINGERING, now + self._limits.linger_s
+        self.deadline = now + self._limits.linger_silence_s
+        self._flow.resume_reading()
+        if self._transport.can_write_eof():
+            self._transport.write_eof()
+
+    def _await_reader(self) -> None:
+        """Begin the time in which the client has to read something of what was sent."""
+        self._flow.mark()
+        self.deadline = self._loop.time() + self._limits.send_s
+
+    def _discard(self, size: int) -> None:
+        """Count bytes that nobody wants."""
+        self._discarded += size
+        if self._discarded > self._limits.linger_bytes:
+            self.abort()
+        elif self.phase is Phase.LINGERING:
+            self.deadline = min(self._linger_until, self._loop.time() + self._limits.linger_silence_s)

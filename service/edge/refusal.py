@@ -1,0 +1,36 @@
+"""What the edge answers by itself: a problem (RFC 9457) with a request id, counted and logged like every other."""
+
+import uuid
+from http import HTTPStatus
+
+from service.errors import ServiceError
+from service.problems import problem
+from service.telemetry.metrics import Metrics, RequestRecord
+
+_HEAD = (
+    "HTTP/1.1 {status} {phrase}\r\n"
+    "content-type: application/problem+json\r\n"
+    "content-length: {length}\r\n"
+    "cache-control: no-store\r\n"
+    "x-content-type-options: nosniff\r\n"
+    "x-request-id: {request_id}\r\n"
+    "connection: close\r\n\r\n"
+)
+
+
+def refusal(error: ServiceError, metrics: Metrics) -> bytes:
+    """The whole answer to a request that never became one, after which the connection is closed."""
+    record = RequestRecord(uuid.uuid4().hex)
+    told = problem(error, record.request_id)
+    record.status, record.outcome = told.status, told.type.rpartition("/")[2]
+    record.emit(metrics)
+    body = told.model_dump_json().encode()
+    head = _HEAD.format(
+        status=told.status, phrase=HTTPStatus(told.status).phrase, length=len(body), request_id=record.request_id
+    )
+    return head.encode() + body
+
+
+def note_gone(metrics: Metrics) -> None:
+    """Count and log a client that left before all of its request was there."""
+    RequestRecord(uuid.uuid4().hex, outcome="client-gone").emit(metrics)

@@ -1,0 +1,94 @@
+"""What all connections of a process share: limits, their number, their deadlines, and turns for those that pipeline."""
+
+import asyncio
+import logging
+from collections.abc import Collection
+from typing import Any
+
+from service.edge.limits import Limits
+from service.edge.phase import Phase
+from service.edge.refusal import note_gone, refusal
+from service.errors import ServiceError
+from service.telemetry.metrics import Metrics
+
+# Of the most connections; above it, idle ones are closed early, so that none need be refused.
+_CROWDED = 0.75
+_CROWDED_KEEP_ALIVE_S = 5.0
+_LOG_EVERY_S = 1.0
+
+log = logging.getLogger(__name__)
+
+
+class Edge:
+    """See above.
+
+    Args:
+        limits: of each connection, and of their number.
+        metrics: where requests are counted that the edge refuses.
+    """
+
+    def __init__(self, limits: Limits, metrics: Metrics) -> None:
+        self.limits, self._metrics = limits, metrics
+        self.is_draining = False
+        self._next_turn = 0.0
+        self._refused, self._logged_at = 0, float("-inf")
+        self._sweeping: asyncio.TimerHandle | None = None
+
+    def admits(self, connections: Collection[Any]) -> bool:
+        """Whether one more connection may stay, beside these. Refusals are logged once a second at most."""
+        if len(connections) < self.limits.connections:
+            self._watch(connections)
+            return True
+        self._refused += 1
+        now = asyncio.get_running_loop().time()
+        if now - self._logged_at >= _LOG_EVERY_S:
+            self._logged_at = now
+            log.warning("connections were refused: XRAY_MAX_CONNECTIONS are open", extra={"refused": self._refused})
+            self._refused = 0
+        return False
+
+    def drain(self, connections: Collection[Any]) -> None:
+        """Begin the drain: the application is told of requests that have begun to arrive, so that it still admits them;
+        each response asks its client for a new connection.
+        """
+        self.is_draining = True
+        for connection in connections:
+            connection.start()
+
+    def refusal(self, error: ServiceError) -> bytes:
+        """The answer to what is no request; it is counted and logged."""
+        return refusal(error, self._metrics)
+
+    def note_gone(self) -> None:
+        """Count and log a client that left before all of its request was there."""
+        note_gone(self._metrics)
+
+    def turn_s(self) -> float:
+        """Seconds until a connection that has sent requests ahead may have its next one answered. All of them together
+        get a bounded share of the event loop.
+        """
+        now = asyncio.get_running_loop().time()
+        self._next_turn = max(now, self._next_turn + self.limits.pipelined_every_s)
+        return self._next_turn - now
+
+    def _watch(self, connections: Collection[Any]) -> None:
+        """Keep the deadlines of these connections, as long as there are any: one look at all of them now and then costs
+        less than a timer for every request.
+        """
+        if self._sweeping is None:
+            loop = asyncio.get_running_loop()
+            self._sweeping = loop.call_later(self.limits.sweep_every_s, self._sweep, connections)
+
+    def _sweep(self, connections: Collection[Any]) -> None:
+        self._sweeping = None
+        now = asyncio.get_running_loop().time()
+        is_crowded = len(connections) > _CROWDED * self.limits.connections
+        for connection in list(connections):
+            if now >= connection.deadline or (is_crowded and _is_idle(connection, now)):
+                connection.on_deadline()
+        if connections:
+            self._watch(connections)
+
+
+def _is_idle(connection: Any, now: float) -> bool:
+    return connection.phase is Phase.IDLE and now - connection.idle_since > _CROWDED_KEEP_ALIVE_S
