@@ -31,6 +31,8 @@ INT8_GRAPH: Literal["model.int8.onnx"] = "model.int8.onnx"
 CARD = "MODEL_CARD.md"
 # The graph's input and outputs.
 INPUT, PROBABILITY, HEATMAP, FEATURES = "image", "probability", "heatmap", "features"
+# The name by which a request says that the population of its images is not known; no population has it.
+UNKNOWN_POPULATION = "unknown"
 NAME_PATTERN = r"^[a-z0-9][a-z0-9_-]{0,63}$"
 VERSION_PATTERN = r"^[1-9][0-9]{0,8}$"
 LABELS: tuple[Literal["NORMAL"], Literal["PNEUMONIA"]] = ("NORMAL", "PNEUMONIA")
@@ -91,6 +93,8 @@ class Manifest(Record):
         if missing := {GRAPH, self.cpu_graph, CARD} - self.files.keys():
             raise ValueError(f"no digest of {', '.join(sorted(missing))}")
         for name, population in self.populations.items():
+            if name == UNKNOWN_POPULATION:
+                raise ValueError(f"no population can be called {name!r}, which stands for none")
             if population.operating_points.keys() != self.operating_points.keys():
                 raise ValueError(f"population {name!r} has other operating points than the manifest")
         return self

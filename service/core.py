@@ -125,6 +125,7 @@ class Service:
                 "provider": self.main.backend.provider,
                 "graph": self.main.backend.graph,
                 "operating_point": self.main.default_point.name,
+                "population": self.main.default_point.population,
                 "guard": self.main.guard.mode,
             },
         )

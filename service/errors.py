@@ -84,6 +84,10 @@ class UnknownOperatingPoint(ServiceError):
     """The model has no operating point of this name."""
 
 
+class UnknownPopulation(ServiceError):
+    """The model has no population of this name."""
+
+
 class UnlikeTrainingData(ServiceError):
     """The input guard rejected the image as unlike the training data (``XRAY_GUARD=refuse``)."""
 

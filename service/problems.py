@@ -63,6 +63,7 @@ TABLE: dict[type[Exception], Kind] = {
     errors.UnsoundModel: Kind(422, "unsound-model", "The model cannot be served"),
     errors.UnlikeTrainingData: Kind(422, "unlike-training-data", "Unlike the training data"),
     errors.UnknownOperatingPoint: Kind(422, "unknown-operating-point", "No such operating point"),
+    errors.UnknownPopulation: Kind(422, "unknown-population", "No such population"),
     errors.InvalidParameter: Kind(422, "invalid-request", "The request is not valid"),
     errors.QuotaExceeded: Kind(429, "quota-exceeded", "The quota of this key is used up"),
     errors.HeaderTooLarge: Kind(431, "header-too-large", "The header is too large"),

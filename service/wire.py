@@ -74,6 +74,12 @@ class PredictResponse(_Wire):
     operating_point: str = Field(
         description="Operating point whose threshold decided the labels.", examples=["balanced"]
     )
+    population: str | None = Field(
+        default=None,
+        description="Population whose calibration and thresholds apply. null: it is unknown, so those chosen for all "
+        "populations together apply.",
+        examples=["adult"],
+    )
     predictions: list[Prediction]
 
 
@@ -96,6 +102,9 @@ class ServedModel(Manifest):
     provenance: SkipJsonSchema[Provenance] = Field(exclude=True)
     graph: CpuGraph = Field(description="The ONNX file of the bundle that is in use.")
     operating_point: str = Field(description="Operating point of a request that names none.", examples=["balanced"])
+    population: str | None = Field(
+        default=None, description="Population of a request that names none. null: unknown.", examples=["adult"]
+    )
     guard: GuardMode = Field(description="Mode of the input guard; `off` also if the model has none.")
 
 

@@ -16,6 +16,7 @@ from contract.bundle import (
     Manifest,
     Measured,
     OperatingPoint,
+    Population,
     Provenance,
     sha256,
     write_bundle,
@@ -78,6 +79,27 @@ def a_point(threshold: float) -> OperatingPoint:
 
 
 POINTS = {"balanced": a_point(THRESHOLD), "rule-out": a_point(0.2), "rule-in": a_point(0.8)}
+
+
+def a_population(calibration: Calibration | None = None, **thresholds: float) -> Population:
+    """A population with these thresholds of ``balanced``, ``rule_out`` and ``rule_in``."""
+    return Population(
+        description="made up",
+        from_age=0,
+        below_age=None,
+        operating_points={name.replace("_", "-"): a_point(threshold) for name, threshold in thresholds.items()},
+        calibration=calibration or Calibration(),
+        prevalence=0.4,
+    )
+
+
+# By name: children without a calibration of their own, adults with one.
+POPULATIONS = {
+    "child": a_population(balanced=0.3, rule_out=0.1, rule_in=0.7),
+    "adult": a_population(
+        Calibration(method="platt", scale=2.0, shift=-1.0), balanced=0.06, rule_out=0.05, rule_in=0.9
+    ),
+}
 
 
 # The drawn radiographs of tests/drawings.py score 1.1 to 1.2, a uniform grey image above 3, a black image infinity.

@@ -66,6 +66,7 @@ class ImageRead(Event):
     graph_sha256: str
     provider: str
     operating_point: str
+    population: str | None = None
     threshold: float
     label: str | None = None
     probability: float | None = None

@@ -176,6 +176,7 @@ def _request_fields(request: Request, served: ServedModel, point: Point) -> dict
         "request_id": record.request_id,
         "route": request.scope["route"].path,
         "operating_point": point.name,
+        "population": point.population,
         "threshold": point.threshold,
         **_model_fields(served),
     }

@@ -16,6 +16,7 @@ class Server:
     Args:
         url: its base URL.
         operating_point: name; None: the default of the service.
+        population: of the patients; None: the default of the service.
         key: API key; None: no ``Authorization`` header is sent.
         ca_file: certificate authorities to trust, PEM; None: those that the operating system trusts.
         timeout_s: longest time for one request, in seconds.
@@ -24,6 +25,7 @@ class Server:
 
     url: httpx.URL
     operating_point: str | None
+    population: str | None
     key: str | None
     ca_file: Path | None
     timeout_s: float

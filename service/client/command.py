@@ -112,6 +112,7 @@ async def _open_remote(
     server = address.Server(
         url=address.server_url(arguments.url),
         operating_point=settings.operating_point,
+        population=settings.population,
         key=read_key(arguments.key_file),
         ca_file=arguments.ca_file,
         timeout_s=url_option(arguments, "timeout"),

@@ -14,7 +14,7 @@ service (--url). Results come in the order of the files. Exit code 0: all files 
 usage; 130: Ctrl-C. The exit code does not depend on the labels (PNEUMONIA or NORMAL).
 """
 # The settings that also apply with --url.
-_CLIENT_SETTINGS = {"operating_point", "max_body_bytes"}
+_CLIENT_SETTINGS = {"operating_point", "population", "max_body_bytes"}
 _URL_DEFAULTS = {"parallel": 4, "timeout": 60.0, "give_up_after": 120.0, "key_file": None, "ca_file": None}
 
 

@@ -105,8 +105,8 @@ class Client:
     async def _send(
         self, method: str, path: str, image: bytes | None = None, headers: dict[str, str] | None = None
     ) -> httpx.Response:
-        point = self._server.operating_point
-        query = {"operating_point": point} if image is not None and point is not None else None
+        chosen = {"operating_point": self._server.operating_point, "population": self._server.population}
+        query = {name: value for name, value in chosen.items() if image is not None and value is not None}
         try:
             async with asyncio.timeout(self._server.timeout_s):
                 response = await self._http.request(method, path, content=image, headers=headers, params=query)
@@ -154,6 +154,8 @@ class Client:
             raise self._unexpected(response)
         if problem.type == "/problems/unknown-operating-point":
             raise SettingsError(f"--operating-point: {problem.detail}")
+        if problem.type == "/problems/unknown-population":
+            raise SettingsError(f"--population: {problem.detail}")
         return problem
 
     def _parse(self, response: httpx.Response, model: type[Model]) -> Model:

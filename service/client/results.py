@@ -25,7 +25,10 @@ COLUMNS = (
     "request_id",
     "problem",
     "detail",
+    "population",
 )
+# Model, version, operating point and population of an answer.
+_Key = tuple[str, str, str, str | None]
 # The same as in service/page/csv.js.
 _FORMULA = re.compile("^\\s*[=+\\-@\t\r\n\uff1d\uff0b\uff0d\uff20]")
 
@@ -73,6 +76,7 @@ def row(answer: PredictResponse) -> dict[str, str]:
             "probability": _number(entry.probability),
             "threshold": _number(entry.threshold),
             "operating_point": answer.operating_point,
+            "population": answer.population or "",
             "model": answer.model.name,
             "version": answer.model.version,
         }
@@ -94,12 +98,12 @@ def write_row(stream: TextIO, cells: Sequence[str]) -> None:
 
 
 def merge(answers: list[PredictResponse]) -> list[PredictResponse]:
-    """Merge answers of single images into one; into several if the model or the operating point changed in between.
+    """Merge answers of single images into one; into several if model, operating point or population changed in between.
 
     An image that failed keeps its place in the order: it goes with the image before it, because the model that would
     have analysed it is not known.
     """
-    groups: dict[tuple[str, str, str], list[PredictResponse]] = {}
+    groups: dict[_Key, list[PredictResponse]] = {}
     latest = next((_model_and_point(answer) for answer in answers if answer.predictions[0].error is None), None)
     for answer in answers:
         if answer.predictions[0].error is None:
@@ -156,7 +160,8 @@ class _TableWriter(_JsonWriter):
 
 
 def _table(answer: PredictResponse) -> Table:
-    title = f"{answer.model.name} {answer.model.version}, {answer.provider}, {answer.operating_point}"
+    population = "" if answer.population is None else f", {answer.population}"
+    title = f"{answer.model.name} {answer.model.version}, {answer.provider}, {answer.operating_point}{population}"
     columns = (Column("file", overflow="fold"), Column("label", min_width=9), "probability", "threshold")
     table = Table(*columns, title=_printable(title), caption="Not a medical device.")
     for prediction in answer.predictions:
@@ -180,8 +185,8 @@ def _number(value: float | None) -> str:
     return "" if value is None else repr(value)
 
 
-def _model_and_point(answer: PredictResponse) -> tuple[str, str, str]:
-    return answer.model.name, answer.model.version, answer.operating_point
+def _model_and_point(answer: PredictResponse) -> _Key:
+    return answer.model.name, answer.model.version, answer.operating_point, answer.population
 
 
 def _merge_group(group: list[PredictResponse]) -> PredictResponse:

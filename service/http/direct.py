@@ -18,7 +18,7 @@ from service.access.authentication import BEARER, authorize_prediction
 from service.http.routes import predict
 from service.inference.points import Point
 
-_PointDependency = Callable[[Request, str | None], Coroutine[Any, Any, Point]]
+_PointDependency = Callable[[Request, str | None, str | None], Coroutine[Any, Any, Point]]
 
 
 class DirectPredict:
@@ -46,8 +46,8 @@ class DirectPredict:
 
     async def _predict(self, request: Request) -> Response:
         caller = await authorize_prediction(request, await BEARER(request))
-        name = request.query_params.get("operating_point") if request.scope["query_string"] else None
-        point = await self._find_point(request, name)
+        query = request.query_params if request.scope["query_string"] else {}
+        point = await self._find_point(request, query.get("operating_point"), query.get("population"))
         header_carrier = Response()  # FastAPI, too, hands the endpoint an empty response to set headers on
         body = await predict(request, header_carrier, caller, point)
         headers = {name: value for name, value in header_carrier.headers.items() if name != "content-length"}
@@ -63,7 +63,7 @@ def _point_dependency(dependant: Dependant) -> _PointDependency:
         dependant.call is predict
         and authorize is authorize_prediction
         and list(sub_dependencies.values()) == [[BEARER], []]
-        and parameters == ["operating_point"]
+        and parameters == ["operating_point", "population"]
     )
     own = [dependant.path_params, dependant.query_params, dependant.header_params, dependant.cookie_params]
     if not is_known or any(own) or dependant.body_params:

@@ -90,10 +90,11 @@ def _caption(width: int, response: PredictResponse) -> Image.Image:
 
 def _lines(response: PredictResponse) -> list[_Line]:
     entry: Prediction = response.predictions[0]
+    population = "" if response.population is None else f", population {response.population}"
     return [
         _Line(
             f"{entry.label}: probability {entry.probability:.4f}, threshold {entry.threshold:.4f} "
-            f"(operating point {response.operating_point})"
+            f"(operating point {response.operating_point}{population})"
         ),
         *(_Line(f"Warning: {warning.detail}", _WARNING) for warning in entry.warnings),
         _Line(f"Model {response.model.name} {response.model.version}", _SECONDARY),

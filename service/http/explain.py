@@ -59,6 +59,9 @@ _PICTURE: dict[str, Any] = {
     "headers": {
         "X-Model": header("Name and version of the model.", example="pneumonia/2"),
         "X-Operating-Point": header("Name of the operating point, percent-encoded.", example="balanced"),
+        "X-Population": header(
+            "Population whose calibration and threshold apply. Absent: it is unknown.", required=False, example="adult"
+        ),
         "X-Label": header("PNEUMONIA if probability >= threshold.", enum=["NORMAL", "PNEUMONIA"]),
         "X-Probability": header("Probability of PNEUMONIA.", **_ZERO_TO_ONE, example=0.9731),
         "X-Threshold": header("Threshold of the operating point.", **_ZERO_TO_ONE, example=0.5),
@@ -118,7 +121,8 @@ async def _render(service: Service, style: Style, data: bytes, reading: Reading,
 def _result_headers(response: PredictResponse) -> dict[str, str]:
     """The result in headers, for programs."""
     entry = response.predictions[0]
-    return {
+    population = {} if response.population is None else {"X-Population": response.population}
+    return population | {
         "X-Model": f"{response.model.name}/{response.model.version}",
         "X-Operating-Point": quote(response.operating_point),
         "X-Label": str(entry.label),

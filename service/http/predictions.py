@@ -60,6 +60,7 @@ def response(
         request_id=request_id,
         provider=model.backend.provider,
         operating_point=point.name,
+        population=point.population,
         predictions=[
             _prediction(model.guard, point, filename, result, request_id)
             for filename, result in zip(filenames, results, strict=True)
@@ -93,10 +94,11 @@ def _prediction(
 ) -> Prediction:
     if isinstance(result, BaseException):
         return Prediction(filename=filename, error=problem(result, request_id))
+    probability = point.calibrated(result.probability)
     return Prediction(
         filename=filename,
-        label="PNEUMONIA" if result.probability >= point.threshold else "NORMAL",
-        probability=result.probability,
+        label="PNEUMONIA" if probability >= point.threshold else "NORMAL",
+        probability=probability,
         threshold=point.threshold,
         guard_score=_finite_or_none(result.guard_score),
         warnings=_warnings(guard, result),

@@ -18,7 +18,8 @@ from service.errors import raises
 from service.http import predictions
 from service.http.openapi import BINARY, CONTENT_DIGEST, Document, header
 from service.http.uploads import IMAGES_PROBLEMS, MULTIPART, PART, RAW_TYPES, read_uploads
-from service.inference.points import Point, find_point
+from service.inference.model import Model
+from service.inference.points import Point
 from service.wire import Health, PredictResponse, Probe, ServedModel
 
 router = APIRouter()
@@ -43,6 +44,14 @@ _PointName = Annotated[
         examples=["balanced"],
     ),
 ]
+_Population = Annotated[
+    str | SkipJsonSchema[None],
+    Query(
+        description="Population of the patients, such as `adult`: its calibration and its thresholds apply. "
+        "`GET /model` lists the populations. `unknown`: those chosen for all populations together.",
+        examples=["unknown"],
+    ),
+]
 
 
 def allow_only(request: Request, *names: str) -> None:
@@ -60,19 +69,19 @@ def allow_only(request: Request, *names: str) -> None:
 
 
 def point_parameter(*other_parameters: str) -> Callable[..., Coroutine[Any, Any, Point]]:
-    """A dependency that finds the operating point of a request.
+    """A dependency that finds the operating point of a request, for its population.
 
     Args:
         other_parameters: names of further query parameters of the endpoint; all others are rejected.
     """
 
-    @raises(errors.InvalidParameter, errors.UnknownOperatingPoint)
-    async def requested_point(request: Request, operating_point: _PointName = None) -> Point:
-        allow_only(request, *other_parameters, "operating_point")
-        model = request.app.state.service.main
-        if operating_point is None:
-            return cast(Point, model.default_point)
-        return find_point(model.bundle.manifest, operating_point)
+    @raises(errors.InvalidParameter, errors.UnknownOperatingPoint, errors.UnknownPopulation)
+    async def requested_point(
+        request: Request, operating_point: _PointName = None, population: _Population = None
+    ) -> Point:
+        allow_only(request, *other_parameters, "operating_point", "population")
+        main: Model = request.app.state.service.main
+        return main.find_point(operating_point, population)
 
     return requested_point
 
@@ -190,12 +199,13 @@ async def ready(response: Response, service: ServiceDep) -> Probe:
 )
 async def model(service: ServiceDep) -> ServedModel:
     """The model's manifest (operating points, results, digests) and the configuration in use: `graph`, the
-    `operating_point` of a request that names none, and `guard` (`off` also if the model has none).
+    `operating_point` and `population` of a request that names none, and `guard` (`off` also if the model has none).
     """
     return ServedModel(
         **dict(service.main.bundle.manifest),
         graph=service.main.backend.graph,
         operating_point=service.main.default_point.name,
+        population=service.main.default_point.population,
         guard=service.main.guard.mode,
     )
 

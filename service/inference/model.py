@@ -12,7 +12,7 @@ from service.inference.batcher import Batcher, Limits
 from service.inference.cpus import CallPlan, cpus_per_worker, plan_calls
 from service.inference.decoding.decoder import Decoder, Rules
 from service.inference.guard import choose_guard
-from service.inference.points import default_point
+from service.inference.points import Point, default_point, find_point
 from service.inference.pool import Pool
 from service.inference.reader import Reader
 from service.inference.session import CPU, cuda_of, max_batch_of, open_session
@@ -57,7 +57,7 @@ class Model:
         self.bundle, self.backend = bundle, backend
         self.main = main
         self.name, self.version = bundle.manifest.name, bundle.manifest.version
-        self.default_point = default_point(bundle.manifest, settings.operating_point)
+        self.default_point = default_point(bundle.manifest, settings.operating_point, settings.population)
         self.guard = choose_guard(bundle.manifest, settings.guard)
         max_batch = max_batch_of(settings, backend.provider)
         # Calls are serialised on a GPU: concurrent ones would only hold more memory.
@@ -75,6 +75,25 @@ class Model:
         self._task: asyncio.Task[None] | None = None
         self._requests, self._idle = 0, asyncio.Event()
         self._idle.set()
+
+    def find_point(self, name: str | None, population: str | None) -> Point:
+        """The operating point of a request.
+
+        Args:
+            name: of the operating point; None: the default.
+            population: "unknown", or a name of the manifest's; None: the default.
+
+        Raises:
+            UnknownOperatingPoint, UnknownPopulation: the model has none of this name.
+        """
+        default = self.default_point
+        if name is None and population is None:
+            return default
+        return find_point(
+            self.bundle.manifest,
+            default.name if name is None else name,
+            default.population if population is None else population,
+        )
 
     @property
     def is_live(self) -> bool:
@@ -131,7 +150,7 @@ def open_backend(settings: Settings, bundle: Bundle) -> OnnxBackend:
         BundleError, DeviceError, SettingsError: the graph cannot be loaded as the settings require.
     """
     # Checked before the model is loaded, so that a wrong setting fails at once, with one line.
-    default_point(bundle.manifest, settings.operating_point)
+    default_point(bundle.manifest, settings.operating_point, settings.population)
     guard = choose_guard(bundle.manifest, settings.guard)
     live = open_session(bundle, settings.device, settings.precision, _call_plan(settings, bundle), cuda_of(settings))
     return OnnxBackend(bundle, live, guarded=guard.mode != "off")

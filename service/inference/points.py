@@ -1,42 +1,75 @@
-"""The operating points of a model: named thresholds that turn a probability into a label."""
+"""The operating points of a model: named thresholds that turn a probability into a label, by population."""
 
 from dataclasses import dataclass
 
-from contract.bundle import Manifest
-from service.errors import UnknownOperatingPoint
+from contract.bundle import UNKNOWN_POPULATION, Calibration, Manifest
+from contract.calibration import calibrate
+from service.errors import UnknownOperatingPoint, UnknownPopulation
 from service.settings import SettingsError
 
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """An operating point in use: the label is PNEUMONIA if ``probability >= threshold``, 0..1."""
+    """An operating point in use: the label is PNEUMONIA if the calibrated probability is ``threshold`` or above, 0..1.
+
+    ``population``: whose operating point it is; None: that of all populations together, for an image of which none is
+    known. ``calibration``: of that population, applied to the graph's probability; None: there is nothing to apply.
+    """
 
     name: str
     threshold: float
+    population: str | None = None
+    calibration: Calibration | None = None
+
+    def calibrated(self, probability: float) -> float:
+        """The probability of PNEUMONIA in the population, from the probability that the graph returned, 0..1."""
+        return probability if self.calibration is None else float(calibrate(probability, self.calibration))
 
 
-def find_point(manifest: Manifest, name: str) -> Point:
-    """The operating point of this name.
+def find_point(manifest: Manifest, name: str, population: str | None = None) -> Point:
+    """The operating point of this name, for a population.
+
+    Args:
+        manifest: of the model.
+        name: of the operating point.
+        population: a name of the manifest's; "unknown" or None: the operating points that were chosen for all
+            populations together.
 
     Raises:
+        UnknownPopulation: the model has no population of this name; the message lists its populations.
         UnknownOperatingPoint: the model has none of this name; the message lists its operating points.
     """
+    if population in (None, UNKNOWN_POPULATION):
+        return Point(name, _threshold(manifest, name))
+    own = manifest.populations.get(str(population))
+    if own is None:
+        known = ", ".join([*manifest.populations, UNKNOWN_POPULATION])
+        raise UnknownPopulation(f"the populations of this model are: {known}")
+    _threshold(manifest, name)  # a population has the same operating points, with other thresholds
+    calibration = None if own.calibration.method == "none" else own.calibration
+    return Point(name, own.operating_points[name].threshold, population, calibration)
+
+
+def _threshold(manifest: Manifest, name: str) -> float:
     if point := manifest.operating_points.get(name):
-        return Point(name, point.threshold)
+        return point.threshold
     raise UnknownOperatingPoint(f"the operating points of this model are: {', '.join(manifest.operating_points)}")
 
 
-def default_point(manifest: Manifest, name: str | None) -> Point:
+def default_point(manifest: Manifest, name: str | None, population: str | None = None) -> Point:
     """The operating point of requests that name none.
 
     Args:
         manifest: of the model.
         name: the setting; None: the bundle's default.
+        population: the setting; None: unknown.
 
     Raises:
-        SettingsError: the model has no operating point of this name.
+        SettingsError: the model has no operating point, or no population, of this name.
     """
     try:
-        return find_point(manifest, manifest.default_operating_point if name is None else name)
+        return find_point(manifest, manifest.default_operating_point if name is None else name, population)
     except UnknownOperatingPoint as error:
         raise SettingsError(f"XRAY_OPERATING_POINT: there is no {name!r}; {error}") from None
+    except UnknownPopulation as error:
+        raise SettingsError(f"XRAY_POPULATION: there is no {population!r}; {error}") from None

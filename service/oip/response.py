@@ -96,7 +96,12 @@ def infer_response(
         model_name=answer.model.name,
         model_version=answer.model.version,
         id=request_id,
-        parameters=AnswerParameters(operating_point=point.name, threshold=point.threshold, provider=answer.provider),
+        parameters=AnswerParameters(
+            operating_point=point.name,
+            population=point.population,
+            threshold=point.threshold,
+            provider=answer.provider,
+        ),
         outputs=tensors,
     )
     text = header.model_dump_json(exclude_none=True).encode()

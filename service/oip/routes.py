@@ -13,13 +13,20 @@ from contract.bundle import NAME_PATTERN, VERSION_PATTERN
 from contract.errors import ImageRefused
 from service.access.authentication import PredictCaller, authorize_prediction, require_scope
 from service.core import Service
-from service.errors import InvalidInference, InvalidParameter, ServiceError, UnknownModel, UnknownOperatingPoint, raises
+from service.errors import (
+    InvalidInference,
+    InvalidParameter,
+    ServiceError,
+    UnknownModel,
+    UnknownOperatingPoint,
+    UnknownPopulation,
+    raises,
+)
 from service.http import predictions
 from service.http.routes import PREDICT_PROBLEMS, ServiceDep, allow_only
 from service.http.uploads import BODY_PROBLEMS, read_body
 from service.inference.admission import Phase
 from service.inference.model import Model
-from service.inference.points import find_point
 from service.inference.reader import Reading
 from service.oip.request import HEADER_LENGTH, INPUTS, parse
 from service.oip.response import infer_response, outputs_of, requested_outputs
@@ -125,7 +132,7 @@ async def model_ready(response: Response, service: ServiceDep, model: ModelDep) 
 
 @router.post(f"{_MODEL}/infer", dependencies=[Depends(authorize_prediction), Depends(_by_name)], **_INFER_ROUTE)
 @router.post(f"{_VERSION}/infer", dependencies=[Depends(authorize_prediction), Depends(_by_version)], **_INFER_ROUTE)
-@raises(InvalidInference, InvalidParameter, UnknownOperatingPoint, *BODY_PROBLEMS, *PREDICT_PROBLEMS)
+@raises(InvalidInference, InvalidParameter, UnknownOperatingPoint, UnknownPopulation, *BODY_PROBLEMS, *PREDICT_PROBLEMS)
 async def infer(
     request: Request, service: ServiceDep, caller: PredictCaller, model: ModelDep, header_length: _HeaderLength = None
 ) -> Response:
@@ -142,8 +149,7 @@ async def infer(
         deadline = loop.time() + service.settings.deadline_s
         async with asyncio.timeout_at(deadline):
             parsed = await loop.run_in_executor(service.parser, parse_body, body)
-            name = parsed.parameters.operating_point
-            point = model.default_point if name is None else find_point(model.bundle.manifest, name)
+            point = model.find_point(parsed.parameters.operating_point, parsed.parameters.population)
             outputs = requested_outputs(parsed, model.guard)
         reservation.add_images(len(parsed.images) - 1)
         caller.charge(len(parsed.images) - 1)

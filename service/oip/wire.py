@@ -70,6 +70,10 @@ class RequestParameters(_Oip):
     operating_point: str | None = Field(
         default=None, description="Operating point whose threshold decides the labels. null: the model's default."
     )
+    population: str | None = Field(
+        default=None,
+        description="Population whose calibration and thresholds apply, or `unknown`. null: the service's default.",
+    )
 
 
 class InferRequest(_Oip):
@@ -124,9 +128,10 @@ class OutputTensor(_Oip):
 
 
 class AnswerParameters(_Oip):
-    """The operating point, its threshold, and the execution provider that ran the model."""
+    """The operating point, its threshold, its population if that is known, and the execution provider."""
 
     operating_point: str = Field(examples=["balanced"])
+    population: str | None = Field(default=None, examples=["adult"])
     threshold: float = Field(examples=[0.5])
     provider: str = Field(examples=["CPUExecutionProvider"])
 

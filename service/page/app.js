@@ -3,7 +3,7 @@
 import { toCsv } from "./csv.js";
 import { byId, el, onceAFrame } from "./dom.js";
 import { fromDrop, fromInput } from "./files.js";
-import { count, judge, makeItem, usesOf } from "./items.js";
+import { count, judge, makeItem, pointsOf, usesOf } from "./items.js";
 import { List } from "./list.js";
 import { card, model as fetchModel, predict, problemOf, Queue, requiresKey, useKey } from "./service.js";
 import { Table } from "./table.js";
@@ -54,7 +54,7 @@ async function loadModel() {
   }
   byId("banner").textContent = "";
   byId("model").textContent = say("model", model);
-  const options = Object.entries(model.operating_points).map(([name, point]) => el("option", { value: name },
+  const options = Object.entries(pointsOf(model, model.population)).map(([name, point]) => el("option", { value: name },
     say("pointOption", {
       name,
       threshold: point.threshold.toFixed(4),

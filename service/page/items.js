@@ -5,6 +5,9 @@ export function makeItem(id, file, name) {
   return { id, file, name, state: "waiting", answer: null, problem: null, verdict: null, heatmap: null };
 }
 
+/** The operating points of a population; without one, those chosen for all populations together. */
+export const pointsOf = (model, population) => (population ? model.populations[population] : model).operating_points;
+
 /** Compute the label of an item at the selected operating point. The operating point may have changed since the image
  * was analysed: the probability stays the same, and is compared again, with the thresholds of the same model. */
 export function judge(item, model, pointName) {
@@ -12,12 +15,13 @@ export function judge(item, model, pointName) {
   if (!entry) return;
   const same = item.answer.model.name === model.name && item.answer.model.version === model.version;
   const point = same ? pointName : item.answer.operating_point;
-  const threshold = same ? model.operating_points[point].threshold : entry.threshold;
+  const { population } = item.answer;
+  const threshold = same ? pointsOf(model, population)[point].threshold : entry.threshold;
   item.verdict = {
     label: entry.probability >= threshold ? "PNEUMONIA" : "NORMAL",
     probability: entry.probability,
     threshold,
-    point,
+    point: population ? `${point}, ${population}` : point,
     warnings: entry.warnings,
     unreliable: entry.warnings.some((warning) => warning.code === "unlike_training_data"),
     guardScore: entry.guard_score,

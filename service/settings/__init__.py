@@ -48,6 +48,9 @@ class Settings(NetworkSettings):
     operating_point: str | None = Field(
         default=None, description="Operating point of requests that name none. Unset: the bundle's default."
     )
+    population: str | None = Field(
+        default=None, description="Population of requests that name none, such as adult. Unset: unknown."
+    )
     device: Device = Field(
         default="auto", description="Where the model runs. auto: CUDA if it works, else CPU. cuda: fail without CUDA."
     )
@@ -193,11 +196,8 @@ class Settings(NetworkSettings):
     def _one_request_fits(self) -> Self:
         if self.max_images > self.capacity:
             raise ValueError(f"XRAY_MAX_IMAGES ({self.max_images}) must not exceed XRAY_CAPACITY ({self.capacity})")
-        if self.max_body_bytes > self.max_held_bytes:
-            raise ValueError(
-                f"XRAY_MAX_BODY_BYTES ({self.max_body_bytes}) must not exceed "
-                f"XRAY_MAX_HELD_BYTES ({self.max_held_bytes})"
-            )
+        if (body := self.max_body_bytes) > (held := self.max_held_bytes):
+            raise ValueError(f"XRAY_MAX_BODY_BYTES ({body}) must not exceed XRAY_MAX_HELD_BYTES ({held})")
         return self
 
 

@@ -98,6 +98,11 @@ def test_a_population_with_other_operating_points_is_refused(folder: Path) -> No
     assert "population 'adult' has other operating points than the manifest" in refusal(folder)
 
 
+def test_a_population_called_unknown_is_refused(folder: Path) -> None:
+    edit(folder, lambda record: record.update(populations={"unknown": ADULT.model_dump(mode="json")}))
+    assert "no population can be called 'unknown'" in refusal(folder)
+
+
 @pytest.mark.parametrize(
     ("change", "words"),
     [

@@ -125,7 +125,10 @@ def test_refused_images_do_not_affect_the_others(refusing: Server) -> None:
 def test_openapi_knows_the_parameter_and_the_fields(warning: Server) -> None:
     schema = warning.get("/openapi.json").json()
     parameters = schema["paths"]["/predict"]["post"]["parameters"]
-    assert [parameter["name"] for parameter in parameters if parameter.get("in") == "query"] == ["operating_point"]
+    assert [parameter["name"] for parameter in parameters if parameter.get("in") == "query"] == [
+        "operating_point",
+        "population",
+    ]
     models = schema["components"]["schemas"]
     answer = post(warning, jpeg()).json()
     assert models["PredictResponse"]["properties"].keys() == answer.keys()

@@ -9,13 +9,11 @@ is needed because training weighs both classes equally, whatever their prevalenc
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import minimize
-from scipy.special import expit, logit
 
 from contract.bundle import Calibration, CalibrationError
+from contract.calibration import calibrate, logits, sigmoid
 from training.evaluation.metrics import Scores, brier, expected_calibration_error
 
-# The logit of 0 and 1 is infinite; probabilities are clipped to this range, in which float32 has finite logits.
-_LEAST, _GREATEST = 1e-30, 1 - 2**-25
 _MAX_SCALE = 10.0
 
 
@@ -28,11 +26,11 @@ def fit_calibration(scores: Scores, fitted_on: str) -> Calibration:
         scores: uncalibrated, of both classes.
         fitted_on: describes the images, for the manifest.
     """
-    logits = _logits(scores.probability)
+    inputs = logits(scores.probability)
     labels = _targets(scores.label)
 
     def loss(parameters: NDArray[np.float64]) -> float:
-        z = parameters[0] * logits + parameters[1]
+        z = parameters[0] * inputs + parameters[1]
         return float(np.mean(np.logaddexp(0, z) - labels * z))
 
     found = minimize(loss, (1.0, 0.0), bounds=((None, _MAX_SCALE), (None, None)), method="L-BFGS-B")
@@ -44,24 +42,18 @@ def fit_calibration(scores: Scores, fitted_on: str) -> Calibration:
 
 def calibrated(scores: Scores, calibration: Calibration) -> Scores:
     """Apply a calibration to the probabilities."""
-    probability = expit(calibration.scale * _logits(scores.probability) + calibration.shift)
-    return Scores(probability, scores.label, scores.patient)
+    return Scores(calibrate(scores.probability, calibration), scores.label, scores.patient)
 
 
 def uncalibrated(scores: Scores, calibration: Calibration) -> Scores:
     """Undo a calibration: the probabilities before it."""
-    probability = expit((_logits(scores.probability) - calibration.shift) / calibration.scale)
+    probability = sigmoid((logits(scores.probability) - calibration.shift) / calibration.scale)
     return Scores(probability, scores.label, scores.patient)
 
 
 def calibration_error(scores: Scores) -> CalibrationError:
     """Expected calibration error and Brier score of these probabilities."""
     return CalibrationError(expected_calibration_error=expected_calibration_error(scores), brier=brier(scores))
-
-
-def _logits(probability: NDArray[np.float64]) -> NDArray[np.float64]:
-    values: NDArray[np.float64] = logit(np.clip(probability, _LEAST, _GREATEST))
-    return values
 
 
 def _targets(label: NDArray[np.uint8]) -> NDArray[np.float64]:

@@ -19,7 +19,9 @@ from service.wire import Caution, ModelName, Prediction, PredictResponse, Proble
 PROBLEM = Problem(type="/problems/truncated-image", title="Cut", status=422, detail="it ends", request_id="r9")
 
 
-def predicted(name: str, version: str = "2", provider: str = "CPU", point: str = "balanced") -> PredictResponse:
+def predicted(
+    name: str, version: str = "2", provider: str = "CPU", point: str = "balanced", population: str | None = None
+) -> PredictResponse:
     entry = Prediction(
         filename=name,
         label="NORMAL",
@@ -28,7 +30,14 @@ def predicted(name: str, version: str = "2", provider: str = "CPU", point: str =
         warnings=[Caution(code="a", detail="x"), Caution(code="b", detail="y")],
     )
     model = ModelName(name="m", version=version)
-    return PredictResponse(model=model, request_id="r1", provider=provider, operating_point=point, predictions=[entry])
+    return PredictResponse(
+        model=model,
+        request_id="r1",
+        provider=provider,
+        operating_point=point,
+        population=population,
+        predictions=[entry],
+    )
 
 
 def failed(name: str) -> PredictResponse:
@@ -105,7 +114,7 @@ def test_json_is_one_response_in_order() -> None:
     assert PredictResponse.model_validate(merged)
 
 
-@pytest.mark.parametrize("change", [{"version": "3"}, {"point": "rule-out"}])
+@pytest.mark.parametrize("change", [{"version": "3"}, {"point": "rule-out"}, {"population": "adult"}])
 def test_answers_of_different_models_or_operating_points_are_not_merged(change: dict[str, str]) -> None:
     answers = [predicted("a"), predicted("b", **change), failed("c"), predicted("d"), failed("e")]
     names = [[entry.filename for entry in answer.predictions] for answer in merge(answers)]

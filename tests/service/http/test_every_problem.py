@@ -114,17 +114,21 @@ OURS = COMMON | {
     "missing-file": Cause(body=b"--B--\r\n", headers={"Content-Type": "multipart/form-data; boundary=B"}),
     "too-many-files": Cause(files=[IMAGE] * 3),
     "unknown-operating-point": Cause(query={"operating_point": "brave"}),
+    "unknown-population": Cause(query={"population": "martian"}),
 }
-INFER_JSON = json.dumps(
-    {
-        "inputs": [{"name": "file", "shape": [1], "datatype": "BYTES", "data": [base64.b64encode(IMAGE).decode()]}],
-        "parameters": {"operating_point": "brave"},
-    }
-).encode()
+
+
+def infer_json(**parameters: str) -> bytes:
+    tensor = {"name": "file", "shape": [1], "datatype": "BYTES", "data": [base64.b64encode(IMAGE).decode()]}
+    return json.dumps({"inputs": [tensor], "parameters": parameters}).encode()
+
+
+UNKNOWN_POINT, UNKNOWN_POPULATION = infer_json(operating_point="brave"), infer_json(population="martian")
 # For the Open Inference Protocol: a raw file, or JSON with its length in the header.
 OIP = COMMON | {
     "empty-file": Cause(body=b""),
-    "unknown-operating-point": Cause(body=INFER_JSON, headers={HEADER_LENGTH: str(len(INFER_JSON))}),
+    "unknown-operating-point": Cause(body=UNKNOWN_POINT, headers={HEADER_LENGTH: str(len(UNKNOWN_POINT))}),
+    "unknown-population": Cause(body=UNKNOWN_POPULATION, headers={HEADER_LENGTH: str(len(UNKNOWN_POPULATION))}),
     "invalid-inference": Cause(body=b"{}", headers={HEADER_LENGTH: "2"}),
 }
 CALLS = {"/predict": OURS, "/explain": OURS, NAMED: OIP, VERSIONED: OIP}

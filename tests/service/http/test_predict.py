@@ -54,7 +54,14 @@ async def test_the_response_is_the_same_with_and_without_fastapi(make_service: M
     responses = []
     for origins in (None, "http://other.hospital"):
         async with connect(make_service(cors_origins=origins)) as client:
-            for query in ("", "?operating_point=balanced", "?operating_point=", "?operating_point=none", "?other=1"):
+            for query in (
+                "",
+                "?operating_point=balanced",
+                "?operating_point=",
+                "?operating_point=none",
+                "?population=adult",
+                "?other=1",
+            ):
                 for body in (jpeg(), b"no image"):
                     headers = {"Content-Type": "image/jpeg", "X-Request-ID": "same"}
                     answer = await client.post(f"/predict{query}", content=body, headers=headers)
