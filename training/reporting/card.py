@@ -99,7 +99,8 @@ def _guard(report: Report) -> str:
     guard = report.model.input_guard
     if guard is None:
         return "none. It answers for anything as surely as for a radiograph."
+    unit = "(in units of the nearest population's threshold) " if guard.populations else ""
     return (
-        f"an image whose features lie further than {guard.threshold:.3g} from those of training is answered with a "
+        f"an image whose features lie further than {guard.threshold:.3g} from those of training {unit}is answered with a "
         f"warning. Threshold chosen on {guard.chosen_on}."
     )
