@@ -101,6 +101,6 @@ def _guard(report: Report) -> str:
         return "none. It answers for anything as surely as for a radiograph."
     unit = "(in units of the nearest population's threshold) " if guard.populations else ""
     return (
-        f"an image whose features lie further than {guard.threshold:.3g} from those of training {unit}is answered with a "
-        f"warning. Threshold chosen on {guard.chosen_on}."
+        f"an image whose features lie further than {guard.threshold:.3g} from those of training {unit}is answered "
+        f"with a warning. Threshold chosen on {guard.chosen_on}."
     )
