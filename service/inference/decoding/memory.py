@@ -37,11 +37,10 @@ class MemoryBudget:
         try:
             await turn
         except asyncio.CancelledError:
-            if turn.done() and not turn.cancelled():
-                self.give_back(count)
+            if turn.cancelled():
+                self._serve()  # whoever stands behind it may fit
             else:
-                self._waiting.remove((count, turn))
-                self._serve()
+                self.give_back(count)
             raise
 
     def give_back(self, count: int) -> None:
@@ -50,7 +49,11 @@ class MemoryBudget:
         self._serve()
 
     def _serve(self) -> None:
-        while self._waiting and self.reserved + self._waiting[0][0] <= self.total:
-            count, turn = self._waiting.popleft()
-            self.reserved += count
-            turn.set_result(None)
+        while self._waiting:
+            count, turn = self._waiting[0]
+            if not turn.cancelled():
+                if self.reserved + count > self.total:
+                    return
+                self.reserved += count
+                turn.set_result(None)
+            self._waiting.popleft()

@@ -53,3 +53,16 @@ async def test_who_is_cancelled_at_its_turn_gives_back() -> None:
     waiting.cancel()
     await asyncio.wait([waiting])
     assert budget.reserved == 0
+
+
+async def test_many_who_give_up_at_once_take_nothing_along() -> None:
+    budget, order, until = MemoryBudget(10), [], asyncio.Event()  # type: ignore[var-annotated]
+    tasks = [asyncio.create_task(held(budget, count, order, until)) for count in (6, 5, 5, 4)]
+    await turns()
+    for task in tasks[:3]:
+        task.cancel()
+    await turns()
+    assert order == [6, 4]
+    until.set()
+    await asyncio.wait(tasks)
+    assert budget.reserved == 0

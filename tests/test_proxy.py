@@ -1,0 +1,150 @@
+"""When the proxy tries another replica, asked of nginx: after 503 or without a connection, never after one broke."""
+
+import json
+import re
+import socket
+import socketserver
+import subprocess
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Literal
+
+import httpx
+import pytest
+
+from tests import ROOT
+from tests.programs import needs
+from tests.waiting import DEADLINE_S
+
+pytestmark = needs("nginx")
+Kind = Literal["answers", "full", "breaks", "down"]
+ANSWERS = {
+    "answers": b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok",
+    "full": b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 4\r\nConnection: close\r\n\r\nfull",
+    "deadline": b"HTTP/1.1 504 Gateway Timeout\r\nContent-Length: 4\r\nConnection: close\r\n\r\nlate",
+    "breaks": b"",
+}
+
+
+class Replica(socketserver.ThreadingTCPServer):
+    """Reads a request and answers, or closes the connection; counts the requests."""
+
+    daemon_threads = True
+
+    def __init__(self, kind: str) -> None:
+        self.requests = 0
+        self.kind = kind
+        super().__init__(("127.0.0.1", 0), _Handler)
+
+    @property
+    def port(self) -> int:
+        """Where it listens."""
+        return int(self.server_address[1])
+
+
+class _Handler(socketserver.StreamRequestHandler):
+    server: Replica
+
+    def handle(self) -> None:
+        length = 0
+        while (line := self.rfile.readline()).strip():
+            name, _, value = line.partition(b":")
+            length = int(value) if name.lower() == b"content-length" else length
+        self.rfile.read(length)
+        self.server.requests += 1
+        self.wfile.write(ANSWERS[self.server.kind])
+
+
+def free_port() -> int:
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        return int(unused.getsockname()[1])
+
+
+def configured(folder: Path, ports: list[int], port: int) -> Path:
+    """The proxy's configuration for these replicas, without TLS, for an nginx of any version."""
+    servers = "".join(f"server 127.0.0.1:{port} max_fails=0;\n" for port in ports)
+    text = (ROOT / "deploy/proxy/nginx.conf").read_text()
+    text = text.replace("server service:8000 resolve max_fails=0;", servers)
+    text = text.replace("listen 8443 ssl;", f"listen 127.0.0.1:{port};").replace("http2 on;", "")
+    text = text.replace("listen 127.0.0.1:8081;", f"listen 127.0.0.1:{free_port()};")
+    text = re.sub(r"(?m)^ *(ssl_|resolver ).*$", "", text)
+    text = text.replace("/etc/xray/", f"{ROOT}/deploy/proxy/").replace("/tmp/", f"{folder}/")  # noqa: S108
+    text = text.replace("access_log /dev/stdout line;", "access_log off;")
+    path = folder / "nginx.conf"
+    path.write_text(text)
+    return path
+
+
+@pytest.fixture
+def proxy(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[tuple[httpx.Client, list[Replica]]]:
+    """A client of a proxy before replicas of these kinds."""
+    with ExitStack() as stack:
+        replicas, ports = [], []
+        for kind in request.param:
+            if kind == "down":
+                ports.append(free_port())
+                continue
+            replica = stack.enter_context(Replica(kind))
+            threading.Thread(target=replica.serve_forever, daemon=True).start()
+            stack.callback(replica.shutdown)
+            replicas.append(replica)
+            ports.append(replica.port)
+        port = free_port()
+        command = ["nginx", "-e", "stderr", "-c", str(configured(tmp_path, ports, port)), "-g", "daemon off;"]
+        process = stack.enter_context(subprocess.Popen(command, stderr=subprocess.DEVNULL))
+        stack.callback(process.terminate)
+        await_listening(port, process)
+        yield stack.enter_context(httpx.Client(base_url=f"http://127.0.0.1:{port}")), replicas
+
+
+def await_listening(port: int, process: "subprocess.Popen[bytes]") -> None:
+    until = time.monotonic() + DEADLINE_S
+    while time.monotonic() < until:
+        assert process.poll() is None, "nginx ended"
+        with socket.socket() as asked:
+            if asked.connect_ex(("127.0.0.1", port)) == 0:
+                return
+        time.sleep(0.05)
+    pytest.fail("nginx does not listen")
+
+
+def post(client: httpx.Client) -> httpx.Response:
+    return client.post("/predict", content=b"x" * 5000)
+
+
+@pytest.mark.parametrize("proxy", [("breaks", "breaks", "breaks")], indirect=True)
+def test_a_request_that_breaks_a_connection_reaches_one_replica(proxy: tuple[httpx.Client, list[Replica]]) -> None:
+    client, replicas = proxy
+    for count in range(1, 4):
+        response = post(client)
+        assert response.status_code == 502
+        assert json.loads(response.text)["type"] == "/problems/replica-failed"
+        assert sum(replica.requests for replica in replicas) == count
+
+
+@pytest.mark.parametrize("proxy", [("full", "full", "answers"), ("down", "down", "answers")], indirect=True)
+def test_a_replica_that_is_full_or_down_is_passed_over(proxy: tuple[httpx.Client, list[Replica]]) -> None:
+    client, _ = proxy
+    statuses = [post(client).status_code for _ in range(12)]
+    assert statuses.count(200) >= 6  # of three attempts, two may meet the same full replica
+    assert set(statuses) <= {200, 503}
+
+
+@pytest.mark.parametrize("proxy", [("full",), ("deadline",)], indirect=True)
+def test_what_all_replicas_answer_is_the_answer(proxy: tuple[httpx.Client, list[Replica]]) -> None:
+    client, replicas = proxy
+    response = post(client)
+    assert response.status_code == (503 if replicas[0].kind == "full" else 504)
+    assert replicas[0].requests == (3 if replicas[0].kind == "full" else 1)
+
+
+@pytest.mark.parametrize("proxy", [("down", "down")], indirect=True)
+def test_no_replica_at_all_is_a_problem(proxy: tuple[httpx.Client, list[Replica]]) -> None:
+    response = post(proxy[0])
+    assert response.status_code == 503
+    assert response.headers["retry-after"] == "1"
+    assert response.json()["type"] == "/problems/not-ready"
