@@ -13,13 +13,15 @@ from service.client.progress import ProgressDisplay, print_error
 from service.client.result_file import RESUMABLE, ResultFile, format_of
 from service.client.result_sink import ResultSink
 from service.client.results import Format
-from service.client.targets import Target, find_targets
+from service.client.targets import SUFFIXES, Target, find_targets
 from service.settings import Settings, SettingsError
 from service.wire import PredictResponse
 
 # Loads the model in this process for the duration of the context. Passed in, because a client needs no model.
 OpenLocal = Callable[[Settings], AbstractAsyncContextManager[Predictor]]
 DONE, FAILED, INTERRUPTED = 0, 1, 130  # exit codes
+
+_NAMED = 5  # of the files skipped
 
 
 def predict(settings: Settings, arguments: argparse.Namespace, open_local: OpenLocal) -> int:
@@ -64,7 +66,9 @@ def _predict_files(settings: Settings, arguments: argparse.Namespace, kind: Form
     file = ResultFile(arguments.output, kind, resume=arguments.resume) if arguments.output else None
     sink, complete = ResultSink(kind, file), False
     try:
-        targets = [target for target in find_targets(arguments.files) if not sink.has(target)]
+        skipped: list[str] = []
+        targets = [target for target in find_targets(arguments.files, skipped.append) if not sink.has(target)]
+        _report_skipped(skipped)
         results_scroll = file is None and kind in RESUMABLE and sys.stdout.isatty()
         with ProgressDisplay(len(targets), quiet=results_scroll) as display:
             opening = _open_remote(settings, arguments, display) if arguments.url else open_local(settings)
@@ -81,6 +85,13 @@ def _predict_files(settings: Settings, arguments: argparse.Namespace, kind: Form
     if sink.failed:
         print_error(f"{sink.failed} of {len(targets)} files failed")
     return FAILED if sink.failed else DONE
+
+
+def _report_skipped(paths: Sequence[str]) -> None:
+    if paths:
+        names = ", ".join(Target(path).name for path in paths[:_NAMED])
+        more = f" and {len(paths) - _NAMED} more" if len(paths) > _NAMED else ""
+        print_error(f"{len(paths)} files skipped, whose names do not end in {', '.join(SUFFIXES)}: {names}{more}")
 
 
 async def _predict_all(  # noqa: PLR0913  input, output and limits

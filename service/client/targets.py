@@ -1,13 +1,13 @@
 """Finds the image files named on the command line, and reads them."""
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from service.problems import BODY_TOO_LARGE, EMPTY_FILE, NO_IMAGES, UNREADABLE_FILE, Kind
 
-SUFFIXES = (".jpg", ".jpeg", ".png")
+SUFFIXES = (".jpg", ".jpeg", ".jpe", ".jfif", ".png")
 
 
 class TargetError(Exception):
@@ -31,19 +31,19 @@ class Target:
         return os.fsencode(self.path).decode(errors="backslashreplace")
 
 
-def find_targets(named: Sequence[Path]) -> Iterator[Target]:
+def find_targets(named: Sequence[Path], on_skipped: Callable[[str], None] = lambda _: None) -> Iterator[Target]:
     """Expand files and folders, in order. A file that is named is always included, with any suffix.
 
     From a folder and its subfolders: regular files with one of ``SUFFIXES``, upper or lower case, sorted by name.
     Hidden files and folders are skipped. Links to folders are not followed, so that no file is included twice and no
-    loop occurs.
+    loop occurs. Other files are skipped too; ``on_skipped`` is called with the path of each.
     """
     for path in named:
         if not path.is_dir():
             yield Target(str(path))
             continue
         found = False
-        for target in _walk(path):
+        for target in _walk(path, on_skipped):
             found = True
             yield target
         if not found:
@@ -71,17 +71,22 @@ def read_target(target: Target, max_bytes: int) -> bytes:
     return data
 
 
-def _walk(folder: Path) -> Iterator[Target]:
+def _walk(folder: Path, on_skipped: Callable[[str], None]) -> Iterator[Target]:
     errors: list[OSError] = []
     for parent, folders, files in os.walk(folder, onerror=errors.append):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
-        yield from (Target(os.path.join(parent, name)) for name in sorted(files) if _is_image(parent, name))  # noqa: PTH118
+        for name in sorted(name for name in files if not name.startswith(".")):
+            path = os.path.join(parent, name)  # noqa: PTH118  a name need not be valid UTF-8
+            if _is_image(path):
+                yield Target(path)
+            else:
+                on_skipped(path)
         yield from _unreadable_folders(errors)
     yield from _unreadable_folders(errors)
 
 
-def _is_image(parent: str, name: str) -> bool:
-    return not name.startswith(".") and name.lower().endswith(SUFFIXES) and not _is_special(Path(parent, name))
+def _is_image(path: str) -> bool:
+    return path.lower().endswith(SUFFIXES) and not _is_special(Path(path))
 
 
 def _is_special(path: Path) -> bool:

@@ -11,6 +11,7 @@ import { say, TEXTS } from "./texts.js";
 import { Viewer } from "./viewer.js";
 
 const MAX_IMAGES = 2000;
+const NAMED = 5; // of the files skipped
 const ANNOUNCE_INTERVAL_MS = 2000;
 
 let items = [];
@@ -90,7 +91,10 @@ function add({ chosen, skipped }) {
   const room = MAX_IMAGES - items.length;
   const added = chosen.slice(0, room).map(({ file, name }) => makeItem(nextId++, file, name));
   const notes = [];
-  if (skipped) notes.push(say("skipped", { count: skipped }));
+  if (skipped.length) {
+    const names = skipped.slice(0, NAMED).join(", ") + (skipped.length > NAMED ? ", …" : "");
+    notes.push(say("skipped", { count: skipped.length, names }));
+  }
   if (chosen.length > room) notes.push(say("tooMany", { most: MAX_IMAGES, count: chosen.length - room }));
   byId("notes").textContent = notes.join(" ");
   items.push(...added);

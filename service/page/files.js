@@ -1,13 +1,13 @@
 // Collects the files that the user drops or chooses, including the contents of folders.
 
-const READABLE = /\.(jpe?g|png)$/i;
+const READABLE = /\.(jpe?g|jpe|jfif|png)$/i;
 
-/** The dropped files as {file, name}, and the number of files in folders whose name is not that of a JPEG or PNG. */
+/** The dropped files as {file, name}, and the names of the files in folders whose name is not that of a JPEG or PNG. */
 export async function fromDrop(transfer) {
   // All entries must be read synchronously: after the first await, the data of the drop is no longer available.
   const entries = [...transfer.items].filter((item) => item.kind === "file")
     .map((item) => item.webkitGetAsEntry?.() ?? item.getAsFile());
-  const found = { chosen: [], skipped: 0 };
+  const found = { chosen: [], skipped: [] };
   for (const entry of entries) {
     if (entry instanceof File) found.chosen.push({ file: entry, name: entry.name });
     else if (entry) await walk(entry, found, false);
@@ -19,18 +19,18 @@ export async function fromDrop(transfer) {
 export function fromInput(input) {
   const all = [...input.files].map((file) => ({ file, name: file.webkitRelativePath || file.name }));
   const chosen = input.webkitdirectory ? all.filter(({ name }) => READABLE.test(name)) : all;
-  return { chosen, skipped: all.length - chosen.length };
+  return { chosen, skipped: all.filter((one) => !chosen.includes(one)).map(({ name }) => name) };
 }
 
 async function walk(entry, found, inFolder) {
   if (entry.isDirectory) {
     for (const child of await children(entry)) await walk(child, found, true);
   } else if (inFolder && !READABLE.test(entry.name)) {
-    found.skipped += 1;
+    found.skipped.push(entry.name);
   } else {
     const file = await new Promise((resolve, reject) => entry.file(resolve, reject)).catch(() => null);
     if (file) found.chosen.push({ file, name: entry.fullPath.slice(1) });
-    else found.skipped += 1;
+    else found.skipped.push(entry.name);
   }
 }
 

@@ -28,7 +28,7 @@ export const TEXTS = {
   view: "View",
   csv: "Download CSV",
   clear: "Remove all",
-  skipped: "{count} files skipped (not JPEG or PNG).",
+  skipped: "{count} files skipped (not JPEG or PNG): {names}.",
   tooMany: "{count} files skipped: at most {most} images at a time.",
 
   labels: {

@@ -29,7 +29,7 @@ def flat(depth: int, colour: int, before: bytes = b"") -> bytes:
     deflate = zlib.compressobj(6)
     pixels = b"".join([*(deflate.compress(row) for _ in range(SIDE)), deflate.flush()])
     return (
-        png.PNG_MAGIC
+        PNG_MAGIC
         + png.header(SIDE, SIDE, depth, colour)
         + before
         + png_chunk(b"IDAT", pixels)

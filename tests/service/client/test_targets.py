@@ -24,6 +24,14 @@ def test_a_folder_is_expanded_recursively_in_order(tmp_path: Path) -> None:
     assert found(tmp_path, below=tmp_path) == ["a.JPG", "b.png", "c.jpeg", "d/1.Jpeg", "z/0.png", "z/y/1.png"]
 
 
+def test_what_is_skipped_is_reported(tmp_path: Path) -> None:
+    tree(tmp_path, "1.jfif", "2.JPE", "notes.txt", "d/scan.dcm", ".hidden.txt")
+    skipped: list[str] = []
+    names = [os.path.relpath(target.path, tmp_path) for target in find_targets([tmp_path], skipped.append)]
+    assert names == ["1.jfif", "2.JPE"]
+    assert [os.path.relpath(path, tmp_path) for path in skipped] == ["notes.txt", "d/scan.dcm"]
+
+
 def test_a_named_file_is_included_with_any_suffix_in_its_place(tmp_path: Path) -> None:
     tree(tmp_path, "f/1.png", ".hidden", "x")
     assert found(tmp_path / "x", tmp_path / "f", tmp_path / ".hidden", tmp_path / "nowhere", below=tmp_path) == [
