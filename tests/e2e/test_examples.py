@@ -44,7 +44,7 @@ def test_files_are_analysed_one_by_one(command: list[str], images: list[Path], b
     rows = [line.split("\t") for line in ended.stdout.splitlines()]
     assert [row[:2] for row in rows] == [[str(images[0]), "PNEUMONIA"], [str(images[2]), "PNEUMONIA"]]
     assert all(0 <= float(row[2]) <= 1 and row[3] == "unlike_training_data" for row in rows)
-    assert ended.stderr.startswith(f"{images[1]}: Unsupported format: only JPEG and PNG")
+    assert ended.stderr.startswith(f"{images[1]}: Unsupported format: a GIF file is not read")
 
 
 @CURL
