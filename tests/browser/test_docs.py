@@ -35,7 +35,7 @@ def docs(browser: Browser, server: Server) -> Iterator[Page]:
 
 
 def open_call(docs: Page, path: str) -> Locator:
-    call = docs.locator(f"#operations-Reading-{path}")
+    call = docs.locator(f"#operations-Prediction-{path}")
     call.click()
     call.locator(".try-out__btn").click()
     return call
