@@ -99,7 +99,7 @@ class Server:
         until(lambda: _ADDRESS.search(self.log) or self.process.poll() is not None, lambda: self.log)
         if found := _ADDRESS.search(self.log):
             return int(found[1])
-        raise RuntimeError(f"the server did not start: {self.log}")
+        raise RuntimeError(f"the server ended with {self.process.returncode} before it listened: {self.log}")
 
 
 def resident_mib(pid: int) -> float:

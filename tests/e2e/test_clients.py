@@ -2,16 +2,17 @@
 
 import socket
 import subprocess
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from service.access.keys import add_key, make_key
+from tests.commands import run
 from tests.drawings import jpeg
 from tests.e2e.server import Server, running
 from tests.programs import unusable
+from tests.waiting import until
 
 FOLDER = Path(__file__).parent / "clients"
 TIMES = 60
@@ -35,7 +36,7 @@ def key_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def server(bundle_folder: Path, tmp_path_factory: pytest.TempPathFactory, key: str) -> Iterator[Server]:
     folder = tmp_path_factory.mktemp("server")
     keys = key_file(tmp_path_factory)
-    with running(bundle_folder, folder, max_body_bytes=LIMIT_BYTES, keys_file=keys) as server:
+    with running(bundle_folder, folder, max_body_bytes=LIMIT_BYTES, keys_file=keys, log_level="debug") as server:
         yield server
 
 
@@ -56,9 +57,9 @@ def program(name: str) -> str:
 
 
 def output(*command: object) -> list[str]:
-    return subprocess.run(
-        [str(each) for each in command], check=True, capture_output=True, text=True, timeout=250
-    ).stdout.split("\n")[:-1]
+    ended = run(command)
+    assert ended.returncode == 0, ended.stderr
+    return ended.stdout.split("\n")[:-1]
 
 
 @pytest.fixture(params=["java", "node"])
@@ -107,9 +108,10 @@ def unused_port() -> int:
 HAPROXY = """
 defaults
   mode http
-  timeout connect 5s
-  timeout client 30s
-  timeout server 30s
+  timeout connect 300s
+  timeout client 300s
+  timeout server 300s
+  timeout check 300s
   {check}
 frontend front
   bind 127.0.0.1:{port}
@@ -119,16 +121,22 @@ backend back
 """
 
 
+def checks(server: Server) -> int:
+    """The requests that a health check may have sent."""
+    return sum(line.get("route") in {"/", "/health"} for line in server.log_lines)
+
+
 @pytest.mark.parametrize("check", ["option httpchk", "option httpchk HEAD /health"])
 def test_behind_haproxy_with_its_default_check(
     server: Server, files: dict[str, Path], key: str, tmp_path: Path, check: str
 ) -> None:
-    port = unused_port()
+    port, before = unused_port(), checks(server)
     configuration = tmp_path / "haproxy.cfg"
     configuration.write_text(HAPROXY.format(check=check, port=port, service=server.port))
     with subprocess.Popen([program("haproxy"), "-f", configuration], stderr=subprocess.PIPE) as proxy:
         try:
-            time.sleep(1)  # some checks, of which three failed ones would take the server out
+            # Three failed checks would take the server out.
+            until(lambda: checks(server) >= before + 5, lambda: server.log)
             headers = ["-H", f"Authorization: Bearer {key}", "-H", "Content-Type: image/jpeg"]
             body = ["--data-binary", f"@{files['small']}", f"http://127.0.0.1:{port}/predict"]
             assert output(program("curl"), "-s", "-o", "/dev/null", "-w", "%{http_code}\n", *headers, *body) == ["200"]

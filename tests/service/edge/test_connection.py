@@ -18,10 +18,9 @@ from service.edge.limits import Limits
 from service.edge.phase import Phase
 from service.edge.shared import Edge
 from service.telemetry.metrics import Metrics, RequestRecord
+from tests.waiting import DEADLINE_S, until_async
 
 pytestmark = pytest.mark.anyio
-# Long enough for whatever is to happen at once, on a machine with much else to do.
-SOON_S = 20
 GET = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
 POST = b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n"
 
@@ -99,13 +98,11 @@ class Running:
         """All that comes back until the server closes the connection."""
         async with self.connect() as (reader, writer):
             writer.write(data)
-            return await asyncio.wait_for(reader.read(), SOON_S)
+            return await asyncio.wait_for(reader.read(), DEADLINE_S)
 
     async def empty(self) -> None:
         """Wait until no connection is left."""
-        async with asyncio.timeout(SOON_S):
-            while self.state.connections:
-                await asyncio.sleep(0.01)
+        await until_async(lambda: not self.state.connections)
 
 
 @asynccontextmanager
@@ -128,7 +125,7 @@ def post(body: bytes) -> bytes:
 
 
 async def read_answer(reader: asyncio.StreamReader) -> tuple[int, dict[str, str], bytes]:
-    head = (await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), SOON_S)).decode()
+    head = (await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), DEADLINE_S)).decode()
     lines = head.split("\r\n")[1:-2]
     headers = dict(line.lower().split(": ", 1) for line in lines)
     return int(head.split()[1]), headers, await reader.readexactly(int(headers.get("content-length", 0)))
@@ -167,15 +164,11 @@ async def test_whether_a_connection_is_kept(request_: bytes, closes: bool) -> No
         writer.write(request_)
         _, headers, _ = await read_answer(reader)
         assert headers.get("connection") == ("close" if closes else "keep-alive" if b"1.0" in request_ else None)
-        assert closes == (await read_for(reader, 0.2) == b"")
-
-
-async def read_for(reader: asyncio.StreamReader, seconds: float) -> bytes | None:
-    """What comes in so long: None if nothing does, b"" if the connection ends."""
-    try:
-        return await asyncio.wait_for(reader.read(1), seconds)
-    except TimeoutError:
-        return None
+        if closes:
+            assert await asyncio.wait_for(reader.read(), DEADLINE_S) == b""
+        else:
+            writer.write(request_)
+            assert (await read_answer(reader))[0] == 200
 
 
 async def test_a_response_without_a_length() -> None:
@@ -192,7 +185,7 @@ async def test_head_has_the_length_and_no_body() -> None:
     async with serving(App(size=7)) as server, server.connect() as (reader, writer):
         for _ in range(2):
             writer.write(b"HEAD / HTTP/1.1\r\nHost: x\r\n\r\n")
-            head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), SOON_S)
+            head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), DEADLINE_S)
             assert b"content-length: 7\r\n" in head
 
 
@@ -200,7 +193,7 @@ async def test_continue_is_said_when_the_body_is_wanted() -> None:
     expects = b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\nExpect: 100-continue\r\n\r\n"
     async with serving(App()) as server, server.connect() as (reader, writer):
         writer.write(expects)
-        assert await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), SOON_S) == b"HTTP/1.1 100 Continue\r\n\r\n"
+        assert await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), DEADLINE_S) == b"HTTP/1.1 100 Continue\r\n\r\n"
         writer.write(b"abc")
         assert (await read_answer(reader))[2] == b"abc"
     async with serving(App(answer_early=True, status=401)) as server, server.connect() as (reader, writer):
@@ -219,7 +212,7 @@ async def test_an_early_answer_reaches_a_client_that_sends_all_before_it_reads(f
             if b"chunked" in framing:
                 writer.write(b"\r\n")
         assert (await read_answer(reader))[0] == 413
-        assert await asyncio.wait_for(reader.read(), SOON_S) == b""
+        assert await asyncio.wait_for(reader.read(), DEADLINE_S) == b""
 
 
 async def test_a_connection_goes_on_after_an_early_answer_that_does_not_close_it() -> None:
@@ -239,7 +232,7 @@ async def test_what_is_read_past_is_bounded(limits: dict[str, Any], closes: bool
     async with serving(app, **limits) as server, server.connect() as (_, writer):
         writer.write(POST % 10**12)
         endless = asyncio.create_task(send_for_ever(writer, pause_s=5 if "linger_silence_s" in limits else 0))
-        await asyncio.sleep(0.1)
+        await until_async(lambda: app.seen)
         await server.empty()
         endless.cancel()
 
@@ -263,10 +256,12 @@ async def test_a_client_that_sends_ahead_for_ever_is_not_read() -> None:
     app = App(wait=asyncio.Event())
     async with serving(app) as server, server.connect() as (_, writer):
         sending = asyncio.create_task(send_ahead(writer))
-        await asyncio.sleep(0.3)
+        await until_async(lambda: app.waiting and writer.transport.get_write_buffer_size())
+        connection: Any = next(iter(server.state.connections))
+        for _ in range(1000):  # time for it to read more
+            await asyncio.sleep(0)
         assert not sending.done()  # its socket is full
         assert app.seen == ["GET /"]
-        connection: Any = next(iter(server.state.connections))
         assert len(connection._backlog) <= 2**18
         sending.cancel()
 
@@ -277,11 +272,12 @@ async def send_ahead(writer: asyncio.StreamWriter) -> None:
         await writer.drain()
 
 
-async def test_all_that_send_ahead_share_one_rate() -> None:
+async def test_all_that_send_ahead_share_one_rate(monkeypatch: pytest.MonkeyPatch) -> None:
     edge = Edge(Limits(pipelined_every_s=0.002), Metrics())
-    turns = [edge.turn_s() for _ in range(1000)]
-    assert turns[0] == 0
-    assert 999 * 0.002 - turns[-1] < 1.9  # less what has passed meanwhile
+    with monkeypatch.context() as patched:
+        patched.setattr(asyncio.get_running_loop(), "time", lambda: 100.0)
+        turns = [edge.turn_s() for _ in range(1000)]
+    assert turns == pytest.approx([0.002 * number for number in range(1000)])
 
 
 @pytest.mark.parametrize("data", [b"", GET], ids=["from the start", "between requests"])
@@ -294,24 +290,28 @@ async def test_an_idle_connection_is_closed_without_an_answer(data: bytes) -> No
 async def test_a_header_that_takes_too_long(data: bytes) -> None:
     async with serving(App(), header_s=0.1) as server, server.connect() as (reader, writer):
         writer.write(data)
-        answer = await asyncio.wait_for(reader.read(), SOON_S)
+        answer = await asyncio.wait_for(reader.read(), DEADLINE_S)
         assert problem_of(answer[answer.rindex(b"HTTP/1.1 408") :])["type"] == "/problems/header-timeout"
 
 
 async def test_bytes_do_not_put_off_the_deadline_of_a_header() -> None:
     async with serving(App(), header_s=0.3) as server, server.connect() as (reader, writer):
         answer = asyncio.create_task(reader.read())
-        while not answer.done():
+
+        def answered() -> bool:
             writer.write(b"G" if not writer.is_closing() else b"")
-            await asyncio.sleep(0.01)
+            return answer.done()
+
+        await until_async(answered)
         assert b" 40" in answer.result()[:20]  # 408, or 400 where "GGGG" was no method before that
 
 
 async def test_a_client_that_never_reads_is_cut_off() -> None:
-    async with serving(App(size=50_000_000), send_s=0.2) as server, server.connect() as (_, writer):
+    app = App(size=50_000_000)
+    async with serving(app, send_s=0.2) as server, server.connect() as (_, writer):
         writer.transport.pause_reading()  # type: ignore[attr-defined]
         writer.write(GET)
-        await asyncio.sleep(0.1)
+        await until_async(lambda: app.seen)
         await server.empty()
 
 
@@ -321,7 +321,7 @@ async def test_one_connection_too_many_is_closed_and_logged(caplog: pytest.LogCa
         await read_answer(reader)
         for _ in range(3):
             async with server.connect() as (other, _):
-                assert await asyncio.wait_for(other.read(), SOON_S) == b""
+                assert await asyncio.wait_for(other.read(), DEADLINE_S) == b""
         assert [(each.message, each.levelno) for each in caplog.records] == [
             ("connections were refused: XRAY_MAX_CONNECTIONS are open", logging.WARNING)
         ]
@@ -340,9 +340,9 @@ async def test_a_client_that_leaves_during_a_long_upload() -> None:
     async with serving(app) as server:
         async with server.connect() as (_, writer):
             writer.write(post(b"a" * 1_000_000)[:-1])
-            await until(lambda: app.inside)
+            await until_async(lambda: app.inside)
         await server.empty()
-        await until(lambda: not app.inside)
+        await until_async(lambda: not app.inside)
     assert app.seen == ["POST /", "disconnect"]
 
 
@@ -351,7 +351,7 @@ async def test_the_application_is_told_of_a_short_body_when_it_is_whole() -> Non
     async with serving(app, upload_s=0.2) as server:
         async with server.connect() as (_, writer):
             writer.write(post(b"abc")[:-1])
-            await until(lambda: any(each.phase is Phase.BODY for each in cast(Any, server.state.connections)))
+            await until_async(lambda: any(each.phase is Phase.BODY for each in cast(Any, server.state.connections)))
         await server.empty()
         assert b'xray_requests_total{route="unmatched",status="499"} 1.0' in server.edge._metrics.text()
         assert problem_of(await server.ask(post(b"abc")[:-1]))["type"] == "/problems/upload-timeout"
@@ -366,29 +366,23 @@ async def test_a_client_that_leaves_while_it_waits(cancel: bool, size: int) -> N
         async with server.connect() as (_, writer):
             writer.write(post(b"a" * size))
             await writer.drain()
-            await until(lambda: app.waiting)
+            await until_async(lambda: app.waiting)
         await server.empty()
         if not cancel:
             assert app.inside
             app.wait.set()  # type: ignore[union-attr]
-        await until(lambda: not app.inside)
+        await until_async(lambda: not app.inside)
     assert app.seen == ["POST /", *(["cancelled: client-gone"] if cancel else [])]
-
-
-async def until(there: Callable[[], object]) -> None:
-    async with asyncio.timeout(SOON_S):
-        while not there():
-            await asyncio.sleep(0.005)
 
 
 async def test_the_end_answers_what_is_being_answered() -> None:
     app = App(wait=asyncio.Event())
     async with serving(app) as server, server.connect() as (reader, writer), server.connect() as (idle, _):
         writer.write(GET)
-        await until(lambda: app.inside and len(server.state.connections) == 2)
+        await until_async(lambda: app.inside and len(server.state.connections) == 2)
         for connection in list(server.state.connections):
             connection.shutdown()
-        assert await asyncio.wait_for(idle.read(), SOON_S) == b""
+        assert await asyncio.wait_for(idle.read(), DEADLINE_S) == b""
         app.wait.set()  # type: ignore[union-attr]
         status, headers, _ = await read_answer(reader)
         assert (status, headers["connection"]) == (200, "close")
@@ -442,7 +436,7 @@ async def test_a_body_that_breaks_is_answered_and_the_application_told() -> None
             problem_of(await server.ask(head + b"493e0\r\n" + bytes(300_000) + b"XX"))["type"]
             == "/problems/bad-request"
         )
-        await until(lambda: not app.inside)
+        await until_async(lambda: not app.inside)
     assert app.seen == ["POST /", "disconnect"]
 
 

@@ -16,7 +16,7 @@ from contract.image import MAX_PIXELS, Decoded, decode, picture
 from service.inference.decoding import decoder as module
 from service.inference.decoding.decoder import Decoder, Rules
 from tests.cases import jpeg, png
-from tests.waiting import DEADLINE_S
+from tests.waiting import DEADLINE_S, until_async
 
 pytestmark = pytest.mark.anyio
 RULES = Rules(MAX_PIXELS, 2)
@@ -108,9 +108,7 @@ async def test_memory_is_held_until_the_thread_is_done(decoder: Decoder, monkeyp
     await asyncio.wait([task])
     assert decoder.memory.reserved > 0
     free.set()
-    async with asyncio.timeout(DEADLINE_S):
-        while decoder.memory.reserved:
-            await asyncio.sleep(0.01)
+    await until_async(lambda: not decoder.memory.reserved)
 
 
 async def asked_of_a_stopped_process(decoder: Decoder) -> tuple[int, asyncio.Task[Decoded]]:
@@ -119,9 +117,7 @@ async def asked_of_a_stopped_process(decoder: Decoder) -> tuple[int, asyncio.Tas
     (pid,) = idle_processes(decoder)
     os.kill(pid, signal.SIGSTOP)
     task = asyncio.create_task(decoder.decode(png.plain(), RULES, itself))
-    async with asyncio.timeout(DEADLINE_S):
-        while idle_processes(decoder):
-            await asyncio.sleep(0.01)
+    await until_async(lambda: not idle_processes(decoder))
     return pid, task
 
 
