@@ -1,10 +1,14 @@
-"""The formula of a calibration, Platt's sigmoid: one formula for training, the service and its validation."""
+"""Calibration: Platt's sigmoid, and how far probabilities are from frequencies. One formula for all callers."""
+
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from contract.figures import Calibration
 
+# Equal-width bins of the expected calibration error (Guo et al., ICML 2017, use 15).
+BINS = 15
 # The logit of 0 and 1 is infinite; probabilities are clipped to this range, in which float32 has finite logits.
 _LEAST, _GREATEST = 1e-30, 1 - 2**-25
 
@@ -39,3 +43,40 @@ def calibrate(probability: ArrayLike, calibration: Calibration) -> NDArray[np.fl
     if calibration.method == "none":
         return np.asarray(probability, np.float64)
     return sigmoid(calibration.scale * logits(probability) + calibration.shift)
+
+
+@dataclass(frozen=True, slots=True)
+class Bin:
+    """The images in one range of probability: their number, mean probability and fraction with PNEUMONIA."""
+
+    images: int
+    probability: float
+    pneumonia: float
+
+
+def bins_of(probability: NDArray[np.float64]) -> NDArray[np.intp]:
+    """The bin of each probability, 0 to ``BINS`` - 1; a bin includes its lower edge, the last also 1."""
+    return np.minimum((probability * BINS).astype(np.intp), BINS - 1)
+
+
+def reliability(probability: NDArray[np.float64], pneumonia: NDArray[np.bool_]) -> list[Bin]:
+    """The equal-width bins of probability that contain an image, in ascending order.
+
+    Args:
+        probability: shape (n,), 0..1.
+        pneumonia: shape (n,), the truth.
+    """
+    place = bins_of(probability)
+    rows = [place == number for number in np.unique(place)]
+    return [Bin(int(at.sum()), float(probability[at].mean()), float(pneumonia[at].mean())) for at in rows]
+
+
+def expected_calibration_error(probability: NDArray[np.float64], pneumonia: NDArray[np.bool_]) -> float:
+    """Mean difference of probability and fraction of PNEUMONIA over equal-width bins (Guo et al., ICML 2017, eq. 3).
+
+    Args:
+        probability: shape (n,), 0..1, n at least 1.
+        pneumonia: shape (n,), the truth.
+    """
+    gaps = [each.images * abs(each.probability - each.pneumonia) for each in reliability(probability, pneumonia)]
+    return sum(gaps) / len(probability)

@@ -1,4 +1,4 @@
-"""``python -m service``: the commands serve (the default), predict, settings, keys, audit and openapi."""
+"""``python -m service``: the commands serve (the default), predict, validate, settings, keys, audit and openapi."""
 
 import argparse
 import sys
@@ -16,6 +16,7 @@ from service.client.options import add_options
 from service.client.predicting import Predictor
 from service.errors import DeviceError
 from service.settings import Settings, SettingsError, explain, settings_from
+from service.validation import command as validation_command
 
 DONE, FAILED, WRONG_USE = 0, 1, 2  # exit codes
 
@@ -49,6 +50,8 @@ def _run(arguments: argparse.Namespace, settings: Settings) -> int:
         return DONE if audit_command.run(arguments, settings) else FAILED
     if arguments.command == "predict":
         return predict(settings, arguments, _open_local)
+    if arguments.command == "validate":
+        return DONE if validation_command.validate(settings, arguments, _open_local) else FAILED
     return _run_service(arguments, settings)
 
 
@@ -87,11 +90,13 @@ def _parser() -> argparse.ArgumentParser:
         "name in upper case.",
     )
     commands = parser.add_subparsers(
-        dest="command", required=True, metavar="{serve,predict,settings,keys,audit,openapi}"
+        dest="command", required=True, metavar="{serve,predict,validate,settings,keys,audit,openapi}"
     )
     serve = commands.add_parser("serve", help="run the HTTP service (the default)", description="Run the HTTP service.")
     predict_files = commands.add_parser("predict", help="analyse image files, locally or with a running service")
     add_options(predict_files)
+    site = commands.add_parser("validate", help="measure the model on a site's own labelled radiographs")
+    validation_command.add_options(site)
     show = commands.add_parser(
         "settings",
         help="print the settings in effect",
@@ -103,7 +108,7 @@ def _parser() -> argparse.ArgumentParser:
         help="print the OpenAPI document",
         description="Print the OpenAPI document of the service as JSON with sorted keys.",
     )
-    for command in (serve, predict_files, show, document):
+    for command in (serve, predict_files, site, show, document):
         _add_settings(command)
     keys_command.add_parser(commands)
     audit_command.add_parser(commands)

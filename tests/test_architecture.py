@@ -36,8 +36,9 @@ ROOMS: dict[str, dict[str, set[str]]] = {
         "server": {*_SERVICE, "edge", "app"},
         "workers": {*_SERVICE, "edge", "server"},
         "client": _VOCABULARY,
+        "validation": {*_VOCABULARY, "client"},
         "cli": {*_SERVICE, "http", "app", "server", "workers", "client"},
-        "__main__": {*_VOCABULARY, "access", "audit", "client", "cli"},
+        "__main__": {*_VOCABULARY, "access", "audit", "client", "validation", "cli"},
     },
     "training": {
         "errors": set(),
@@ -65,6 +66,7 @@ FORBIDDEN = {
     "service.problems": _SERVES | _LOADS_A_MODEL,
     "service.settings": _SERVES | _LOADS_A_MODEL,
     "service.telemetry": _SERVES | _LOADS_A_MODEL,
+    "service.validation": _SERVES | _LOADS_A_MODEL,
     "service.wire": _SERVES | _LOADS_A_MODEL,
     "training": {"service"} | _SERVES,
 }

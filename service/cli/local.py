@@ -17,9 +17,8 @@ class LocalPredictor:
     @property
     def info(self) -> PredictorInfo:
         """The model, its execution provider and the operating point in use."""
-        return PredictorInfo(
-            model_name(self.service.main), self.service.main.backend.provider, self.service.main.default_point.name
-        )
+        main = self.service.main
+        return PredictorInfo(model_name(main), main.backend.provider, main.default_point.name, main.backend.graph)
 
     async def predict(self, image: bytes) -> PredictResponse:
         """The answer, with one prediction. If the image is at fault, the prediction holds the error."""

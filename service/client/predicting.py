@@ -25,11 +25,15 @@ class PredictorStopped(Exception):
 
 @dataclass(frozen=True, slots=True)
 class PredictorInfo:
-    """A predictor's model, execution provider and operating point, for answers that hold only a problem."""
+    """A predictor's model, execution provider and operating point, for answers that hold only a problem.
+
+    ``graph``: the ONNX file of the bundle that is in use; None: not known, with a remote service.
+    """
 
     model: ModelName
     provider: str
     operating_point: str
+    graph: str | None = None
 
 
 class Predictor(Protocol):

@@ -8,12 +8,12 @@ from numpy.typing import NDArray
 from scipy.stats import binomtest
 from sklearn.metrics import brier_score_loss
 
+from contract import calibration
 from contract.bundle import Measured
+from contract.calibration import Bin
 from training.data.dataset import Dataset
 
 RESAMPLES = 2000
-# Equal-width bins of the expected calibration error (Guo et al., ICML 2017, use 15).
-ECE_BINS = 15
 
 # float, shape (resamples, images): how many times each image is in each resample.
 Weights = NDArray[np.float64]
@@ -106,26 +106,14 @@ def brier(scores: Scores) -> float:
     return float(brier_score_loss(scores.label, scores.probability))
 
 
-@dataclass(frozen=True, slots=True)
-class Bin:
-    """The images in one range of probability: their number, mean probability and fraction with PNEUMONIA."""
-
-    images: int
-    probability: float
-    pneumonia: float
-
-
 def reliability(scores: Scores) -> list[Bin]:
     """The equal-width bins of probability that contain an image, in ascending order."""
-    place = np.minimum((scores.probability * ECE_BINS).astype(int), ECE_BINS - 1)
-    rows = [place == number for number in np.unique(place)]
-    return [Bin(int(at.sum()), float(scores.probability[at].mean()), float(scores.label[at].mean())) for at in rows]
+    return calibration.reliability(scores.probability, scores.label == 1)
 
 
 def expected_calibration_error(scores: Scores) -> float:
-    """Mean difference of probability and fraction of PNEUMONIA over equal-width bins (Guo et al., ICML 2017, eq. 3)."""
-    gaps = [each.images * abs(each.probability - each.pneumonia) for each in reliability(scores)]
-    return sum(gaps) / len(scores.label)
+    """Mean difference of probability and fraction of PNEUMONIA over equal-width bins."""
+    return calibration.expected_calibration_error(scores.probability, scores.label == 1)
 
 
 def confusion(scores: Scores, threshold: float) -> dict[str, int]:

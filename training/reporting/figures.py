@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from training.evaluation.metrics import Bin
+from contract.calibration import Bin
 from training.evaluation.out_of_distribution import GroupResults
 from training.evaluation.stress import StressTable
 from training.reporting.bands import Curve

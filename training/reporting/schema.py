@@ -15,12 +15,12 @@ from contract.bundle import (
     OperatingPoint,
     Provenance,
 )
+from contract.calibration import Bin
 from training.data.strategy import Strategy
 from training.evaluation.agreement import Agreement
 from training.evaluation.controls import Control
 from training.evaluation.evaluate import Results
 from training.evaluation.int8 import Int8Check
-from training.evaluation.metrics import Bin
 from training.evaluation.out_of_distribution import GroupResults
 from training.evaluation.populations import PopulationFigures
 from training.evaluation.stress import StressTable

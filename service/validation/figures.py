@@ -1,0 +1,93 @@
+"""From the predictions of a site's images to the figures of a report: overall, by group, and against the claims."""
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from contract.bundle import Manifest, OperatingPoint
+from contract.calibration import expected_calibration_error
+from service.validation.calibration import error_by_chance
+from service.validation.claims import (
+    ClaimedShare,
+    Criteria,
+    claim_of_auc,
+    claim_of_share,
+    claimed_auc,
+    claimed_points,
+)
+from service.validation.intervals import Estimate, auc_by_patient, share_by_patient
+from service.validation.schema import Claim, Figures, PointFigures
+from service.validation.scoring import Scored
+
+
+def figures_of(scored: Scored, points: Mapping[str, OperatingPoint], *, guarded: bool) -> Figures:
+    """The figures of a set of images.
+
+    Args:
+        scored: at least one image.
+        points: the operating points in use, by name.
+        guarded: whether the model has an input guard in use.
+    """
+    auc = auc_by_patient(scored.probability, scored.pneumonia, scored.patient)
+    flagged = share_by_patient(scored.flagged, scored.patient) if guarded else None
+    positives = int(scored.pneumonia.sum())
+    return Figures(
+        images=len(scored.pneumonia),
+        patients=len(np.unique(scored.patient)),
+        positives=positives,
+        negatives=len(scored.pneumonia) - positives,
+        auc=auc.measured if auc else None,
+        points={name: _point_figures(scored, point.threshold) for name, point in points.items()},
+        flagged=flagged.measured if flagged else None,
+        calibration_error=expected_calibration_error(scored.probability, scored.pneumonia),
+        calibration_error_by_chance=error_by_chance(scored.probability),
+    )
+
+
+def claims_of(
+    scored: Scored, manifest: Manifest, population: str | None, criteria: Criteria, *, guarded: bool
+) -> tuple[Claim, ...]:
+    """Every figure that the manifest claims, with the verdict of the site's images.
+
+    Args:
+        scored: the predictions.
+        manifest: of the model.
+        population: whose operating points were in use; None: those of all populations together.
+        criteria: of the verdict.
+        guarded: whether the model has an input guard in use.
+    """
+    claims = []
+    if (claimed := claimed_auc(manifest)) is not None:
+        found = auc_by_patient(scored.probability, scored.pneumonia, scored.patient)
+        claims.append(claim_of_auc(claimed, found, criteria))
+    for name, point in claimed_points(manifest, population).items():
+        sick, well = (rate_of(scored, point.threshold, pneumonia=label) for label in (True, False))
+        claims += [
+            claim_of_share(ClaimedShare(f"{name}: sensitivity", point.sensitivity.value, "PNEUMONIA"), sick, criteria),
+            claim_of_share(ClaimedShare(f"{name}: specificity", point.specificity.value, "NORMAL"), well, criteria),
+        ]
+    if guarded and manifest.input_guard:
+        false_alarms = manifest.input_guard.false_alarms.value
+        share = ClaimedShare("flagged by the input check", false_alarms, "both classes", greatest=True)
+        claims.append(claim_of_share(share, share_by_patient(scored.flagged, scored.patient), criteria))
+    return tuple(claims)
+
+
+def rate_of(scored: Scored, threshold: float, *, pneumonia: bool) -> Estimate | None:
+    """The share of the images of one class that a threshold classifies correctly; None without such images."""
+    of_class = scored.rows(scored.pneumonia == pneumonia)
+    return share_by_patient((of_class.probability >= threshold) == pneumonia, of_class.patient)
+
+
+def _point_figures(scored: Scored, threshold: float) -> PointFigures:
+    sick, well = (rate_of(scored, threshold, pneumonia=label) for label in (True, False))
+    called = scored.probability >= threshold
+    return PointFigures(
+        threshold=threshold,
+        sensitivity=sick.measured if sick else None,
+        specificity=well.measured if well else None,
+        true_positive=int((called & scored.pneumonia).sum()),
+        false_negative=int((~called & scored.pneumonia).sum()),
+        true_negative=int((~called & ~scored.pneumonia).sum()),
+        false_positive=int((called & ~scored.pneumonia).sum()),
+    )

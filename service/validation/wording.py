@@ -1,0 +1,98 @@
+"""The sentences of a report: what the figures mean, for a physician and for an administrator."""
+
+from contract.bundle import Measured
+from service.validation.calibration import TOLERATED
+from service.validation.schema import CalibrationFigures, Claim, SiteData, ValidationReport
+
+RULE = """\
+A claim holds if the whole 95 % interval of the site's figure lies above the claimed value less {margin:g}; it does not
+hold if the whole interval lies below that; otherwise the images are too few to say. (For the share that the input check
+flags, which should be small: below the claimed value plus {margin:g}, and above it.)
+"""
+METHODS = """\
+All intervals are 95 % intervals and count patients, not images: Wilson's, for as many images as the images of these
+patients are worth (Rao & Scott 1992), and for the AUC Obuchowski's (1997), which are DeLong's for clustered data. The
+expected calibration error has 15 equal bins (Guo et al. 2017); the error by chance is what perfectly calibrated
+probabilities stay below in 95 of 100 samples (Broecker & Smith 2007). Of twenty such intervals, one is expected to miss
+the true value: do not read much into a single group.
+"""
+
+
+def interval(measured: Measured | None) -> str:
+    """A figure with its interval, as text."""
+    if measured is None:
+        return "no images"
+    return f"{measured.value:.3f} ({measured.low:.3f} to {measured.high:.3f})"
+
+
+def more_images(claim: Claim, width: float) -> str:
+    """How many more images would make the claim sayable, and an interval of the stated width."""
+    kind = "images of both classes, in the same proportion" if claim.of == "both classes" else claim.of
+    if claim.measured is None:
+        return f"there is no {claim.of} image"
+    words = []
+    if claim.verdict == "too few to say":
+        words.append(
+            "no number of images decides, if the figure stays exactly as it is"
+            if claim.more_images is None
+            else f"{claim.more_images} more {kind} decide, if the figure stays as it is"
+        )
+    if claim.more_images_for_width:
+        words.append(f"{claim.more_images_for_width} more {kind} for an interval {width:g} wide")
+    return "; ".join(words)
+
+
+def data_sentences(data: SiteData) -> list[str]:
+    """What is to be known about the images, and what limits the figures."""
+    words = []
+    if data.failed:
+        words.append(f"{data.failed} of {data.images} files could not be analysed and are in no figure (listed below).")
+    if not data.has_patients:
+        words.append(
+            "The labels have no column `patient`, so each image counts as a patient of its own. If some patients have "
+            "several images, the intervals are too narrow."
+        )
+    if data.repeated:
+        words.append(f"{data.repeated} files are the same, byte for byte, as another one: each counts again.")
+    if data.not_labelled:
+        words.append(f"{data.not_labelled} image files in the folder have no label and were not analysed.")
+    return words
+
+
+def calibration_sentences(found: CalibrationFigures) -> list[str]:
+    """Whether a probability can be read as a frequency at this site, and why not."""
+    words = [
+        f"The expected calibration error is {found.error:.3f}; chance alone gives up to {found.by_chance:.3f} with so "
+        f"many images, and up to {TOLERATED:g} is tolerated."
+    ]
+    if found.verdict == "too few to say":
+        words.append("The images are too few to say whether the probabilities are the site's frequencies.")
+    elif found.verdict == "holds":
+        words.append("The probabilities are the frequencies of PNEUMONIA that this site sees.")
+    else:
+        words.append("The probabilities are not the frequencies of PNEUMONIA that this site sees.")
+    if found.trained_prevalence is None:
+        words.append("The manifest does not state the prevalence at which the model was calibrated.")
+    elif found.error_at_prevalence is not None:
+        words.append(
+            f"The model was calibrated where {found.trained_prevalence:.0%} had PNEUMONIA; here it is "
+            f"{found.prevalence:.0%}. Corrected for that (Saerens et al. 2002), the error is "
+            f"{found.error_at_prevalence:.3f}."
+        )
+        if found.verdict == "does not hold":
+            words.append(
+                "The different prevalence explains the error."
+                if found.explained_by_prevalence
+                else "The different prevalence does not explain the error: these images look different to the model."
+            )
+    return words
+
+
+def summary(report: ValidationReport) -> str:
+    """The verdicts as lines of text, for a terminal."""
+    rows: list[tuple[str, ...]] = [("figure", "claimed", "here (95 % interval)", "claim")]
+    rows += [(each.name, f"{each.claimed:.3f}", interval(each.measured), each.verdict) for each in report.claims]
+    calibration = report.calibration
+    rows.append(("calibration error", f"<= {TOLERATED:g}", f"{calibration.error:.3f}", calibration.verdict))
+    widths = [max(len(row[column]) for row in rows) for column in range(4)]
+    return "\n".join("  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)).rstrip() for row in rows)
