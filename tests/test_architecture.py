@@ -33,11 +33,10 @@ ROOMS: dict[str, dict[str, set[str]]] = {
         "oip": {*_SERVICE, "http"},
         "app": {*_SERVICE, "http", "oip"},
         "edge": {*_VOCABULARY, "telemetry"},
-        "server": {*_SERVICE, "edge", "app"},
-        "workers": {*_SERVICE, "edge", "server"},
+        "workers": {*_SERVICE, "edge", "app"},
         "client": _VOCABULARY,
         "validation": {*_VOCABULARY, "client"},
-        "cli": {*_SERVICE, "http", "app", "server", "workers", "client"},
+        "cli": {*_SERVICE, "http", "app", "workers", "client"},
         "__main__": {*_VOCABULARY, "access", "audit", "client", "validation", "cli"},
     },
     "training": {

@@ -16,8 +16,8 @@ import yaml
 
 from service import problems
 from service.app import VERSION
-from service.server import SLOW_CLIENTS_S
 from service.settings import Settings
+from service.workers.server import SLOW_CLIENTS_S
 from tests import ROOT
 from tests.commands import run
 from tests.programs import needs

@@ -13,7 +13,6 @@ from rich.markup import escape
 from rich.table import Column, Table
 
 from contract.bundle import read_bundle
-from service import server
 from service.access.authentication import require_keys_if_reachable
 from service.app import create_app
 from service.cli.effective import effective_settings, unknown_variables
@@ -23,6 +22,7 @@ from service.inference.model import open_backend
 from service.settings import Settings
 from service.settings.network import listed
 from service.telemetry.logs import configure_logging
+from service.workers import server
 from service.workers.parent import Parent, bind_sockets, worker_settings
 from service.workers.worker import Worker
 

@@ -1,4 +1,7 @@
-"""Several processes on one port. Imports ``server`` and what that may import.
+"""The server process, or several on one port. Imports ``app``, ``edge`` and what these may import, but not ``http`` or
+``oip``.
+
+``server`` runs one service on a port until SIGTERM, and shuts it down in order.
 
 The ``parent`` binds the port, forks the workers while there are only settings and a socket, and replaces those that
 die. A ``worker`` is a whole service with its share of threads and slots; it stops when its parent is gone. The

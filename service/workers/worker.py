@@ -16,9 +16,9 @@ from service.access.tls import Certificate
 from service.core import Service
 from service.edge.shared import Edge
 from service.inference.admission import Phase
-from service.server import Server
 from service.telemetry.worker_table import WorkerSlot
 from service.workers.connection_balancer import ConnectionBalancer
+from service.workers.server import Server
 
 _PUBLISH_EVERY_TICKS = 10  # uvicorn has ten ticks a second
 

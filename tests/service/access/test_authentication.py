@@ -247,7 +247,7 @@ def test_a_reachable_service_requires_keys_or_explicit_anonymous_access(  # noqa
 ) -> None:
     add()
     monkeypatch.chdir(keys_file.parent)
-    monkeypatch.setattr("service.server.serve", lambda service: True)
+    monkeypatch.setattr("service.workers.server.serve", lambda service: True)
     monkeypatch.setattr("service.cli.commands.configure_logging", lambda *_, **__: None)
     given = [word for name, value in options.items() for word in (f"--{name.replace('_', '-')}", value)]
     code = main(["serve", "--model", str(bundle_folder), "--device", "cpu", *given])

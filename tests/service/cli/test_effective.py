@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from service import server
 from service.__main__ import DONE, WRONG_USE, main
 from service.cli import commands
 from service.cli.effective import UnknownVariable, effective_settings, unknown_variables
 from service.core import Service
 from service.settings import Settings, settings_from
+from service.workers import server
 
 
 def test_each_setting_has_its_source(monkeypatch: pytest.MonkeyPatch) -> None:
