@@ -10,11 +10,15 @@ from fastapi_offline import FastAPIOffline
 from starlette.middleware.cors import CORSMiddleware
 
 from service import problems
+from service.access.authentication import is_private
+from service.access.credentials import KEY_HEADER
 from service.core import Service
 from service.http import explain, openapi, page_files, responses
 from service.http.context import RequestContext
 from service.http.direct import DirectPredict
+from service.http.prefix import Prefix
 from service.http.routes import predict, router
+from service.http.site import SiteCheck
 from service.oip import repository as oip_repository
 from service.oip import routes as oip
 from service.oip.request import HEADER_LENGTH
@@ -40,7 +44,7 @@ _TAGS = [
 # The methods and headers that a page of another origin may send, and the response headers that it may read.
 _CORS: dict[str, Any] = {
     "allow_methods": ["GET", "POST"],
-    "allow_headers": ["Authorization", "Content-Digest", "Content-Type", HEADER_LENGTH, "X-Request-ID"],
+    "allow_headers": ["Authorization", "Content-Digest", "Content-Type", HEADER_LENGTH, KEY_HEADER, "X-Request-ID"],
     "expose_headers": [
         HEADER_LENGTH,
         "Retry-After",
@@ -93,8 +97,9 @@ def create_app(service: Service) -> FastAPI:
         app.add_middleware(DirectPredict, route=_route(predict))
     # Early rejections, and the responses of DirectPredict, carry no CORS headers: with CORS, neither is used.
     check = None if origins else service.admission.check
-    hosts = listed(service.settings.allowed_hosts)
-    app.add_middleware(RequestContext, metrics=service.metrics, hosts=hosts, check=check)
+    site = SiteCheck(listed(service.settings.allowed_hosts), origins, is_private=is_private(service.settings))
+    prefix = Prefix(service.settings.root_path, service.proxies)
+    app.add_middleware(RequestContext, metrics=service.metrics, site=site, prefix=prefix, check=check)
     responses.install(app)
     openapi.complete(app, routers, service.authenticator.anonymous_scopes)
     kinds = problems.kinds()
