@@ -19,9 +19,11 @@ from service.http.direct import DirectPredict
 from service.http.prefix import Prefix
 from service.http.routes import predict, router
 from service.http.site import SiteCheck
+from service.oip import inspection as oip_inspection
 from service.oip import repository as oip_repository
 from service.oip import routes as oip
 from service.oip.request import HEADER_LENGTH
+from service.oip.statistics import Statistics
 from service.settings.network import listed
 
 # Not read from package metadata: in a clone and in the container image the package is not installed. A test compares
@@ -31,7 +33,7 @@ _DESCRIPTION = """\
 Analyses frontal chest radiographs for pneumonia. **Not a medical device: decision support and research only.**
 Intended use, limits and measured performance of the model: `GET /model/card`.
 
-Every error response is a problem object (RFC 9457, `application/problem+json`). Clients should branch on its `type`;
+Every error response is a problem object (RFC 9457, `application/problem+json`; below `/v2` `application/json`). Clients should branch on its `type`;
 each operation lists the types it can return. In addition, a path that is not listed here returns 404
 (`/problems/not-found`), and an unsupported method returns 405 (`/problems/method-not-allowed`, with `Allow`).
 """
@@ -86,8 +88,15 @@ def create_app(service: Service) -> FastAPI:
         redoc_url=None,
         redirect_slashes=False,
     )
-    app.state.service = service
-    routers = (router, explain.router, oip.router, oip_repository.router, page_files.page_router())
+    app.state.service, app.state.oip_statistics = service, Statistics()
+    routers = (
+        router,
+        explain.router,
+        oip_inspection.router,
+        oip.router,
+        oip_repository.router,
+        page_files.page_router(),
+    )
     for each in routers:
         app.include_router(each)
     # The middleware added last is the outermost.

@@ -147,6 +147,6 @@ def _response(kinds: list[Kind], is_v2: bool) -> Document:
         schema["required"] = ["error"]
     return {
         "description": "\n".join(f"- `{kind.slug}`: {kind.title}" for kind in kinds),
-        "content": {responses.PROBLEM_JSON: {"schema": schema}},
+        "content": {responses.JSON if is_v2 else responses.PROBLEM_JSON: {"schema": schema}},
         "headers": dict(_PROBLEM_HEADERS.get(status, {})),
     }
