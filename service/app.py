@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
-from fastapi import FastAPI
+from fastapi import APIRouter, FastAPI
 from fastapi.routing import APIRoute
 from fastapi_offline import FastAPIOffline
 from starlette.middleware.cors import CORSMiddleware
@@ -33,7 +33,8 @@ _DESCRIPTION = """\
 Analyses frontal chest radiographs for pneumonia. **Not a medical device: decision support and research only.**
 Intended use, limits and measured performance of the model: `GET /model/card`.
 
-Every error response is a problem object (RFC 9457, `application/problem+json`; below `/v2` `application/json`). Clients should branch on its `type`;
+Every error response is a problem object (RFC 9457, `application/problem+json`; below `/v2`: `application/json`).
+Clients should branch on its `type`;
 each operation lists the types it can return. In addition, a path that is not listed here returns 404
 (`/problems/not-found`), and an unsupported method returns 405 (`/problems/method-not-allowed`, with `Allow`).
 """
@@ -89,14 +90,7 @@ def create_app(service: Service) -> FastAPI:
         redirect_slashes=False,
     )
     app.state.service, app.state.oip_statistics = service, Statistics()
-    routers = (
-        router,
-        explain.router,
-        oip_inspection.router,
-        oip.router,
-        oip_repository.router,
-        page_files.page_router(),
-    )
+    routers = _routers()
     for each in routers:
         app.include_router(each)
     # The middleware added last is the outermost.
@@ -116,6 +110,11 @@ def create_app(service: Service) -> FastAPI:
         ("/predict", "/explain"), (kind.status for kind in kinds), (kind.type for kind in kinds)
     )
     return app
+
+
+def _routers() -> list[APIRouter]:
+    v2 = [oip_inspection.router, oip.router, oip_repository.router]
+    return [router, explain.router, *v2, page_files.page_router()]
 
 
 def _route(endpoint: object) -> APIRoute:

@@ -76,6 +76,7 @@ def complete(app: FastAPI, routers: Iterable[APIRouter], open_to: frozenset[str]
     @cache
     def completed() -> Document:
         document = generate()
+        document["components"]["securitySchemes"] |= OTHER_SCHEMES
         document["components"]["parameters"] = {"RequestId": _REQUEST_ID_PARAMETER}
         document["components"]["headers"] = {
             "RequestId": header("The request id, as in the service's log.", pattern=f"^{SAFE_ID.pattern}$")

@@ -20,7 +20,9 @@ _VERSIONED: dict[str, Any] = {"dependencies": [_PREDICT, Depends(by_version)]}
 
 
 # Before the routes of one model: "stats" is no model there.
-@router.get("/v2/models/stats", summary="Statistics of all models", dependencies=[_PREDICT])
+@router.get(
+    "/v2/models/stats", summary="Statistics of all models", operation_id="v2_all_models_stats", dependencies=[_PREDICT]
+)
 async def all_statistics(request: Request, service: ServiceDep) -> StatisticsResponse:
     """Statistics of every loaded model. With several workers: of the process that answers."""
     return _statistics(request, *service.repository.models)
@@ -49,7 +51,7 @@ async def config(service: ServiceDep, model: ModelDep) -> ModelConfig:
                 name=name,
                 data_type=f"TYPE_{'STRING' if datatype == 'BYTES' else datatype}",
                 format="FORMAT_NHWC" if len(shape) == 3 else "FORMAT_NONE",
-                dims=shape or [1],
+                dims=shape,
             )
             for name, (datatype, shape) in INPUTS.items()
         ],

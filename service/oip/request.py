@@ -19,7 +19,7 @@ from service.oip.wire import Datatype, InferRequest, Input, InputTensor, Request
 
 HEADER_LENGTH = "Inference-Header-Content-Length"
 # By input: its datatype, and the shape of one image.
-INPUTS: dict[Input, tuple[Datatype, list[int]]] = {"image": ("UINT8", [SIDE, SIDE, 1]), "file": ("BYTES", [])}
+INPUTS: dict[Input, tuple[Datatype, list[int]]] = {"image": ("UINT8", [SIDE, SIDE, 1]), "file": ("BYTES", [1])}
 # MLServer's name for how the data of each input are written in JSON.
 _CODECS: dict[Input, str] = {"image": "np", "file": "base64"}
 # Commas, colons and brackets that the JSON of a request may have beyond those of its tensor.
@@ -106,8 +106,8 @@ def _json_length(header_length: str, body_length: int) -> int:
 
 def _images(tensor: InputTensor, binary: memoryview, max_images: int) -> Sequence[bytes | NDArray[np.uint8]]:
     datatype, image_shape = INPUTS[tensor.name]
-    # For files also [n, 1]: MLServer's codecs send that, and configurations with a batch dimension ask for it.
-    shapes = [image_shape, [1]] if datatype == "BYTES" else [image_shape]
+    # Files: [n] as well as [n, 1], which MLServer's codecs and perf_analyzer send.
+    shapes = [image_shape, []] if datatype == "BYTES" else [image_shape]
     if tensor.datatype != datatype or tensor.shape[1:] not in shapes:
         raise InvalidInference(f"{tensor.name}: it must be {datatype} of shape {[-1, *image_shape]}")
     if tensor.shape[0] > max_images:
