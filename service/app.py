@@ -4,20 +4,26 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
-from fastapi import FastAPI
+from fastapi import APIRouter, FastAPI
 from fastapi.routing import APIRoute
 from fastapi_offline import FastAPIOffline
 from starlette.middleware.cors import CORSMiddleware
 
 from service import problems
+from service.access.authentication import is_private
+from service.access.credentials import KEY_HEADER
 from service.core import Service
 from service.http import explain, openapi, page_files, responses
 from service.http.context import RequestContext
 from service.http.direct import DirectPredict
+from service.http.prefix import Prefix
 from service.http.routes import predict, router
+from service.http.site import SiteCheck
+from service.oip import inspection as oip_inspection
 from service.oip import repository as oip_repository
 from service.oip import routes as oip
 from service.oip.request import HEADER_LENGTH
+from service.oip.statistics import Statistics
 from service.settings.network import listed
 
 # Not read from package metadata: in a clone and in the container image the package is not installed. A test compares
@@ -27,7 +33,8 @@ _DESCRIPTION = """\
 Analyses frontal chest radiographs for pneumonia. **Not a medical device: decision support and research only.**
 Intended use, limits and measured performance of the model: `GET /model/card`.
 
-Every error response is a problem object (RFC 9457, `application/problem+json`). Clients should branch on its `type`;
+Every error response is a problem object (RFC 9457, `application/problem+json`; below `/v2`: `application/json`).
+Clients should branch on its `type`;
 each operation lists the types it can return. In addition, a path that is not listed here returns 404
 (`/problems/not-found`), and an unsupported method returns 405 (`/problems/method-not-allowed`, with `Allow`).
 """
@@ -40,7 +47,7 @@ _TAGS = [
 # The methods and headers that a page of another origin may send, and the response headers that it may read.
 _CORS: dict[str, Any] = {
     "allow_methods": ["GET", "POST"],
-    "allow_headers": ["Authorization", "Content-Digest", "Content-Type", HEADER_LENGTH, "X-Request-ID"],
+    "allow_headers": ["Authorization", "Content-Digest", "Content-Type", HEADER_LENGTH, KEY_HEADER, "X-Request-ID"],
     "expose_headers": [
         HEADER_LENGTH,
         "Retry-After",
@@ -82,8 +89,8 @@ def create_app(service: Service) -> FastAPI:
         redoc_url=None,
         redirect_slashes=False,
     )
-    app.state.service = service
-    routers = (router, explain.router, oip.router, oip_repository.router, page_files.page_router())
+    app.state.service, app.state.oip_statistics = service, Statistics()
+    routers = _routers()
     for each in routers:
         app.include_router(each)
     # The middleware added last is the outermost.
@@ -93,8 +100,9 @@ def create_app(service: Service) -> FastAPI:
         app.add_middleware(DirectPredict, route=_route(predict))
     # Early rejections, and the responses of DirectPredict, carry no CORS headers: with CORS, neither is used.
     check = None if origins else service.admission.check
-    hosts = listed(service.settings.allowed_hosts)
-    app.add_middleware(RequestContext, metrics=service.metrics, hosts=hosts, check=check)
+    site = SiteCheck(listed(service.settings.allowed_hosts), origins, is_private=is_private(service.settings))
+    prefix = Prefix(service.settings.root_path, service.proxies)
+    app.add_middleware(RequestContext, metrics=service.metrics, site=site, prefix=prefix, check=check)
     responses.install(app)
     openapi.complete(app, routers, service.authenticator.anonymous_scopes)
     kinds = problems.kinds()
@@ -102,6 +110,11 @@ def create_app(service: Service) -> FastAPI:
         ("/predict", "/explain"), (kind.status for kind in kinds), (kind.type for kind in kinds)
     )
     return app
+
+
+def _routers() -> list[APIRouter]:
+    v2 = [oip_inspection.router, oip.router, oip_repository.router]
+    return [router, explain.router, *v2, page_files.page_router()]
 
 
 def _route(endpoint: object) -> APIRoute:

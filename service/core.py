@@ -10,6 +10,7 @@ from typing import Literal
 
 from contract.bundle import Bundle
 from service.access.authentication import open_authenticator
+from service.access.proxies import TrustedProxies
 from service.audit.recorder import Audit
 from service.inference.admission import Admission, Phase
 from service.inference.backend import Backend
@@ -19,6 +20,7 @@ from service.inference.model import Model, SharedResources, open_model
 from service.inference.pool import Pool
 from service.inference.repository import Repository, repository_folder
 from service.settings import Settings
+from service.settings.network import listed
 from service.telemetry.drift import bins_of
 from service.telemetry.metrics import Metrics
 
@@ -46,6 +48,7 @@ class Service:
     def __init__(self, settings: Settings, bundle: Bundle, backend: Backend) -> None:
         self.settings = settings
         self.authenticator = open_authenticator(settings)
+        self.proxies = TrustedProxies(listed(settings.trusted_proxies))
         self.admission = Admission(settings.capacity, settings.max_held_bytes)
         self.metrics = Metrics()
         threads = settings.decode_threads or cpus_per_worker(settings.workers)

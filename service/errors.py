@@ -96,6 +96,10 @@ class UnknownHost(ServiceError):
     """The Host header does not name this service."""
 
 
+class CrossSite(ServiceError):
+    """A page of another site sent the request, to a service that requires no key."""
+
+
 class Unauthorized(ServiceError):
     """The endpoint requires an API key, and the request has none or an invalid one."""
 

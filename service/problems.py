@@ -41,6 +41,7 @@ TABLE: dict[type[Exception], Kind] = {
     errors.InvalidInference: Kind(400, "invalid-inference", "The inference request is not valid"),
     errors.UnknownHost: Kind(400, "unknown-host", "Unknown host name"),
     errors.Unauthorized: Kind(401, "unauthorized", "A valid API key is required"),
+    errors.CrossSite: Kind(403, "cross-site", "Request from another site"),
     errors.Forbidden: Kind(403, "forbidden", "Forbidden"),
     errors.UnknownModel: Kind(404, "unknown-model", "No such model"),
     errors.HeaderTimeout: Kind(408, "header-timeout", "The header took too long"),

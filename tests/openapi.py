@@ -31,17 +31,14 @@ def operations() -> Iterator[tuple[str, str, Operation]]:
 
 
 def problem_types(operation: Operation) -> dict[str, int]:
-    """The problems of an operation: slug to status."""
-    schemas = {
-        int(status): response["content"][PROBLEM_JSON]["schema"]
+    """The problems of an operation: slug to status. Below ``/v2`` their media type is the protocol's."""
+    schemas = [
+        (int(status), content["schema"]["properties"]["type"]["enum"])
         for status, response in operation["responses"].items()
-        if PROBLEM_JSON in response.get("content", {})
-    }
-    return {
-        kind.removeprefix("/problems/"): status
-        for status, schema in schemas.items()
-        for kind in schema["properties"]["type"]["enum"]
-    }
+        for content in response.get("content", {}).values()
+        if "type" in content["schema"].get("properties", {})
+    ]
+    return {kind.removeprefix("/problems/"): status for status, kinds in schemas for kind in kinds}
 
 
 def complain(value: object, schema: dict[str, Any]) -> None:

@@ -12,7 +12,9 @@ def assert_problem(response: httpx.Response, status: int, slug: str | None = Non
     OpenAPI document; returns it.
     """
     assert response.status_code == status, response.text
-    assert response.headers["content-type"] == "application/problem+json"
+    assert response.headers["content-type"] == (
+        "application/json" if "error" in members else "application/problem+json"
+    )
     problem: dict[str, Any] = response.json()
     assert set(problem) == {"type", "title", "status", "detail", "request_id", *members}
     assert problem["status"] == status

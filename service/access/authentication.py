@@ -6,10 +6,12 @@ from dataclasses import dataclass
 from typing import Annotated, Any
 
 from fastapi import Depends, Request, Security
-from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+from fastapi.security import HTTPAuthorizationCredentials
 
+from service.access.credentials import ApiKeyHeaders
 from service.access.keyring import KeyRing, Quota
 from service.access.keys import KeyFileError, Scope
+from service.access.proxies import USER_HEADER, printable_user
 from service.errors import Forbidden, QuotaExceeded, Unauthorized, raises
 from service.settings import Settings, SettingsError
 
@@ -30,9 +32,12 @@ class Caller:
 
 # Without the scope admin: changing the service itself always requires a key.
 ANONYMOUS = Caller(None, frozenset({"predict", "metrics"}))
-KEY_REQUIRED = "this call requires an API key: send it as 'Authorization: Bearer KEY'"
+KEY_REQUIRED = (
+    "this call requires an API key: send it as 'Authorization: Bearer KEY', as 'X-API-Key: KEY', or as the password of "
+    "Basic authentication"
+)
 
-BEARER = HTTPBearer(
+BEARER = ApiKeyHeaders(
     auto_error=False,
     scheme_name="key",
     description="An API key made by `python -m service keys add`. A service without a key file requires none.",
@@ -106,6 +111,11 @@ def require_keys_if_reachable(settings: Settings) -> None:
         )
 
 
+def is_private(settings: Settings) -> bool:
+    """Whether only this machine reaches the service, and without a key."""
+    return settings.keys_file is None and _is_loopback(settings.published_on or settings.host)
+
+
 def require_scope(scope: Scope) -> Callable[..., Coroutine[Any, Any, Caller]]:
     """A dependency that rejects clients without this scope, before any of the body is received.
 
@@ -140,9 +150,12 @@ async def authorize_prediction(
 
 
 def _authorize(request: Request, sent: HTTPAuthorizationCredentials | None, scope: Scope) -> Caller:
-    authenticator: Authenticator = request.app.state.service.authenticator
+    service, record = request.app.state.service, request.state.record
+    authenticator: Authenticator = service.authenticator
     caller = authenticator.authenticate(sent.credentials if sent else None)
-    request.state.record.caller = caller.name
+    record.caller = caller.name
+    if caller.name and (user := request.headers.get(USER_HEADER)) and service.proxies.trusts(request.scope["client"]):
+        record.user = printable_user(user)
     if scope not in caller.scopes:
         if authenticator.has_keys and caller is ANONYMOUS:
             raise Unauthorized(KEY_REQUIRED)

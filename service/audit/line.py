@@ -57,7 +57,9 @@ class ImageRead(Event):
 
     event: str = "read"
     caller: str | None
+    user: str | None = None
     request_id: str
+    trace_id: str | None = None
     route: str
     image_sha256: str
     model: str

@@ -173,7 +173,9 @@ def _request_fields(request: Request, served: ServedModel, point: Point) -> dict
     record = request.state.record
     return {
         "caller": record.caller,
+        "user": record.user,
         "request_id": record.request_id,
+        "trace_id": record.trace_id,
         "route": request.scope["route"].path,
         "operating_point": point.name,
         "population": point.population,

@@ -7,20 +7,24 @@ import asyncio
 import re
 import time
 import uuid
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import ClientDisconnect, Request
+from starlette.responses import RedirectResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service import errors
 from service.errors import ServiceError
 from service.http import responses
-from service.telemetry.metrics import CLIENT_GONE, HEALTH, Metrics, RequestRecord
+from service.http.prefix import Prefix
+from service.http.site import SiteCheck
+from service.telemetry.metrics import CLIENT_GONE, Metrics, RequestRecord
 
 REQUEST_ID = "X-Request-ID"
 SAFE_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
-_PORT = re.compile(r":\d*$")
+# W3C Trace Context, level 1: version, trace id, parent id, flags.
+_TRACEPARENT = re.compile(r"(?!ff)[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}(-.*)?")
 _MAX_URI_BYTES = 8192
 # Seconds between two rejections. Each takes half a millisecond of the event loop and of the GIL, which the compute
 # threads need as well.
@@ -52,7 +56,8 @@ class RequestContext:
     Args:
         app: the wrapped app.
         metrics: counts the requests.
-        hosts: accepted host names of the Host header, without port; empty: any. Health checks may use any name.
+        site: checks which sites may call.
+        prefix: the path prefix of the service.
         check: raises if no image can be admitted now. It runs first for a request that sends images, because an
             overloaded service must reject at next to no cost. None: only the endpoint itself checks.
     """
@@ -61,17 +66,19 @@ class RequestContext:
         self,
         app: ASGIApp,
         metrics: Metrics,
-        hosts: Collection[str] = (),
+        site: SiteCheck,
+        prefix: Prefix,
         check: Callable[[], object] | None = None,
     ) -> None:
-        self._app, self._metrics, self._hosts = app, metrics, {host.lower() for host in hosts}
+        self._app, self._metrics, self._site, self._prefix = app, metrics, site, prefix
         self._check_admission, self._next_rejection = check, 0.0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one request, and log and count it however it ends."""
         if scope["type"] != "http":
             return await self._app(scope, receive, send)
-        record = RequestRecord(_request_id(Headers(scope=scope)))
+        headers = Headers(scope=scope)
+        record = RequestRecord(_request_id(headers), trace_id=_trace_id(headers))
         scope.setdefault("state", {})["record"] = record
         is_head = scope["method"] == "HEAD"
         if is_head:  # every endpoint of GET, without its body (RFC 9110 section 9.3.2)
@@ -99,8 +106,10 @@ class RequestContext:
         try:
             if len(scope["raw_path"]) + len(scope["query_string"]) > _MAX_URI_BYTES:
                 raise errors.UriTooLong(f"path and query may have at most {_MAX_URI_BYTES} bytes")
-            if self._hosts and not scope["path"].startswith(HEALTH) and _host(scope) not in self._hosts:
-                raise errors.UnknownHost("the Host header does not name this service (see XRAY_ALLOWED_HOSTS)")
+            headers = Headers(scope=scope)
+            self._site.check(scope, headers)
+            if (address := self._prefix.apply(scope, headers)) is not None:
+                return await RedirectResponse(address, 308)(scope, receive, send)
             if scope["method"] == "POST":
                 record.cancel_if_gone = scope["path"] in _IMAGE_ROUTES or scope["path"].endswith("/infer")
                 if self._check_admission and scope["path"] in _IMAGE_ROUTES:
@@ -136,6 +145,7 @@ def _request_id(headers: Headers) -> str:
     return sent if SAFE_ID.fullmatch(sent) else uuid.uuid4().hex
 
 
-def _host(scope: Scope) -> str:
-    """The host name of the Host header: without port, lower case, an IPv6 address in brackets."""
-    return _PORT.sub("", Headers(scope=scope).get("host", "")).lower()
+def _trace_id(headers: Headers) -> str | None:
+    """The trace that the client's request belongs to. It is logged, and sent nowhere: the service calls nobody."""
+    sent = _TRACEPARENT.fullmatch(headers.get("traceparent", ""))
+    return sent[1] if sent else None

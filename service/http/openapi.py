@@ -15,6 +15,7 @@ from fastapi.dependencies.models import Dependant
 from fastapi.routing import APIRoute
 
 from service import errors, problems
+from service.access.credentials import OTHER_SCHEMES
 from service.http import responses
 from service.http.context import REQUEST_ID, SAFE_ID
 from service.problems import Kind
@@ -75,6 +76,7 @@ def complete(app: FastAPI, routers: Iterable[APIRouter], open_to: frozenset[str]
     @cache
     def completed() -> Document:
         document = generate()
+        document["components"]["securitySchemes"] |= OTHER_SCHEMES
         document["components"]["parameters"] = {"RequestId": _REQUEST_ID_PARAMETER}
         document["components"]["headers"] = {
             "RequestId": header("The request id, as in the service's log.", pattern=f"^{SAFE_ID.pattern}$")
@@ -101,8 +103,12 @@ def _complete(operation: Document, route: APIRoute, open_to: frozenset[str]) -> 
     operation["responses"] = dict(sorted(by_status.items()))
     for response in by_status.values():
         response.setdefault("headers", {})[REQUEST_ID] = {"$ref": "#/components/headers/RequestId"}
-    if operation.get("security") and all(open_to.issuperset(*each.values()) for each in operation["security"]):
-        operation["security"].append({})  # an empty requirement: the key is optional
+    if not (security := operation.get("security")):
+        return
+    [scopes] = security[0].values()
+    security += [{name: scopes} for name in OTHER_SCHEMES]
+    if open_to.issuperset(scopes):
+        security.append({})  # an empty requirement: the key is optional
 
 
 def _drop_unused_schemas(document: Document) -> None:
@@ -117,7 +123,7 @@ def _kinds(route: APIRoute) -> Iterator[Kind]:
     """The problems that an endpoint may return."""
     causes: set[type[Exception]] = {errors.UriTooLong, *_causes(route.dependant)}
     if not route.path.startswith(HEALTH):
-        causes.add(errors.UnknownHost)
+        causes |= {errors.CrossSite, errors.UnknownHost}
     yield from (kind for cause, kind in problems.TABLE.items() if issubclass(cause, tuple(causes)))
     yield problems.INTERNAL
     if "{" in route.path:
@@ -142,6 +148,6 @@ def _response(kinds: list[Kind], is_v2: bool) -> Document:
         schema["required"] = ["error"]
     return {
         "description": "\n".join(f"- `{kind.slug}`: {kind.title}" for kind in kinds),
-        "content": {responses.PROBLEM_JSON: {"schema": schema}},
+        "content": {responses.JSON if is_v2 else responses.PROBLEM_JSON: {"schema": schema}},
         "headers": dict(_PROBLEM_HEADERS.get(status, {})),
     }

@@ -17,6 +17,7 @@ from service.problems import TABLE, Kind, new_problem, problem
 from service.wire import Problem
 
 PROBLEM_JSON = "application/problem+json"
+JSON = "application/json"
 # Seconds. With the default settings, a full queue is processed within one or two; a restart takes about as long.
 RETRY_AFTER_S = 1
 # Statuses after which the rest of the request body stays unread, so the connection cannot be reused.
@@ -38,9 +39,11 @@ async def error_response(request: Request, error: Exception) -> Response:
     content = _problem(error, record.request_id)
     record.outcome = content.type.rpartition("/")[2]
     body = content.model_dump()
+    media_type = PROBLEM_JSON
     if request.scope["path"].startswith("/v2"):
-        body["error"] = content.detail  # the error member that the Open Inference Protocol prescribes
-    return JSONResponse(body, content.status, _headers(error, content.status), media_type=PROBLEM_JSON)
+        # What the Open Inference Protocol prescribes; the members of the problem stand beside its own.
+        body, media_type = {"error": content.detail, **body}, JSON
+    return JSONResponse(body, content.status, _headers(error, content.status), media_type=media_type)
 
 
 def install(app: FastAPI) -> None:

@@ -19,7 +19,9 @@ from service.oip.wire import Datatype, InferRequest, Input, InputTensor, Request
 
 HEADER_LENGTH = "Inference-Header-Content-Length"
 # By input: its datatype, and the shape of one image.
-INPUTS: dict[Input, tuple[Datatype, list[int]]] = {"image": ("UINT8", [SIDE, SIDE, 1]), "file": ("BYTES", [])}
+INPUTS: dict[Input, tuple[Datatype, list[int]]] = {"image": ("UINT8", [SIDE, SIDE, 1]), "file": ("BYTES", [1])}
+# MLServer's name for how the data of each input are written in JSON.
+_CODECS: dict[Input, str] = {"image": "np", "file": "base64"}
 # Commas, colons and brackets that the JSON of a request may have beyond those of its tensor.
 _MARGIN = 10_000
 # In fully nested pixels every number has brackets of its own. They are accepted for this many images.
@@ -104,7 +106,9 @@ def _json_length(header_length: str, body_length: int) -> int:
 
 def _images(tensor: InputTensor, binary: memoryview, max_images: int) -> Sequence[bytes | NDArray[np.uint8]]:
     datatype, image_shape = INPUTS[tensor.name]
-    if (tensor.datatype, tensor.shape[1:]) != (datatype, image_shape):
+    # Files: [n] as well as [n, 1], which MLServer's codecs and perf_analyzer send.
+    shapes = [image_shape, []] if datatype == "BYTES" else [image_shape]
+    if tensor.datatype != datatype or tensor.shape[1:] not in shapes:
         raise InvalidInference(f"{tensor.name}: it must be {datatype} of shape {[-1, *image_shape]}")
     if tensor.shape[0] > max_images:
         raise InvalidInference(f"{tensor.name}: a request may have at most {max_images} image{'s' * (max_images > 1)}")
@@ -115,6 +119,8 @@ def _images(tensor: InputTensor, binary: memoryview, max_images: int) -> Sequenc
         )
     if (size is None) == (tensor.data is None):
         raise InvalidInference(f"{tensor.name}: send either data or binary_data_size, not both")
+    if tensor.parameters.content_type not in (None, _CODECS[tensor.name]):
+        raise InvalidInference(f"{tensor.name}: content_type, if it is sent, must be {_CODECS[tensor.name]}")
     if tensor.name == "file":
         return _split(binary, tensor.shape[0]) if tensor.data is None else _from_base64(tensor.data, tensor.shape[0])
     flat = binary if tensor.data is None else _pixels(tensor.data, tensor.shape)
@@ -140,6 +146,8 @@ def _pixels(data: list[Any], shape: Sequence[int]) -> bytes:
 
 
 def _from_base64(data: list[Any], count: int) -> list[bytes]:
+    if data and isinstance(data[0], list):  # nested as [n, 1] says
+        data = [each[0] if isinstance(each, list) and len(each) == 1 else None for each in data]
     if len(data) != count:
         raise InvalidInference(f"file: {len(data)} values do not fill shape [{count}]")
     try:

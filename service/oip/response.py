@@ -3,11 +3,13 @@
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
 import numpy as np
 from fastapi import Response
 
+from contract.bundle import LABELS
 from service.errors import InvalidInference
 from service.inference.guard import Guard
 from service.inference.points import Point
@@ -56,6 +58,25 @@ def outputs_of(guard: Guard) -> list[TensorMetadata]:
     ]
 
 
+def requested_classes(request: ParsedRequest) -> dict[Output, int]:
+    """The outputs that are to be classes, and how many each (Triton's classification extension).
+
+    Raises:
+        InvalidInference: another output than the probability.
+    """
+    classes = {each.name: each.parameters.classification for each in request.outputs if each.parameters.classification}
+    if set(classes) - {"probability"}:
+        raise InvalidInference("outputs: classification is for probability alone")
+    return {name: count for name, count in classes.items() if count}
+
+
+def _classes(probability: float | None, count: int) -> list[str]:
+    """The classes of one image, most probable first: value, index and label."""
+    p = probability or 0.0
+    ranked = sorted([(1 - p, 0), (p, 1)], reverse=True)[:count]
+    return [f"{value:.6f}:{index}:{LABELS[index]}" for value, index in ranked]
+
+
 def requested_outputs(request: ParsedRequest, guard: Guard) -> dict[Output, bool]:
     """The outputs to send, in order, and whether each is binary. If none is requested: all but the heatmap.
 
@@ -75,32 +96,39 @@ def requested_outputs(request: ParsedRequest, guard: Guard) -> dict[Output, bool
 
 
 def infer_response(
-    outputs: dict[Output, bool], answer: PredictResponse, readings: Sequence[Reading], point: Point, request_id: str
+    request: ParsedRequest,
+    outputs: dict[Output, bool],
+    answer: PredictResponse,
+    readings: Sequence[Reading],
+    point: Point,
 ) -> Response:
     """The HTTP response of an inference request.
 
     Args:
+        request: the request.
         outputs: the outputs to send, and whether each is sent as binary data.
         answer: has a prediction for every image.
         readings: the reading of every image, in the same order.
         point: the operating point of the labels.
-        request_id: the ``id`` of the response.
     """
-    tensors, binary = [], b""
+    tensors, binary, classes = [], b"", requested_classes(request)
     for name, is_binary in outputs.items():
         values = [OUTPUTS[name].value(*each) for each in zip(answer.predictions, readings, strict=True)]
+        if name in classes:
+            values = [_classes(value, classes[name]) for value in values]
         tensor, data = _tensor(name, values, is_binary=is_binary)
         tensors.append(tensor)
         binary += data
     header = InferResponse(
         model_name=answer.model.name,
         model_version=answer.model.version,
-        id=request_id,
+        id=answer.request_id if request.id is None else request.id,
         parameters=AnswerParameters(
             operating_point=point.name,
             population=point.population,
             threshold=point.threshold,
             provider=answer.provider,
+            ignored=", ".join(request.parameters.ignored) or None,
         ),
         outputs=tensors,
     )
@@ -112,14 +140,17 @@ def infer_response(
 
 def _tensor(name: Output, values: list[Any], *, is_binary: bool) -> tuple[OutputTensor, bytes]:
     """The tensor of these values, one per image, and its binary data (empty if the values are in the JSON)."""
-    spec = OUTPUTS[name]
-    if spec.datatype == "BYTES":
-        shape, flat = [len(values)], values
+    datatype, shape = OUTPUTS[name].datatype, [len(values)]
+    if values and isinstance(values[0], list):  # classes
+        datatype, shape = "BYTES", [len(values), len(values[0])]
+        values = list(chain.from_iterable(values))
+    if datatype == "BYTES":
+        flat = values
         data = b"".join(len(text).to_bytes(4, "little") + text for text in map(str.encode, values))
     else:
         array = np.array(values, "<f4")
         shape, flat, data = list(array.shape), array.ravel().tolist(), array.tobytes()
     if is_binary:
         size = BinarySize(binary_data_size=len(data))
-        return OutputTensor(name=name, shape=shape, datatype=spec.datatype, parameters=size), data
-    return OutputTensor(name=name, shape=shape, datatype=spec.datatype, data=flat), b""
+        return OutputTensor(name=name, shape=shape, datatype=datatype, parameters=size), data
+    return OutputTensor(name=name, shape=shape, datatype=datatype, data=flat), b""

@@ -29,15 +29,23 @@ from service.inference.admission import Phase
 from service.inference.model import Model
 from service.inference.reader import Reading
 from service.oip.request import HEADER_LENGTH, INPUTS, parse
-from service.oip.response import infer_response, outputs_of, requested_outputs
+from service.oip.response import infer_response, outputs_of, requested_classes, requested_outputs
 from service.oip.schema import INFER_BODY, INFERRED
 from service.oip.wire import ModelMetadata, ModelReady, ServerHealth, ServerMetadata, TensorMetadata
 from service.telemetry.metrics import RequestRecord
 
 TAG = "Open Inference Protocol"
-EXTENSIONS = ["binary_tensor_data", "model_repository", "parameters"]
+EXTENSIONS = [
+    "binary_tensor_data",
+    "classification",
+    "model_configuration",
+    "model_repository",
+    "parameters",
+    "schedule_policy",
+    "statistics",
+]
 router = APIRouter(tags=[TAG])
-_MODEL, _VERSION = "/v2/models/{name}", "/v2/models/{name}/versions/{version}"
+MODEL, VERSION = "/v2/models/{name}", "/v2/models/{name}/versions/{version}"
 ModelNamePath = Annotated[str, Path(json_schema_extra={"pattern": NAME_PATTERN}, examples=["pneumonia"])]
 _VersionPath = Annotated[str, Path(json_schema_extra={"pattern": VERSION_PATTERN}, examples=["2"])]
 _HeaderLength = Annotated[
@@ -51,12 +59,14 @@ _HeaderLength = Annotated[
 
 
 @raises(UnknownModel)
-async def _by_name(request: Request, service: ServiceDep, name: ModelNamePath) -> None:
+async def by_name(request: Request, service: ServiceDep, name: ModelNamePath) -> None:
+    """A dependency: find the model that the path names."""
     request.state.model = service.repository.find(name)
 
 
 @raises(UnknownModel)
-async def _by_version(request: Request, service: ServiceDep, name: ModelNamePath, version: _VersionPath) -> None:
+async def by_version(request: Request, service: ServiceDep, name: ModelNamePath, version: _VersionPath) -> None:
+    """A dependency: find the version of the model that the path names."""
     request.state.model = service.repository.find(name, version)
 
 
@@ -99,8 +109,8 @@ async def ready(response: Response, service: ServiceDep) -> ServerHealth:
     return health
 
 
-@router.get(_MODEL, summary="Model metadata", dependencies=[_PREDICT, Depends(_by_name)])
-@router.get(_VERSION, summary="Model version metadata", dependencies=[_PREDICT, Depends(_by_version)])
+@router.get(MODEL, summary="Model metadata", dependencies=[_PREDICT, Depends(by_name)])
+@router.get(VERSION, summary="Model version metadata", dependencies=[_PREDICT, Depends(by_version)])
 async def metadata(service: ServiceDep, model: ModelDep) -> ModelMetadata:
     """A request has exactly one of the inputs. Without a version: the version that the service was started with, or
     else the highest that is loaded.
@@ -116,11 +126,11 @@ async def metadata(service: ServiceDep, model: ModelDep) -> ModelMetadata:
     )
 
 
-@router.get(f"{_MODEL}/ready", summary="Model readiness", dependencies=[_PREDICT, Depends(_by_name)], **_READY_ROUTE)
+@router.get(f"{MODEL}/ready", summary="Model readiness", dependencies=[_PREDICT, Depends(by_name)], **_READY_ROUTE)
 @router.get(
-    f"{_VERSION}/ready",
+    f"{VERSION}/ready",
     summary="Model version readiness",
-    dependencies=[_PREDICT, Depends(_by_version)],
+    dependencies=[_PREDICT, Depends(by_version)],
     **_READY_ROUTE,
 )
 async def model_ready(response: Response, service: ServiceDep, model: ModelDep) -> ModelReady:
@@ -130,8 +140,8 @@ async def model_ready(response: Response, service: ServiceDep, model: ModelDep) 
     return ModelReady(name=model.name, ready=is_ready)
 
 
-@router.post(f"{_MODEL}/infer", dependencies=[Depends(authorize_prediction), Depends(_by_name)], **_INFER_ROUTE)
-@router.post(f"{_VERSION}/infer", dependencies=[Depends(authorize_prediction), Depends(_by_version)], **_INFER_ROUTE)
+@router.post(f"{MODEL}/infer", dependencies=[Depends(authorize_prediction), Depends(by_name)], **_INFER_ROUTE)
+@router.post(f"{VERSION}/infer", dependencies=[Depends(authorize_prediction), Depends(by_version)], **_INFER_ROUTE)
 @raises(InvalidInference, InvalidParameter, UnknownOperatingPoint, UnknownPopulation, *BODY_PROBLEMS, *PREDICT_PROBLEMS)
 async def infer(
     request: Request, service: ServiceDep, caller: PredictCaller, model: ModelDep, header_length: _HeaderLength = None
@@ -143,7 +153,8 @@ async def infer(
     record: RequestRecord = request.state.record
     loop = asyncio.get_running_loop()
     parse_body = partial(parse, header_length=header_length, max_images=service.settings.max_images)
-    with service.admission.admit() as reservation, model.in_use():
+    counting = request.app.state.oip_statistics.counting(model.name, model.version, record)
+    with counting, service.admission.admit() as reservation, model.in_use():
         body = await read_body(request, service.settings, reservation)
         reservation.add_images(1)
         deadline = loop.time() + service.settings.deadline_s
@@ -151,6 +162,9 @@ async def infer(
             parsed = await loop.run_in_executor(service.parser, parse_body, body)
             point = model.find_point(parsed.parameters.operating_point, parsed.parameters.population)
             outputs = requested_outputs(parsed, model.guard)
+            requested_classes(parsed)  # so that a wrong one is refused before images are analysed
+        if timeout_us := parsed.parameters.timeout:
+            deadline = min(deadline, loop.time() + timeout_us / 1e6)
         reservation.add_images(len(parsed.images) - 1)
         caller.charge(len(parsed.images) - 1)
         images = [image if isinstance(image, bytes) else image.data for image in parsed.images]
@@ -164,8 +178,7 @@ async def infer(
             audited.answer = answer
     if model.main and "heatmap" not in outputs:
         service.metrics.images_answered(answer)
-    request_id = record.request_id if parsed.id is None else parsed.id
-    response = infer_response(outputs, answer, readings, point, request_id)
+    response = infer_response(parsed, outputs, answer, readings, point)
     response.headers["Server-Timing"] = record.server_timing
     return response
 

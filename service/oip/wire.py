@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 # The limit keeps numbers beyond numpy's integers out.
 _Dimension = Annotated[int, Field(ge=1, le=2**31 - 1)]
@@ -15,6 +15,9 @@ Datatype = Literal["UINT8", "FP32", "BYTES"]
 _MAX_LIST_ITEMS = 16
 
 
+_IGNORED = {"priority", "sequence_id", "sequence_start", "sequence_end", "content_type", "headers"}
+
+
 def _must_be_false(value: bool) -> bool:
     """Not ``Literal[False]``, which accepts 0 as well."""
     if value:
@@ -22,19 +25,32 @@ def _must_be_false(value: bool) -> bool:
     return value
 
 
-class _Oip(BaseModel):
+class Oip(BaseModel):
+    """An object of the protocol."""
+
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
+    @model_validator(mode="before")
+    @classmethod
+    def _without_nulls(cls, value: Any) -> Any:
+        """Clients that fill in every member (KServe's, MLServer's) send null for an absent one."""
+        if isinstance(value, dict) and None in value.values():
+            return {name: member for name, member in value.items() if member is not None}
+        return value
 
-class InputParameters(_Oip):
+
+class InputParameters(Oip):
     """Parameters of one input."""
 
     binary_data_size: int | None = Field(
         default=None, ge=0, description="Bytes of its binary data, which follow the JSON."
     )
+    content_type: Literal["base64", "np"] | None = Field(
+        default=None, description="MLServer's codec: `base64` for `file` in JSON, `np` for `image`. It changes nothing."
+    )
 
 
-class InputTensor(_Oip):
+class InputTensor(Oip):
     """The images: `image` holds pixels as the image contract defines them, `file` holds image files."""
 
     name: Input
@@ -46,22 +62,27 @@ class InputTensor(_Oip):
     )
 
 
-class OutputParameters(_Oip):
+class OutputParameters(Oip):
     """Parameters of one requested output."""
 
     binary_data: bool | None = Field(
         default=None, description="Whether it is sent as binary data after the JSON. null: as binary_data_output says."
     )
+    classification: int | None = Field(
+        default=None,
+        ge=0,
+        description="For `probability`: return so many classes, most probable first, as `value:index:label`. 0: none.",
+    )
 
 
-class RequestedOutput(_Oip):
+class RequestedOutput(Oip):
     """A requested output."""
 
     name: Output
     parameters: OutputParameters = OutputParameters()
 
 
-class RequestParameters(_Oip):
+class RequestParameters(Oip):
     """Parameters of the whole request."""
 
     binary_data_output: bool = Field(
@@ -74,9 +95,24 @@ class RequestParameters(_Oip):
         default=None,
         description="Population whose calibration and thresholds apply, or `unknown`. null: the service's default.",
     )
+    timeout: int | None = Field(
+        default=None, ge=0, description="Deadline in microseconds, if it is earlier than the service's. 0: none."
+    )
+    # Accepted and ignored, as Triton does for a model without sequences and priorities; the answer names them.
+    priority: int | None = Field(default=None, description="Ignored.")
+    sequence_id: int | str | None = Field(default=None, description="Ignored.")
+    sequence_start: bool | None = Field(default=None, description="Ignored.")
+    sequence_end: bool | None = Field(default=None, description="Ignored.")
+    content_type: str | None = Field(default=None, description="Ignored.")
+    headers: dict[str, Any] | None = Field(default=None, description="Ignored.")
+
+    @property
+    def ignored(self) -> list[str]:
+        """The parameters that were sent and change nothing."""
+        return sorted(self.model_fields_set & _IGNORED)
 
 
-class InferRequest(_Oip):
+class InferRequest(Oip):
     """The images to analyse, and the outputs to return."""
 
     id: Annotated[str, Field(max_length=1024)] | None = Field(default=None, description="Returned in the response.")
@@ -89,13 +125,13 @@ class InferRequest(_Oip):
     )
 
 
-class IndexRequest(_Oip):
+class IndexRequest(Oip):
     """A filter for the list of models."""
 
     ready: bool = Field(default=False, description="List only the models that are ready.")
 
 
-class ControlParameters(_Oip):
+class ControlParameters(Oip):
     """Parameters of loading and unloading. Triton's ``config`` and file overrides are not supported: a bundle is served
     unmodified.
     """
@@ -105,19 +141,19 @@ class ControlParameters(_Oip):
     )
 
 
-class ControlRequest(_Oip):
+class ControlRequest(Oip):
     """The body of a load or unload request; optional."""
 
     parameters: ControlParameters = ControlParameters()
 
 
-class BinarySize(_Oip):
+class BinarySize(Oip):
     """Parameters of an output whose binary data follow the JSON."""
 
     binary_data_size: int
 
 
-class OutputTensor(_Oip):
+class OutputTensor(Oip):
     """One output, flattened in row-major order. ``null`` in ``guard_score`` stands for NaN."""
 
     name: Output
@@ -127,16 +163,19 @@ class OutputTensor(_Oip):
     data: list[float | None] | list[str] | None = Field(default=None, examples=[[0.9731]])
 
 
-class AnswerParameters(_Oip):
+class AnswerParameters(Oip):
     """The operating point, its threshold, its population if that is known, and the execution provider."""
 
     operating_point: str = Field(examples=["balanced"])
     population: str | None = Field(default=None, examples=["adult"])
     threshold: float = Field(examples=[0.5])
     provider: str = Field(examples=["CPUExecutionProvider"])
+    ignored: str | None = Field(
+        default=None, description="Names of request parameters that changed nothing.", examples=["priority"]
+    )
 
 
-class InferResponse(_Oip):
+class InferResponse(Oip):
     """The requested outputs for all images."""
 
     model_name: str = Field(examples=["pneumonia"])
@@ -146,7 +185,7 @@ class InferResponse(_Oip):
     outputs: list[OutputTensor]
 
 
-class ServerMetadata(_Oip):
+class ServerMetadata(Oip):
     """Name, version and protocol extensions of the service."""
 
     name: str
@@ -154,7 +193,7 @@ class ServerMetadata(_Oip):
     extensions: list[str]
 
 
-class TensorMetadata(_Oip):
+class TensorMetadata(Oip):
     """An input or output; -1 in the shape stands for any size."""
 
     name: str
@@ -162,7 +201,7 @@ class TensorMetadata(_Oip):
     shape: list[int]
 
 
-class ModelMetadata(_Oip):
+class ModelMetadata(Oip):
     """Inputs and outputs of a model."""
 
     name: str
@@ -172,21 +211,21 @@ class ModelMetadata(_Oip):
     outputs: list[TensorMetadata]
 
 
-class ServerHealth(_Oip):
+class ServerHealth(Oip):
     """Liveness and readiness of the service."""
 
     live: bool
     ready: bool
 
 
-class ModelReady(_Oip):
+class ModelReady(Oip):
     """Readiness of a model."""
 
     name: str
     ready: bool
 
 
-class IndexEntry(_Oip):
+class IndexEntry(Oip):
     """One model of the repository."""
 
     name: str = Field(examples=["pneumonia"])

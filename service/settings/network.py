@@ -1,5 +1,6 @@
 """The settings of the network: where the service listens, who may call, and what a connection may cost."""
 
+import ipaddress
 import re
 from pathlib import Path
 from typing import Self
@@ -8,6 +9,7 @@ from pydantic import Field, field_validator, model_validator
 from pydantic_settings import BaseSettings
 
 _ORIGIN = re.compile(r"https?://[A-Za-z0-9.-]+(:\d{1,5})?")
+_PREFIX = re.compile(r"(/(?!\.{1,2}(/|$))[A-Za-z0-9._~-]+)+")
 
 
 def listed(value: str | None) -> list[str]:
@@ -37,6 +39,14 @@ class NetworkSettings(BaseSettings):
     cors_origins: str | None = Field(
         default=None, description="Origins whose pages may call the API (CORS), comma-separated. Unset: none."
     )
+    root_path: str = Field(
+        default="", description="Path prefix under which a proxy publishes the service, like /xray. Empty: none."
+    )
+    trusted_proxies: str | None = Field(
+        default=None,
+        description="Addresses or networks (CIDR) of proxies whose X-Forwarded-Prefix and X-Forwarded-User are used, "
+        "comma-separated. Unset: none.",
+    )
     max_connections: int = Field(
         default=2048,
         ge=1,
@@ -62,6 +72,23 @@ class NetworkSettings(BaseSettings):
         for origin in listed(value):
             if not _ORIGIN.fullmatch(origin):
                 raise ValueError(f"{origin!r} is not an origin: use scheme://host or scheme://host:port, no path")
+        return value
+
+    @field_validator("root_path")
+    @classmethod
+    def _prefix(cls, value: str) -> str:
+        if value and not _PREFIX.fullmatch(value):
+            raise ValueError(f"{value!r} is not a path prefix: use /name or /name/name, without a slash at the end")
+        return value
+
+    @field_validator("trusted_proxies")
+    @classmethod
+    def _networks(cls, value: str | None) -> str | None:
+        for network in listed(value):
+            try:
+                ipaddress.ip_network(network)
+            except ValueError:
+                raise ValueError(f"{network!r} is not an address or a network, like 10.1.2.3 or 10.1.0.0/16") from None
         return value
 
     @model_validator(mode="after")

@@ -200,7 +200,7 @@ class Metrics:
         return totals
 
 
-_NOT_LOGGED = {"started", "cancel_if_gone"}
+_NOT_LOGGED = {"started", "cancel_if_gone", "user"}
 
 
 @dataclass(slots=True)
@@ -215,6 +215,9 @@ class RequestRecord:
     status: int = CLIENT_GONE
     outcome: str = "ok"
     caller: str | None = None
+    # The person for whom a trusted proxy called; for the audit alone.
+    user: str | None = None
+    trace_id: str | None = None
     model: str | None = None
     images: int = 0
     flagged: int = 0

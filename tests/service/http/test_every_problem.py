@@ -80,6 +80,7 @@ def remove_the_audit_folder(service: Service) -> None:
 # For every endpoint that takes images.
 COMMON = {
     "unknown-host": Cause({"allowed_hosts": "xray.example"}),
+    "cross-site": Cause(headers={"Origin": "https://evil.example"}),
     "uri-too-long": Cause(query={"x": "x" * 9000}),
     "unauthorized": Cause({"keys_file": True}),
     "forbidden": Cause({"keys_file": True}, scope="metrics"),

@@ -207,7 +207,7 @@ async def test_metadata(make_service: MakeService, connect: Connect) -> None:
         assert (model["name"], model["versions"], model["platform"]) == ("brightness", ["1"], "onnx_onnxv1")
         assert model["inputs"] == [
             {"name": "image", "datatype": "UINT8", "shape": [-1, 200, 200, 1]},
-            {"name": "file", "datatype": "BYTES", "shape": [-1]},
+            {"name": "file", "datatype": "BYTES", "shape": [-1, 1]},
         ]
         assert [output["name"] for output in model["outputs"]] == ["probability", "label", "warnings", "heatmap"]
         for end in ("", "/versions/1"):
@@ -276,7 +276,7 @@ BAD: dict[str, Any] = {
     "an unknown input": {"inputs": [FILE | {"name": "input_1"}]},
     "an input without a shape": {"inputs": [{key: FILE[key] for key in ("name", "datatype", "data")}]},
     "an unknown member": files(GREY, output=[]),
-    "an unknown parameter": files(GREY, parameters={"sequence_id": 7}),
+    "an unknown parameter": files(GREY, parameters={"operating_piont": "rule-out"}),
     "a parameter of another type": files(GREY, parameters={"binary_data_output": 1}),
     "shared memory": {"inputs": [FILE | {"parameters": {"shared_memory_region": "x", "shared_memory_byte_size": 1}}]},
     "an id that is no text": files(GREY, id=7),
