@@ -25,8 +25,10 @@ def claimed_points(manifest: Manifest, population: str | None) -> dict[str, Oper
     return manifest.operating_points if population is None else manifest.populations[population].operating_points
 
 
-def claimed_auc(manifest: Manifest) -> float | None:
-    """The AUC on held-out patients; None if the manifest does not state it."""
+def claimed_auc(manifest: Manifest, population: str | None) -> float | None:
+    """The AUC on held-out patients of all populations; None for one of them, and if the manifest does not state it."""
+    if population is not None:
+        return None
     test: Mapping[str, Any] = manifest.results.get("test") or {}
     try:
         return float(test["auc"]["value"])

@@ -57,7 +57,7 @@ def claims_of(
         guarded: whether the model has an input guard in use.
     """
     claims = []
-    if (claimed := claimed_auc(manifest)) is not None:
+    if (claimed := claimed_auc(manifest, population)) is not None:
         found = auc_by_patient(scored.probability, scored.pneumonia, scored.patient)
         claims.append(claim_of_auc(claimed, found, criteria))
     for name, point in claimed_points(manifest, population).items():

@@ -115,11 +115,16 @@ def test_what_the_guard_would_refuse_counts_as_flagged(site: Path, guarded_folde
 
 def test_a_population_s_thresholds_and_calibration_apply(site: Path, tmp_path: Path) -> None:
     model = write_brightness_bundle(
-        tmp_path / "model" / "1", brightness_graph(), operating_points=POINTS, populations=POPULATIONS
+        tmp_path / "model" / "1",
+        brightness_graph(),
+        operating_points=POINTS,
+        populations=POPULATIONS,
+        results={"test": {"auc": {"value": 0.9}}},
     )
     assert main(command(site, model, tmp_path, "--population", "adult", "--operating-point", "rule-in")) == DONE
     report = report_of(tmp_path)
     assert report["model"]["population"] == "adult"
+    assert report["claims"][0]["name"] == "balanced: sensitivity"  # the manifest's AUC is of all populations together
     assert report["model"]["default_operating_point"] == "rule-in"
     assert report["overall"]["points"]["balanced"]["threshold"] == 0.06
     assert report["calibration"]["trained_prevalence"] == POPULATIONS["adult"].prevalence
