@@ -170,7 +170,8 @@ def share(scores: Scores, right: NDArray[np.bool_]) -> Measured:
 
 def mean(scores: Scores, values: NDArray[np.floating]) -> Measured:
     """The mean of a value of each row, 0..1, shape (n,), with the interval of the bootstrap by patient."""
-    return _bootstrapped(scores, lambda weights: (weights @ values) / weights.sum(1))
+    # A mean of ones may come out above 1 in its last digit.
+    return _bootstrapped(scores, lambda weights: np.minimum((weights @ values) / weights.sum(1), 1))
 
 
 def _bootstrapped(scores: Scores, figure: Callable[[Weights], NDArray[np.float64]]) -> Measured:

@@ -44,7 +44,8 @@ def tell_origin(graph: bytes, train: Dataset, held_out: Dataset, measured_on: st
         "the probability alone": lambda data: in_batches(graph_predict(graph), data.pixels)[:, np.newaxis],
     }
     few = _few(train)
-    return [control for name, seen in kinds.items() for control in _controls(name, seen, few, held_out, measured_on)]
+    found = [control for name, seen in kinds.items() for control in _controls(name, seen, few, held_out, measured_on)]
+    return sorted(found, key=lambda control: control.measured_on)
 
 
 def _controls(name: str, seen: Seen, train: Dataset, held_out: Dataset, measured_on: str) -> Iterator[Control]:

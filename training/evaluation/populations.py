@@ -1,5 +1,6 @@
 """What a model of several populations is worth in each of them, and in what groups are known within."""
 
+import math
 from collections.abc import Callable, Iterator
 
 import numpy as np
@@ -15,14 +16,14 @@ from training.evaluation.calibration import calibrated
 from training.evaluation.controls import Control
 from training.evaluation.evaluate import Results, in_batches, measure
 from training.evaluation.evidence import Evidence, measure_evidence
-from training.evaluation.lungs import lung_atlas
+from training.evaluation.lungs import around, lung_atlas
 from training.evaluation.metrics import Scores, auc, sensitivity, share, specificity
 from training.evaluation.probes import probe, without_bright_details, without_lungs
 from training.evaluation.stress import UNSHIFTED, StressTable, stress_table
 
 # Healthy training images that say where lungs are.
 _HEALTHY = 300
-_BANDS = ((0, 6), (6, 18), (18, 40), (40, 65), (65, 200))
+_BANDS = ((0, 6), (6, 18), (18, 40), (40, 65), (65, math.inf))
 
 
 class _Record(BaseModel):
@@ -95,7 +96,10 @@ def _measured(  # noqa: PLR0913, PLR0917  those of measure_populations, of one o
     scores = suite[UNSHIFTED]
     own = population.operating_points[manifest.default_operating_point].threshold
     atlas, well_placed = lung_atlas(train.pixels[train.labels == 0][:_HEALTHY, ..., 0])
-    further = {"without bright details (text, wires)": without_bright_details, "without lungs": without_lungs(atlas)}
+    further = {
+        "without bright details (text, wires)": without_bright_details,
+        "without lungs": without_lungs(around(atlas)),
+    }
     return PopulationFigures(
         name=name,
         description=population.description,
@@ -137,7 +141,10 @@ def _group(kind: str, name: str, scores: Scores, threshold: float) -> GroupFigur
 
 def _age_band(radiograph: Radiograph) -> str:
     age = radiograph.age
-    return next((f"{low} to {high - 1}" for low, high in _BANDS if age is not None and low <= age < high), "")
+    if age is None:
+        return ""
+    low, high = next(band for band in _BANDS if band[0] <= age < band[1])
+    return f"{low} to {high - 1}" if math.isfinite(high) else f"{low} and over"
 
 
 _KINDS: dict[str, Callable[[Radiograph], str]] = {

@@ -29,7 +29,10 @@ def choose_points(scores: Sequence[Scores], chosen_on: str) -> dict[str, Operati
     everyone = joined(scores)
     each = " in every population" if len(scores) > 1 else ""
     rules = {
-        DEFAULT: (balanced_threshold(*scores), f"greatest sensitivity + specificity{each and ', least population'}"),
+        DEFAULT: (
+            balanced_threshold(*scores),
+            f"greatest sensitivity + specificity{' in the population where that is least' if each else ''}",
+        ),
         "rule-out": (
             min(threshold_for(part, 1, KEPT) for part in scores),
             f"greatest specificity with a sensitivity of at least {KEPT}{each}",

@@ -100,7 +100,8 @@ def _guard(report: Report) -> str:
     guard = report.model.input_guard
     if guard is None:
         return "none. The model classifies any image, radiograph or not, without a warning."
+    unit = " (in units of the nearest population's threshold)" if guard.populations else ""
     return (
-        f"an image whose features are farther than {guard.threshold:.3g} from those of the training images gets a "
+        f"an image whose features are farther than {guard.threshold:.3g} from those of the training images{unit} gets a "
         f"warning. Threshold chosen on {guard.chosen_on}."
     )

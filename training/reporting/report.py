@@ -123,9 +123,7 @@ def measure_report(  # noqa: PLR0913  a bundle in parts, because during export t
         uncalibrated=_uncalibrated(scores, manifest.calibration),
         stress=stress_table(suite, manifest.threshold, measured_on),
         populations=tuple(measure_populations(manifest, graph, train, held_out, suite, measured_on)),
-        controls=tuple(_controls(train, held_out, measured_on, extra.originals)),
-        probes=tuple(probe(predict, held_out, measured_on)),
-        origin=tuple(tell_origin(graph, train, held_out, measured_on)),
+        **_shortcuts(graph, train, held_out, measured_on, extra.originals),
         agreement=_agreement(predict, extra.originals, data, manifest.threshold),
         elsewhere=_elsewhere(predict, extra.elsewhere, manifest.threshold),
         groups=tuple(_groups(manifest, graph, held_out, extra)),
@@ -178,8 +176,16 @@ def _split_facts(split: Split) -> SplitFacts:
     return SplitFacts(strategy=split.strategy, **counts)
 
 
-def _controls(train: Dataset, held_out: Dataset, measured_on: str, originals: Dataset | None) -> list[Control]:
-    return run_controls(train, held_out, measured_on) + (run_file_controls(originals) if originals else [])
+def _shortcuts(
+    graph: bytes, train: Dataset, held_out: Dataset, measured_on: str, originals: Dataset | None
+) -> dict[str, tuple[Control, ...]]:
+    """What lies in the data, what the model takes of it, and what it knows of the population."""
+    files = run_file_controls(originals) if originals else []
+    return {
+        "controls": (*run_controls(train, held_out, measured_on), *files),
+        "probes": tuple(probe(graph_predict(graph), held_out, measured_on)),
+        "origin": tuple(tell_origin(graph, train, held_out, measured_on)),
+    }
 
 
 def _agreement(predict: Predict, originals: Dataset | None, data: Dataset, threshold: float) -> Agreement | None:

@@ -45,7 +45,8 @@ above 0.5, it relies on something other than the texture of the lungs.
 
 _ORIGIN = """\
 Which population an image is of, told from these at equal label. A child is smaller than an adult, so this is no
-shortcut by itself; it would be one if the probability told it too.
+shortcut by itself. That the probability tells it among NORMAL images says that adults are the harder task, or that
+being one counts as a sign of disease; among PNEUMONIA images it should not.
 """
 
 
