@@ -102,6 +102,6 @@ def _guard(report: Report) -> str:
         return "none. The model classifies any image, radiograph or not, without a warning."
     unit = " (in units of the nearest population's threshold)" if guard.populations else ""
     return (
-        f"an image whose features are farther than {guard.threshold:.3g}{unit} from those of the training images gets "
+        f"an image whose features are farther than {guard.threshold:.3g} from those of the training images{unit} gets "
         f"a warning. Threshold chosen on {guard.chosen_on}."
     )
