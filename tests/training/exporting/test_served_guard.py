@@ -1,4 +1,4 @@
-"""The input guard of the bundle in the repository, on both graphs: it flags what is not a frontal chest radiograph."""
+"""The input guards of the bundles in the repository, on both graphs: they flag what is no frontal chest radiograph."""
 
 from pathlib import Path
 
@@ -14,12 +14,12 @@ from tests.training.exporting.test_guard import not_radiographs
 from training.evaluation.assess import graph_output
 from training.evaluation.evaluate import in_batches
 
-SERVED = ROOT / "models" / "pneumonia" / "2"
+SERVED = ROOT / "models" / "pneumonia"
 
 
-@pytest.fixture(scope="module")
-def bundle() -> Bundle:
-    return read_bundle(SERVED)
+@pytest.fixture(scope="module", params=["2", "3"])
+def bundle(request: pytest.FixtureRequest) -> Bundle:
+    return read_bundle(SERVED / request.param)
 
 
 @pytest.fixture(params=["float32", "int8"])
@@ -35,9 +35,9 @@ def flagged(bundle: Bundle, graph: bytes, pixels: NDArray[np.uint8]) -> NDArray[
     return scores > bundle.manifest.input_guard.threshold
 
 
-def pixels_of(*folders: Path) -> NDArray[np.uint8]:
+def pixels_of(bundle: Bundle, *folders: Path) -> NDArray[np.uint8]:
     files = [file for folder in folders for file in sorted(folder.rglob("*")) if file.is_file()]
-    return np.stack([to_pixels(file.read_bytes()) for file in files])
+    return np.stack([to_pixels(file.read_bytes(), contract=bundle.manifest.image_contract) for file in files])
 
 
 def test_drawn_images_are_flagged(bundle: Bundle, graph: bytes) -> None:
@@ -46,13 +46,21 @@ def test_drawn_images_are_flagged(bundle: Bundle, graph: bytes) -> None:
 
 
 def test_real_images_of_other_things_are_flagged(bundle: Bundle, graph: bytes, real_data: Path) -> None:
-    assert flagged(bundle, graph, pixels_of(real_data / "not_chest")).mean() >= 0.95
+    assert flagged(bundle, graph, pixels_of(bundle, real_data / "not_chest")).mean() >= 0.95
 
 
 def test_radiographs_of_the_training_population_are_not(bundle: Bundle, graph: bytes, real_data: Path) -> None:
     """Full-size originals, trained on or not; the card states the fraction for held-out patients."""
-    assert flagged(bundle, graph, pixels_of(real_data / "originals")).mean() <= 0.02
+    assert flagged(bundle, graph, pixels_of(bundle, real_data / "originals")).mean() <= 0.02
 
 
 def test_inverted_radiographs_are_flagged(bundle: Bundle, graph: bytes, real_data: Path) -> None:
-    assert flagged(bundle, graph, 255 - pixels_of(real_data / "originals" / "NORMAL")).mean() >= 0.95
+    assert flagged(bundle, graph, 255 - pixels_of(bundle, real_data / "originals" / "NORMAL")).mean() >= 0.95
+
+
+def test_adults_are_known_to_the_guard_that_was_trained_on_adults(
+    graph: bytes, bundle: Bundle, real_data: Path
+) -> None:
+    """Of other patients of the hospital it was trained on."""
+    share = flagged(bundle, graph, pixels_of(bundle, real_data / "adults")).mean()
+    assert share <= 0.05 if bundle.manifest.populations else share >= 0.5
