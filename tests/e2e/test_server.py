@@ -21,6 +21,7 @@ from tests.programs import needs
 from tests.waiting import DEADLINE_S, until, until_async
 
 JPEG = {"Content-Type": "image/jpeg"}
+RETRY_S = 0.1  # how soon a client asks again that was refused
 
 
 @needs("curl")
@@ -87,7 +88,7 @@ def closed(server: Server) -> bool:
 @pytest.mark.parametrize("workers", [1, 2])
 async def test_sigterm_under_load_loses_no_accepted_request(workers: int, tmp_path: Path) -> None:
     """SIGTERM: readiness turns 503, accepted requests are answered, later ones get 503 and Retry-After, exit code 0."""
-    with running(BUNDLED_MODEL, tmp_path, drain_s=3, workers=workers) as server:
+    with running(BUNDLED_MODEL, tmp_path, drain_s=10, workers=workers) as server:
         statuses: list[int] = []
         refused: list[httpx.Response] = []
 
@@ -100,6 +101,7 @@ async def test_sigterm_under_load_loses_no_accepted_request(workers: int, tmp_pa
                 statuses.append(response.status_code)
                 if response.status_code == 503:
                     refused.append(response)
+                    await asyncio.sleep(RETRY_S)
 
         async with server.async_client(limits=httpx.Limits(max_keepalive_connections=0)) as client:
             clients = [asyncio.create_task(send_requests(client)) for _ in range(8)]
