@@ -1,7 +1,7 @@
 """The edge, measured: what a request costs there, and what idle, slow and pipelining clients do to a good one.
 
     python benchmarks/edge.py cost [--rounds 10] [--requests 4000]
-    python benchmarks/edge.py attack [--images FOLDER] [--asks 300]
+    python benchmarks/edge.py attack [--images FOLDER] [--rounds 10] [--asks 100]
 
 ``cost``: an application that only takes a body, behind uvicorn's own connections and behind the service's, in turn; CPU
 time of the server's process a request, user and system, so that what else the machine does counts little. ``attack``:
@@ -181,8 +181,8 @@ def scenarios(port: int) -> dict[str, Callable[[], list[Any]]]:
     }
 
 
-def attacked(image: bytes, asks: int) -> dict[str, Any]:
-    """A good client quiet, and beside each kind of clients, each after a quiet time of its own."""
+def attacked(image: bytes, asks: int, rounds: int) -> dict[str, Any]:
+    """A good client quiet, and beside each kind of clients, in turn, since what else the machine does changes."""
     found: dict[str, Any] = {}
     with contextlib.ExitStack() as stack:
         scratch = Path(stack.enter_context(tempfile.TemporaryDirectory()))
@@ -190,21 +190,36 @@ def attacked(image: bytes, asks: int) -> dict[str, Any]:
         client = stack.enter_context(httpx.Client(base_url=server.url, timeout=60))
         latencies(client, image, asks)
         for name, make in scenarios(server.port).items():
-            quiet, before = latencies(client, image, asks), server.resident_mib()
-            process = multiprocessing.get_context("fork").Process(target=attack, args=(make,), daemon=True)
-            process.start()
-            time.sleep(5)
-            beside, peak = latencies(client, image, asks), resident_mib(server.process.pid)
-            os.kill(process.pid or 0, signal.SIGKILL)
-            process.join()
+            quiet: list[float] = []
+            beside: list[float] = []
+            grew = 0.0
+            for _ in range(rounds):
+                before = server.resident_mib()
+                quiet += latencies(client, image, asks)
+                with attacking(make):
+                    beside += latencies(client, image, asks)
+                    grew = max(grew, resident_mib(server.process.pid) - before)
             found[name] = {
-                **{f"quiet_{key}": value for key, value in percentiles(quiet).items()},
-                **percentiles(beside),
+                "quiet": percentiles(quiet),
+                "beside": percentiles(beside),
                 "p99_ratio": round(percentile(beside, 0.99) / percentile(quiet, 0.99), 2),
-                "memory_grew_mib": round(peak - before, 1),
+                "memory_grew_mib": round(grew, 1),
             }
-            time.sleep(2)
     return found
+
+
+@contextlib.contextmanager
+def attacking(make: Callable[[], list[Any]]) -> Iterator[None]:
+    """Have clients run in a process of their own, three seconds before the context and as long as it lasts."""
+    process = multiprocessing.get_context("fork").Process(target=attack, args=(make,), daemon=True)
+    process.start()
+    time.sleep(3)
+    try:
+        yield
+    finally:
+        os.kill(process.pid or 0, signal.SIGKILL)
+        process.join()
+        time.sleep(1)
 
 
 def percentiles(took: list[float]) -> dict[str, float]:
@@ -219,14 +234,14 @@ def main() -> None:
     add_images(parser)
     parser.add_argument("--rounds", type=int, default=10)
     parser.add_argument("--requests", type=int, default=4000)
-    parser.add_argument("--asks", type=int, default=300)
+    parser.add_argument("--asks", type=int, default=100)
     given = parser.parse_args()
     if given.what == "cost":
         found = cost(given.rounds, given.requests)
     else:
         with tempfile.TemporaryDirectory() as scratch:
             image = find_images(given.images, Path(scratch))[0].read_bytes()
-            found = attacked(image, given.asks)
+            found = attacked(image, given.asks, given.rounds)
     print(json.dumps({**machine(), given.what: found}, indent=2))
 
 

@@ -1,1 +1,1 @@
-"""The edge: HTTP/1.1 connections, from the bytes of a client to ASGI and back. Knows no route and no model."""
+"""The edge: HTTP/1.1 connections, from the bytes of a client to ASGI and back. Knows no endpoint and no model."""

@@ -1,4 +1,4 @@
-"""One connection: a request at a time, each phase with its deadline, and an end that loses no answer."""
+"""One connection: one request at a time, a deadline for each phase, and a close that loses no response."""
 
 import asyncio
 import math
@@ -17,13 +17,13 @@ from service.errors import HeaderTimeout, ServiceError, UploadTimeout
 
 
 class Connection(asyncio.Protocol):
-    """A client's connection, as uvicorn's server makes them.
+    """The asyncio protocol of a connection; uvicorn's server constructs it.
 
     Args:
-        edge: what all connections share.
-        config: of uvicorn; has the application.
-        server_state: of uvicorn; has the connections and the tasks.
-        app_state: of ASGI's lifespan. (uvicorn passes its loop, too, which is the one that runs.)
+        edge: the state shared by all connections.
+        config: uvicorn's configuration, with the application.
+        server_state: uvicorn's sets of connections and tasks.
+        app_state: the state of ASGI's lifespan. (uvicorn also passes its loop, which is the running one.)
     """
 
     def __init__(
@@ -76,21 +76,21 @@ class Connection(asyncio.Protocol):
             self._feed(data)
 
     def pause_writing(self) -> None:
-        """The client does not read."""
+        """The write buffer is full."""
         self._flow.fill()
 
     def resume_writing(self) -> None:
-        """It does again."""
+        """The write buffer has room again."""
         self._flow.drain()
         if self.phase is Phase.IDLE and not self._backlog:
             self.deadline = self.idle_since + self._limits.keep_alive_s
 
     def on_begin(self) -> None:
-        """The first byte of a request is there."""
+        """The first byte of a request has arrived."""
         self.phase, self.deadline = Phase.HEAD, self._loop.time() + self._limits.header_s
 
     def on_head(self, method: str, url: bytes, headers: Headers, head: Head) -> None:
-        """Have the application answer."""
+        """The header is complete: wait for a short body, or call the application."""
         scope = scope_of(method, url, headers, head)
         scope |= self._ends | {"state": self._app_state.copy()}
         self._exchange = Exchange(self, scope, head, date=self._state.default_headers)
@@ -100,20 +100,20 @@ class Connection(asyncio.Protocol):
             self.start()
 
     def start(self) -> None:
-        """Tell the application of the request. It can refuse a long body before that arrives."""
+        """Call the application, if it has not been called. It can reject a long body before that arrives."""
         if self._exchange and self.phase is Phase.BODY:
             self.phase, self.deadline = Phase.ANSWERING, math.inf
             self._exchange.start(self._app, self._state.tasks)
 
     def on_body(self, body: bytes) -> None:
-        """A part of its body."""
+        """A part of the body has arrived."""
         if self.phase is Phase.DISCARDING:
             self._discard(len(body))
         elif self._exchange:
             self._exchange.body(body)
 
     def on_end(self) -> None:
-        """All of it."""
+        """The request is complete."""
         if self._exchange:
             self._exchange.end()
         self.start()
@@ -125,14 +125,14 @@ class Connection(asyncio.Protocol):
         self._transport.write(data)
 
     async def writable(self) -> None:
-        """Wait until the client has read enough for more to be sent; not longer than the deadline allows."""
+        """Wait until the write buffer has room. A client that receives nothing is disconnected at the deadline."""
         if self._flow.is_full:
             self._await_reader()
             await self._flow.drained()
             self.deadline = math.inf
 
     def has_room(self, waiting: int) -> None:
-        """Read on, or not, by how many bytes of the body wait."""
+        """Read from the socket, or pause, by how many bytes of the body are waiting for the application."""
         if waiting > self._limits.body_bytes:
             self._flow.pause_reading()
             self.start()
@@ -140,7 +140,7 @@ class Connection(asyncio.Protocol):
             self._flow.resume_reading()
 
     def answered(self, exchange: Exchange) -> None:
-        """Go on to the next request, once the rest of this one is there."""
+        """The response is complete: go on to the next request, or discard the rest of this one first."""
         self._state.total_requests += 1
         self._discarded = 0
         if not exchange.keep_alive:
@@ -152,12 +152,12 @@ class Connection(asyncio.Protocol):
             self.phase, self.deadline = Phase.DISCARDING, self._loop.time() + self._limits.linger_s
 
     def abort(self) -> None:
-        """Close the connection at once: what was sent is no whole response, or goes nowhere."""
+        """Close the connection at once; unsent bytes are lost."""
         self.phase = Phase.CLOSING
         self._transport.abort()
 
     def on_deadline(self) -> None:
-        """The time of this phase is over."""
+        """The deadline of the current phase has passed."""
         if self._flow.has_moved():  # a slow reader, but it reads
             self._await_reader()
         elif self.phase is Phase.HEAD:
@@ -170,7 +170,7 @@ class Connection(asyncio.Protocol):
             self.abort()
 
     def shutdown(self) -> None:
-        """Answer what is being answered, and then close."""
+        """Close as soon as the request in progress, if any, is answered. uvicorn calls this at shutdown."""
         if self.phase in (Phase.IDLE, Phase.HEAD):
             self._end(is_whole=True)
         elif self.phase in (Phase.BODY, Phase.ANSWERING) and self._exchange:
@@ -188,7 +188,7 @@ class Connection(asyncio.Protocol):
                 self._flow.pause_reading()
 
     def _refuse(self, error: ServiceError, *, lingers: bool = True) -> None:
-        """Answer what is no request, unless it has its answer already."""
+        """Send the response to an invalid request, unless a response has begun, and close."""
         exchange, self._exchange = self._exchange, None
         if exchange:
             exchange.lost()
@@ -216,8 +216,8 @@ class Connection(asyncio.Protocol):
                 self._flow.resume_reading()
 
     def _end(self, *, is_whole: bool) -> None:
-        """Close when the client has sent all that it is about to send. Else the system would tell it of a broken
-        connection, and it would lose its answer (RFC 9112 section 9.6).
+        """Close the connection; if the client may still be sending, only after reading that. Otherwise the kernel would
+        reset the connection, and the client might lose the response (RFC 9112 section 9.6).
         """
         now, self._backlog = self._loop.time(), b""
         if is_whole:
@@ -232,12 +232,12 @@ class Connection(asyncio.Protocol):
             self._transport.write_eof()
 
     def _await_reader(self) -> None:
-        """Begin the time in which the client has to read something of what was sent."""
+        """Start the time within which the client must receive some of the buffered bytes."""
         self._flow.mark()
         self.deadline = self._loop.time() + self._limits.send_s
 
     def _discard(self, size: int) -> None:
-        """Count bytes that nobody wants."""
+        """Count discarded bytes."""
         self._discarded += size
         if self._discarded > self._limits.linger_bytes:
             self.abort()

@@ -1,4 +1,4 @@
-"""One request and its response: what ASGI's ``receive`` and ``send`` are to the application."""
+"""One request and its response: the application's ``receive`` and ``send`` of ASGI."""
 
 import asyncio
 import http
@@ -31,23 +31,23 @@ class Link(Protocol):
         """Wait until the client has read enough for more to be sent."""
 
     def has_room(self, waiting: int) -> None:
-        """Read on, or not, by how many bytes of the body wait."""
+        """Read from the socket, or pause, by how many bytes of the body are waiting for the application."""
 
     def answered(self, exchange: "Exchange") -> None:
-        """Go on to the next request."""
+        """The response is complete: go on to the next request."""
 
     def abort(self) -> None:
-        """Close the connection at once: what was sent is no whole response."""
+        """Close the connection at once, because the response cannot be completed."""
 
 
 class Exchange:
-    """A request whose head is there, and the response to it.
+    """A request whose header has arrived, and the response to it.
 
     Args:
         link: the connection.
-        scope: of ASGI.
-        head: how the request is framed.
-        date: header fields that every response has.
+        scope: the ASGI scope of the request.
+        head: the framing of the request.
+        date: header fields of every response.
     """
 
     __slots__ = (
@@ -89,10 +89,10 @@ class Exchange:
         """Whether a part of the response has been sent."""
         return self._started and self._answer is None
 
-    # What the connection tells
+    # Called by the connection
 
     def body(self, data: bytes) -> None:
-        """More of the request's body is there."""
+        """A part of the request body has arrived."""
         if self.answered:
             return
         self._chunks.append(data)
@@ -101,12 +101,12 @@ class Exchange:
         self._wake()
 
     def end(self) -> None:
-        """All of the request is there."""
+        """The whole request has arrived."""
         self.request_ended = True
         self._wake()
 
     def lost(self) -> None:
-        """The client has gone."""
+        """The client has disconnected. Cancels the application where its record allows that."""
         self.gone = True
         self._chunks.clear()
         self._wake()
@@ -119,16 +119,16 @@ class Exchange:
         if self._waiter and not self._waiter.done():
             self._waiter.set_result(None)
 
-    # What the application does
+    # Called by, or for, the application
 
     def start(self, app: App, tasks: set[asyncio.Task[None]]) -> None:
-        """Have the application answer, in a task that is in this set until it has ended."""
+        """Run the application in a task; the set holds the task until it ends."""
         self._task = asyncio.get_running_loop().create_task(self._run(app))
         tasks.add(self._task)
         self._task.add_done_callback(tasks.discard)
 
     async def _run(self, app: App) -> None:
-        """Have the application answer, and answer for it if it fails."""
+        """Run the application, and respond in its place if it fails."""
         try:
             await app(self._scope, self.receive, self.send)
         except asyncio.CancelledError:
@@ -144,7 +144,7 @@ class Exchange:
                 await self._fail()
 
     async def receive(self) -> Message:
-        """The next part of the request's body; or that the client has gone, or has its response."""
+        """ASGI's receive: the next part of the body, or http.disconnect once the client is gone or answered."""
         if self._continue and not self._started:
             self._continue = False
             self._link.write(b"HTTP/1.1 100 Continue\r\n\r\n")
@@ -160,13 +160,12 @@ class Exchange:
         body = chunks[0] if len(chunks) == 1 else b"".join(chunks)
         self._chunks, self._waiting = [], 0
         self._told_end = self.request_ended
-        self._link.has_room(
-            0
-        )  # also at the end of the body: only from a socket that is read is it seen that a client leaves
+        # At the end of the body, too: a socket that is not read does not show that its client disconnects.
+        self._link.has_room(0)
         return {"type": "http.request", "body": body, "more_body": not self.request_ended}
 
     async def send(self, message: Message) -> None:
-        """Send a part of the response. Its header goes out with the first part of its body."""
+        """ASGI's send. The header is sent together with the first part of the body, in one write."""
         if self.gone:
             return
         if message["type"] == "http.response.start" and not self._started:
@@ -200,7 +199,7 @@ class Exchange:
         self._answer, self._started = b"".join(lines), True
 
     def _framing(self, status: int, length: int | None) -> bytes:
-        """How the end of the response is known: its header field, if it has not one already."""
+        """Decide how the client recognises the end of the response; returns the header field that says so, if any."""
         self._bodyless = self._scope["method"] == "HEAD" or status in _NO_BODY
         self._left = length or 0
         if length is not None or self._bodyless:
@@ -228,7 +227,7 @@ class Exchange:
             self._link.answered(self)
 
     async def _fail(self) -> None:
-        """End a request that the application has not answered."""
+        """End a request that the application did not answer: 500, or a closed connection once bytes have been sent."""
         if self.is_answering:
             self._link.abort()
         elif not self.gone:

@@ -1,14 +1,14 @@
-"""Whether the socket of a connection is read, and whether its client reads."""
+"""Flow control of a connection, in both directions."""
 
 import asyncio
 from typing import Any
 
 
 class Flow:
-    """The flow of bytes over a transport of asyncio.
+    """Flow control over an asyncio transport.
 
     Args:
-        transport: of the connection.
+        transport: the transport of the connection.
     """
 
     __slots__ = ("_drained", "_is_read", "_transport", "_unsent", "is_full")
@@ -20,7 +20,7 @@ class Flow:
         self._unsent = 0
 
     def pause_reading(self) -> None:
-        """Leave what comes to the system, which soon tells the client to wait."""
+        """Stop reading; TCP then makes the client wait."""
         if self._is_read:
             self._is_read = False
             self._transport.pause_reading()
@@ -33,29 +33,29 @@ class Flow:
                 self._transport.resume_reading()
 
     def fill(self) -> None:
-        """As much waits to be sent as may."""
+        """The write buffer is full."""
         self.is_full = True
 
     def drain(self) -> None:
-        """It waits no longer, or there is nobody to send it to."""
+        """The write buffer has room again, or the connection is lost."""
         self.is_full = False
         if self._drained and not self._drained.done():
             self._drained.set_result(None)
 
     async def drained(self) -> None:
-        """Wait for that."""
+        """Wait for ``drain``."""
         self._drained = asyncio.get_running_loop().create_future()
         await self._drained
 
     @property
     def unsent(self) -> int:
-        """Bytes that wait to be sent."""
+        """Bytes in the write buffer."""
         return int(self._transport.get_write_buffer_size())
 
     def mark(self) -> None:
-        """Remember how many there are."""
+        """Remember the size of the write buffer."""
         self._unsent = self.unsent
 
     def has_moved(self) -> bool:
-        """Whether some of those have been sent since, and not yet all."""
+        """Whether the client has received some of the marked bytes, but not all."""
         return 0 < self.unsent < self._unsent

@@ -1,4 +1,4 @@
-"""What a connection may cost, and for how long."""
+"""The limits of connections: number, bytes and times."""
 
 import logging
 from dataclasses import dataclass
@@ -16,20 +16,20 @@ class Limits:
     """Limits of the connections of one process; sizes in bytes, times in seconds.
 
     Attributes:
-        connections: most of them at once.
-        keep_alive_s: longest silence between two requests.
-        header_s: longest from the first byte of a request, or from the connection, to the end of its header.
-        upload_s: longest that a short body may take to arrive; longer ones the application waits for, and gives up.
-        header_bytes: of request line and header fields; of chunk sizes and trailers without any body between them.
-        headers: most header fields.
-        send_s: longest that a client may leave an answer unread.
-        linger_s: longest that bytes are read, and thrown away, of a request that has been answered already.
-        linger_silence_s: longest silence in that time.
-        linger_bytes: most bytes that are thrown away so.
-        body_bytes: of a body that waits for the application. A shorter one has to be whole before the application is
-            told of the request; of a longer one no more is read from the socket.
-        pipelined_every_s: seconds between two pipelined requests, of all connections together.
-        sweep_every_s: how often deadlines are looked at; they are met to within so much.
+        connections: maximum open connections.
+        keep_alive_s: maximum idle time between two requests.
+        header_s: maximum time from the first byte of a request, or from the connection, to the end of the header.
+        upload_s: maximum time for a short body to arrive. For longer bodies the application keeps the time.
+        header_bytes: maximum size of request line and header fields; also of chunk sizes and trailers in a row.
+        headers: maximum number of header fields.
+        send_s: maximum time without progress while the client receives a response.
+        linger_s: maximum time for which the rest of a request is read and discarded after its response.
+        linger_silence_s: maximum silence within that time.
+        linger_bytes: maximum bytes that are discarded.
+        body_bytes: maximum bytes of a body that are buffered. A body within it is buffered whole before the application
+            is called; for a longer one the application is called, and reading pauses while it does not consume.
+        pipelined_every_s: minimum time between two pipelined requests, over all connections.
+        sweep_every_s: interval of the deadline checks, and so their precision.
     """
 
     connections: int = 2048
@@ -48,7 +48,7 @@ class Limits:
 
 
 def limits_of(settings: Settings) -> Limits:
-    """The limits that the settings ask for, and that the system allows."""
+    """The limits from the settings, as far as the system allows them."""
     wanted = settings.max_connections
     allowed = min(wanted, _descriptors(wanted + _OTHER_DESCRIPTORS) - _OTHER_DESCRIPTORS)
     if allowed < wanted:
@@ -60,7 +60,7 @@ def limits_of(settings: Settings) -> Limits:
 
 
 def _descriptors(wanted: int) -> int:
-    """How many files this process may open, after raising its soft limit to what is wanted, if the hard one allows."""
+    """How many files this process may open. Raises the soft limit to the wanted number if the hard limit allows it."""
     try:
         import resource
     except ImportError:  # not a Unix system: no such limit

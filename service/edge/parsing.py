@@ -13,30 +13,30 @@ _END = b"\r\n\r\n"
 
 
 class Handler(Protocol):
-    """Who is told what has been parsed."""
+    """Receives the parsed requests."""
 
     def on_begin(self) -> None:
-        """The first byte of a request is there."""
+        """The first byte of a request has arrived."""
 
     def on_head(self, method: str, url: bytes, headers: Headers, head: Head) -> None:
-        """The head of a request is there, checked. Names of headers are in lower case."""
+        """The header is complete and valid. Names of fields are in lower case."""
 
     def on_body(self, body: bytes) -> None:
-        """A part of its body."""
+        """A part of the body has arrived."""
 
     def on_end(self) -> None:
-        """All of it."""
+        """The request is complete."""
 
 
 class RequestParser:
     """Parses the requests of one connection.
 
-    Bytes go to llhttp in slices that end where a head or a body ends. So it never sees a second request before ``next``
-    is called, however many a client sends ahead: they stay bytes, and can wait without being read from the socket.
+    llhttp receives the bytes in slices that end where a header or a body ends. So it never parses a second request
+    before ``next`` is called, however many a client pipelines: those stay bytes, most of them in the client's socket.
 
     Args:
-        handler: who is told.
-        limits: of heads and trailers.
+        handler: receives the parsed requests.
+        limits: limits of headers and trailers.
     """
 
     def __init__(self, handler: Handler, limits: Limits) -> None:
@@ -47,17 +47,17 @@ class RequestParser:
         self.next()
 
     def next(self) -> None:
-        """Forget the request that was parsed, and be ready for the next."""
+        """Prepare for the next request."""
         self.is_whole, self._in_head, self._url = False, True, b""
         self._headers: Headers = []
         self._left: int | None = 0
         self._bare, self._got_body = 0, False
 
     def feed(self, data: bytes) -> bytes:
-        """Parse bytes; returns those behind the end of the request.
+        """Parse bytes; returns those after the end of the request.
 
         Raises:
-            ServiceError: this is no request, or not one that is taken; nothing more can be parsed.
+            ServiceError: the request is invalid or over a limit. Nothing more can be parsed.
         """
         at, view = 0, memoryview(data)
         while at < len(data):
@@ -71,7 +71,7 @@ class RequestParser:
         return b""
 
     def _end_of_slice(self, data: bytes, at: int) -> int:
-        """Where the head or body that is being read ends in these bytes; the end of them if it does not."""
+        """Where the current header or body ends within these bytes; their end if it does not."""
         if self._left:
             return min(len(data), at + self._left)
         joint = (self._tail + data[at : at + 3]).find(_END) if self._tail else -1
@@ -93,13 +93,13 @@ class RequestParser:
             self._count(len(piece))
 
     def _count(self, size: int) -> None:
-        """Count bytes in a row that are no body."""
+        """Count consecutive bytes that are not body."""
         self._bare += size
         if self._bare > self._limits.header_bytes:
             raise HeaderTooLarge(f"request line, header fields and trailers may have {self._limits.header_bytes} bytes")
 
     def _feed_without_upgrade(self) -> None:
-        """Parse the head once more, without the wish for another protocol, with which llhttp skips the body."""
+        """Parse the header again without the upgrade request, with which llhttp would skip the body."""
         method, version = self._llhttp.get_method(), self._llhttp.get_http_version()
         if method == b"CONNECT":
             raise BadRequest("this is not a proxy: CONNECT has no meaning here")
@@ -112,14 +112,14 @@ class RequestParser:
             raise self._error or BadRequest(f"this is not HTTP/1.1: {error}") from None
 
     def _fail(self, error: ServiceError) -> None:
-        """Stop llhttp; it raises an error of its own in place of one that is raised within a callback."""
+        """Stop llhttp from within a callback. It raises an error of its own, so the real one is kept."""
         self._error = error
         raise error
 
-    # What llhttp calls
+    # Called by llhttp
 
     def on_message_begin(self) -> None:
-        """The first byte of a request is there."""
+        """The first byte of a request has arrived."""
         self._handler.on_begin()
 
     def on_url(self, url: bytes) -> None:
@@ -127,14 +127,14 @@ class RequestParser:
         self._url += url
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """A header field. One behind the body is not looked at: it could add what the head was checked without."""
+        """A header field. Trailers are ignored: they could bypass the checks of the header."""
         if self._in_head:
             self._headers.append((name.lower(), value))
             if len(self._headers) > self._limits.headers:
                 self._fail(HeaderTooLarge(f"a request may have {self._limits.headers} header fields"))
 
     def on_headers_complete(self) -> None:
-        """The head is there."""
+        """The header is complete."""
         llhttp = self._llhttp
         if llhttp.should_upgrade():
             self._upgrade = True
@@ -147,14 +147,14 @@ class RequestParser:
             self._fail(error)
 
     def on_body(self, body: bytes) -> None:
-        """A part of the body."""
+        """A part of the body has arrived."""
         if self._left:
             self._left -= len(body)
         self._got_body = True
         self._handler.on_body(body)
 
     def on_message_complete(self) -> None:
-        """All of the request is there."""
+        """The request is complete."""
         if not self._upgrade:
             self.is_whole, self._left = True, 0
             self._handler.on_end()

@@ -6,10 +6,10 @@ import enum
 class Phase(enum.Enum):
     """What a connection is doing."""
 
-    IDLE = enum.auto()  # no byte of the next request is there
-    HEAD = enum.auto()  # the header arrives
-    BODY = enum.auto()  # a body arrives that is short enough to wait for before the application is told
-    ANSWERING = enum.auto()  # the application has the request, or a part of it
-    DISCARDING = enum.auto()  # it has answered, and the rest of the body is read past
-    LINGERING = enum.auto()  # the same, and the connection ends then
-    CLOSING = enum.auto()  # what was sent goes out
+    IDLE = enum.auto()  # waiting for the first byte of a request
+    HEAD = enum.auto()  # the header is arriving
+    BODY = enum.auto()  # a short body is arriving; the application is called when it is complete
+    ANSWERING = enum.auto()  # the application is handling the request
+    DISCARDING = enum.auto()  # answered; the rest of the body is read and discarded
+    LINGERING = enum.auto()  # the same, and then the connection is closed
+    CLOSING = enum.auto()  # closed for input; buffered bytes are being sent

@@ -1,4 +1,4 @@
-"""What the edge answers by itself: a problem (RFC 9457) with a request id, counted and logged like every other."""
+"""The responses of the edge itself: problems (RFC 9457) with a request id, counted and logged like all others."""
 
 import uuid
 from http import HTTPStatus
@@ -19,7 +19,7 @@ _HEAD = (
 
 
 def refusal(error: ServiceError, metrics: Metrics) -> bytes:
-    """The whole answer to a request that never became one, after which the connection is closed."""
+    """The whole response to an invalid or overdue request; the connection is closed after it."""
     record = RequestRecord(uuid.uuid4().hex)
     told = problem(error, record.request_id)
     record.status, record.outcome = told.status, told.type.rpartition("/")[2]
@@ -32,5 +32,5 @@ def refusal(error: ServiceError, metrics: Metrics) -> bytes:
 
 
 def note_gone(metrics: Metrics) -> None:
-    """Count and log a client that left before all of its request was there."""
+    """Count and log a client that disconnected before its request was complete."""
     RequestRecord(uuid.uuid4().hex, outcome="client-gone").emit(metrics)

@@ -1,4 +1,4 @@
-"""What all connections of a process share: limits, their number, their deadlines, and turns for those that pipeline."""
+"""The state that all connections of a process share: limits, number, deadlines, and the rate of pipelined requests."""
 
 import asyncio
 import logging
@@ -11,7 +11,7 @@ from service.edge.refusal import note_gone, refusal
 from service.errors import ServiceError
 from service.telemetry.metrics import Metrics
 
-# Of the most connections; above it, idle ones are closed early, so that none need be refused.
+# Share of the maximum number of connections. Above it, idle ones are closed early, so that new ones are accepted.
 _CROWDED = 0.75
 _CROWDED_KEEP_ALIVE_S = 5.0
 _LOG_EVERY_S = 1.0
@@ -20,11 +20,11 @@ log = logging.getLogger(__name__)
 
 
 class Edge:
-    """See above.
+    """Shared by the connections of one process.
 
     Args:
-        limits: of each connection, and of their number.
-        metrics: where requests are counted that the edge refuses.
+        limits: limits of each connection, and of their number.
+        metrics: counts the requests that the edge itself answers.
     """
 
     def __init__(self, limits: Limits, metrics: Metrics) -> None:
@@ -35,7 +35,7 @@ class Edge:
         self._sweeping: asyncio.TimerHandle | None = None
 
     def admits(self, connections: Collection[Any]) -> bool:
-        """Whether one more connection may stay, beside these. Refusals are logged once a second at most."""
+        """Whether one more connection is accepted beside these. Refused ones are logged, at most once per second."""
         if len(connections) < self.limits.connections:
             self._watch(connections)
             return True
@@ -48,32 +48,32 @@ class Edge:
         return False
 
     def drain(self, connections: Collection[Any]) -> None:
-        """Begin the drain: the application is told of requests that have begun to arrive, so that it still admits them;
-        each response asks its client for a new connection.
+        """Begin the drain. Requests whose bodies are still arriving are passed to the application, which admits them
+        now; every response from now on closes its connection.
         """
         self.is_draining = True
         for connection in connections:
             connection.start()
 
     def refusal(self, error: ServiceError) -> bytes:
-        """The answer to what is no request; it is counted and logged."""
+        """The response to an invalid request; counts and logs it."""
         return refusal(error, self._metrics)
 
     def note_gone(self) -> None:
-        """Count and log a client that left before all of its request was there."""
+        """Count and log a client that disconnected before its request was complete."""
         note_gone(self._metrics)
 
     def turn_s(self) -> float:
-        """Seconds until a connection that has sent requests ahead may have its next one answered. All of them together
-        get a bounded share of the event loop.
+        """Seconds until the next pipelined request may start. All connections share the rate, so that they take a
+        bounded share of the event loop.
         """
         now = asyncio.get_running_loop().time()
         self._next_turn = max(now, self._next_turn + self.limits.pipelined_every_s)
         return self._next_turn - now
 
     def _watch(self, connections: Collection[Any]) -> None:
-        """Keep the deadlines of these connections, as long as there are any: one look at all of them now and then costs
-        less than a timer for every request.
+        """Enforce the deadlines of these connections while there are any. One periodic check of all of them costs less
+        than a timer per request.
         """
         if self._sweeping is None:
             loop = asyncio.get_running_loop()

@@ -1,10 +1,14 @@
 """Clients as their users have them: each is the real program, skipped where it is not installed."""
 
+import contextlib
 import socket
 import subprocess
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
+import httpx
 import pytest
 
 from service.access.keys import add_key, make_key
@@ -105,6 +109,23 @@ def unused_port() -> int:
         return int(listener.getsockname()[1])
 
 
+@contextmanager
+def proxied(command: Sequence[object], port: int) -> Iterator[str]:
+    """The address of a proxy that runs for as long as the context lasts."""
+    with subprocess.Popen([str(each) for each in command], stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as proxy:
+        try:
+            until(lambda: accepts(port))
+            yield f"http://127.0.0.1:{port}"
+        finally:
+            proxy.kill()
+
+
+def accepts(port: int) -> bool:
+    with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port)):
+        return True
+    return False
+
+
 HAPROXY = """
 defaults
   mode http
@@ -130,15 +151,75 @@ def checks(server: Server) -> int:
 def test_behind_haproxy_with_its_default_check(
     server: Server, files: dict[str, Path], key: str, tmp_path: Path, check: str
 ) -> None:
-    port, before = unused_port(), checks(server)
-    configuration = tmp_path / "haproxy.cfg"
+    port, configuration = unused_port(), tmp_path / "haproxy.cfg"
     configuration.write_text(HAPROXY.format(check=check, port=port, service=server.port))
-    with subprocess.Popen([program("haproxy"), "-f", configuration], stderr=subprocess.PIPE) as proxy:
-        try:
-            # Three failed checks would take the server out.
-            until(lambda: checks(server) >= before + 5, lambda: server.log)
-            headers = ["-H", f"Authorization: Bearer {key}", "-H", "Content-Type: image/jpeg"]
-            body = ["--data-binary", f"@{files['small']}", f"http://127.0.0.1:{port}/predict"]
-            assert output(program("curl"), "-s", "-o", "/dev/null", "-w", "%{http_code}\n", *headers, *body) == ["200"]
-        finally:
-            proxy.kill()
+    with proxied([program("haproxy"), "-f", configuration], port) as url:
+        time.sleep(1)  # some checks, of which three failed ones would take the server out
+        assert statuses(url, files["small"], key) == [200] * 5
+
+
+NGINX = """
+daemon off;
+pid {folder}/nginx.pid;
+error_log stderr warn;
+events {{ }}
+http {{
+  access_log off;
+  client_max_body_size 100m;
+  client_body_temp_path {folder}/body;
+  proxy_temp_path {folder}/proxy;
+  fastcgi_temp_path {folder}/unused;
+  uwsgi_temp_path {folder}/unused;
+  scgi_temp_path {folder}/unused;
+  upstream service {{ server 127.0.0.1:{service}; keepalive 4; }}
+  server {{
+    listen 127.0.0.1:{port};
+    location /xray/ {{
+      proxy_pass http://service/;
+      proxy_http_version 1.1;
+      proxy_request_buffering off;
+      proxy_set_header Connection "";
+      proxy_set_header X-Forwarded-Prefix /xray;
+    }}
+  }}
+}}
+"""
+CADDY = """
+{{
+  admin off
+  auto_https off
+}}
+http://127.0.0.1:{port} {{
+  handle_path /xray/* {{
+    reverse_proxy 127.0.0.1:{service} {{
+      header_up X-Forwarded-Prefix /xray
+    }}
+  }}
+}}
+"""
+
+
+@pytest.mark.parametrize("name", ["nginx", "caddy"])
+def test_under_a_path_prefix_behind(
+    server: Server, files: dict[str, Path], key: str, tmp_path: Path, name: str
+) -> None:
+    port, configuration = unused_port(), tmp_path / "configuration"
+    text = {"nginx": NGINX, "caddy": CADDY}[name]
+    configuration.write_text(text.format(port=port, service=server.port, folder=tmp_path))
+    arguments = {
+        "nginx": ["-e", "stderr", "-c", configuration],
+        "caddy": ["run", "--adapter", "caddyfile", "--config", configuration],
+    }
+    with proxied([program(name), *arguments[name]], port) as url:
+        assert statuses(f"{url}/xray", files["small"], key) == [200] * 5
+        assert statuses(f"{url}/xray", files["large"], key) == [413] * 5
+        assert statuses(f"{url}/xray", files["large"], None) == [401] * 5
+        assert "'/xray/openapi.json'" in httpx.get(f"{url}/xray/docs").text
+        assert httpx.get(f"{url}/xray/openapi.json").json()["servers"] == [{"url": "/xray"}]
+
+
+def statuses(url: str, file: Path, key: str | None) -> list[int]:
+    """Of five predictions of one client."""
+    headers = {"Content-Type": "image/jpeg"} | ({"X-API-Key": key} if key else {})
+    with httpx.Client(timeout=60) as client:
+        return [client.post(f"{url}/predict", content=file.read_bytes(), headers=headers).status_code for _ in range(5)]
