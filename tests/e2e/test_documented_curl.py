@@ -47,7 +47,7 @@ def test_it_runs(name: str, command: str, server: tuple[Server, str], tmp_path: 
     started, key = server
     (tmp_path / "xray.jpeg").write_bytes(jpeg())
     program = _SHELL.format(command.replace("localhost:8000", f"127.0.0.1:{started.port}"))
-    ended = run(["bash", "-c", program], cwd=tmp_path, env=os.environ | {"KEY": key})
+    ended = run(["bash", "-c", program], cwd=tmp_path, env=os.environ | {"KEY": key}, errors="replace")
     assert ended.returncode == 0, ended.stdout + ended.stderr
 
 
