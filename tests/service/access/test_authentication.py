@@ -25,7 +25,8 @@ OPEN = {"/", "/page/{name}", "/health", "/health/live", "/health/ready", "/docs"
 OPEN |= {"/v2/health/live", "/v2/health/ready"}
 MODEL, VERSION = "/v2/models/{name}", "/v2/models/{name}/versions/{version}"
 V2 = {"/v2", "/v2/repository/index", *(f"/v2/repository/models/{{name}}/{what}" for what in ("load", "unload"))}
-V2 |= {f"{model}{what}" for model in (MODEL, VERSION) for what in ("", "/ready", "/infer")}
+V2 |= {f"{model}{what}" for model in (MODEL, VERSION) for what in ("", "/config", "/ready", "/stats", "/infer")}
+V2.add("/v2/models/stats")
 
 
 def bearer(key: str) -> dict[str, str]:

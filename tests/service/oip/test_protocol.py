@@ -314,7 +314,7 @@ BAD: dict[str, Any] = {
     "more pixels than may come": image(FLAT * 9, count=9),
     "more files than stated": {"inputs": [FILE | {"data": FILE["data"] * 2}]},
     "fewer files than stated": {"inputs": [FILE | {"shape": [2]}]},
-    "files of two dimensions": {"inputs": [FILE | {"shape": [1, 1], "data": [FILE["data"]]}]},
+    "files of two columns": {"inputs": [FILE | {"shape": [1, 2], "data": [FILE["data"] * 2]}]},
     "numbers for files": {"inputs": [FILE | {"data": [7]}]},
     "a file that is not base64": {"inputs": [FILE | {"data": ["\u00e9"]}]},
     "a file with line breaks": {"inputs": [FILE | {"data": [text(GREY)[:76] + "\n" + text(GREY)[76:]]}]},
