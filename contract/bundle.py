@@ -21,6 +21,7 @@ from pydantic import Field, StringConstraints, ValidationError, model_validator
 from contract.drift import DriftReference
 from contract.figures import Calibration, CalibrationError, InputGuard, Measured, OperatingPoint, Population, Record
 from contract.image import IMAGE_CONTRACTS
+from contract.site import Site
 
 # Other modules import all parts of a manifest from here.
 __all__ = ["Calibration", "CalibrationError", "InputGuard", "Measured", "OperatingPoint", "Population"]
@@ -76,6 +77,7 @@ class Manifest(Record):
         description="Calibration and operating points for images whose population is known. For all other images, the "
         "graph's probability and the manifest's own operating points apply, chosen for all populations together.",
     )
+    site: Site | None = Field(default=None, description="null: operating points and calibration are the model's own.")
     input_guard: InputGuard | None = Field(default=None, description="null: this model has no input guard.")
     drift_reference: DriftReference | None = Field(default=None, description="null: drift cannot be measured.")
     cpu_graph: CpuGraph = Field(
@@ -97,6 +99,8 @@ class Manifest(Record):
                 raise ValueError(f"no population can be called {name!r}, which stands for none")
             if population.operating_points.keys() != self.operating_points.keys():
                 raise ValueError(f"population {name!r} has other operating points than the manifest")
+        if self.site and self.site.population not in {None, *self.populations}:
+            raise ValueError(f"site: there is no population {self.site.population!r}")
         return self
 
     @property

@@ -11,6 +11,7 @@ from contract.figures import Calibration
 BINS = 15
 # The logit of 0 and 1 is infinite; probabilities are clipped to this range, in which float32 has finite logits.
 _LEAST, _GREATEST = 1e-30, 1 - 2**-25
+_NEWTON_STEPS, _SMALL_STEP = 100, 1e-9
 
 
 def logits(probability: ArrayLike) -> NDArray[np.float64]:
@@ -43,6 +44,40 @@ def calibrate(probability: ArrayLike, calibration: Calibration) -> NDArray[np.fl
     if calibration.method == "none":
         return np.asarray(probability, np.float64)
     return sigmoid(calibration.scale * logits(probability) + calibration.shift)
+
+
+def platt_targets(pneumonia: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """Platt's targets: slightly inside 0 and 1, so that a fit converges for perfectly separated classes too."""
+    ill, well = int(pneumonia.sum()), int((~pneumonia).sum())
+    return np.where(pneumonia, (ill + 1) / (ill + 2), 1 / (well + 2))
+
+
+def fit_platt(probability: NDArray[np.float64], pneumonia: NDArray[np.bool_]) -> tuple[float, float]:
+    """Scale and shift of greatest likelihood for Platt's targets, by Newton's method with step halving (Lin, Lin &
+    Weng, Machine Learning 2007).
+
+    Args:
+        probability: shape (n,), 0..1, of both classes.
+        pneumonia: shape (n,), the truth.
+    """
+    inputs = np.stack([logits(probability), np.ones(len(probability))], axis=1)
+    targets, found = platt_targets(pneumonia), np.array([1.0, 0.0])
+
+    def loss(parameters: NDArray[np.float64]) -> float:
+        z = inputs @ parameters
+        return float(np.sum(np.logaddexp(0, z) - targets * z))
+
+    for _ in range(_NEWTON_STEPS):
+        p = sigmoid(inputs @ found)
+        gradient = inputs.T @ (p - targets)
+        hessian = (inputs * (p * (1 - p))[:, np.newaxis]).T @ inputs + 1e-9 * np.eye(2)
+        step = np.linalg.solve(hessian, gradient)
+        while loss(found - step) > loss(found) and np.abs(step).max() > _SMALL_STEP:
+            step /= 2
+        found = found - step
+        if np.abs(step).max() <= _SMALL_STEP:
+            break
+    return float(found[0]), float(found[1])
 
 
 @dataclass(frozen=True, slots=True)

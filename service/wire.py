@@ -80,6 +80,11 @@ class PredictResponse(_Wire):
         "populations together apply.",
         examples=["adult"],
     )
+    site: str | None = Field(
+        default=None,
+        description="Site whose own calibration and thresholds apply. null: those of the model.",
+        examples=["General Hospital"],
+    )
     predictions: list[Prediction]
 
 

@@ -97,9 +97,13 @@ def _lines(response: PredictResponse) -> list[_Line]:
             f"(operating point {response.operating_point}{population})"
         ),
         *(_Line(f"Warning: {warning.detail}", _WARNING) for warning in entry.warnings),
-        _Line(f"Model {response.model.name} {response.model.version}", _SECONDARY),
+        _Line(f"Model {response.model.name} {response.model.version}{_of_site(response)}", _SECONDARY),
         _Line(_NOT_A_DEVICE, _SECONDARY),
     ]
+
+
+def _of_site(response: PredictResponse) -> str:
+    return "" if response.site is None else f", operating points and calibration of {response.site}"
 
 
 def _wrap(text: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont, width: int) -> list[str]:

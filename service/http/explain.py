@@ -62,6 +62,11 @@ _PICTURE: dict[str, Any] = {
         "X-Population": header(
             "Population whose calibration and threshold apply. Absent: it is unknown.", required=False, example="adult"
         ),
+        "X-Site": header(
+            "Site whose calibration and threshold apply, percent-encoded. Absent: those of the model.",
+            required=False,
+            example="General%20Hospital",
+        ),
         "X-Label": header("PNEUMONIA if probability >= threshold.", enum=["NORMAL", "PNEUMONIA"]),
         "X-Probability": header("Probability of PNEUMONIA.", **_ZERO_TO_ONE, example=0.9731),
         "X-Threshold": header("Threshold of the operating point.", **_ZERO_TO_ONE, example=0.5),
@@ -121,8 +126,8 @@ async def _render(service: Service, style: Style, data: bytes, reading: Reading,
 def _result_headers(response: PredictResponse) -> dict[str, str]:
     """The result in headers, for programs."""
     entry = response.predictions[0]
-    population = {} if response.population is None else {"X-Population": response.population}
-    return population | {
+    chosen = {"X-Population": response.population, "X-Site": response.site}
+    return {name: quote(value) for name, value in chosen.items() if value is not None} | {
         "X-Model": f"{response.model.name}/{response.model.version}",
         "X-Operating-Point": quote(response.operating_point),
         "X-Label": str(entry.label),

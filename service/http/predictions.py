@@ -61,6 +61,7 @@ def response(
         provider=model.backend.provider,
         operating_point=point.name,
         population=point.population,
+        site=point.site,
         predictions=[
             _prediction(model.guard, point, filename, result, request_id)
             for filename, result in zip(filenames, results, strict=True)

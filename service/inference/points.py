@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from contract.bundle import UNKNOWN_POPULATION, Calibration, Manifest
 from contract.calibration import calibrate
+from contract.site import Site
 from service.errors import UnknownOperatingPoint, UnknownPopulation
 from service.settings import SettingsError
 
@@ -14,12 +15,14 @@ class Point:
 
     ``population``: whose operating point it is; None: that of all populations together, for an image of which none is
     known. ``calibration``: of that population, applied to the graph's probability; None: there is nothing to apply.
+    ``site``: whose operating point and calibration they are; None: they are the model's own.
     """
 
     name: str
     threshold: float
     population: str | None = None
     calibration: Calibration | None = None
+    site: str | None = None
 
     def calibrated(self, probability: float) -> float:
         """The probability of PNEUMONIA in the population, from the probability that the graph returned, 0..1."""
@@ -40,14 +43,25 @@ def find_point(manifest: Manifest, name: str, population: str | None = None) -> 
         UnknownOperatingPoint: the model has none of this name; the message lists its operating points.
     """
     if population in (None, UNKNOWN_POPULATION):
-        return Point(name, _threshold(manifest, name))
+        site = _site_of(manifest, None)
+        threshold, calibration = _threshold(manifest, name), _applicable(site.calibration) if site else None
+        return Point(name, threshold, None, calibration, site.name if site else None)
     own = manifest.populations.get(str(population))
     if own is None:
         known = ", ".join([*manifest.populations, UNKNOWN_POPULATION])
         raise UnknownPopulation(f"the populations of this model are: {known}")
     _threshold(manifest, name)  # a population has the same operating points, with other thresholds
-    calibration = None if own.calibration.method == "none" else own.calibration
-    return Point(name, own.operating_points[name].threshold, population, calibration)
+    site, threshold = _site_of(manifest, population), own.operating_points[name].threshold
+    return Point(name, threshold, population, _applicable(own.calibration), site.name if site else None)
+
+
+def _site_of(manifest: Manifest, population: str | None) -> Site | None:
+    """The site whose calibration and operating points apply to a population (None: unknown), if there is one."""
+    return manifest.site if manifest.site and manifest.site.population == population else None
+
+
+def _applicable(calibration: Calibration) -> Calibration | None:
+    return None if calibration.method == "none" else calibration
 
 
 def _threshold(manifest: Manifest, name: str) -> float:

@@ -126,6 +126,7 @@ def infer_response(
         parameters=AnswerParameters(
             operating_point=point.name,
             population=point.population,
+            site=point.site,
             threshold=point.threshold,
             provider=answer.provider,
             ignored=", ".join(request.parameters.ignored) or None,

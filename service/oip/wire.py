@@ -164,10 +164,11 @@ class OutputTensor(Oip):
 
 
 class AnswerParameters(Oip):
-    """The operating point, its threshold, its population if that is known, and the execution provider."""
+    """The operating point, its threshold, population and site if it has one, and the execution provider."""
 
     operating_point: str = Field(examples=["balanced"])
     population: str | None = Field(default=None, examples=["adult"])
+    site: str | None = Field(default=None, examples=["General Hospital"])
     threshold: float = Field(examples=[0.5])
     provider: str = Field(examples=["CPUExecutionProvider"])
     ignored: str | None = Field(

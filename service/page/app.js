@@ -54,7 +54,7 @@ async function loadModel() {
     }
   }
   byId("banner").textContent = "";
-  byId("model").textContent = say("model", model);
+  byId("model").textContent = say(model.site ? "modelOfSite" : "model", { ...model, site: model.site?.name });
   const options = Object.entries(pointsOf(model, model.population)).map(([name, point]) => el("option", { value: name },
     say("pointOption", {
       name,

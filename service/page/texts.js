@@ -8,6 +8,7 @@ export const TEXTS = {
   notMeantFor: "Not intended for: {uses}",
   usesNotStated: "No intended use is stated: do not use this model on patients.",
   model: "Model {name} {version}",
+  modelOfSite: "Model {name} {version}, thresholds and calibration of {site}",
   aboutModel: "About the model",
   cardMissing: "Could not load the model card.",
   operatingPoint: "Operating point",

@@ -81,6 +81,8 @@ def calibration_figures(
 
 def trained_prevalence(manifest: Manifest, population: str | None) -> float | None:
     """The fraction of PNEUMONIA where the probabilities were calibrated; None if the manifest does not state it."""
+    if manifest.site and manifest.site.population == population:
+        return manifest.site.prevalence
     if population is not None:
         return manifest.populations[population].prevalence
     validation: Mapping[str, Any] = manifest.results.get("validation") or {}

@@ -26,7 +26,11 @@ def claimed_points(manifest: Manifest, population: str | None) -> dict[str, Oper
 
 
 def claimed_auc(manifest: Manifest, population: str | None) -> float | None:
-    """The AUC on held-out patients of all populations; None for one of them, and if the manifest does not state it."""
+    """The AUC on held-out patients: a site's, or that of all populations. None if the manifest does not state it, as
+    for a single population.
+    """
+    if manifest.site and manifest.site.population == population:
+        return manifest.site.auc.value
     if population is not None:
         return None
     test: Mapping[str, Any] = manifest.results.get("test") or {}
@@ -81,7 +85,7 @@ def claim_of_share(claimed: ClaimedShare, found: Estimate | None, criteria: Crit
             measured = Measured(value=share, low=1 - measured.high, high=1 - measured.low)
         verdict = verdict_of(measured, bound)
         more = 0 if verdict != "too few to say" else _more(found, lambda n: _decides(share, n, bound))
-        for_width = _more(found, lambda n: _is_narrow(share, n, criteria.width))
+        for_width = more_for_width(found, criteria.width)
     return Claim(
         name=claimed.name,
         claimed=claimed.value,
@@ -117,6 +121,13 @@ def claim_of_auc(claimed: float, found: Estimate | None, criteria: Criteria) -> 
     )
 
 
+def more_for_width(found: Estimate, width: float) -> int | None:
+    """How many more images of the class give an interval of this width (Buderer, Academic Emergency Medicine 1996, with
+    Wilson's interval in place of the normal approximation); None: out of reach.
+    """
+    return _more(found, lambda n: _is_narrow(found.measured.value, n, width))
+
+
 def _more(found: Estimate, is_enough: Callable[[float], bool]) -> int | None:
     """How many more images it takes, found by bisection, at the design effect that the images have now."""
     if is_enough(found.worth):
@@ -136,9 +147,6 @@ def _decides(share: float, n: float, bound: float) -> bool:
 
 
 def _is_narrow(share: float, n: float, width: float) -> bool:
-    """Whether n images give an interval of this width (Buderer, Academic Emergency Medicine 1996, with Wilson's
-    interval in place of the normal approximation).
-    """
     low, high = wilson(share, n)
     return high - low <= width
 

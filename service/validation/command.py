@@ -7,7 +7,7 @@ from contextlib import AbstractAsyncContextManager
 from datetime import UTC, datetime
 from pathlib import Path
 
-from contract.bundle import Manifest, read_bundle
+from contract.bundle import MANIFEST, Manifest, read_bundle, sha256
 from service.client.predicting import Predictor
 from service.client.progress import ProgressDisplay, print_error
 from service.settings import Settings, SettingsError
@@ -20,6 +20,7 @@ from service.validation.labels import Labels, read_labels
 from service.validation.page import write_page
 from service.validation.schema import ServedBy, SiteData, ValidationReport
 from service.validation.scoring import Run, groups_of, not_labelled, score_all
+from service.validation.site import add_site_options, check_site_options, write_site_bundle
 from service.validation.wording import summary
 
 _DESCRIPTION = """\
@@ -47,6 +48,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--out", type=Path, required=True, metavar="FOLDER", help="the folder to write the report to")
     parser.add_argument("--gallery", action="store_true", help="show radiographs of patients in report.html")
+    add_site_options(parser)
     parser.add_argument(
         "--margin",
         type=_share,
@@ -71,11 +73,13 @@ def validate(settings: Settings, arguments: argparse.Namespace, open_local: Open
     """
     if not arguments.images.is_dir():
         raise SettingsError(f"--images: {arguments.images} is not a folder")
+    check_site_options(arguments)
     labels = read_labels(arguments.labels, listed(arguments.group))
     _prepare(arguments.out)
     if settings.guard == "refuse":  # a refused image has no probability, and would be missing from every figure
         settings = settings.model_copy(update={"guard": "warn"})
-    manifest = read_bundle(settings.model).manifest
+    bundle = read_bundle(settings.model)
+    manifest, parent_sha256 = bundle.manifest, sha256((settings.model / MANIFEST).read_bytes())
     with ProgressDisplay(len(labels.rows), quiet=False) as display:
         limits = settings.max_images, settings.max_body_bytes
         run = asyncio.run(score_all(open_local(settings), arguments.images, labels, display.advance, limits))
@@ -89,6 +93,11 @@ def validate(settings: Settings, arguments: argparse.Namespace, open_local: Open
     examples = find_examples(run.scored(), threshold, arguments.images, settings) if arguments.gallery else None
     _write(arguments.out, report, examples)
     print(summary(report))
+    if arguments.site is not None:
+        write_site_bundle(bundle, parent_sha256, run, arguments)
+        print_error(
+            f"{arguments.out_bundle}: a bundle with the operating points and the calibration of {arguments.site}"
+        )
     return True
 
 

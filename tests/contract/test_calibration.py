@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from contract.bundle import Calibration
-from contract.calibration import calibrate, logits, sigmoid
+from contract.calibration import calibrate, expected_calibration_error, logits, reliability, sigmoid
 
 PLATT = Calibration(method="platt", scale=2.0, shift=-1.0)
 
@@ -31,3 +31,9 @@ def test_probabilities_stay_probabilities_in_the_same_order(values: list[float])
 @given(st.floats(1e-6, 1 - 1e-6))
 def test_logits_and_sigmoid_are_inverse(value: float) -> None:
     assert sigmoid(logits(value)) == pytest.approx(value, rel=1e-9)
+
+
+def test_the_bins_of_calibrated_probabilities_agree_with_the_frequencies() -> None:
+    probability, pneumonia = np.array([0.1, 0.1, 0.9, 0.9, 1.0]), np.array([False, False, True, True, True])
+    assert [each.images for each in reliability(probability, pneumonia)] == [2, 3]
+    assert expected_calibration_error(probability, pneumonia) == pytest.approx((0.1 * 2 + 0.2) / 5)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from scipy.optimize import minimize
 
 from contract.bundle import Calibration, CalibrationError
-from contract.calibration import calibrate, logits, sigmoid
+from contract.calibration import calibrate, logits, platt_targets, sigmoid
 from training.evaluation.metrics import Scores, brier, expected_calibration_error
 
 _MAX_SCALE = 10.0
@@ -27,7 +27,7 @@ def fit_calibration(scores: Scores, fitted_on: str) -> Calibration:
         fitted_on: describes the images, for the manifest.
     """
     inputs = logits(scores.probability)
-    labels = _targets(scores.label)
+    labels = platt_targets(scores.label == 1)
 
     def loss(parameters: NDArray[np.float64]) -> float:
         z = parameters[0] * inputs + parameters[1]
@@ -54,9 +54,3 @@ def uncalibrated(scores: Scores, calibration: Calibration) -> Scores:
 def calibration_error(scores: Scores) -> CalibrationError:
     """Expected calibration error and Brier score of these probabilities."""
     return CalibrationError(expected_calibration_error=expected_calibration_error(scores), brier=brier(scores))
-
-
-def _targets(label: NDArray[np.uint8]) -> NDArray[np.float64]:
-    """Platt's targets: slightly inside 0 and 1, so that the fit converges for perfectly separated classes too."""
-    sick, well = int((label == 1).sum()), int((label == 0).sum())
-    return np.where(label == 1, (sick + 1) / (sick + 2), 1 / (well + 2))

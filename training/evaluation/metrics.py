@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from scipy.stats import binomtest
 from sklearn.metrics import brier_score_loss
 
-from contract import calibration
+from contract import calibration, thresholds
 from contract.bundle import Measured
 from contract.calibration import Bin
 from training.data.dataset import Dataset
@@ -45,15 +45,8 @@ class Scores:
 
 
 def balanced_threshold(*scores: Scores) -> float:
-    """The threshold of greatest Youden's J (sensitivity + specificity - 1); of equals, the one nearest to 0.5.
-
-    Args:
-        scores: of one or several populations; of several, the threshold maximises the smallest J of any of them.
-    """
-    candidates = np.unique(np.concatenate([_candidates(part) for part in scores]))
-    gains = [min(_rate(part, t, 1) + _rate(part, t, 0) for part in scores) for t in candidates]
-    best = candidates[np.isclose(gains, max(gains))]
-    return float(best[np.abs(best - 0.5).argmin()])
+    """The threshold of greatest Youden's J; of several populations, that of the greatest smallest J."""
+    return thresholds.balanced_threshold(*map(_labelled, scores))
 
 
 def threshold_for(scores: Scores, label: int, kept: float) -> float:
@@ -64,9 +57,7 @@ def threshold_for(scores: Scores, label: int, kept: float) -> float:
         label: 1: the greatest threshold with this sensitivity; 0: the smallest threshold with this specificity.
         kept: minimum fraction of the class that is classified correctly, 0..1.
     """
-    candidates = np.concatenate([[0.0], _candidates(scores), [1.0]])
-    enough = [t for t in candidates if _rate(scores, t, label) >= kept]
-    return float(max(enough) if label else min(enough, default=1.0))
+    return thresholds.threshold_for(_labelled(scores), label == 1, kept)
 
 
 def sensitivity(scores: Scores, threshold: float) -> Measured:
@@ -127,15 +118,8 @@ def confusion(scores: Scores, threshold: float) -> dict[str, int]:
     }
 
 
-def _candidates(scores: Scores) -> NDArray[np.float64]:
-    """Midpoints of neighbouring probabilities, rounded to 4 digits so that the printed threshold is the one used."""
-    values = np.unique(scores.probability)
-    return np.unique(np.round((values[1:] + values[:-1]) / 2, 4)) if len(values) > 1 else np.array([0.5])
-
-
-def _rate(scores: Scores, threshold: float, label: int) -> float:
-    of_class = scores.probability[scores.label == label]
-    return float(((of_class >= threshold) == label).mean())
+def _labelled(scores: Scores) -> thresholds.Labelled:
+    return thresholds.Labelled(scores.probability, scores.label == 1)
 
 
 def _measured_rate(scores: Scores, threshold: float, label: int) -> Measured:

@@ -9,14 +9,13 @@ from collections.abc import Sequence
 import numpy as np
 
 from contract.bundle import OperatingPoint
+from contract.thresholds import KEPT
 from training.data.dataset import Dataset
 from training.evaluation.evaluate import Predict, score
 from training.evaluation.metrics import Scores, balanced_threshold, sensitivity, specificity, threshold_for
 from training.evaluation.stress import REALISTIC, apply_shift
 
 DEFAULT = "balanced"
-# The minimum sensitivity of rule-out, and the minimum specificity of rule-in.
-KEPT = 0.98
 
 
 def choose_points(scores: Sequence[Scores], chosen_on: str) -> dict[str, OperatingPoint]:

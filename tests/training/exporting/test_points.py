@@ -5,10 +5,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from contract.thresholds import KEPT
 from training.data.dataset import Dataset
 from training.evaluation.metrics import Scores, threshold_for
 from training.evaluation.stress import REALISTIC
-from training.exporting.points import KEPT, choose_points, shifted_scores
+from training.exporting.points import choose_points, shifted_scores
 
 
 def scores(seed: int, count: int = 400, apart: float = 2.5) -> Scores:
