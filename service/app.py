@@ -34,9 +34,10 @@ Analyses frontal chest radiographs for pneumonia. **Not a medical device: decisi
 Intended use, limits and measured performance of the model: `GET /model/card`.
 
 Every error response is a problem object (RFC 9457, `application/problem+json`; below `/v2`: `application/json`).
-Clients should branch on its `type`;
-each operation lists the types it can return. In addition, a path that is not listed here returns 404
-(`/problems/not-found`), and an unsupported method returns 405 (`/problems/method-not-allowed`, with `Allow`).
+Clients should branch on its `type`; each operation lists the types it can return. In addition, a path that is not
+listed here returns 404 (`/problems/not-found`), an unsupported method 405 (`/problems/method-not-allowed`, with
+`Allow`), and what is not a valid HTTP request, before it reaches any operation, 400 (`/problems/bad-request`), 408
+(`/problems/header-timeout`) or 431 (`/problems/header-too-large`).
 """
 _TAGS = [
     {"name": "Prediction", "description": "Analyse radiographs."},

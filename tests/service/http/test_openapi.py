@@ -46,8 +46,18 @@ def test_every_operation_has_an_operation_id() -> None:
     assert len(ids) == len(set(ids))
 
 
+# A connection is answered with these before there is a request that belongs to an operation.
+CONNECTION = {"bad-request", "header-timeout", "header-too-large"}
+
+
+def test_the_description_names_the_problems_of_connections() -> None:
+    assert all(f"`/problems/{slug}`" in document()["info"]["description"] for slug in CONNECTION)
+
+
 @pytest.mark.parametrize(
-    "kind", [kind for kind in problems.kinds() if kind.slug != "invalid-request"], ids=lambda kind: kind.slug
+    "kind",
+    [kind for kind in problems.kinds() if kind.slug not in {"invalid-request", *CONNECTION}],
+    ids=lambda kind: kind.slug,
 )
 def test_every_problem_belongs_to_an_operation(kind: Kind) -> None:
     statuses = [problem_types(operation).get(kind.slug) for _, _, operation in operations()]
@@ -65,13 +75,18 @@ def test_every_operation_has_the_request_id_and_the_common_problems() -> None:
         assert ("security" in operation) == ("unauthorized" in problems) == ("forbidden" in problems)
 
 
+def secured(scope: str) -> list[dict[str, list[str]]]:
+    """The three ways to send a key: as a bearer token, in a header of its own, as the password of Basic."""
+    return [{"key": [scope]}, {"keyHeader": [scope]}, {"keyPassword": [scope]}]
+
+
 @pytest.mark.anyio
 @pytest.mark.parametrize(
     ("settings", "predict", "load"),
     [
-        ({}, [{"key": ["predict"]}, {}], [{"key": ["admin"]}]),
-        ({"keys_file": True}, [{"key": ["predict"]}], [{"key": ["admin"]}]),
-        ({"keys_file": True, "allow_anonymous": True}, [{"key": ["predict"]}, {}], [{"key": ["admin"]}]),
+        ({}, [*secured("predict"), {}], secured("admin")),
+        ({"keys_file": True}, secured("predict"), secured("admin")),
+        ({"keys_file": True, "allow_anonymous": True}, [*secured("predict"), {}], secured("admin")),
     ],
 )
 async def test_the_security_of_an_operation_follows_the_settings(
