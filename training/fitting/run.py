@@ -4,7 +4,7 @@ config.json       the complete configuration
 split.json        the names of the training, validation and test images
 data.json         the data folder, its fingerprint, image sizes, and the files that were skipped
 environment.json  the code's revision and the packages' versions
-history.json      one record a finished epoch
+history.json      one record per finished epoch
 epoch-012.keras   the last epoch, or as many as are averaged: weights and optimizer
 averaged.keras    in float32: the mean of the averaged epochs' weights, once the last is done
 averaged.json     the numbers of these epochs
@@ -150,7 +150,7 @@ class Run:
         """
         config, last = self.config, len(self.history)
         if not last:
-            raise TrainingError(f"{self.folder}: no epoch of this run is finished")
+            raise TrainingError(f"{self.folder}: this run has no finished epoch yet")
         if (self.folder / _AVERAGED).exists():
             return keras.models.load_model(self.folder / _AVERAGED, compile=False)
         if config.average_epochs:
@@ -180,7 +180,7 @@ class Run:
         self._save(model, "best.keras")
 
     def _save(self, model: keras.Model, name: str) -> None:
-        partial = self.folder / f".partial.{name}"  # Keras goes by the suffix
+        partial = self.folder / f".partial.{name}"  # Keras derives the format from the suffix
         model.save(partial)
         partial.replace(self.folder / name)
 

@@ -140,7 +140,7 @@ def test_processes_make_the_same_batches_as_threads(data: Dataset, monkeypatch: 
     for cpus in (2, 4):
         monkeypatch.setattr("training.data.batches.cpu_count", lambda cpus=cpus: cpus)
         made.append(list(shuffled_batches(data, 16, (1, 0), augment)))
-    for (pixels, labels), (others, of_others) in zip(*made, strict=True):
+    for (pixels, labels, _), (others, of_others, _) in zip(*made, strict=True):
         assert (pixels == others).all()
         assert (labels == of_others).all()
 
