@@ -35,5 +35,5 @@ def test_logits_and_sigmoid_are_inverse(value: float) -> None:
 
 def test_the_bins_of_calibrated_probabilities_agree_with_the_frequencies() -> None:
     probability, pneumonia = np.array([0.1, 0.1, 0.9, 0.9, 1.0]), np.array([False, False, True, True, True])
-    assert [each.images for each in reliability(probability, pneumonia)] == [2, 3]
-    assert expected_calibration_error(probability, pneumonia) == pytest.approx((0.1 * 2 + 0.2) / 5)
+    assert [each.images for each in reliability(probability, pneumonia)] == [2, 2, 1]
+    assert expected_calibration_error(probability, pneumonia) == pytest.approx((0.1 * 2 + 0.1 * 2) / 5)
