@@ -3,7 +3,6 @@
 import contextlib
 import socket
 import subprocess
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -40,7 +39,14 @@ def key_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def server(bundle_folder: Path, tmp_path_factory: pytest.TempPathFactory, key: str) -> Iterator[Server]:
     folder = tmp_path_factory.mktemp("server")
     keys = key_file(tmp_path_factory)
-    with running(bundle_folder, folder, max_body_bytes=LIMIT_BYTES, keys_file=keys, log_level="debug") as server:
+    with running(
+        bundle_folder,
+        folder,
+        max_body_bytes=LIMIT_BYTES,
+        keys_file=keys,
+        log_level="debug",
+        trusted_proxies="127.0.0.1",
+    ) as server:
         yield server
 
 
@@ -151,10 +157,11 @@ def checks(server: Server) -> int:
 def test_behind_haproxy_with_its_default_check(
     server: Server, files: dict[str, Path], key: str, tmp_path: Path, check: str
 ) -> None:
-    port, configuration = unused_port(), tmp_path / "haproxy.cfg"
+    port, before, configuration = unused_port(), checks(server), tmp_path / "haproxy.cfg"
     configuration.write_text(HAPROXY.format(check=check, port=port, service=server.port))
     with proxied([program("haproxy"), "-f", configuration], port) as url:
-        time.sleep(1)  # some checks, of which three failed ones would take the server out
+        # Three failed checks would take the server out.
+        until(lambda: checks(server) >= before + 5, lambda: server.log)
         assert statuses(url, files["small"], key) == [200] * 5
 
 
