@@ -79,15 +79,16 @@ def batches_in_order(data: Dataset, batch: int) -> Iterator[Batch]:
 def randomised_batches(
     data: Dataset, batch: int, seed: tuple[int, int], randomiser: keras.Model, mixed: float
 ) -> Iterator[Batch]:
-    """As ``shuffled_batches``, but each batch is made at once, and all have one size: the images left over wait for the
-    next epoch, in which others are.
+    """Like ``shuffled_batches``, but each batch is randomised as a whole, and all batches have one size.
+
+    The images left over at the end are not used in this epoch; the next epoch leaves out others.
 
     Args:
         data: the images.
-        batch: images a batch; of fewer, all are one batch.
-        seed: of the run, and the number of the epoch.
-        randomiser: of ``training.data.randomise.randomiser``.
-        mixed: the share of images that become a mean of two.
+        batch: images per batch; a smaller dataset is one batch.
+        seed: the run's seed and the epoch's number.
+        randomiser: from ``training.data.randomise.randomiser``.
+        mixed: the fraction of images that become the mean of two.
     """
     rng, labels, populations = np.random.default_rng(seed), data.labels, data.populations
     order, size = rng.permutation(len(labels)), min(batch, len(labels))

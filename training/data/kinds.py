@@ -1,7 +1,7 @@
-"""What changes a radiograph from one hospital to the next, as tensor operations on a whole batch.
+"""Changes of a radiograph from one hospital to the next, as tensor operations on a whole batch.
 
-Each takes images float32 (n, 200, 200, 1), 0..255, and what deals out the random numbers of the batch; it gives images
-of the same shape. The same kinds one image at a time, without a tensor library, are in training.data.shifts.
+Each function takes images float32 (n, 200, 200, 1), 0..255, and the batch's random numbers, and returns images of the
+same shape. training.data.shifts has the same kinds for one image, without a tensor library.
 """
 
 from typing import Any
@@ -30,17 +30,17 @@ _QUANTISATION = np.array(
 
 
 class Draws:
-    """Deals out the random numbers of a batch, each once; each result has shape (n, 1, 1, 1)."""
+    """The random numbers of a batch; each is used once. Except for ``index``, results have shape (n, 1, 1, 1)."""
 
     def __init__(self, numbers: Tensor) -> None:
         self._numbers, self._used = numbers, 0
 
     def between(self, low: float, high: float) -> Tensor:
-        """Even between the two."""
+        """Uniformly distributed between the two."""
         return ops.reshape(low + (high - low) * self._next(), (-1, 1, 1, 1))
 
     def chance(self, share: float) -> Tensor:
-        """1.0 in so many of the cases, else 0.0."""
+        """1.0 with this probability, otherwise 0.0."""
         return ops.reshape(ops.cast(self._next() < share, "float32"), (-1, 1, 1, 1))
 
     def index(self, count: int) -> Tensor:
@@ -53,7 +53,7 @@ class Draws:
 
 
 def position(image: Tensor, draws: Draws) -> Tensor:
-    """Where the patient lies, how large, and in which aspect; mirrored in half of the cases."""
+    """Vary the patient's position, size and aspect ratio; half of the images are mirrored."""
     angle = draws.between(-0.22, 0.22)
     flip = 1 - 2 * draws.chance(0.5)
     both = draws.between(-0.18, 0.18)
@@ -61,7 +61,7 @@ def position(image: Tensor, draws: Draws) -> Tensor:
     shear = draws.between(-0.1, 0.1)
     shifts = [(draws.between(-0.1, 0.1) * SIDE) for _ in range(2)]
     cos, sin = ops.cos(angle), ops.sin(angle)
-    # The way back: (zoom, shear, turn) inverted, from a pixel of the result to its place in the source.
+    # The inverse of (zoom, shear, rotation): from a pixel of the result to its place in the source.
     a, b = (cos - shear * -sin) / wide, (sin - shear * cos) / wide
     c, d = -sin / high, cos / high
     half = (SIDE - 1) / 2
@@ -76,7 +76,7 @@ def position(image: Tensor, draws: Draws) -> Tensor:
 
 
 def match(image: Tensor, reference: Tensor, draws: Draws) -> Tensor:
-    """The grey levels of another image, from a table of 64 knots, in half of the cases."""
+    """Give half of the images the grey levels of another image, with a table of 64 knots."""
     knots = ops.cast(np.linspace(0, 255, _KNOTS), "float32")
     sample = ops.reshape(image[:, 2::5, 2::5], (-1, 1, (SIDE // 5) ** 2))
     share = ops.mean(ops.cast(sample <= knots[:, None], "float32"), axis=2)
@@ -90,7 +90,7 @@ def match(image: Tensor, reference: Tensor, draws: Draws) -> Tensor:
 
 
 def tone(image: Tensor, draws: Draws) -> Tensor:
-    """Exposure, contrast, and the processing that evens out large regions or sets them off."""
+    """Vary exposure, contrast, and the processing that equalises or emphasises large regions."""
     exponent = ops.exp(draws.chance(0.6) * draws.between(-0.6, 0.6))
     image = 255 * ops.power(ops.clip(image / 255, 1e-4, 1), exponent)
     regions = ops.average_pool(image, 25, strides=25, data_format="channels_last")
@@ -103,7 +103,7 @@ def tone(image: Tensor, draws: Draws) -> Tensor:
 
 
 def sharpness(image: Tensor, draws: Draws) -> Tensor:
-    """Blurred, sharpened, of less resolution, or as it is."""
+    """Blur, sharpen, reduce the resolution, or change nothing."""
     little, much = _blurred(image, 1.0), _blurred(image, 2.4)
     small = ops.image.resize(image, (72, 72), antialias=True, data_format="channels_last")
     small = ops.image.resize(small, (SIDE, SIDE), data_format="channels_last")
@@ -118,7 +118,7 @@ def sharpness(image: Tensor, draws: Draws) -> Tensor:
     )
 
 
-# Of a number of 0..1: a little blur, much blur, less resolution, sharpened.
+# Ranges of a number in 0..1: slight blur, strong blur, reduced resolution, sharpening.
 _SHARPNESS = ((0.0, 0.15), (0.15, 0.4), (0.4, 0.55), (0.55, 0.75))
 
 
@@ -133,7 +133,7 @@ def _blurred(image: Tensor, sigma: float) -> Tensor:
 
 
 def jpeg(image: Tensor, draws: Draws) -> Tensor:
-    """What a JPEG of quality 12 to 80 leaves, in four of ten cases."""
+    """Encode and decode 40 % of the images as a JPEG of quality 12 to 80."""
     blocks = SIDE // 8
     place, frequency = np.arange(8), np.arange(8)[:, np.newaxis]
     basis = np.sqrt(np.where(frequency == 0, 1, 2) / 8) * np.cos((2 * place + 1) * frequency * np.pi / 16)
@@ -150,7 +150,7 @@ def jpeg(image: Tensor, draws: Draws) -> Tensor:
 
 
 def covered(image: Tensor, draws: Draws) -> Tensor:
-    """A collimator's shadow or an even border at some edges, and even rectangles anywhere."""
+    """Cover some edges with a collimator's shadow or uniform border, and other areas with uniform rectangles."""
     place = ops.cast((np.arange(SIDE) + 0.5) / SIDE, "float32")
     across, down = ops.reshape(place, (1, 1, SIDE, 1)), ops.reshape(place, (1, SIDE, 1, 1))
     some = draws.chance(0.3)

@@ -1,13 +1,13 @@
-"""Tables that say what the images of a folder are: this project's own, and those of public data sets as downloaded.
+"""Tables that describe the images of a folder: this project's own format, and those of public data sets.
 
-``manifest.csv``: ``file`` (its path, below a folder named for its class) and, as far as they are known, ``patient``,
-``age`` (years), ``sex`` and ``view``.
+``manifest.csv``: ``file`` (a path whose folder is named after the class) and, where known, ``patient``, ``age``
+(years), ``sex`` and ``view``.
 
-``Data_Entry_2017*.csv`` of NIH ChestX-ray14: PNEUMONIA where its labels name Pneumonia, NORMAL where they are "No
-Finding"; other images are not taken. They may lie in folders below.
+``Data_Entry_2017*.csv`` of NIH ChestX-ray14: PNEUMONIA if the labels contain Pneumonia, NORMAL if they are "No
+Finding"; other images are left out. The images may be in subfolders.
 
 ``stage_2_detailed_class_info.csv`` of the RSNA Pneumonia Detection Challenge: "Lung Opacity" and "Normal"; other images
-are not taken. The images, named for their patient, must have been made PNG or JPEG.
+are left out. The images are named after the patient and must have been converted to PNG or JPEG.
 """
 
 import csv
@@ -24,10 +24,10 @@ Label = Literal[0, 1]
 
 
 def find_listed(folder: Path) -> list[Radiograph] | None:
-    """The radiographs that a table in this folder lists; None where there is no table of a known name.
+    """The radiographs that a table in this folder lists; None if the folder has no table of a known name.
 
     Raises:
-        DataError: the table lacks a column, or an image.
+        DataError: the table lacks a column, or an image that it lists is missing.
     """
     for pattern, read in _TABLES.items():
         for path in sorted(folder.glob(pattern)):
@@ -80,7 +80,7 @@ def _nih(rows: list[_Row], table: Path) -> Iterator[Radiograph]:
 
 def _rsna(rows: list[_Row], table: Path) -> Iterator[Radiograph]:
     files = _images_below(table.parent)
-    # A patient has one image, and a row for each of its boxes.
+    # Each patient has one image, and one row per bounding box.
     for patient, title in {row["patientId"]: row["class"] for row in rows}.items():
         label = _label(title == "Lung Opacity", title == "Normal")
         if label is not None:
@@ -112,7 +112,7 @@ def _file(files: dict[str, Path], stem: str, table: Path) -> Path:
 
 
 def _age(text: str) -> float | None:
-    """Years; an age that is no number is not known."""
+    """Years; None if the text is not a number."""
     try:
         return float(text)
     except ValueError:

@@ -1,7 +1,7 @@
-"""Drawn things that lie over radiographs and say nothing of a lung: texts, markers, lines, tubes, electrodes.
+"""Drawn overlays that carry no information about the lungs: texts, markers, lines, tubes, electrodes.
 
-At a hospital they come with the ill: the portable picture of a patient in bed has PORTABLE on it, and lines and tubes
-in it. A network that learns so fails elsewhere, so in training anybody may have them.
+In hospitals they are correlated with disease: a portable radiograph of a bedridden patient says PORTABLE and shows
+lines and tubes. A network that learns this fails at other hospitals, so in training any image may have them.
 """
 
 import math
@@ -32,14 +32,14 @@ _TEXTS = (
 
 
 def draw_overlays(count: int, seed: int) -> NDArray[np.uint8]:
-    """Masks to lay over images, each another: one to four things, drawn anywhere.
+    """Draw random masks to overlay on images, each with one to four objects anywhere.
 
     Args:
-        count: how many.
+        count: number of masks.
         seed: the same seed draws the same masks.
 
     Returns:
-        uint8 (count, 200, 200), 0 where nothing is to 255 where nothing shows through.
+        uint8 (count, 200, 200), from 0 (transparent) to 255 (opaque).
     """
     rng = np.random.default_rng(seed)
     return np.stack([_mask(rng) for _ in range(count)])
@@ -63,7 +63,7 @@ def _text(draw: ImageDraw.ImageDraw, rng: np.random.Generator) -> None:
 
 
 def _tube(draw: ImageDraw.ImageDraw, rng: np.random.Generator) -> None:
-    """A smooth curve through the picture: a Bezier curve of four random points."""
+    """Draw a smooth curve through the image: a Bezier curve with four random points."""
     points = rng.uniform(-0.1 * SIDE, 1.1 * SIDE, (4, 2))
     t = np.linspace(0, 1, 40)[:, np.newaxis]
     weights = np.hstack([(1 - t) ** 3, 3 * t * (1 - t) ** 2, 3 * t**2 * (1 - t), t**3])
@@ -72,7 +72,7 @@ def _tube(draw: ImageDraw.ImageDraw, rng: np.random.Generator) -> None:
 
 
 def _electrode(draw: ImageDraw.ImageDraw, rng: np.random.Generator) -> None:
-    """A disc at the end of a cable."""
+    """Draw a disc at the end of a cable."""
     x, y = (float(value) for value in rng.uniform(0.1 * SIDE, 0.9 * SIDE, 2))
     angle, radius = rng.uniform(0, 2 * math.pi), float(rng.uniform(2, 6))
     level = int(rng.integers(100, 256))

@@ -1,12 +1,12 @@
-"""Domain randomisation: batches of images as if each were taken at another hospital, computed on a GPU if there is one.
+"""Domain randomisation: each image of a batch looks as if another hospital had taken it; runs on a GPU if there is one.
 
-What training.data.augment does image by image on CPUs, done for a whole batch by Keras operations, wider, and with more
-kinds: tone curves that work on regions (as the processing of detectors does), overlays (training.data.overlays), and a
-mean of two images of one label from two populations (Yao et al., LISA, ICML 2022), so that what differs between the
-populations but not between the labels is blurred. After Tobin et al., arXiv:1703.06907.
+It does with Keras operations, for a whole batch, what training.data.augment does image by image on CPUs, with wider
+ranges and more kinds: regional tone curves (as in the processing of detectors), overlays (training.data.overlays), and
+the mean of two images of one label from two populations (Yao et al., LISA, ICML 2022), which blurs what differs between
+the populations but not between the labels. After Tobin et al., arXiv:1703.06907.
 
-A batch is a pure function of the images and of numbers that NumPy drew, on any backend; but for rounding, all backends
-give the same.
+A batch is a pure function of the images and of random numbers from NumPy; apart from rounding, all backends give the
+same result.
 """
 
 from typing import Any
@@ -22,7 +22,7 @@ from training.data.kinds import Draws, Tensor, covered, jpeg, match, position, s
 from training.data.overlays import draw_overlays
 from training.data.shifts import cdf
 
-# Random numbers that an image takes.
+# Random numbers per image.
 NUMBERS = 64
 _LOOKS_PER_CELL = 250
 _OVERLAYS = 512
@@ -30,13 +30,13 @@ _FIELD = 2 * SIDE
 
 
 def looks(train: Dataset) -> NDArray[np.float32]:
-    """Cumulative histograms (n, 256) to choose from: as many of each population and label, as far as there are."""
+    """Cumulative histograms (n, 256) to choose from, up to 250 of each population and label."""
     cells = [np.flatnonzero(rows) for rows in _cells(train)]
     return np.stack([cdf(train.pixels[row]) for rows in cells for row in rows[:_LOOKS_PER_CELL]]).astype(np.float32)
 
 
 def partners(populations: NDArray[Any], labels: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.int32]:
-    """For each row of a batch, another of the same label and another population; itself where there is none."""
+    """For each row of a batch, a random row of the same label and another population; itself if there is none."""
     found = np.arange(len(labels), dtype=np.int32)
     for row in range(len(labels)):
         others = np.flatnonzero((labels == labels[row]) & (populations != populations[row]))
@@ -46,10 +46,10 @@ def partners(populations: NDArray[Any], labels: NDArray[np.uint8], rng: np.rando
 
 
 def randomiser(reference: NDArray[np.float32], seed: int) -> keras.Model:
-    """The function from batches to batches, as a model without weights.
+    """Build the randomisation of batches as a model without weights.
 
     Args:
-        reference: of ``looks``.
+        reference: from ``looks``.
         seed: of the overlays and the noise.
 
     Returns:
@@ -63,7 +63,7 @@ def randomiser(reference: NDArray[np.float32], seed: int) -> keras.Model:
 
 
 class _Randomise(keras.layers.Layer):
-    """All of it, in the order in which it happens to a picture: patient, detector, processing, file."""
+    """All changes in the order in which they happen to an image: patient, detector, processing, file."""
 
     def __init__(self, reference: NDArray[np.float32], seed: int) -> None:
         super().__init__(dtype="float32")
@@ -86,11 +86,11 @@ class _Randomise(keras.layers.Layer):
         return ops.cast(ops.round(ops.clip(covered(image, draws), 0, 255)), "uint8")
 
     def compute_output_spec(self, pixels: Tensor, *_: Tensor) -> keras.KerasTensor:
-        """As the images that go in."""
+        """The same as that of the input images."""
         return keras.KerasTensor(pixels.shape, "uint8")
 
     def _grain(self, image: Tensor, draws: Draws) -> Tensor:
-        """Noise of a deviation of 2 to 14 grey levels, of one pixel or two."""
+        """Add noise with a standard deviation of 2 to 14 grey levels and a grain of one or two pixels."""
         rows, columns = (draws.index(_FIELD - SIDE)[:, None] + ops.arange(SIDE) for _ in range(2))
         places = ops.reshape(rows[:, :, None] * _FIELD + columns[:, None, :], (-1, SIDE, SIDE, 1))
         fine, coarse = (ops.take(field, places) for field in self._noise)

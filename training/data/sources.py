@@ -1,12 +1,12 @@
-"""A data set of several sources: a JSON file says which folders, and of which population each one is.
+"""A data set of several sources: a JSON file lists the folders, with the population of each.
 
     {"populations": {"child": {"description": "children of one to five years", "from_age": 1, "below_age": 6},
                      "adult": {"description": "adults of 18 years and over", "from_age": 18, "below_age": null}},
      "sources": [{"name": "kermany", "folder": "chest_xray", "population": "child"},
                  {"name": "rsna", "folder": "adults_train/rsna_299", "population": "adult"}]}
 
-A folder is relative to the file. It holds NORMAL/ and PNEUMONIA/ as any data folder does, or a table that says what its
-images are (training.data.listings).
+A folder's path is relative to the file. The folder has NORMAL/ and PNEUMONIA/ like any data folder, or a table that
+describes its images (training.data.listings).
 """
 
 from dataclasses import replace
@@ -24,7 +24,7 @@ _Name = Annotated[str, StringConstraints(pattern=NAME_PATTERN)]
 
 
 class People(BaseModel):
-    """One population in words, and by age in years; ``below_age`` null: no upper limit."""
+    """The description of one population, and its age limits in years; ``below_age`` null: no upper limit."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -34,7 +34,7 @@ class People(BaseModel):
 
 
 class Source(BaseModel):
-    """One folder of radiographs. All of one population, a patient has no images in another source."""
+    """One folder of radiographs of one population. No patient has images in another source."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -44,7 +44,7 @@ class Source(BaseModel):
 
 
 class Sources(BaseModel):
-    """The file that lists them."""
+    """The JSON file that lists the sources."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -61,10 +61,10 @@ class Sources(BaseModel):
 
 
 def read_sources(path: Path) -> Sources:
-    """The file that lists sources.
+    """Read the file that lists the sources.
 
     Raises:
-        DataError: it is none.
+        DataError: it cannot be read or is not valid.
     """
     try:
         return Sources.model_validate_json(path.read_bytes())
@@ -80,7 +80,7 @@ def find_all(root: Path) -> list[Radiograph]:
     """The radiographs of a data folder, or of the sources that a JSON file lists; sorted by name.
 
     Raises:
-        DataError: a file or folder is not what it should be.
+        DataError: a file or folder cannot be read or has an unknown layout.
     """
     if not root.is_file():
         return find_radiographs(root)
@@ -89,7 +89,7 @@ def find_all(root: Path) -> list[Radiograph]:
 
 
 def _of(source: Source, base: Path) -> list[Radiograph]:
-    """The radiographs of one source; names and patients of two sources never meet."""
+    """The radiographs of one source; prefixes keep names unique to the source, and patients to the population."""
     folder = base / source.folder
     read = find_listed(folder) or find_radiographs(folder)
     return [

@@ -1,4 +1,4 @@
-"""Whether heatmaps lie where lungs are, and stay there when the picture moves a little."""
+"""Whether the evidence in heatmaps is in the lungs, and how stable heatmaps are when the image shifts slightly."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,27 +15,27 @@ from training.evaluation.metrics import Scores, mean, share
 
 
 class Evidence(BaseModel):
-    """The heatmaps of the PNEUMONIA images that show any evidence."""
+    """Figures of the heatmaps of all PNEUMONIA images that show any evidence."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     images: int
-    lung_area: float = Field(description="The share of the picture that is lung: what evidence anywhere would have.")
-    lung_overlap: float = Field(description="Dice of where lungs are supposed and healthy images' own masks.")
-    inside: Measured | None = Field(description="Mean share of an image's evidence inside; null: no image has any.")
-    peak_inside: Measured | None = Field(description="Share of images whose strongest place touches the lungs.")
-    moved_probability: float = Field(description="Mean change of probability when the picture moves by one place.")
-    moved_heatmap: float = Field(description="Mean correlation of the heatmap with that of the moved picture.")
+    lung_area: float = Field(description="Fraction of the image that is lung: the value for randomly placed evidence.")
+    lung_overlap: float = Field(description="Dice coefficient of the lung atlas and healthy images' own masks.")
+    inside: Measured | None = Field(description="Mean fraction of evidence within the lungs; null: no evidence.")
+    peak_inside: Measured | None = Field(description="Fraction of images whose strongest place touches the lungs.")
+    moved_probability: float = Field(description="Mean change of probability for a shift by one heatmap place.")
+    moved_heatmap: float = Field(description="Mean correlation of the heatmaps before and after the shift.")
 
 
 def measure_evidence(graph: bytes, data: Dataset, atlas: Mask, atlas_overlap: float) -> Evidence:
-    """Measure heatmaps.
+    """Measure the heatmaps of a graph.
 
     Args:
         graph: of a bundle.
         data: images of one population.
-        atlas: bool (200, 200), where its lungs are.
-        atlas_overlap: how far that holds: ``training.evaluation.lungs.lung_atlas``.
+        atlas: bool (200, 200), the usual place of the lungs in this population.
+        atlas_overlap: the accuracy of the atlas, from ``training.evaluation.lungs.lung_atlas``.
     """
     sick = data.rows(row.name for row in data.radiographs if row.label)
     maps = in_batches(graph_output(graph, HEATMAP), sick.pixels)
@@ -56,7 +56,7 @@ def measure_evidence(graph: bytes, data: Dataset, atlas: Mask, atlas_overlap: fl
 
 
 def _stability(graph: bytes, sick: Dataset, maps: NDArray[np.float32]) -> dict[str, float]:
-    """What changes when each picture moves to the right and down by one place of the heatmap."""
+    """Measure the changes when each image shifts to the right and down by one place of the heatmap."""
     step = 1 / maps.shape[1]
     moved = np.stack([affine(row, shift_x=step, shift_y=step) for row in sick.pixels[..., 0]])[..., np.newaxis]
     predict = graph_predict(graph)
@@ -70,7 +70,7 @@ def _stability(graph: bytes, sick: Dataset, maps: NDArray[np.float32]) -> dict[s
 
 
 def _in_places(atlas: Mask, places: int) -> NDArray[np.float64]:
-    """The share of each place of a heatmap that is lung, (places, places)."""
+    """The fraction of each place of a heatmap that is lung, (places, places)."""
     size = SIDE // places
     cut = size * places
     shares: NDArray[np.float64] = atlas[:cut, :cut].reshape(places, size, places, size).mean((1, 3))

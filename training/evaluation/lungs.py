@@ -1,9 +1,8 @@
-"""Where lungs are, roughly: for asking whether a model goes by them.
+"""A rough lung segmentation, to measure whether a model relies on the lungs.
 
-A healthy lung is the largest region of its half of the picture that is darker than its surroundings; ``lung_mask``
-finds those. In a sick chest it need not be dark. There the place where most healthy lungs of the population lie is
-taken: ``lung_atlas``. How far that is off is measured on the healthy chests, whose own masks are known (``overlap``),
-and stands in the report.
+A healthy lung is the largest region of its half of the image that is darker than its surroundings; ``lung_mask`` finds
+it. With pneumonia a lung need not be dark, so ``lung_atlas`` is used there: the place of most healthy lungs of the
+population. Its error is measured against the masks of the healthy chests (``overlap``) and stated in the report.
 """
 
 import numpy as np
@@ -13,25 +12,25 @@ from scipy import ndimage
 from contract.image import SIDE
 
 Mask = NDArray[np.bool_]
-# Pixels. Lungs lie in this window; each half of it holds one; no bone is wider than the fine blur, no lung smaller
-# than the coarse one.
+# Pixels. The lungs are within this window, one in each half. The fine blur is wider than ribs, the coarse blur narrower
+# than lungs.
 _ROWS, _HALVES = slice(20, 172), (slice(14, 97), slice(103, 186))
 _FINE, _COARSE = 2.0, 28.0
-# Grey levels over the darkest 2 %: what is darker is air beside the patient.
+# Grey levels above the darkest 2 %; darker pixels are air beside the patient.
 _AIR = 3
-# The middle of a lung: y, and x from the nearer edge, and how far they may be from it.
+# The usual centre of a lung (y, and x from the nearer edge) and its spread.
 _MIDDLE, _SPREAD = np.array([95, 58]), np.array([45, 30])
 _SMALLEST, _LARGEST = 0.03, 0.25
 
 
 def lung_mask(pixels: NDArray[np.uint8]) -> Mask | None:
-    """The two lungs of a healthy chest.
+    """Segment the two lungs of a healthy chest.
 
     Args:
         pixels: uint8 (200, 200).
 
     Returns:
-        bool (200, 200); None where one half has no region of a lung's size.
+        bool (200, 200); None if one half has no region of a lung's size.
     """
     dark, lungs = _dark(pixels), np.zeros(pixels.shape, bool)
     for half in _HALVES:
@@ -47,14 +46,14 @@ def lung_mask(pixels: NDArray[np.uint8]) -> Mask | None:
 
 
 def lung_atlas(healthy: NDArray[np.uint8]) -> tuple[Mask, float]:
-    """Where most lungs of a population are.
+    """The usual place of the lungs in a population.
 
     Args:
         healthy: uint8 (n, 200, 200), NORMAL images.
 
     Returns:
-        bool (200, 200), the places that are lung in at least half of the images; and the mean overlap of that with
-        each image's own mask, 0..1. Nothing, and 0, where no lungs are found.
+        bool (200, 200), the pixels that are lung in at least half of the images; and its mean overlap with each
+        image's own mask, 0..1. An empty mask and 0 if no lungs are found.
     """
     masks = [mask for mask in map(lung_mask, healthy) if mask is not None]
     if not masks:
@@ -64,7 +63,7 @@ def lung_atlas(healthy: NDArray[np.uint8]) -> tuple[Mask, float]:
 
 
 def around(atlas: Mask) -> Mask:
-    """All that may be lung: the atlas, which is the core of most lungs, and 6 % of the side around it."""
+    """The area that may be lung: the atlas, which is the core of most lungs, dilated by 6 % of the side."""
     grown: Mask = ndimage.binary_dilation(atlas, iterations=int(0.06 * SIDE))
     return grown
 
@@ -75,7 +74,7 @@ def overlap(one: Mask, other: Mask) -> float:
 
 
 def _dark(pixels: NDArray[np.uint8]) -> Mask:
-    """Darker than the surroundings, but no air, and wider than a gap between ribs."""
+    """The pixels that are darker than their surroundings, are not air, and form areas wider than a gap between ribs."""
     grey = pixels.astype(np.float32)
     smooth = ndimage.gaussian_filter(grey, _FINE)
     relative = smooth - ndimage.gaussian_filter(grey, _COARSE)
@@ -87,14 +86,14 @@ def _dark(pixels: NDArray[np.uint8]) -> Mask:
 
 
 def _likeness(region: Mask) -> float:
-    """How like a lung: large, and in the middle of its half."""
+    """A score of how much a region resembles a lung: its size, weighted by its distance from the usual centre."""
     y, x = ndimage.center_of_mass(region)
     off = (np.array([y, min(x, SIDE - x)]) - _MIDDLE) / _SPREAD
     return float(region.sum() * np.exp(-np.square(off).sum()))
 
 
 def _otsu(values: NDArray[np.float32]) -> float:
-    """The level that parts values into two classes of greatest variance between (Otsu, IEEE Trans. SMC 1979)."""
+    """The threshold of greatest between-class variance (Otsu, IEEE Trans. SMC 1979)."""
     counts, edges = np.histogram(values, 64)
     middles = (edges[1:] + edges[:-1]) / 2
     below, above = np.cumsum(counts)[:-1], counts.sum() - np.cumsum(counts)[:-1]

@@ -142,7 +142,7 @@ def share(scores: Scores, right: NDArray[np.bool_]) -> Measured:
 
 def mean(scores: Scores, values: NDArray[np.floating]) -> Measured:
     """The mean of a value of each row, 0..1, shape (n,), with the interval of the bootstrap by patient."""
-    # A mean of ones may come out above 1 in its last digit.
+    # Rounding may put the mean of ones slightly above 1.
     return _bootstrapped(scores, lambda weights: np.minimum((weights @ values) / weights.sum(1), 1))
 
 

@@ -1,7 +1,7 @@
-"""Whether the population of an image can be told from what a network goes by, at equal label.
+"""Whether the population of an image can be predicted from a network's features, at equal label.
 
-It always can be to some degree: a child is smaller than an adult. What matters is how much of it is left in the
-features that lead to the probability, and whether the probability itself tells it among images of one label.
+To some degree it always can be: a child is smaller than an adult. What matters is how much of it is left in the
+features behind the probability, and whether the probability itself predicts it among images of one label.
 """
 
 from collections.abc import Callable, Iterator
@@ -17,20 +17,20 @@ from training.evaluation.controls import Control, border, corners, histogram
 from training.evaluation.evaluate import in_batches
 from training.evaluation.metrics import Scores, auc
 
-# Training images of each population and label: enough for such a question.
+# Number of training images of each population and label: enough for these classifiers.
 _ENOUGH = 400
 
 Seen = Callable[[Dataset], NDArray[np.floating]]
 
 
 def tell_origin(graph: bytes, train: Dataset, held_out: Dataset, measured_on: str) -> list[Control]:
-    """Classifiers that tell the first population of two from the second; none where there are not two.
+    """Measure classifiers that separate two populations; empty for another number of populations.
 
     Args:
         graph: of a bundle with an input guard.
-        train: what the classifiers are trained on; a part is enough.
-        held_out: what they are measured on.
-        measured_on: says what that is.
+        train: images that the classifiers are trained on; a part is enough.
+        held_out: images that they are measured on.
+        measured_on: describes ``held_out``.
     """
     if len(np.unique(train.populations)) != 2:
         return []
@@ -62,7 +62,7 @@ def _controls(name: str, seen: Seen, train: Dataset, held_out: Dataset, measured
 
 
 def _few(train: Dataset) -> Dataset:
-    """Part of the images of each population and label."""
+    """Up to ``_ENOUGH`` images of each population and label."""
     cells = {(name, label) for name in np.unique(train.populations) for label in (0, 1)}
     rows = [
         row

@@ -1,4 +1,4 @@
-"""What a model of several populations is worth in each of them, and in what groups are known within."""
+"""Figures of a model of several populations, for each population and for the known groups within it."""
 
 import math
 from collections.abc import Callable, Iterator
@@ -21,7 +21,7 @@ from training.evaluation.metrics import Scores, auc, sensitivity, share, specifi
 from training.evaluation.probes import probe, without_bright_details, without_lungs
 from training.evaluation.stress import UNSHIFTED, StressTable, stress_table
 
-# Healthy training images that say where lungs are.
+# Number of healthy training images for the lung atlas.
 _HEALTHY = 300
 _BANDS = ((0, 6), (6, 18), (18, 40), (40, 65), (65, math.inf))
 
@@ -31,7 +31,7 @@ class _Record(BaseModel):
 
 
 class GroupFigures(_Record):
-    """The held-out images of one source, sex, age band or view, at the threshold for an unknown population."""
+    """Figures on the held-out images of one source, sex, age band or view, at the threshold for unknown populations."""
 
     kind: str
     name: str
@@ -43,34 +43,35 @@ class GroupFigures(_Record):
 
 
 class PopulationFigures(_Record):
-    """The held-out images of one population.
+    """Figures on the held-out images of one population.
 
-    ``unknown``: with the graph's probability and the manifest's own threshold; ``known``: with the population's.
+    ``unknown`` uses the graph's probability and the manifest's threshold, ``known`` the population's calibration and
+    threshold.
     """
 
     name: str
     description: str
     unknown: Results
     known: Results
-    flagged: Measured | None = Field(description="By the input guard; null: there is none.")
+    flagged: Measured | None = Field(description="By the input guard; null: the model has none.")
     stress: StressTable
     probes: tuple[Control, ...]
     evidence: Evidence
     groups: tuple[GroupFigures, ...]
 
 
-def measure_populations(  # noqa: PLR0913, PLR0917  a bundle by its parts, and what it is measured on
+def measure_populations(  # noqa: PLR0913, PLR0917  the parts of a bundle, and the images it is measured on
     manifest: Manifest, graph: bytes, train: Dataset, held_out: Dataset, suite: dict[str, Scores], measured_on: str
 ) -> list[PopulationFigures]:
-    """Measure each population of a manifest; none of a model of one.
+    """Measure each population of a manifest; empty for a model of one population.
 
     Args:
         manifest: of the graph.
         graph: float32.
-        train: says where healthy lungs are.
-        held_out: images of patients who trained and chose nothing.
+        train: its healthy images define the lung atlas.
+        held_out: images of patients who were used neither for training nor for choosing.
         suite: their scores under the stress suite.
-        measured_on: says who they are.
+        measured_on: describes ``held_out``.
     """
     found = []
     for name in manifest.populations:
@@ -83,7 +84,7 @@ def measure_populations(  # noqa: PLR0913, PLR0917  a bundle by its parts, and w
     return found
 
 
-def _measured(  # noqa: PLR0913, PLR0917  those of measure_populations, of one of them
+def _measured(  # noqa: PLR0913, PLR0917  the arguments of measure_populations for one population
     name: str,
     manifest: Manifest,
     graph: bytes,

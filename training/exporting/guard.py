@@ -19,7 +19,7 @@ COMPONENTS = 300
 # The fraction of validation radiographs that is flagged: a quarter of the 2 % that is acceptable, because both samples
 # are small (docs/experiments.md has the results of other fractions).
 FALSE_ALARMS = 0.005
-# With several populations half of those 2 %: less, and lateral views pass as frontal ones of the other population.
+# With several populations, half of those 2 %: with less, lateral views pass as frontal views of the other population.
 FALSE_ALARMS_OF_SEVERAL = 0.01
 
 
@@ -31,7 +31,7 @@ def training_layouts(readout: Readout, train: Dataset, seed: int) -> NDArray[np.
 
 
 def centred(layouts: NDArray[np.float32], populations: NDArray[np.str_]) -> NDArray[np.float32]:
-    """Layouts (n, d) with the mean of each row's population taken off: what is left is how images of one differ."""
+    """Subtract the mean of each row's population from layouts (n, d); the differences within populations remain."""
     result = layouts.copy()
     for name in np.unique(populations):
         result[populations == name] -= layouts[populations == name].mean(0)
@@ -41,12 +41,12 @@ def centred(layouts: NDArray[np.float32], populations: NDArray[np.str_]) -> NDAr
 def fit_guards(
     features: NDArray[np.float32], populations: NDArray[np.str_], readout: Readout, validation: Dataset
 ) -> InputGuard:
-    """The guard of a model of several populations.
+    """Fit the guard of a model of several populations.
 
     Args:
         features: float (n, k), of the training images.
-        populations: (n,), of each.
-        readout: gives the features of others.
+        populations: (n,), the population of each.
+        readout: computes the features of the validation images.
         validation: images of other patients.
     """
     fitted = {
@@ -81,7 +81,7 @@ def fit_guard(
         readout: computes the features of the validation images.
         validation: images of other patients. The guard's ``false_alarms`` are measured on them; a report measures
             those of the test part.
-        false_alarms: the share of the validation images that score over the threshold.
+        false_alarms: the fraction of the validation images that score above the threshold.
     """
     fitted = InputGuard(
         location=tuple(features.mean(0, dtype=np.float64).tolist()),

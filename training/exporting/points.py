@@ -60,5 +60,5 @@ def shifted_scores(predict: Predict, data: Dataset, seed: int) -> Scores:
 
 
 def joined(parts: Sequence[Scores]) -> Scores:
-    """Several sets of scores as one."""
+    """Concatenate several sets of scores."""
     return Scores(*(np.concatenate([getattr(part, field) for part in parts]) for field in Scores.__slots__))

@@ -1,4 +1,4 @@
-"""What holds for one population of a model of several: a calibration behind the graph, and operating points."""
+"""The populations of a manifest: for each, a calibration of the graph's output, and operating points."""
 
 from contract.bundle import Population
 from training.evaluation.assess import Parts
@@ -9,12 +9,12 @@ from training.exporting.points import choose_points
 
 
 def fit_populations(predict: Predict, parts: Parts, shifted: dict[str, Scores]) -> dict[str, Population]:
-    """The populations of a manifest: fitted on validation patients, their calibration measured on held-out ones.
+    """Fit the populations on validation patients, and measure their calibration on held-out patients.
 
     Args:
         predict: the graph, calibrated on all populations together.
-        parts: of the dataset, which says who the populations are.
-        shifted: of the validation part, by population: ``training.exporting.points.shifted_scores``.
+        parts: of a dataset that describes the populations.
+        shifted: scores of the validation part by population, from ``training.exporting.points.shifted_scores``.
     """
     held_out = parts.held_out.by_population()
     found = {}

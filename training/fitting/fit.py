@@ -71,7 +71,7 @@ def _fresh(config: TrainingConfig, steps: int) -> keras.Model:
 
 
 def _epochs(config: TrainingConfig, train: Dataset) -> tuple[Callable[[int], Iterator[Batch]], int]:
-    """A function from the number of an epoch to its batches, and the number of batches in an epoch."""
+    """A function that makes the batches of an epoch from its number; and the number of batches per epoch."""
     size = config.batch
     if config.augmentation == "randomised":
         made = randomiser(looks(train), config.seed)
@@ -83,9 +83,9 @@ def _epochs(config: TrainingConfig, train: Dataset) -> tuple[Callable[[int], Ite
 
 
 def _teachers(config: TrainingConfig) -> Callable[[Iterator[Batch]], Iterator[Batch]]:
-    """A function that gives batches their targets: the labels, or with teachers the mean of label and the teachers'
-    probability of the same augmented image (Beyer et al., Knowledge distillation: a good teacher is patient, CVPR
-    2022).
+    """A function that sets the targets of batches: the labels, or with teachers the mean of the label and the teachers'
+    mean probability for the same augmented image (Beyer et al., Knowledge distillation: a good teacher is patient and
+    consistent, CVPR 2022).
     """
     teachers = [Run(Path(folder)).best_model() for folder in config.teachers.split(",") if folder]
     if not teachers:
@@ -100,8 +100,7 @@ def _teachers(config: TrainingConfig) -> Callable[[Iterator[Batch]], Iterator[Ba
 
 
 def _weights(config: TrainingConfig, train: Dataset) -> Callable[[Dataset], NDArray[np.float32]]:
-    """A function from a dataset to the weight of each image in the loss, float32 (n,); the mean over training images
-    is 1.
+    """A function that computes each image's weight in the loss, float32 (n,); the mean over training images is 1.
 
     With ``class_balance``, every pair of population and label has the same sum of weights.
     """

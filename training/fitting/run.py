@@ -5,7 +5,7 @@ split.json        the names of the training, validation and test images
 data.json         the data folder, its fingerprint, image sizes, and the files that were skipped
 environment.json  the code's revision and the packages' versions
 history.json      one record per finished epoch
-epoch-012.keras   the last epoch, or as many as are averaged: weights and optimizer
+epoch-012.keras   weights and optimizer of the last epoch, or of each of the last epochs that are averaged
 averaged.keras    in float32: the mean of the averaged epochs' weights, once the last is done
 averaged.json     the numbers of these epochs
 best.keras        in float32: the epoch with the lowest validation loss; not in a run whose last epochs are averaged
@@ -120,7 +120,7 @@ class Run:
 
     @property
     def averaged_epochs(self) -> list[int]:
-        """The epochs whose weights ``best_model`` is the mean of; none where it is of one epoch."""
+        """The epochs whose weights ``best_model`` averages; empty if it is the network of one epoch."""
         path = self.folder / "averaged.json"
         if path.exists():
             return [int(number) for number in json.loads(path.read_text())]
@@ -169,7 +169,7 @@ class Run:
             old.unlink()
 
     def finish(self) -> None:
-        """Save the mean weights, where epochs are averaged: without its checkpoints the run is still a network."""
+        """Save the mean weights if epochs are averaged, so that the run keeps its network without the checkpoints."""
         if self.config.average_epochs and not self.history[-1].diverged:
             kept = self._kept(self.config, len(self.history))
             self._save(averaged(kept, self.config), _AVERAGED)

@@ -91,11 +91,11 @@ class StandardisedConv(layers.Layer):
 
 
 def compact(image: Tensor, width: int = 1) -> Tensor:
-    """The network: (n, 200, 200, 1) in 0..1 to the probability of PNEUMONIA, through maps of 25 x 25.
+    """The network: (n, 200, 200, 1) in 0..1 to the probability of PNEUMONIA; its last maps are 25 x 25.
 
     Args:
         image: see above.
-        width: so many times the channels: more than 1 is for experiments, since it is too slow to serve on a CPU.
+        width: factor of all channel counts. Above 1 is for experiments, because it is too slow to serve on a CPU.
     """
     maps = layers.AveragePooling2D(2, dtype="float32")(image)
     maps = PhotometricNormalisation(dtype="float32")(maps)

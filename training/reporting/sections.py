@@ -44,9 +44,9 @@ above 0.5, it relies on something other than the texture of the lungs.
 
 
 _ORIGIN = """\
-Which population an image is of, told from these at equal label. A child is smaller than an adult, so this is no
-shortcut by itself. That the probability tells it among NORMAL images says that adults are the harder task, or that
-being one counts as a sign of disease; among PNEUMONIA images it should not.
+How well the population of an image can be predicted at equal label. A child is smaller than an adult, so this alone is
+not a shortcut. If the probability predicts it among NORMAL images, adults are the harder task, or being an adult counts
+as a sign of disease; among PNEUMONIA images it should not predict it.
 """
 
 
@@ -89,5 +89,5 @@ def _validation(report: Report) -> str:
 
 
 def _shortcuts(report: Report) -> tuple[str, ...]:
-    told = (_CONTROLS, controls_table(report.controls), _PROBES, controls_table(report.probes))
-    return (*told, _ORIGIN, controls_table(report.origin)) if report.origin else told
+    texts = (_CONTROLS, controls_table(report.controls), _PROBES, controls_table(report.probes))
+    return (*texts, _ORIGIN, controls_table(report.origin)) if report.origin else texts

@@ -101,7 +101,7 @@ def stress_table(stress: StressTable) -> str:
 
 
 def populations_text(populations: Iterable[PopulationFigures]) -> str:
-    """What the model is worth in each population, in the groups within, and under other conditions."""
+    """The figures in each population, in the groups within it, and under other conditions."""
     return "\n".join(_population(figures) for figures in populations)
 
 

@@ -1,4 +1,4 @@
-"""Tables of public data sets are read as they come: which images, whose, and which class."""
+"""Tables of public data sets are read as published: images, patients and classes."""
 
 from pathlib import Path
 

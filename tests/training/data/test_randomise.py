@@ -1,4 +1,4 @@
-"""Domain randomisation: the same numbers give the same images, and each kind does what it says."""
+"""Domain randomisation: equal numbers give equal images, and each kind of change has its effect."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""A data set of several sources: who is of which population, and what is refused."""
+"""A data set of several sources: the population of each image, and what is refused."""
 
 from collections import Counter
 from pathlib import Path

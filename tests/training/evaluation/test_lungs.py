@@ -1,4 +1,4 @@
-"""Lungs are found where they were drawn; evidence and origin are measured against that."""
+"""Drawn lungs are found at their place; evidence and origin are measured with drawn images."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""A bundle of two populations, made of a network trained in seconds: what it says of each, and of whoever is unlike."""
+"""A bundle of two populations from a briefly trained network: what it states for each, and for unfamiliar images."""
 
 from pathlib import Path
 
@@ -45,7 +45,7 @@ def test_each_population_has_points_and_a_calibration(made: tuple[Manifest, byte
     assert manifest.populations["adult"].from_age == 18
 
 
-def test_the_points_for_whoever_is_not_known_are_the_cautious_ones(made: tuple[Manifest, bytes, str, Dataset]) -> None:
+def test_the_points_for_an_unknown_population_are_the_cautious_ones(made: tuple[Manifest, bytes, str, Dataset]) -> None:
     assert "in every population" in made[0].operating_points["rule-out"].chosen_on
 
 
