@@ -57,7 +57,7 @@ class Connection(asyncio.Protocol):
         self.deadline = self._loop.time() + self._limits.header_s
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """The connection is gone, whoever closed it."""
+        """The connection is gone, closed by the client or by this side."""
         self._connections.discard(self)
         if self.phase is Phase.BODY:
             self._edge.note_gone()

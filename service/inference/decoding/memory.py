@@ -38,7 +38,7 @@ class MemoryBudget:
             await turn
         except asyncio.CancelledError:
             if turn.cancelled():
-                self._serve()  # whoever stands behind it may fit
+                self._serve()  # the next in the queue may fit now
             else:
                 self.give_back(count)
             raise
