@@ -176,6 +176,7 @@ def metric(text: str, name: str) -> float:
 async def test_a_failed_disk_does_not_stop_the_service_if_the_audit_log_is_not_required(
     make_service: MakeService, connect: Connect, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
+    caplog.set_level("WARNING")
     """Starts a new file for each line, so that moving the folder away acts like a failed disk."""
     folder = tmp_path / "audit"
     folder.mkdir()
