@@ -67,7 +67,8 @@ async function loadModel() {
   const text = await card().catch(() => null);
   byId("card").textContent = text ?? say("cardMissing");
   const { meantFor, notMeantFor } = usesOf(text ?? "");
-  byId("meant-for").textContent = meantFor ? say("meantFor", { uses: meantFor }) : say("usesNotStated");
+  const unstated = say(text === null ? "cardMissing" : "usesNotStated");
+  byId("meant-for").textContent = meantFor ? say("meantFor", { uses: meantFor }) : unstated;
   byId("not-meant-for").textContent = notMeantFor ? say("notMeantFor", { uses: notMeantFor }) : "";
 }
 const ready = loadModel();

@@ -3,7 +3,7 @@
 // Concurrent requests: of the six connections that a browser allows, some stay free for heatmaps.
 const CONCURRENCY = 4;
 const ANALYSIS_TIMEOUT_MS = 60_000;
-const METADATA_TIMEOUT_MS = 10_000; // the service answers these calls from memory
+const METADATA_TIMEOUT_MS = 60_000; // a limit against hangs: the service answers these calls from memory
 // How long one image is retried while the service is overloaded or starting.
 const RETRY_LIMIT_MS = 180_000;
 
