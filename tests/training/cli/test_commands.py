@@ -22,7 +22,7 @@ def test_a_folder_of_radiographs_becomes_a_bundle(
     (folder / "NORMAL" / "cut.jpeg").write_bytes(jpeg()[:500])
     about = tmp_path / "about.md"
     about.write_text("## Uses and directions\n\nFor tests.\n")
-    train = ["train", "--architecture", "baseline", "--epochs", "1", "--folds", "4", "--data", str(folder)]
+    train = ["train", "--architecture", "deep", "--epochs", "1", "--folds", "4", "--data", str(folder)]
     assert main([*train, "--out", "run", "--json"]) == DONE
     trained = capsys.readouterr()
     assert "skipped NORMAL/cut.jpeg" in trained.err
