@@ -1,6 +1,7 @@
 """Clients as their users have them: each is the real program, skipped where it is not installed."""
 
 import contextlib
+import json
 import socket
 import subprocess
 from collections.abc import Iterator, Sequence
@@ -230,3 +231,13 @@ def statuses(url: str, file: Path, key: str | None) -> list[int]:
     headers = {"Content-Type": "image/jpeg"} | ({"X-API-Key": key} if key else {})
     with httpx.Client(timeout=60) as client:
         return [client.post(f"{url}/predict", content=file.read_bytes(), headers=headers).status_code for _ in range(5)]
+
+
+def test_perf_analyzer(server: Server, key: str, tmp_path: Path) -> None:
+    """Triton's load generator, which older wheels of tritonclient have."""
+    pixels = tmp_path / "pixels.json"
+    pixels.write_text(json.dumps({"data": [{"image": {"content": [51] * 40_000, "shape": [200, 200, 1]}}]}))
+    request = ["-m", "brightness", "-u", f"127.0.0.1:{server.port}", "-H", f"X-API-Key: {key}", "--input-data", pixels]
+    measured = output(program("perf_analyzer"), *request, "-p", 300, "-s", 1000)
+    assert any("Throughput:" in line for line in measured), measured
+    assert any("Successful request count:" in line for line in measured), measured
