@@ -6,7 +6,6 @@ import socket
 import socketserver
 import subprocess
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -17,7 +16,7 @@ import pytest
 
 from tests import ROOT
 from tests.programs import needs
-from tests.waiting import DEADLINE_S
+from tests.waiting import until
 
 pytestmark = needs("nginx")
 Kind = Literal["answers", "full", "breaks", "down"]
@@ -102,14 +101,12 @@ def proxy(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[tuple[http
 
 
 def await_listening(port: int, process: "subprocess.Popen[bytes]") -> None:
-    until = time.monotonic() + DEADLINE_S
-    while time.monotonic() < until:
+    def listens() -> bool:
         assert process.poll() is None, "nginx ended"
         with socket.socket() as asked:
-            if asked.connect_ex(("127.0.0.1", port)) == 0:
-                return
-        time.sleep(0.05)
-    pytest.fail("nginx does not listen")
+            return asked.connect_ex(("127.0.0.1", port)) == 0
+
+    until(listens)
 
 
 def post(client: httpx.Client) -> httpx.Response:

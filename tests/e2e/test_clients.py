@@ -16,7 +16,7 @@ from tests.commands import run
 from tests.drawings import jpeg
 from tests.e2e.server import Server, running
 from tests.programs import unusable
-from tests.waiting import until
+from tests.waiting import DEADLINE_S, until
 
 FOLDER = Path(__file__).parent / "clients"
 TIMES = 60
@@ -229,7 +229,7 @@ def test_under_a_path_prefix_behind(
 def statuses(url: str, file: Path, key: str | None) -> list[int]:
     """Of five predictions of one client."""
     headers = {"Content-Type": "image/jpeg"} | ({"X-API-Key": key} if key else {})
-    with httpx.Client(timeout=60) as client:
+    with httpx.Client(timeout=DEADLINE_S) as client:
         return [client.post(f"{url}/predict", content=file.read_bytes(), headers=headers).status_code for _ in range(5)]
 
 
