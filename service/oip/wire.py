@@ -2,10 +2,29 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    GetJsonSchemaHandler,
+    model_validator,
+)
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema
 
-# The limit keeps numbers beyond numpy's integers out.
-_Dimension = Annotated[int, Field(ge=1, le=2**31 - 1)]
+
+def _without_fraction(value: Any) -> Any:
+    """JSON has one kind of number: 5.0 is an integer, and clients that compute in floats send it."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+_ANY_INTEGER = BeforeValidator(_without_fraction)
+_Integer = Annotated[int, _ANY_INTEGER]
+# The limits keep numbers beyond numpy's integers, and those that no float holds, out.
+_Dimension = Annotated[int, Field(ge=1, le=2**31 - 1), _ANY_INTEGER]
+_Number = Annotated[int, Field(ge=0, le=2**63 - 1), _ANY_INTEGER]
 Input = Literal["image", "file"]
 Output = Literal["probability", "label", "warnings", "guard_score", "heatmap"]
 Datatype = Literal["UINT8", "FP32", "BYTES"]
@@ -30,27 +49,48 @@ class Oip(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
+
+class OipRequest(Oip):
+    """An object of a request. null stands for an absent member: KServe's and MLServer's clients send every member."""
+
     @model_validator(mode="before")
     @classmethod
     def _without_nulls(cls, value: Any) -> Any:
-        """Clients that fill in every member (KServe's, MLServer's) send null for an absent one."""
         if isinstance(value, dict) and None in value.values():
             return {name: member for name, member in value.items() if member is not None}
         return value
 
+    @classmethod
+    def __get_pydantic_json_schema__(cls, core: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        """The schema, with null allowed for every member that may be absent."""
+        schema = handler.resolve_ref_schema(handler(core))
+        for name, member in schema["properties"].items():
+            if name not in schema.get("required", []):
+                schema["properties"][name] = _or_null(member)
+        return schema
 
-class InputParameters(Oip):
+
+def _or_null(member: JsonSchemaValue) -> JsonSchemaValue:
+    """The schema of an optional member. Its annotations stay outside: a reference has none beside it."""
+    null = {"type": "null"}
+    if null in member.get("anyOf", []):
+        return member
+    outside = {key: value for key, value in member.items() if key in ("title", "description", "default")}
+    return {"anyOf": [{key: value for key, value in member.items() if key not in outside}, null]} | outside
+
+
+class InputParameters(OipRequest):
     """Parameters of one input."""
 
-    binary_data_size: int | None = Field(
-        default=None, ge=0, description="Bytes of its binary data, which follow the JSON."
+    binary_data_size: _Number | None = Field(
+        default=None, description="Bytes of its binary data, which follow the JSON."
     )
     content_type: Literal["base64", "np"] | None = Field(
         default=None, description="MLServer's codec: `base64` for `file` in JSON, `np` for `image`. It changes nothing."
     )
 
 
-class InputTensor(Oip):
+class InputTensor(OipRequest):
     """The images: `image` holds pixels as the image contract defines them, `file` holds image files."""
 
     name: Input
@@ -62,27 +102,26 @@ class InputTensor(Oip):
     )
 
 
-class OutputParameters(Oip):
+class OutputParameters(OipRequest):
     """Parameters of one requested output."""
 
     binary_data: bool | None = Field(
         default=None, description="Whether it is sent as binary data after the JSON. null: as binary_data_output says."
     )
-    classification: int | None = Field(
+    classification: _Number | None = Field(
         default=None,
-        ge=0,
         description="For `probability`: return so many classes, most probable first, as `value:index:label`. 0: none.",
     )
 
 
-class RequestedOutput(Oip):
+class RequestedOutput(OipRequest):
     """A requested output."""
 
     name: Output
     parameters: OutputParameters = OutputParameters()
 
 
-class RequestParameters(Oip):
+class RequestParameters(OipRequest):
     """Parameters of the whole request."""
 
     binary_data_output: bool = Field(
@@ -95,12 +134,12 @@ class RequestParameters(Oip):
         default=None,
         description="Population whose calibration and thresholds apply, or `unknown`. null: the service's default.",
     )
-    timeout: int | None = Field(
-        default=None, ge=0, description="Deadline in microseconds, if it is earlier than the service's. 0: none."
+    timeout: _Number | None = Field(
+        default=None, description="Deadline in microseconds, if it is earlier than the service's. 0: none."
     )
     # Accepted and ignored, as Triton does for a model without sequences and priorities; the answer names them.
-    priority: int | None = Field(default=None, description="Ignored.")
-    sequence_id: int | str | None = Field(default=None, description="Ignored.")
+    priority: _Integer | None = Field(default=None, description="Ignored.")
+    sequence_id: _Integer | str | None = Field(default=None, description="Ignored.")
     sequence_start: bool | None = Field(default=None, description="Ignored.")
     sequence_end: bool | None = Field(default=None, description="Ignored.")
     content_type: str | None = Field(default=None, description="Ignored.")
@@ -112,7 +151,7 @@ class RequestParameters(Oip):
         return sorted(self.model_fields_set & _IGNORED)
 
 
-class InferRequest(Oip):
+class InferRequest(OipRequest):
     """The images to analyse, and the outputs to return."""
 
     id: Annotated[str, Field(max_length=1024)] | None = Field(default=None, description="Returned in the response.")
@@ -125,13 +164,13 @@ class InferRequest(Oip):
     )
 
 
-class IndexRequest(Oip):
+class IndexRequest(OipRequest):
     """A filter for the list of models."""
 
     ready: bool = Field(default=False, description="List only the models that are ready.")
 
 
-class ControlParameters(Oip):
+class ControlParameters(OipRequest):
     """Parameters of loading and unloading. Triton's ``config`` and file overrides are not supported: a bundle is served
     unmodified.
     """
@@ -141,7 +180,7 @@ class ControlParameters(Oip):
     )
 
 
-class ControlRequest(Oip):
+class ControlRequest(OipRequest):
     """The body of a load or unload request; optional."""
 
     parameters: ControlParameters = ControlParameters()

@@ -9,6 +9,7 @@ import httpx
 import numpy as np
 import pytest
 
+from service.oip.wire import ControlRequest, IndexRequest, InferRequest, OipRequest
 from tests.conftest import Connect, MakeService
 from tests.drawings import encode
 from tests.fakes import FakeBackend
@@ -78,6 +79,24 @@ async def test_every_absent_member_may_be_null(make_service: MakeService, connec
         assert output(await infer(client, body), "probability") == output(plain, "probability")
         body["outputs"] = [{"name": "probability", "parameters": None}]
         assert output(await infer(client, body), "probability") == output(plain, "probability")
+
+
+@pytest.mark.parametrize("kind", [InferRequest, IndexRequest, ControlRequest])
+def test_the_schema_says_that_every_absent_member_may_be_null(kind: type[OipRequest]) -> None:
+    schema = kind.model_json_schema()
+    for each in [schema, *schema.get("$defs", {}).values()]:
+        for name in each["properties"].keys() - set(each.get("required", [])):
+            assert {"type": "null"} in each["properties"][name]["anyOf"]
+
+
+async def test_a_whole_number_may_be_written_as_a_float(make_service: MakeService, connect: Connect) -> None:
+    async with connect(make_service()) as client:
+        body = request(parameters={"timeout": 6e7, "priority": 1.0})
+        body["inputs"][0]["shape"] = [1.0]
+        await infer(client, body)
+        for timeout in (0.5, True, "1", 10**400, 1e300):
+            answer = await client.post(f"{MODEL}/infer", json=request(parameters={"timeout": timeout}))
+            assert_problem(answer, 400, "invalid-inference", "error")
 
 
 @pytest.mark.parametrize("nested", [True, False])
