@@ -23,9 +23,10 @@ from service.http.uploads import BODY_PROBLEMS, read_body
 from service.inference.model import Model
 from service.inference.repository import Key, key_of
 from service.oip.request import Wire, parse_json
+from service.oip.request_wire import ControlRequest, IndexRequest
 from service.oip.routes import TAG, ModelNamePath
 from service.oip.schema import body
-from service.oip.wire import ControlRequest, IndexEntry, IndexRequest
+from service.oip.wire import IndexEntry
 
 router = APIRouter(tags=[TAG])
 _CONTROL_ROUTE: dict[str, Any] = {

@@ -15,7 +15,8 @@ from pydantic_core import from_json
 
 from contract.image import SIDE
 from service.errors import InvalidInference
-from service.oip.wire import Datatype, InferRequest, Input, InputTensor, RequestedOutput, RequestParameters
+from service.oip.request_wire import InferRequest, InputTensor, RequestedOutput, RequestParameters
+from service.oip.wire import Datatype, Input
 
 HEADER_LENGTH = "Inference-Header-Content-Length"
 # By input: its datatype, and the shape of one image.

@@ -15,15 +15,7 @@ from service.inference.guard import Guard
 from service.inference.points import Point
 from service.inference.reader import Reading
 from service.oip.request import HEADER_LENGTH, ParsedRequest
-from service.oip.wire import (
-    AnswerParameters,
-    BinarySize,
-    Datatype,
-    InferResponse,
-    Output,
-    OutputTensor,
-    TensorMetadata,
-)
+from service.oip.wire import AnswerParameters, BinarySize, Datatype, InferResponse, Output, OutputTensor, TensorMetadata
 from service.wire import Prediction, PredictResponse
 
 

@@ -7,7 +7,8 @@ from pydantic import BaseModel
 from service.http.openapi import BINARY, CONTENT_DIGEST, header
 from service.http.routes import SERVER_TIMING
 from service.oip.request import HEADER_LENGTH
-from service.oip.wire import InferRequest, InferResponse
+from service.oip.request_wire import InferRequest
+from service.oip.wire import InferResponse
 
 
 def body(

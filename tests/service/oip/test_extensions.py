@@ -9,7 +9,7 @@ import httpx
 import numpy as np
 import pytest
 
-from service.oip.wire import ControlRequest, IndexRequest, InferRequest, OipRequest
+from service.oip.request_wire import ControlRequest, IndexRequest, InferRequest, OipRequest
 from tests.conftest import Connect, MakeService
 from tests.drawings import encode
 from tests.fakes import FakeBackend
