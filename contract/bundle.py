@@ -21,6 +21,7 @@ from pydantic import Field, StringConstraints, ValidationError, model_validator
 from contract.drift import DriftReference
 from contract.figures import Calibration, CalibrationError, InputGuard, Measured, OperatingPoint, Population, Record
 from contract.image import IMAGE_CONTRACTS
+from contract.messages import first_error
 from contract.site import Site
 
 # Other modules import all parts of a manifest from here.
@@ -189,9 +190,8 @@ def _read_manifest(folder: Path) -> Manifest:
     try:
         return Manifest.model_validate_json(_read_file(path))
     except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        where = ".".join(str(part) for part in first["loc"]) or "whole file"
-        raise BundleError(f"{path}: {where}: {first['msg']}") from None
+        where, words = first_error(error)
+        raise BundleError(f"{path}: {where or 'whole file'}: {words}") from None
 
 
 def _read_file(path: Path) -> bytes:

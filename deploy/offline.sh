@@ -6,7 +6,7 @@
 # Needs Docker with compose 2.24.4 or newer, Python with venv for the documentation, and images of nginx, Prometheus and Grafana that are there or can be fetched.
 set -eu
 cd "$(dirname "$0")/.."
-version=$(sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
+version=$(sed -n 's/^VERSION = "\(.*\)"/\1/p' service/wire.py)
 name=xray-inference-$version
 REVISION=$(git rev-parse HEAD 2>/dev/null || echo unknown)
 export REVISION

@@ -15,22 +15,33 @@ from service.client.command import predict
 from service.client.options import add_options
 from service.client.predicting import Predictor
 from service.errors import DeviceError
-from service.settings import Settings, SettingsError, explain, settings_from
+from service.settings import Settings, SettingsError, explain
+from service.settings.options import LOCAL, add_settings, given_in_file, given_options, settings_of
 from service.validation import command as validation_command
+from service.wire import VERSION
 
-DONE, FAILED, WRONG_USE = 0, 1, 2  # exit codes
+DONE, FAILED, WRONG_USE, INTERRUPTED = 0, 1, 2, 130  # exit codes
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command. Returns its exit code: 0 success, 1 failure, 2 wrong usage, 130 interrupted."""
+    try:
+        return _main(argv)
+    except KeyboardInterrupt:
+        return INTERRUPTED
+
+
+def _main(argv: Sequence[str] | None) -> int:
     given = list(sys.argv[1:] if argv is None else argv)
-    if not given or (given[0].startswith("-") and given[0] not in {"-h", "--help"}):
+    if not given or (given[0].startswith("-") and given[0] not in {"-h", "--help", "--version"}):
         given = ["serve", *given]
     arguments = _parser().parse_args(given)
     try:
-        settings = settings_from(_options(arguments))
+        settings = settings_of(arguments)
     except ValidationError as error:
         return _fail(explain(error), WRONG_USE)
+    except SettingsError as error:
+        return _fail(str(error), WRONG_USE)
     try:
         return _run(arguments, settings)
     except SettingsError as error:
@@ -59,7 +70,8 @@ def _run_service(arguments: argparse.Namespace, settings: Settings) -> int:
     from service.cli import commands  # imported late: it imports onnxruntime, which --help and clients do not need
 
     if arguments.command == "settings":
-        commands.print_settings(settings, _options(arguments), as_json=arguments.json)
+        given = given_options(arguments), given_in_file(arguments)
+        commands.print_settings(settings, *given, as_json=arguments.json)
         return DONE
     if arguments.command == "openapi":
         commands.print_openapi(settings)
@@ -78,10 +90,6 @@ def _fail(message: str, code: int) -> int:
     return code
 
 
-def _options(arguments: argparse.Namespace) -> dict[str, str]:
-    return {name: value for name in Settings.model_fields if (value := getattr(arguments, name, None)) is not None}
-
-
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="xray-service",
@@ -89,6 +97,7 @@ def _parser() -> argparse.ArgumentParser:
         epilog="Without a command: serve. Each setting can also be given as an environment variable: XRAY_ and its "
         "name in upper case.",
     )
+    parser.add_argument("--version", action="version", version=f"xray-service {VERSION}")
     commands = parser.add_subparsers(
         dest="command", required=True, metavar="{serve,predict,validate,settings,keys,audit,openapi}"
     )
@@ -108,18 +117,13 @@ def _parser() -> argparse.ArgumentParser:
         help="print the OpenAPI document",
         description="Print the OpenAPI document of the service as JSON with sorted keys.",
     )
-    for command in (serve, predict_files, site, show, document):
-        _add_settings(command)
+    for command in (serve, show):
+        add_settings(command)
+    for command in (predict_files, site, document):
+        add_settings(command, LOCAL)
     keys_command.add_parser(commands)
     audit_command.add_parser(commands)
     return parser
-
-
-def _add_settings(parser: argparse.ArgumentParser) -> None:
-    group = parser.add_argument_group("settings")
-    for name, field in Settings.model_fields.items():
-        default = "" if name == "model" or field.default is None else f" Default: {field.default}."
-        group.add_argument(f"--{name.replace('_', '-')}", metavar="VALUE", help=f"{field.description}{default}")
 
 
 if __name__ == "__main__":

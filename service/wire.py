@@ -8,6 +8,10 @@ from pydantic.json_schema import SkipJsonSchema
 from contract.bundle import CpuGraph, Manifest, Provenance
 from service.settings import GuardMode
 
+# The one place of the version: pyproject.toml reads it here. (In a clone and in the container image the package is not
+# installed, so there is no package metadata.)
+VERSION = "0.1.0"
+
 Probability = Annotated[float, Field(ge=0, le=1)]
 
 

@@ -69,7 +69,7 @@ FORBIDDEN = {
     "service.wire": _SERVES | _LOADS_A_MODEL,
     "training": {"service"} | _SERVES,
 }
-CONTRACT_NEEDS = {"numpy", "PIL", "pydantic", "contract"} | set(sys.stdlib_module_names)
+CONTRACT_NEEDS = {"numpy", "PIL", "pydantic", "pydantic_core", "contract"} | set(sys.stdlib_module_names)
 PACKAGES = ("contract", "service", "training")
 MODULES = [path for package in PACKAGES for path in sorted((ROOT / package).rglob("*.py"))]
 

@@ -99,7 +99,7 @@ def build(out: Path) -> Path:
     """
     shutil.rmtree(out, ignore_errors=True)
     stage(out / "pages")
-    version = re.search(r'^version = "(.+)"', (ROOT / "pyproject.toml").read_text(), re.M)
+    version = re.search(r'^VERSION = "(.+)"', (ROOT / "service" / "wire.py").read_text(), re.M)
     configuration = (ROOT / "mkdocs.yml").read_text().replace("VERSION", version[1] if version else "")
     (out / "mkdocs.yml").write_text(configuration)
     command = [sys.executable, "-m", "zensical", "build", "--strict", "--clean", "-f", str(out / "mkdocs.yml")]

@@ -20,6 +20,8 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
 
+from contract.messages import first_error
+
 Scope = Literal["predict", "admin", "metrics"]
 _KEY = re.compile(r"xray_([0-9a-f]{12})_[A-Za-z0-9_-]{43}")
 
@@ -176,6 +178,5 @@ def _write(path: Path, keys: KeyFile) -> None:
 
 
 def _first_error(error: ValidationError) -> str:
-    first = error.errors(include_url=False)[0]
-    location = ".".join(map(str, first["loc"]))
-    return f"{location}: {first['msg']}" if location else first["msg"].removeprefix("Value error, ")
+    where, words = first_error(error)
+    return f"{where}: {words}" if where else words

@@ -51,9 +51,11 @@ def serve(settings: Settings) -> bool:
     return slot is None or server.serve(_service_with_models(worker_settings(settings)), partial(Worker, slot))
 
 
-def print_settings(settings: Settings, options: Mapping[str, object], *, as_json: bool) -> None:
+def print_settings(
+    settings: Settings, options: Mapping[str, object], file: Mapping[str, object], *, as_json: bool
+) -> None:
     """Print the settings in effect to stdout, and unknown XRAY_* variables to stderr."""
-    effective = effective_settings(settings, options, os.environ)
+    effective = effective_settings(settings, options, os.environ, file)
     if as_json:
         print(json.dumps([setting.model_dump() for setting in effective], indent=2))
     else:

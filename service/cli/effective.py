@@ -8,11 +8,13 @@ from annotated_types import Ge, Gt, Le
 from pydantic import BaseModel, ConfigDict
 from pydantic.fields import FieldInfo
 
-from service.settings import CLIENT_KEY_VARIABLE, Settings
+from service.settings import CLIENT_KEY_VARIABLE, Settings, is_in_environment
+from service.settings.file import VARIABLE
 
 _PREFIX = "XRAY_"
 # Variables of training, tests and the client: not settings of the service, but legitimately present.
-_OTHER_VARIABLES = {f"{_PREFIX}DATA", CLIENT_KEY_VARIABLE}
+_OTHER_VARIABLES = {f"{_PREFIX}DATA", CLIENT_KEY_VARIABLE, VARIABLE}
+_Source = Literal["option", "environment", "file", "default"]
 
 
 class SettingInfo(BaseModel):
@@ -34,7 +36,7 @@ class EffectiveSetting(BaseModel):
 
     variable: str
     value: str | int | float | None
-    source: Literal["option", "environment", "default"]
+    source: _Source
 
 
 class UnknownVariable(BaseModel):
@@ -85,7 +87,7 @@ def _range(field: FieldInfo) -> str:
 
 
 def effective_settings(
-    settings: Settings, options: Mapping[str, object], environment: Mapping[str, str]
+    settings: Settings, options: Mapping[str, object], environment: Mapping[str, str], file: Mapping[str, object]
 ) -> list[EffectiveSetting]:
     """All settings with their values and sources, in the order of the documentation.
 
@@ -93,15 +95,18 @@ def effective_settings(
         settings: made from these options and this environment.
         options: command-line options, by the names of the settings.
         environment: variables and their values.
+        file: values of the file of settings, likewise.
     """
-    given = {name.upper() for name in environment}
-    effective = []
-    for name, value in settings.model_dump(mode="json").items():
-        variable = f"{_PREFIX}{name.upper()}"
-        source: Literal["option", "environment", "default"] = "environment" if variable in given else "default"
-        source = "option" if name in options else source
-        effective.append(EffectiveSetting(variable=variable, value=value, source=source))
-    return effective
+
+    def source(name: str) -> _Source:
+        if name in options:
+            return "option"
+        if is_in_environment(name, environment):
+            return "environment"
+        return "file" if name in file else "default"
+
+    values = settings.model_dump(mode="json").items()
+    return [EffectiveSetting(variable=f"{_PREFIX}{n.upper()}", value=value, source=source(n)) for n, value in values]
 
 
 def unknown_variables(environment: Mapping[str, str]) -> list[UnknownVariable]:

@@ -63,7 +63,7 @@ def _format(arguments: argparse.Namespace) -> Format:
 
 
 def _predict_files(settings: Settings, arguments: argparse.Namespace, kind: Format, open_local: OpenLocal) -> int:
-    file = ResultFile(arguments.output, kind, resume=arguments.resume) if arguments.output else None
+    file = _result_file(arguments, kind)
     sink, complete = ResultSink(kind, file), False
     try:
         skipped: list[str] = []
@@ -82,9 +82,17 @@ def _predict_files(settings: Settings, arguments: argparse.Namespace, kind: Form
     finally:
         if message := sink.close(complete=complete):
             print_error(message)
-    if sink.failed:
+    if file:
+        print_error(sink.summary())
+    elif sink.failed:
         print_error(f"{sink.failed} of {len(targets)} files failed")
     return FAILED if sink.failed else DONE
+
+
+def _result_file(arguments: argparse.Namespace, kind: Format) -> ResultFile | None:
+    if arguments.output is None:
+        return None
+    return ResultFile(arguments.output, kind, resume=arguments.resume, force=arguments.force)
 
 
 def _report_skipped(paths: Sequence[str]) -> None:

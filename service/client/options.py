@@ -33,11 +33,13 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="write the results to FILE, which appears once all files are done; until then they are in FILE.part",
     )
-    output.add_argument(
+    existing = output.add_mutually_exclusive_group()
+    existing.add_argument(
         "--resume",
         action="store_true",
         help="keep the results of an interrupted run in --output, and analyse only the remaining files",
     )
+    existing.add_argument("--force", action="store_true", help="replace FILE if it exists")
     _add_url_options(parser.add_argument_group("remote service"))
 
 
@@ -49,8 +51,9 @@ def check_options(arguments: argparse.Namespace) -> None:
     """
     if arguments.json and arguments.format not in {None, "json"}:
         raise SettingsError(f"--json contradicts --format {arguments.format}")
-    if arguments.resume and not arguments.output:
-        raise SettingsError("--resume requires --output")
+    for name in ("resume", "force"):
+        if getattr(arguments, name) and not arguments.output:
+            raise SettingsError(f"--{name} requires --output")
     if arguments.url is None:
         given, reason = [name for name in _URL_DEFAULTS if getattr(arguments, name) is not None], "requires --url"
     else:

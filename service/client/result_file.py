@@ -6,7 +6,7 @@ FILE.part, one line at a time -> FILE, once every image file has been processed
 import csv
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import TextIO
+from typing import Literal, TextIO
 
 from pydantic import ValidationError
 
@@ -25,12 +25,13 @@ class ResultFile:
         path: the final path.
         kind: its format.
         resume: whether to keep the results of an earlier run, from FILE.part or else from FILE.
+        force: whether to replace files of an earlier run instead.
 
     Raises:
-        SettingsError: the file cannot be written, or FILE.part of another run exists.
+        SettingsError: the file cannot be written, or there is FILE or FILE.part of an earlier run.
     """
 
-    def __init__(self, path: Path, kind: Format, *, resume: bool) -> None:
+    def __init__(self, path: Path, kind: Format, *, resume: bool = False, force: bool = False) -> None:
         self.path, self.part, self._kind = path, path.with_name(f"{path.name}.part"), kind
         self._answered: set[str] = set()
         if path.exists() and not path.is_file():
@@ -38,18 +39,17 @@ class ResultFile:
         try:
             if resume:
                 self._copy_answered()
-            elif self.part.exists():
-                raise SettingsError(
-                    f"{self.part} holds results of an interrupted run: use --resume, or delete the file"
-                )
-            self.stream: TextIO = self.part.open("a" if resume else "x", encoding="utf-8", newline="")
+            elif not force:
+                self._refuse_to_replace()
+            mode: Literal["a", "w", "x"] = "a" if resume else "w" if force else "x"
+            self.stream: TextIO = self.part.open(mode, encoding="utf-8", newline="")
         except OSError as error:
             raise SettingsError(f"--output: {path} cannot be written: {error.strerror}") from None
 
     @property
-    def has_rows(self) -> bool:
-        """Whether the file already holds results of an earlier run."""
-        return bool(self._answered)
+    def kept(self) -> int:
+        """How many results of an earlier run the file holds."""
+        return len(self._answered)
 
     def has(self, name: str) -> bool:
         """Whether an earlier run has a result for the image file with this name."""
@@ -73,6 +73,14 @@ class ResultFile:
         else:
             return f"the results so far are in {self.part}; continue with --resume"
         return None
+
+    def _refuse_to_replace(self) -> None:
+        if self.part.exists():
+            raise SettingsError(
+                f"{self.part} holds results of an interrupted run: use --resume to keep or --force to replace them"
+            )
+        if self.path.exists():
+            raise SettingsError(f"--output: {self.path} exists: use --force to replace it, or --resume to add to it")
 
     def _copy_answered(self) -> None:
         source = self.part if self.part.exists() else self.path

@@ -14,6 +14,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import from_json
 
 from contract.image import SIDE
+from contract.messages import in_words
 from service.errors import InvalidInference
 from service.oip.request_wire import InferRequest, InputTensor, RequestedOutput, RequestParameters
 from service.oip.wire import Datatype, Input
@@ -93,10 +94,10 @@ def parse_json(kind: type[Wire], text: bytes, *, max_values: int = _MARGIN) -> W
 
 def _first_error(error: ValidationError) -> str:
     """Where and how a request is wrong. Names of unknown members are left out: they are content of the request."""
-    first = error.errors(include_url=False, include_input=False, include_context=False)[0]
+    first = error.errors(include_url=False, include_input=False)[0]
     is_unknown = first["type"] == "extra_forbidden"
     where = ".".join(map(str, first["loc"][:-1] if is_unknown else first["loc"])) or "the request"
-    return f"{where}: {'it has an unknown member' if is_unknown else first['msg']}"
+    return f"{where}: {'it has an unknown member' if is_unknown else in_words(first)}"
 
 
 def _json_length(header_length: str, body_length: int) -> int:

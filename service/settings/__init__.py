@@ -1,5 +1,6 @@
 """Every setting of the service. Each is an environment variable ``XRAY_*`` and an option (docs/settings.md)."""
 
+import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,6 +11,7 @@ from pydantic_settings import SettingsConfigDict
 
 from contract.bundle import NAME_PATTERN, VERSION_PATTERN
 from contract.image import MAX_PIXELS
+from contract.messages import first_error
 from service.settings.network import NetworkSettings, listed
 
 # Above this number of pixels Pillow itself warns of a decompression bomb.
@@ -201,17 +203,27 @@ class Settings(NetworkSettings):
         return self
 
 
-def settings_from(options: Mapping[str, object]) -> Settings:
-    """The effective settings: options override the environment, which overrides the defaults.
+def settings_from(options: Mapping[str, object], file: Mapping[str, object] | None = None) -> Settings:
+    """The effective settings: options override the environment, that overrides the file, and that the defaults.
+
+    Args:
+        options: values by the names of the settings.
+        file: likewise, from ``service.settings.file``.
 
     Raises:
         ValidationError: a setting is wrong; ``explain`` says which.
     """
-    return Settings(**cast(Any, options))
+    below = {name: value for name, value in (file or {}).items() if not is_in_environment(name)}
+    return Settings(**cast(Any, below | dict(options)))
+
+
+def is_in_environment(name: str, environment: Mapping[str, str] | None = None) -> bool:
+    """Whether a variable sets the setting of this name; case does not matter."""
+    variables = os.environ if environment is None else environment
+    return any(variable.upper() == f"XRAY_{name.upper()}" for variable in variables)
 
 
 def explain(error: ValidationError) -> str:
     """One line that names the first wrong setting and says why it is wrong."""
-    first = error.errors(include_url=False)[0]
-    name = f"XRAY_{str(first['loc'][0]).upper()}: " if first["loc"] else ""
-    return f"{name}{first['msg'].removeprefix('Value error, ')}"
+    where, words = first_error(error)
+    return f"XRAY_{where.upper()}: {words}" if where else words

@@ -106,8 +106,8 @@ def test_a_population_called_unknown_is_refused(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        (lambda record: record.pop("created_at"), "created_at: Field required"),
-        (lambda record: record.update(surprise=1), "surprise: Extra inputs"),
+        (lambda record: record.pop("created_at"), "created_at: it is missing"),
+        (lambda record: record.update(surprise=1), "surprise: it is not known"),
         (lambda record: record.update(default_operating_point="brave"), "operating_points has no 'brave'"),
         (lambda record: record["files"].pop(GRAPH), f"no digest of {GRAPH}"),
         (lambda record: record.update(cpu_graph=INT8_GRAPH), f"no digest of {INT8_GRAPH}"),

@@ -179,7 +179,7 @@ def start(*options: str) -> subprocess.CompletedProcess[str]:
         (["--operating-point", "nope"], 2, "XRAY_OPERATING_POINT: there is no 'nope'"),
         (["--model", "nowhere"], 1, "nowhere/manifest.json: No such file or directory"),
         (["--model-control", "1"], 2, "XRAY_MODEL_CONTROL requires XRAY_WORKERS=1"),
-        (["--workers", "65"], 2, "XRAY_WORKERS: Input should be less than or equal to 64"),
+        (["--workers", "65"], 2, "XRAY_WORKERS: it must be 64 or less"),
     ],
 )
 def test_a_wrong_setting_is_reported_once(options: list[str], code: int, words: str) -> None:

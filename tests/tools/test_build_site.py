@@ -96,7 +96,8 @@ def a_repository(folder: Path, readme: str, monkeypatch: pytest.MonkeyPatch) -> 
     (folder / "examples").mkdir()
     (folder / "examples" / "ask.sh").write_text("curl\n")
     (folder / "README.md").write_text(f"# Title\n\n{readme}\n")
-    (folder / "pyproject.toml").write_text('version = "1.2.3"\n')
+    (folder / "service").mkdir()
+    (folder / "service" / "wire.py").write_text('VERSION = "1.2.3"\n')
     (folder / "mkdocs.yml").write_text("site_name: a\ndocs_dir: pages\nuse_directory_urls: false\n")
     monkeypatch.setattr(build_site, "ROOT", folder)
 

@@ -8,6 +8,7 @@ from pydantic import ValidationError
 from rich.console import Console
 
 from contract.image import IMAGE_CONTRACT
+from contract.messages import first_error
 from training.data.dataset import Dataset, Skipped, load_dataset
 from training.data.split import split_dataset
 from training.errors import WrongUse
@@ -73,8 +74,8 @@ def _config(arguments: argparse.Namespace) -> TrainingConfig:
     try:
         return TrainingConfig.model_validate({**RECIPES[arguments.recipe or SPECIFICATION], **_given(arguments)})
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        raise WrongUse(f"--{str(first['loc'][0]).replace('_', '-')}: {first['msg']}") from None
+        where, words = first_error(error)
+        raise WrongUse(f"--{where.replace('_', '-')}: {words}") from None
 
 
 def resume_run(arguments: argparse.Namespace) -> tuple[Run, Dataset]:

@@ -16,6 +16,7 @@ from typing import Annotated, Self
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
 
 from contract.bundle import NAME_PATTERN
+from contract.messages import first_error
 from training.data.folder import Radiograph, find_radiographs
 from training.data.listings import find_listed
 from training.errors import DataError
@@ -71,9 +72,8 @@ def read_sources(path: Path) -> Sources:
     except OSError as error:
         raise DataError(f"{path}: {error.strerror}") from None
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise DataError(f"{path}: {where}: {first['msg']}") from None
+        where, words = first_error(error)
+        raise DataError(f"{path}: {where or 'whole file'}: {words}") from None
 
 
 def find_all(root: Path) -> list[Radiograph]:

@@ -21,6 +21,7 @@ from typing import Self, TypeVar
 import keras
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from contract.messages import first_error
 from training.data.dataset import Dataset
 from training.data.split import Split
 from training.errors import TrainingError
@@ -203,7 +204,7 @@ class Run:
         except OSError:
             raise TrainingError(f"{self.folder}: not the folder of a run ({path.name} is missing)") from None
         except ValidationError as error:
-            raise TrainingError(f"{path}: not a valid file of a run: {error.errors()[0]['msg']}") from None
+            raise TrainingError(f"{path}: not a valid file of a run: {' '.join(first_error(error))}") from None
 
 
 def best_epoch(finished: list[Epoch]) -> Epoch:

@@ -263,8 +263,8 @@ def test_a_reachable_service_requires_keys_or_explicit_anonymous_access(  # noqa
     [
         (None, "No such file or directory"),
         ("{", "Invalid JSON"),
-        ('{"keys": [{}]}', "keys.0.name: Field required"),
-        ('{"kyes": []}', "kyes: Extra inputs are not permitted"),
+        ('{"keys": [{}]}', "keys.0.name: it is missing"),
+        ('{"kyes": []}', "kyes: it is not known"),
     ],
 )
 def test_an_unusable_key_file_prevents_the_start(

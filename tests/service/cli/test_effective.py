@@ -19,12 +19,14 @@ def test_each_setting_has_its_source(monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
     options = {"max_batch": "5"}
-    effective = effective_settings(settings_from(options), options, environment)
+    file = {"max_batch": 6, "port": 1, "capacity": 99}
+    effective = effective_settings(settings_from(options, file), options, environment, file)
     found = {setting.variable: (setting.value, setting.source) for setting in effective}
     assert found.keys() == {f"XRAY_{name.upper()}" for name in Settings.model_fields}
     assert found["XRAY_PORT"] == (9000, "environment")
     assert found["XRAY_GUARD"] == ("off", "environment")
     assert found["XRAY_MAX_BATCH"] == (5, "option")
+    assert found["XRAY_CAPACITY"] == (99, "file")
     assert found["XRAY_HOST"] == ("127.0.0.1", "default")
     assert found["XRAY_OPERATING_POINT"] == (None, "default")
 

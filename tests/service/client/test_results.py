@@ -136,8 +136,8 @@ def test_control_characters_in_a_name_are_escaped() -> None:
 # -- files
 
 
-def write(path: Path, kind: Format, *answers: PredictResponse, complete: bool, resume: bool = False) -> str | None:
-    sink = ResultSink(kind, ResultFile(path, kind, resume=resume))
+def write(path: Path, kind: Format, *answers: PredictResponse, complete: bool, **options: bool) -> str | None:
+    sink = ResultSink(kind, ResultFile(path, kind, **options))
     for answer in answers:
         if not sink.has(Target(str(answer.predictions[0].filename))):
             sink.add(answer)
@@ -155,13 +155,13 @@ def names_in(path: Path, kind: Format) -> list[str]:
 def test_a_result_file_is_complete_or_unchanged(kind: Format, tmp_path: Path) -> None:
     path = tmp_path / "results"
     path.write_text("before")
-    message = write(path, kind, predicted("a"), complete=False)
+    message = write(path, kind, predicted("a"), complete=False, force=True)
     assert path.read_text() == "before"
     assert message == f"the results so far are in {path}.part; continue with --resume"
     with pytest.raises(SettingsError, match=r"results.part holds results of an interrupted run"):
         write(path, kind, predicted("a"), complete=True)
     (tmp_path / "results.part").unlink()
-    assert write(path, kind, predicted("a"), complete=True) is None
+    assert write(path, kind, predicted("a"), complete=True, force=True) is None
     assert "NORMAL" in path.read_text()
     assert [file.name for file in tmp_path.iterdir()] == ["results"]
 
@@ -215,11 +215,44 @@ def test_resume_rejects_a_file_of_other_content(kind: Format, text: str, tmp_pat
     assert [file.name for file in tmp_path.iterdir()] == ["results"]
 
 
+def test_a_file_is_replaced_only_by_force(tmp_path: Path) -> None:
+    path = tmp_path / "results.csv"
+    write(path, "csv", predicted("a"), complete=True)
+    with pytest.raises(SettingsError, match="exists: use --force"):
+        ResultFile(path, "csv")
+    assert names_in(path, "csv") == ["a"]
+    sink = ResultSink("csv", ResultFile(path, "csv", force=True))
+    sink.add(predicted("b"))
+    assert names_in(path, "csv") == ["a"]  # until the run is complete
+    sink.close(complete=True)
+    assert names_in(path, "csv") == ["b"]
+
+
+def test_force_replaces_an_interrupted_run(tmp_path: Path) -> None:
+    path = tmp_path / "results.csv"
+    write(path, "csv", predicted("a"), complete=False)
+    sink = ResultSink("csv", ResultFile(path, "csv", force=True))
+    sink.add(predicted("b"))
+    sink.close(complete=True)
+    assert names_in(path, "csv") == ["b"]
+
+
+def test_the_summary_counts_every_result(tmp_path: Path) -> None:
+    path = tmp_path / "results.csv"
+    write(path, "csv", predicted("a"), complete=False)
+    sink = ResultSink("csv", ResultFile(path, "csv", resume=True))
+    assert sink.summary() == "0 files analysed: 1 kept from the earlier run"
+    for answer in (predicted("b"), predicted("c"), failed("d")):
+        sink.add(answer)
+    assert sink.summary() == "3 files analysed: 2 NORMAL, 1 failed, 2 with warnings, 1 kept from the earlier run"
+    sink.close(complete=True)
+
+
 def test_an_unwritable_path_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match="No such file or directory"):
-        ResultFile(tmp_path / "nowhere" / "x.csv", "csv", resume=False)
+        ResultFile(tmp_path / "nowhere" / "x.csv", "csv")
     with pytest.raises(SettingsError, match="is not a regular file"):
-        ResultFile(tmp_path, "csv", resume=False)
+        ResultFile(tmp_path, "csv")
 
 
 def test_the_suffix_implies_the_format() -> None:

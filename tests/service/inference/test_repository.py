@@ -209,7 +209,7 @@ def _rename(folder: Path) -> None:
     [
         (_flip, {}, "other/3/model.onnx: SHA-256 differs from manifest.json"),
         (_rename, {}, "other/3/manifest.json: it names another model, another/3"),
-        (lambda folder: (folder / MANIFEST).write_text("{}"), {}, "other/3/manifest.json: name: Field required"),
+        (lambda folder: (folder / MANIFEST).write_text("{}"), {}, "other/3/manifest.json: name: it is missing"),
         (lambda folder: (folder / GRAPH).unlink(), {}, "other/3/model.onnx: No such file"),
         (None, {"guard": "refuse"}, "XRAY_GUARD=refuse, but this bundle has no input guard"),
         (None, {"operating_point": "rule-out"}, "XRAY_OPERATING_POINT: there is no 'rule-out'"),

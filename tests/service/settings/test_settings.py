@@ -26,13 +26,13 @@ def test_options_override_the_environment(monkeypatch: pytest.MonkeyPatch) -> No
 @pytest.mark.parametrize(
     ("name", "value", "words"),
     [
-        ("PORT", "many", "XRAY_PORT: Input should be a valid integer"),
-        ("DEVICE", "tpu", "XRAY_DEVICE: Input should be 'auto', 'cpu' or 'cuda'"),
-        ("PRECISION", "int4", "XRAY_PRECISION: Input should be 'auto', 'float32' or 'int8'"),
-        ("MAX_BATCH", "-1", "XRAY_MAX_BATCH: Input should be greater than or equal to 0"),
-        ("DEADLINE_S", "-1", "XRAY_DEADLINE_S: Input should be greater than 0"),
+        ("PORT", "many", "XRAY_PORT: it must be a whole number"),
+        ("DEVICE", "tpu", "XRAY_DEVICE: it must be 'auto', 'cpu' or 'cuda'"),
+        ("PRECISION", "int4", "XRAY_PRECISION: it must be 'auto', 'float32' or 'int8'"),
+        ("MAX_BATCH", "-1", "XRAY_MAX_BATCH: it must be 0 or more"),
+        ("DEADLINE_S", "-1", "XRAY_DEADLINE_S: it must be more than 0"),
         ("MAX_HELD_BYTES", "9", "XRAY_MAX_BODY_BYTES (67108864) must not exceed XRAY_MAX_HELD_BYTES (9)"),
-        ("WORKERS", "0", "XRAY_WORKERS: Input should be greater than or equal to 1"),
+        ("WORKERS", "0", "XRAY_WORKERS: it must be 1 or more"),
         ("MAX_IMAGES", "500", "XRAY_MAX_IMAGES (500) must not exceed XRAY_CAPACITY (128)"),
     ],
 )

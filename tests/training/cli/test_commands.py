@@ -103,8 +103,8 @@ def test_a_random_split_is_called_too_optimistic(
     [
         (["train", "--out", "r", "--data", "d", "--architecture", "huge"], "choose from baseline, deep, deep-stacked"),
         (["train", "--out", "r", "--data", "d", "--normalisation", "z"], "choose from rescale, l2, none"),
-        (["train", "--out", "r", "--data", "d", "--epochs", "0"], "--epochs: Input should be greater"),
-        (["train", "--out", "r", "--data", "d", "--folds", "two"], "--folds: Input should be a valid integer"),
+        (["train", "--out", "r", "--data", "d", "--epochs", "0"], "--epochs: it must be"),
+        (["train", "--out", "r", "--data", "d", "--folds", "two"], "--folds: it must be a whole number"),
         (["train", "--out", "r"], "give --data"),
         (["train", "--data", "d"], "--out"),
         (["train", "--resume", "r", "--seed", "2"], "keeps its configuration"),

@@ -58,7 +58,7 @@ def test_every_part_of_a_split_has_its_share_of_each_population(listed: Path, tm
     [
         ('"ward", "folder"', '"clinic", "folder"', "two sources have one name"),
         ('"population": "child"', '"population": "newborn"', "no population 'newborn'"),
-        ('"sources"', '"source"', "sources: Field required"),
+        ('"sources"', '"source"', "sources: it is missing"),
         ('"folder": "clinic"', '"folder": "nowhere"', "no folders NORMAL and PNEUMONIA"),
     ],
 )
