@@ -48,7 +48,10 @@ def serve(settings: Settings) -> bool:
         log.error("cannot listen on %s:%d: %s", settings.host, settings.port, error.strerror)
         return False
     slot = Parent(settings.workers, listeners).run()
-    return slot is None or server.serve(_service_with_models(worker_settings(settings)), partial(Worker, slot))
+    if slot is None:
+        return True
+    configure_logging(settings.log_level, with_pid=True)  # the thread that writes stayed in the parent
+    return server.serve(_service_with_models(worker_settings(settings)), partial(Worker, slot))
 
 
 def print_settings(settings: Settings, options: Mapping[str, object], *, as_json: bool) -> None:
