@@ -15,6 +15,8 @@ check "the certificate is accepted" curl -sf --cacert "$TLS_FOLDER/tls.crt" "$ba
 check "nothing older than TLS 1.2" sh -c '! curl -sk --tls-max 1.1 "$0/health" -o /dev/null' "$base"
 hardened proxy
 hardened service
+no_cores proxy
+no_cores service
 check "the service itself is not published" is '{{len .HostConfig.PortBindings}}' 0
 check "the service cannot reach other networks" docker exec "$(container)" python3 -c '
 import socket, sys
