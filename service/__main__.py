@@ -17,7 +17,9 @@ from service.client.predicting import Predictor
 from service.errors import DeviceError
 from service.settings import Settings, SettingsError, explain, settings_from
 from service.validation import command as validation_command
+from service.wire import printable
 
+NEWLINE = "\n"
 DONE, FAILED, WRONG_USE = 0, 1, 2  # exit codes
 
 
@@ -74,7 +76,8 @@ def _open_local(settings: Settings) -> AbstractAsyncContextManager[Predictor]:
 
 
 def _fail(message: str, code: int) -> int:
-    sys.stderr.write(f"xray-service: {message}\n")  # a single write, so that lines of several workers do not mix
+    # It may quote a server or a file. A single write, so that lines of several workers do not mix.
+    sys.stderr.write(f"xray-service: {printable(message, keep=NEWLINE)}\n")
     return code
 
 
