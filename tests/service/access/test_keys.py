@@ -187,7 +187,7 @@ def test_a_file_that_others_may_write_is_refused(mode: int, path: Path, capsys: 
 def test_a_file_in_a_folder_that_others_may_write_is_refused(linked: Path, tmp_path: Path) -> None:
     add_key(linked, make_key("ward-3", ["predict"])[1])
     (tmp_path / "srv").chmod(0o777)
-    with pytest.raises(KeyFileError, match="every user of this machine may replace it: chmod o-w .*/srv"):
+    with pytest.raises(KeyFileError, match=r"every user of this machine may replace it: chmod o-w .*/srv"):
         read_keys(linked)
     (tmp_path / "srv").chmod(0o1777)  # as /tmp: nobody else may replace it
     assert read_keys(linked).keys
