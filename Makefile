@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 # Python compiles what is imported when it is, which of all this is little: a minute and more is saved.
 INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile --no-deps --require-hashes -r
 
-.PHONY: help run test lint check format lock openapi docs screenshots bench offline images clean
+.PHONY: help run test lint check format lock openapi docs screenshots bench soak offline images clean
 
 help:  ## List the targets.
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 13
@@ -46,6 +46,10 @@ screenshots: $(VENV)/.dev  ## Take the pictures of the page in docs/images anew 
 
 bench: $(VENV)/.dev  ## Measure us beside five peers (12 minutes, needs wrk; BENCH="--help" for options).
 	$(BIN)/python benchmarks/bench.py --store $(BENCH)
+
+MINUTES ?= 60
+soak: $(VENV)/.dev  ## Load the service for MINUTES with all that clients do; counts and slopes (needs wrk).
+	$(BIN)/python benchmarks/soak.py --store --minutes $(MINUTES)
 
 PARTS ?= proxy monitoring
 offline:  ## Make one archive that installs the service without internet (needs Docker).
