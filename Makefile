@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 # Python compiles what is imported when it is, which of all this is little: a minute and more is saved.
 INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile --no-deps --require-hashes -r
 
-.PHONY: help run test lint check format lock openapi docs screenshots bench offline clean
+.PHONY: help run test lint check format lock openapi docs screenshots bench soak offline images clean
 
 help:  ## List the targets.
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 13
@@ -47,9 +47,19 @@ screenshots: $(VENV)/.dev  ## Take the pictures of the page in docs/images anew 
 bench: $(VENV)/.dev  ## Measure us beside five peers (12 minutes, needs wrk; BENCH="--help" for options).
 	$(BIN)/python benchmarks/bench.py --store $(BENCH)
 
+MINUTES ?= 60
+soak: $(VENV)/.dev  ## Load the service for MINUTES with all that clients do; counts and slopes (needs wrk).
+	$(BIN)/python benchmarks/soak.py --store --minutes $(MINUTES)
+
 PARTS ?= proxy monitoring
 offline:  ## Make one archive that installs the service without internet (needs Docker).
 	deploy/offline.sh $(PARTS)
+
+IMAGES = python:3.11-slim $(shell sed -nE 's/^ *image: \$$\{[A-Z]+_IMAGE:-(.*)\}/\1/p' compose.*.yaml)
+images:  ## Renew the digests of base and third-party images in deploy/images.lock (needs Docker and a registry).
+	sed -i "/^[^#]/d" deploy/images.lock
+	for image in $(IMAGES); do docker pull --quiet $$image; done
+	deploy/pinned.sh $(IMAGES)
 
 clean:  ## Remove what the targets above made.
 	rm -rf $(VENV) build benchmarks/.peers .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -24,18 +24,17 @@ say "building the documentation"
 make --silent docs
 say "building and fetching images"
 # shellcheck disable=SC2086  # several words are meant
-docker compose $files build --quiet
-# shellcheck disable=SC2086
 images=$(docker compose $files config --images | sort -u)
+# What comes from a registry, the base of our own images included, is the image with the digest in deploy/images.lock.
+# shellcheck disable=SC2046
+deploy/pinned.sh "${PYTHON_IMAGE:-python:3.11-slim}" $(echo "$images" | grep -v '^xray-') ||
+  { echo "offline: an image is missing; leave its part out with PARTS=..." >&2; exit 1; }
+# shellcheck disable=SC2086
+docker compose $files build --quiet
 case " $* " in *" gpu "*)
   docker compose -f docker-compose.yml -f compose.gpu.yaml build --quiet
   images="$images $(docker compose -f docker-compose.yml -f compose.gpu.yaml config --images)" ;;
 esac
-for image in $images; do
-  docker image inspect "$image" >/dev/null 2>&1 || docker pull --quiet "$image" ||
-    { echo "offline: $image is not present and cannot be pulled; leave its part out with PARTS=..." >&2; exit 1; }
-done
-
 say "saving $(echo $images)"
 # shellcheck disable=SC2086
 docker save -o "dist/$name/images.tar" $images # not in a pipe, which would hide a failure
@@ -45,7 +44,7 @@ docker build --quiet --target sbom-service --output "dist/$name" . >/dev/null
 case " $* " in *" gpu "*) docker build --quiet --target sbom-service-gpu --output "dist/$name" . >/dev/null ;; esac
 docker image inspect -f '{{index .RepoTags 0}} {{.Id}}' $images >"dist/$name/IMAGES"
 
-cp docker-compose.yml compose.*.yaml LICENSE CHANGELOG.md "dist/$name"
+cp docker-compose.yml compose.*.yaml LICENSE CHANGELOG.md deploy/images.lock "dist/$name"
 rm "dist/$name/compose.training.yaml"
 cp docs/install-offline.md "dist/$name/INSTALL.md"
 cp docs/*.md "dist/$name/docs"

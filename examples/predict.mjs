@@ -65,6 +65,9 @@ async function problemOf(response) {
   return problem?.title ? problem : { title: `${response.status}`, detail: "not an answer of the service" };
 }
 
+// Without what a terminal would interpret: a server may send anything.
+const printable = (text) => text.replace(/\p{C}/gu, "?");
+
 async function main([url, ...names]) {
   const { readFile, writeFile } = await import("node:fs/promises");
   const options = { key: process.env.XRAY_CLIENT_KEY };
@@ -78,9 +81,9 @@ async function main([url, ...names]) {
     try {
       const [prediction] = (await predict(base, await open(name), options)).predictions;
       const warnings = prediction.warnings.map((warning) => warning.code).join(", ");
-      console.log([name, prediction.label, prediction.probability, warnings].join("\t"));
+      console.log([name, printable(prediction.label), prediction.probability, printable(warnings)].join("\t"));
     } catch (error) {
-      console.error(`${name}: ${error.message}`);
+      console.error(`${name}: ${printable(error.message)}`);
       process.exitCode = 1;
     }
   }
@@ -89,7 +92,7 @@ async function main([url, ...names]) {
 // Only if run as a command, not if imported.
 if (globalThis.process?.argv?.[1]?.endsWith("predict.mjs")) {
   main(process.argv.slice(2)).catch((error) => {
-    console.error(error.message);
+    console.error(printable(error.message));
     process.exitCode = 1;
   });
 }

@@ -68,6 +68,11 @@ def problem_of(error: urllib.error.HTTPError) -> dict[str, Any]:
         return {"title": error.reason, "status": error.code, "detail": "not an answer of the service"}
 
 
+def printable(text: str) -> str:
+    """The text without what a terminal would interpret: a server may send anything."""
+    return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text)
+
+
 def main(url: str, *arguments: str) -> int:
     """Run the command. Returns its exit code: 1 if any file failed."""
     url = url.rstrip("/")
@@ -79,11 +84,11 @@ def main(url: str, *arguments: str) -> int:
         try:
             prediction = predict(url, Path(name).read_bytes())["predictions"][0]
         except (RequestFailed, OSError) as error:
-            print(f"{name}: {error}", file=sys.stderr)
+            print(f"{name}: {printable(str(error))}", file=sys.stderr)
             code = 1
         else:
             warnings = ", ".join(warning["code"] for warning in prediction["warnings"])
-            print(name, prediction["label"], prediction["probability"], warnings, sep="\t")
+            print(name, printable(prediction["label"]), prediction["probability"], printable(warnings), sep="\t")
     return code
 
 

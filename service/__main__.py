@@ -18,8 +18,9 @@ from service.errors import DeviceError
 from service.settings import Settings, SettingsError, explain
 from service.settings.options import LOCAL, add_settings, given_in_file, given_options, settings_of
 from service.validation import command as validation_command
-from service.wire import VERSION
+from service.wire import VERSION, printable
 
+NEWLINE = "\n"
 DONE, FAILED, WRONG_USE, INTERRUPTED = 0, 1, 2, 130  # exit codes
 
 
@@ -86,7 +87,8 @@ def _open_local(settings: Settings) -> AbstractAsyncContextManager[Predictor]:
 
 
 def _fail(message: str, code: int) -> int:
-    sys.stderr.write(f"xray-service: {message}\n")  # a single write, so that lines of several workers do not mix
+    # It may quote a server or a file. A single write, so that lines of several workers do not mix.
+    sys.stderr.write(f"xray-service: {printable(message, keep=NEWLINE)}\n")
     return code
 
 

@@ -1,5 +1,9 @@
-"""The objects on the wire. Separate, frozen models: internals may change, responses must not."""
+"""The objects on the wire. Separate, frozen models: internals may change, responses must not.
 
+And how text that came over the wire, or from a file of someone else, is shown on a terminal.
+"""
+
+import json
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -13,6 +17,22 @@ from service.settings import GuardMode
 VERSION = "0.1.0"
 
 Probability = Annotated[float, Field(ge=0, le=1)]
+
+
+def printable(text: str, keep: str = "") -> str:
+    """The text for a terminal. What is not printable becomes a Python escape: it could move the cursor, clear the
+    screen, set the clipboard, or reverse the direction of what follows.
+
+    Args:
+        text: any text.
+        keep: characters that stay as they are, such as a line feed.
+    """
+    return "".join(char if char.isprintable() or char in keep else ascii(char)[1:-1] for char in text)
+
+
+def printable_json(text: str) -> str:
+    """The same for a line of JSON, whose value stays the same: what is not printable becomes an escape of JSON."""
+    return "".join(char if char.isprintable() else json.dumps(char)[1:-1] for char in text)
 
 
 class _Wire(BaseModel):

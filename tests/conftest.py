@@ -21,6 +21,7 @@ from service.cli.commands import build_service
 from service.core import Service
 from service.inference.backend import Backend
 from service.settings import Settings
+from service.telemetry.logs import close_logging
 from tests import ROOT
 from tests.bundles import GUARD, INT8_FULL, POINTS, brightness_graph, write_brightness_bundle
 from tests.waiting import DEADLINE_S, until_async
@@ -73,6 +74,7 @@ def _restored_logging() -> Iterator[None]:
     root, access = logging.getLogger(), logging.getLogger("uvicorn.access")
     before, level = (root.handlers[:], access.disabled), root.level
     yield
+    close_logging()
     root.handlers[:], access.disabled = before
     root.setLevel(level)  # this clears the loggers' caches of enabled levels
     logging.captureWarnings(False)

@@ -116,6 +116,14 @@ def test_mounts_are_read_only_or_managed_by_the_engine(each: Service) -> None:
             assert mount["bind"]["create_host_path"] is False
 
 
+@pytest.mark.parametrize(
+    ("name", "key"),
+    [("docker-compose.yml", "service"), ("compose.proxy.yaml", "proxy"), ("compose.training.yaml", "training")],
+)
+def test_what_holds_images_dumps_no_core(name: str, key: str) -> None:
+    assert services(name)[key]["ulimits"] == {"core": 0}
+
+
 def test_compose_waits_longer_than_the_service_needs_to_stop(service: Service) -> None:
     settings = Settings()
     needed = settings.drain_s + settings.upload_s + settings.deadline_s + SLOW_CLIENTS_S

@@ -89,7 +89,9 @@ def test_every_make_target_of_the_readme_exists_and_help_lists_them() -> None:
         "docs",
         "screenshots",
         "bench",
+        "soak",
         "offline",
+        "images",
         "clean",
         "help",
     } == targets

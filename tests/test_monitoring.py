@@ -69,6 +69,11 @@ SUBJECTS = {
         f"the reference's bins, {feature}": rf"xray:drift_share:reference\{{feature=\"{feature}\"\}}"
         for feature in ("guard_score", "brightness", "contrast", "probability")
     },
+    "audit lines": r"rate\(xray_audit_lines_total",
+    "audit lines lost": r"rate\(xray_audit_lost_total",
+    "audit failing": r"^xray_audit_failing$",
+    "clients that gave up": r"status=\"499\"",
+    "log lines dropped": r"rate\(xray_log_lines_dropped_total",
     "memory": r"process_resident_memory_bytes",
     "CPU": r"rate\(process_cpu_seconds_total",
 }

@@ -9,7 +9,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import httpx
 import pytest
@@ -19,6 +19,7 @@ from tests.programs import needs
 from tests.waiting import until
 
 pytestmark = needs("nginx")
+ADDRESS_LIMIT = 8
 Kind = Literal["answers", "full", "breaks", "down"]
 ANSWERS = {
     "answers": b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok",
@@ -73,6 +74,8 @@ def configured(folder: Path, ports: list[int], port: int) -> Path:
     text = re.sub(r"(?m)^ *(ssl_|resolver ).*$", "", text)
     text = text.replace("/etc/xray/", f"{ROOT}/deploy/proxy/").replace("/tmp/", f"{folder}/")  # noqa: S108
     text = text.replace("access_log /dev/stdout line;", "access_log off;")
+    text = text.replace("client_max_body_size 64m;", "client_max_body_size 100k;")
+    text = text.replace("limit_conn addresses 512;", f"limit_conn addresses {ADDRESS_LIMIT};")
     path = folder / "nginx.conf"
     path.write_text(text)
     return path
@@ -145,3 +148,31 @@ def test_no_replica_at_all_is_a_problem(proxy: tuple[httpx.Client, list[Replica]
     assert response.status_code == 503
     assert response.headers["retry-after"] == "1"
     assert response.json()["type"] == "/problems/not-ready"
+
+
+def chunks() -> Iterator[bytes]:
+    yield from [b"x" * 1000] * 200
+
+
+@pytest.mark.parametrize("proxy", [("answers",)], indirect=True)
+@pytest.mark.parametrize("body", [b"x" * 200_000, chunks], ids=["with its length", "in chunks"])
+def test_a_body_that_is_too_large_is_a_problem(proxy: tuple[httpx.Client, list[Replica]], body: Any) -> None:
+    response = proxy[0].post("/predict", content=body() if callable(body) else body)
+    assert response.status_code == 413
+    assert response.headers["content-type"] == "application/problem+json"
+    assert response.json()["type"] == "/problems/body-too-large"
+    assert proxy[1][0].requests == 0
+
+
+@pytest.mark.parametrize("proxy", [("answers",)], indirect=True)
+def test_more_connections_than_one_address_may_have_is_a_problem(proxy: tuple[httpx.Client, list[Replica]]) -> None:
+    """Nginx counts the connections that have a request in hand."""
+    client, _ = proxy
+    with ExitStack() as stack:
+        for _ in range(ADDRESS_LIMIT):
+            slow = stack.enter_context(socket.create_connection((client.base_url.host, client.base_url.port or 0)))
+            slow.sendall(b"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n1")
+        response = until(lambda: found if (found := post(client)).status_code == 429 else None)
+    assert response.headers["content-type"] == "application/problem+json"
+    assert response.headers["retry-after"] == "1"
+    assert response.json()["type"] == "/problems/too-many-connections"

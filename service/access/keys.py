@@ -11,6 +11,7 @@ import hmac
 import os
 import re
 import secrets
+import stat
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -106,9 +107,10 @@ def read_keys(path: Path) -> KeyFile:
     """Read a key file.
 
     Raises:
-        KeyFileError: the file cannot be read, or is not a valid key file.
+        KeyFileError: the file cannot be read, is not a valid key file, or may be written by every user of the machine.
     """
     try:
+        _check_mode(path)
         return KeyFile.model_validate_json(path.read_bytes())
     except OSError as error:
         raise KeyFileError(f"{path}: {error.strerror}") from None
@@ -122,6 +124,7 @@ def add_key(path: Path, key: Key) -> None:
     Raises:
         KeyFileError: a key with this name exists, or the file cannot be read or written.
     """
+    path = _target(path)
     with _locked(path):
         keys = read_keys(path).keys if path.exists() else ()
         if any(existing.name == key.name for existing in keys):
@@ -135,12 +138,45 @@ def revoke_key(path: Path, name: str) -> None:
     Raises:
         KeyFileError: no key has this name, or the file cannot be read or written.
     """
+    path = _target(path)
     with _locked(path):
         keys = read_keys(path).keys
         remaining = tuple(key for key in keys if key.name != name)
         if len(remaining) == len(keys):
             raise KeyFileError(f"there is no key named {name}")
         _write(path, KeyFile(keys=remaining))
+
+
+def _check_mode(path: Path) -> None:
+    """A user who may write the file, or replace it in its folder, could grant themselves any scope.
+
+    A group that may write was chosen by the administrator (a umask of 002, or Kubernetes' fsGroup), so it is accepted.
+    So is a read-only mount, such as a secret of compose: Docker Desktop shows all of its files as writable.
+
+    Raises:
+        KeyFileError: others may write.
+        OSError: the file cannot be read.
+    """
+    target = _target(path)
+    if os.name != "posix" or os.statvfs(target).f_flag & os.ST_RDONLY:
+        return
+    if target.stat().st_mode & stat.S_IWOTH:
+        raise KeyFileError(f"{path}: every user of this machine may write it, and so create keys: chmod o-w {target}")
+    folder = target.parent.stat().st_mode
+    if folder & stat.S_IWOTH and not folder & stat.S_ISVTX:
+        raise KeyFileError(f"{path}: every user of this machine may replace it: chmod o-w {target.parent}")
+
+
+def _target(path: Path) -> Path:
+    """The file itself where the path is a link: a change must not replace the link, nor be made in its folder.
+
+    Raises:
+        KeyFileError: the links lead nowhere.
+    """
+    try:
+        return path.resolve()
+    except (OSError, RuntimeError):  # a loop
+        raise KeyFileError(f"{path}: a loop of links") from None
 
 
 @contextmanager

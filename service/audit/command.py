@@ -7,12 +7,14 @@ import time
 from pathlib import Path
 
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
+from rich.text import Text
 
 from service.audit.chain import chains_of
 from service.audit.tail import Tail, format_line
-from service.audit.verify import Verdict, verify_chain
+from service.audit.verify import Verdict, verify_folder
 from service.settings import Settings, SettingsError
+from service.wire import printable, printable_json
 
 _POLL_S = 0.5
 
@@ -80,44 +82,34 @@ def run(arguments: argparse.Namespace, settings: Settings) -> bool:
 
 
 def _verify(folder: Path, arguments: argparse.Namespace) -> bool:
-    expected = set(arguments.expect)
-    verdicts, present = [], set()
-    for chain in chains_of(folder):
-        verdict, found = verify_chain(chain, set(arguments.after), expected)
-        verdicts.append(verdict)
-        present |= found
-    if arguments.json:
-        for verdict in verdicts:
-            print(verdict.model_dump_json())
-    else:
-        for verdict in verdicts:
+    verdicts, faults = verify_folder(folder, set(arguments.after), set(arguments.expect))
+    for verdict in verdicts:
+        if arguments.json:
+            print(printable_json(verdict.model_dump_json()))
+        else:
             Console().print(_table(verdict))
-    faults = [
-        f"{verdict.chain}/{verdict.fault.file}:{verdict.fault.line}: {verdict.fault.reason}"
-        for verdict in verdicts
-        if verdict.fault
-    ]
-    faults += [
-        f"{digest} is not in any chain: lines were removed from the end, or the chain was rewritten"
-        for digest in expected - present
-    ]
     for fault in faults:
-        print(f"xray-service: {fault}", file=sys.stderr)
+        print(f"xray-service: {printable(fault)}", file=sys.stderr)
     return not faults
 
 
 def _table(verdict: Verdict) -> Table:
     fault = verdict.fault
     state = f"ALTERED at line {fault.line} of {fault.file}" if fault else "intact"
-    table = Table(f"chain {Path(verdict.chain).name}", state)
+    table = Table(Column(_text(f"chain {Path(verdict.chain).name}")), Column(_text(state)))
     lines = f"{verdict.first} to {verdict.last}" if verdict.lines else "none"
     table.add_row("lines", f"{lines}, in {verdict.files} file{'s' * (verdict.files != 1)}")
-    table.add_row("from", verdict.begins or "")
-    table.add_row("to", verdict.ends or "")
+    table.add_row("from", _text(verdict.begins or ""))
+    table.add_row("to", _text(verdict.ends or ""))
     table.add_row("head", verdict.head)
     for remark in _remarks(verdict):
         table.add_row("", remark)
     return table
+
+
+def _text(text: str) -> Text:
+    """A forged line may hold markup, or what a terminal would interpret."""
+    return Text(printable(text))
 
 
 def _remarks(verdict: Verdict) -> list[str]:
@@ -136,13 +128,17 @@ def _tail(folder: Path, arguments: argparse.Namespace) -> bool:
     try:
         while True:
             for line in lines:
-                print(line.decode(errors="replace").rstrip("\n") if arguments.json else format_line(line), flush=True)
+                print(_as_json(line) if arguments.json else format_line(line), flush=True)
             if not arguments.follow:
                 return True
             time.sleep(_POLL_S)
             lines = tail.new_lines()
     except KeyboardInterrupt:
         return True
+
+
+def _as_json(line: bytes) -> str:
+    return printable_json(line.decode(errors="replace").rstrip("\n"))
 
 
 def _hash(text: str) -> str:

@@ -6,13 +6,16 @@
 import hashlib
 import re
 from datetime import UTC, datetime
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field
 
+# What a line of an audit log may count.
+Count = Annotated[int, Field(ge=0, lt=2**63)]
 # The first line of a chain has this as the hash of the line before.
 GENESIS = "0" * 64
-_BEGIN = re.compile(rb'\{"sequence":(\d+),"event":"(\w+)","time":"([^"]*)",')
+# Whoever can write the file can forge a line: only digits that int accepts, and text that can be shown.
+_BEGIN = re.compile(rb'\{"sequence":([0-9]{1,18}),"event":"([a-z_]{1,32})","time":"([ !#-~]{1,64})",')
 _END = re.compile(rb',"previous":"([0-9a-f]{64})","hash":"([0-9a-f]{64})"\}\n')
 _SEAL_BYTES = len(',"hash":""}\n') + 64
 _END_BYTES = len(',"previous":""') + 64 + _SEAL_BYTES
@@ -82,14 +85,14 @@ class Gap(Event):
 
     event: str = "gap"
     since: str
-    lost: int
+    lost: Count
 
 
 class Torn(Event):
     """The incomplete line before this one was left by a write that a crash or a full disk interrupted."""
 
     event: str = "torn"
-    torn_bytes: int
+    torn_bytes: Count
     torn_sha256: str
 
 

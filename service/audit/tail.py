@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from service.audit.chain import chains_of, files_of
+from service.wire import printable
 
 
 class Tail:
@@ -57,25 +58,27 @@ class Tail:
 
 
 def format_line(line: bytes) -> str:
-    """A line in columns, for a terminal."""
+    """A line in columns, for a terminal: whatever a forged line holds is shown escaped."""
     try:
         event = json.loads(line)
         prefix = f"{event['time']:24}  {event['event']:8}"
         if event["event"] != "read":
             fields = {name: value for name, value in event.items() if name not in _COMMON_FIELDS}
-            return f"{prefix}  {' '.join(f'{name}={value}' for name, value in fields.items())}".rstrip()
+            return printable(f"{prefix}  {' '.join(f'{name}={value}' for name, value in fields.items())}".rstrip())
         answer = event["problem"] or f"{event['label']} {event['probability']:.4f}"
         request = f"{event['caller'] or '-':16}  {event['route']:10}  {event['image_sha256'][:12]}"
-        return f"{prefix}  {request}  {answer}  {' '.join(event['warnings'])}".rstrip()
-    except (ValueError, KeyError, TypeError):
+        return printable(f"{prefix}  {request}  {answer}  {' '.join(event['warnings'])}".rstrip())
+    except _NO_LINE:
         return "not a line of an audit log"
 
 
 _COMMON_FIELDS = {"sequence", "event", "time", "previous", "hash"}
+# What a forged line may raise; RecursionError for JSON that is nested very deeply.
+_NO_LINE = (ValueError, KeyError, TypeError, AttributeError, RecursionError)
 
 
 def _time(line: bytes) -> str:
     try:
         return str(json.loads(line)["time"])
-    except (ValueError, KeyError, TypeError):
+    except _NO_LINE:
         return ""

@@ -1,15 +1,19 @@
 """Verifies an audit log: every chain, line by line, in constant memory."""
 
 import hashlib
-import json
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Set
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
+from typing import TypeVar
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic_core import from_json
 
-from service.audit.chain import TAIL_BYTES, files_of
-from service.audit.line import GENESIS, Line, read_line
+from service.audit.chain import TAIL_BYTES, chains_of, files_of
+from service.audit.line import GENESIS, Gap, Line, Torn, read_line
+
+_Counted = TypeVar("_Counted", Gap, Torn)
 
 
 class Fault(BaseModel):
@@ -78,7 +82,7 @@ class _ChainCheck:
                 raise _ChainBroken("this is not a line of an audit log")
             return None
         line = read_line(raw)
-        if line is None:
+        if line is None or not _is_json(raw):
             raise _ChainBroken("this is not a line of an audit log, or it was altered")
         self._check_link(line)
         self._count(line, raw)
@@ -102,17 +106,66 @@ class _ChainCheck:
 
     def _count(self, line: Line, raw: bytes) -> None:
         """Update the counters. Incomplete bytes within a chain are valid if the next line records them."""
-        event = json.loads(raw) if line.event in {"torn", "gap"} else {}
         if line.event == "torn":
-            digest = hashlib.sha256(self.unfinished).hexdigest()
-            if (event["torn_bytes"], event["torn_sha256"]) != (len(self.unfinished), digest):
-                raise _ChainBroken("the torn write that it records is not the one before it")
-            self.torn, self.unfinished = self.torn + 1, b""
+            self._check_torn(_parse(Torn, raw))
         elif self.unfinished:
             raise _ChainBroken(f"{len(self.unfinished)} bytes before it are not a line, and it does not record them")
-        self.lost += event.get("lost", 0)
+        if line.event == "gap":
+            self.lost += _parse(Gap, raw).lost
         self.unclean += line.event == "started" and self.running
         self.running = line.event == "started" or (self.running and line.event != "stopped")
+
+    def _check_torn(self, event: Torn) -> None:
+        digest = hashlib.sha256(self.unfinished).hexdigest()
+        if (event.torn_bytes, event.torn_sha256) != (len(self.unfinished), digest):
+            raise _ChainBroken("the torn write that it records is not the one before it")
+        self.torn, self.unfinished = self.torn + 1, b""
+
+
+def verify_folder(folder: Path, after: Set[str], expected: Set[str]) -> tuple[list[Verdict], list[str]]:
+    """Verify every chain of a folder, also while they are being written.
+
+    Args:
+        folder: of the audit log.
+        after: hashes of archived lines that a chain may begin after.
+        expected: hashes of lines that must be present.
+
+    Returns:
+        The verdict of each chain, and one line for each fault: of a chain, of an expected line that is missing, or of
+        a chain that repeats lines of another. (Expected lines might be present in a copy only.)
+
+    Raises:
+        OSError: a file cannot be read.
+    """
+    chains = chains_of(folder)
+    marks = {mark for chain in chains if (mark := _second_hash(chain))}
+    results = {chain: verify_chain(chain, after, expected | marks) for chain in chains}
+    verdicts = [verdict for verdict, _ in results.values()]
+    faults = [
+        f"{verdict.chain}/{verdict.fault.file}:{verdict.fault.line}: {verdict.fault.reason}"
+        for verdict in verdicts
+        if verdict.fault
+    ]
+    holders = {mark: [chain.name for chain in chains if mark in results[chain][1]] for mark in sorted(marks)}
+    faults += [
+        f"chains {' and '.join(names)} hold the same line {mark}: all but one are copies"
+        for mark, names in holders.items()
+        if len(names) > 1
+    ]
+    present = set().union(*(found for _, found in results.values()))
+    faults += [
+        f"{digest} is not in any chain: lines were removed from the end, or the chain was rewritten"
+        for digest in sorted(expected - present)
+    ]
+    return verdicts, faults
+
+
+def _second_hash(chain: Path) -> str | None:
+    """The hash of the second line of a chain; None if it has none. No other chain has this line, unless one is a copy.
+    Two processes that start in the same millisecond may write the same first line.
+    """
+    line = next((read_line(raw) for _, _, raw in islice(_raw_lines(files_of(chain)), 1, 2)), None)
+    return line.hash if line else None
 
 
 def verify_chain(chain: Path, after: Collection[str] = (), expected: Collection[str] = ()) -> tuple[Verdict, set[str]]:
@@ -140,6 +193,21 @@ def verify_chain(chain: Path, after: Collection[str] = (), expected: Collection[
     except _ChainBroken as broken:
         fault = Fault(file=location[0], line=location[1], reason=str(broken))
     return _verdict(chain, len(files), check, fault), found
+
+
+def _is_json(raw: bytes) -> bool:
+    try:
+        from_json(raw)
+    except ValueError:
+        return False
+    return True
+
+
+def _parse(kind: type[_Counted], raw: bytes) -> _Counted:
+    try:
+        return kind.model_validate_json(raw, strict=True)
+    except ValidationError:
+        raise _ChainBroken(f"its fields are not those of the event {kind.model_fields['event'].default}") from None
 
 
 def _raw_lines(files: list[Path]) -> Iterator[tuple[str, int, bytes]]:

@@ -1,5 +1,6 @@
 """The commands ``serve``, ``settings`` and ``openapi``, and the model for ``predict``."""
 
+import contextlib
 import json
 import logging
 import os
@@ -37,6 +38,7 @@ def serve(settings: Settings) -> bool:
         SystemExit: with several workers: the first one could not start, or a worker could not be restarted.
     """
     require_keys_if_reachable(settings)
+    _disable_core_dumps()
     configure_logging(settings.log_level, with_pid=settings.workers > 1)
     for unknown in unknown_variables(os.environ):
         log.warning("unknown setting in the environment: it has no effect", extra=unknown.model_dump(exclude_none=True))
@@ -48,7 +50,10 @@ def serve(settings: Settings) -> bool:
         log.error("cannot listen on %s:%d: %s", settings.host, settings.port, error.strerror)
         return False
     slot = Parent(settings.workers, listeners).run()
-    return slot is None or server.serve(_service_with_models(worker_settings(settings)), partial(Worker, slot))
+    if slot is None:
+        return True
+    configure_logging(settings.log_level, with_pid=True)  # the thread that writes stayed in the parent
+    return server.serve(_service_with_models(worker_settings(settings)), partial(Worker, slot))
 
 
 def print_settings(
@@ -97,10 +102,19 @@ async def open_local(settings: Settings) -> AsyncIterator[LocalPredictor]:
     Raises:
         BundleError, DeviceError, SettingsError: the model cannot be loaded with these settings.
     """
+    _disable_core_dumps()
     configure_logging("error")
     service = build_service(settings)
     async with service.running(warm_up=False):
         yield LocalPredictor(service)
+
+
+def _disable_core_dumps() -> None:
+    """A core dump of this process, or of one that it starts, would put images on the disk."""
+    with contextlib.suppress(ImportError):  # Windows
+        import resource
+
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
 
 def _service_with_models(settings: Settings) -> Service:

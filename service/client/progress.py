@@ -8,10 +8,12 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
+from service.wire import printable
+
 
 def print_error(message: str) -> None:
-    """Print one line to stderr."""
-    print(f"xray-service: {message}", file=sys.stderr)
+    """Print one line to stderr. It may contain text that a server sent, or the name of a file."""
+    print(f"xray-service: {printable(message)}", file=sys.stderr)
 
 
 class ProgressDisplay:
@@ -39,7 +41,7 @@ class ProgressDisplay:
     def print(self, message: str) -> None:
         """Print one line, above the bar if there is one."""
         if self._shown:
-            self._progress.console.print(Text(f"xray-service: {message}"), soft_wrap=True)
+            self._progress.console.print(Text(f"xray-service: {printable(message)}"), soft_wrap=True)
         else:
             print_error(message)
 

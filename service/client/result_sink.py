@@ -2,11 +2,27 @@
 
 import sys
 from collections import Counter
+from typing import TextIO, cast
 
 from service.client.result_file import ResultFile
 from service.client.results import Format, new_writer
 from service.client.targets import Target
-from service.wire import PredictResponse
+from service.wire import PredictResponse, printable
+
+
+class _Terminal:
+    """stdout, with what a terminal would interpret escaped. Redirected to a file, the output stays exact."""
+
+    def write(self, text: str) -> int:
+        return sys.stdout.write(printable(text, keep="\n"))
+
+    def flush(self) -> None:
+        sys.stdout.flush()
+
+
+def _stdout(kind: Format) -> TextIO:
+    """A table escapes its cells itself, and has colours."""
+    return cast(TextIO, _Terminal()) if sys.stdout.isatty() and kind != "table" else sys.stdout
 
 
 class ResultSink:
@@ -22,7 +38,7 @@ class ResultSink:
 
     def __init__(self, kind: Format, file: ResultFile | None) -> None:
         self._file = file
-        stream = file.stream if file else sys.stdout
+        stream = file.stream if file else _stdout(kind)
         self._writer = new_writer(kind, stream, append=file is not None and file.kept > 0)
         self.kept = file.kept if file else 0
         self.added = self.failed = self.warned = 0

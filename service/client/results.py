@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Column, Table
 from rich.text import Text
 
-from service.wire import Prediction, PredictResponse
+from service.wire import Prediction, PredictResponse, printable
 
 Format = Literal["table", "json", "jsonl", "csv"]
 COLUMNS = (
@@ -163,9 +163,9 @@ def _table(answer: PredictResponse) -> Table:
     population = "" if answer.population is None else f", {answer.population}"
     title = f"{answer.model.name} {answer.model.version}, {answer.provider}, {answer.operating_point}{population}"
     columns = (Column("file", overflow="fold"), Column("label", min_width=9), "probability", "threshold")
-    table = Table(*columns, title=_printable(title), caption="Not a medical device.")
+    table = Table(*columns, title=_text(title), caption="Not a medical device.")
     for prediction in answer.predictions:
-        table.add_row(*map(_printable, (str(prediction.filename), *_cells(prediction))))
+        table.add_row(*map(_text, (str(prediction.filename), *_cells(prediction))))
     return table
 
 
@@ -176,9 +176,9 @@ def _cells(prediction: Prediction) -> tuple[str, str, str]:
     return label, f"{prediction.probability:.4f}", f"{prediction.threshold:g}"
 
 
-def _printable(text: str) -> Text:
-    """The text with control characters escaped: a file name must not control the terminal."""
-    return Text("".join(char if char.isprintable() else ascii(char)[1:-1] for char in text))
+def _text(text: str) -> Text:
+    """For a cell: not interpreted as markup, and not by the terminal."""
+    return Text(printable(text))
 
 
 def _number(value: float | None) -> str:

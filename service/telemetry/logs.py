@@ -1,30 +1,170 @@
-"""Logging: one JSON object per line, on stderr."""
+"""Logging: one JSON object per line, on stderr, written by a thread of its own.
 
+    any thread -> JSON -> bounded queue -> writer thread -> stderr
+
+If nobody reads stderr, a write to it blocks for ever once its pipe is full (64 KiB on Linux). Only the writer thread is
+held up by that; lines that the queue has no room for are dropped and counted.
+"""
+
+import contextlib
 import logging
+import os
+import sys
+import time
+from collections.abc import Iterator
+from logging.handlers import QueueHandler, QueueListener
+from queue import SimpleQueue
 
+from prometheus_client.core import CounterMetricFamily
+from prometheus_client.registry import Collector
 from pythonjsonlogger.core import RESERVED_ATTRS
 from pythonjsonlogger.json import JsonFormatter
+
+# A busy service logs some hundred lines a second, of about 0.5 kB each.
+MAX_QUEUED_LINES = 4096
+# Seconds for which the end of the process waits for lines that are still queued.
+CLOSE_TIMEOUT_S = 2.0
+# Seconds between two lines that report dropped ones.
+_REPORT_INTERVAL_S = 1.0
+
+log = logging.getLogger(__name__)
 
 
 def configure_logging(level: str, *, with_pid: bool = False) -> None:
     """Send every log line of this process to stderr as JSON, including uvicorn's and Python warnings.
 
+    A forked process must call this again, because its writer thread stays in the process that forked it.
+
     Args:
         level: minimum severity, in lower case.
         with_pid: whether each line has the process id; for several processes that share stderr.
     """
-    handler = logging.StreamHandler()
-    handler.setFormatter(
-        JsonFormatter(
-            f"%(levelname)s %(name)s {'%(process)d ' if with_pid else ''}%(message)s",
-            rename_fields={"levelname": "level", "name": "logger", "process": "pid"},
-            timestamp="time",
-            reserved_attrs=[*RESERVED_ATTRS, "color_message"],  # uvicorn adds it for terminals
-        )
+    formatter = JsonFormatter(
+        f"%(levelname)s %(name)s {'%(process)d ' if with_pid else ''}%(message)s",
+        rename_fields={"levelname": "level", "name": "logger", "process": "pid"},
+        timestamp="time",
+        reserved_attrs=[*RESERVED_ATTRS, "color_message"],  # uvicorn adds it for terminals
     )
     root = logging.getLogger()
-    root.handlers = [handler]
+    close_logging()
+    root.handlers = [QueuedLines(formatter, _stderr())]
     root.setLevel(level.upper())
     logging.captureWarnings(True)  # Pillow warns of broken metadata
     # uvicorn's access log would record paths and addresses, and duplicate the request lines.
     logging.getLogger("uvicorn.access").disabled = True
+
+
+def close_logging() -> None:
+    """Write the queued lines, within 2 s. Happens by itself at the end of the process, but not before ``os._exit``."""
+    for handler in _queued_lines():
+        handler.close()
+
+
+class QueuedLines(QueueHandler):
+    """Formats records where they are logged, and has another thread write them; drops them while its queue is full.
+
+    Args:
+        formatter: makes a line of a record.
+        descriptor: the file descriptor to write to.
+        max_queued: lines that may wait to be written.
+    """
+
+    def __init__(self, formatter: logging.Formatter, descriptor: int, max_queued: int = MAX_QUEUED_LINES) -> None:
+        self._lines: SimpleQueue[logging.LogRecord] = SimpleQueue()  # its methods may be called in a signal handler
+        super().__init__(self._lines)
+        self.setFormatter(formatter)
+        self._max_queued, self._dropped, self._reported, self._reported_at = max_queued, 0, 0, float("-inf")
+        self._writer = _Writer(self._lines, _Descriptor(self, descriptor))
+        self._writer.start()
+
+    @property
+    def dropped(self) -> int:
+        """The lines dropped so far."""
+        return self._dropped
+
+    def enqueue(self, record: logging.LogRecord) -> None:
+        """Queue a formatted record, or drop it."""
+        if self._lines.qsize() < self._max_queued:
+            self._lines.put_nowait(record)
+        else:
+            self._dropped += 1
+
+    def drop(self) -> None:
+        """Count a line that could not be written."""
+        self._dropped += 1
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802  logging's name
+        """Count a record that could not be formatted. Logging itself would write to stderr, and perhaps block."""
+        self._dropped += 1
+
+    def close(self) -> None:
+        """Write what is queued, within 2 s, and end the thread. Later records are lost."""
+        self._writer.stop()
+        super().close()
+
+    def report(self) -> str | None:
+        """A line that reports the lines dropped since the last report; None if there are none, or it is too early."""
+        since, now = self._dropped - self._reported, time.monotonic()
+        if not since or now < self._reported_at + _REPORT_INTERVAL_S or self.formatter is None:
+            return None
+        self._reported, self._reported_at = self._reported + since, now
+        record = log.makeRecord(log.name, logging.ERROR, "", 0, "log lines were dropped: stderr was not read", (), None)
+        record.dropped = since
+        return self.formatter.format(record)
+
+
+class DroppedLines(Collector):
+    """The metric of dropped log lines, for a registry of Prometheus."""
+
+    def collect(self) -> Iterator[CounterMetricFamily]:
+        """The lines of this process that were dropped so far."""
+        count = sum(handler.dropped for handler in _queued_lines())
+        yield CounterMetricFamily("xray_log_lines_dropped", "Log lines dropped because stderr was not read.", count)
+
+
+class _Writer(QueueListener):
+    """The writer thread. It is a daemon: a blocked write does not keep the process from ending."""
+
+    def stop(self) -> None:
+        if self._thread is not None:
+            self.enqueue_sentinel()
+            self._thread.join(CLOSE_TIMEOUT_S)
+            self._thread = None
+
+
+class _Descriptor(logging.Handler):
+    """Writes each line with one system call, so that the lines of several processes do not mix.
+
+    It writes to the descriptor, not to ``sys.stderr``: a blocked write would hold the lock of that stream.
+    """
+
+    def __init__(self, lines: QueuedLines, descriptor: int) -> None:
+        super().__init__()
+        self._lines, self._descriptor = lines, descriptor
+
+    def createLock(self) -> None:  # noqa: N802  logging's name
+        """No lock: only one thread writes, and at the end of the process logging would wait for a blocked write."""
+        self.lock = None
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            self._write(record.getMessage())
+            if report := self._lines.report():
+                self._write(report)
+        except OSError:  # nobody has the other end of the pipe open, or the disk is full
+            self._lines.drop()
+
+    def _write(self, line: str) -> None:
+        remaining = f"{line}\n".encode(errors="backslashreplace")
+        while remaining:
+            remaining = remaining[os.write(self._descriptor, remaining) :]
+
+
+def _queued_lines() -> list[QueuedLines]:
+    return [handler for handler in logging.getLogger().handlers if isinstance(handler, QueuedLines)]
+
+
+def _stderr() -> int:
+    with contextlib.suppress(OSError, AttributeError):  # replaced by an object without a descriptor, or closed
+        return sys.stderr.fileno()
+    return 2

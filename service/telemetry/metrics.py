@@ -20,6 +20,7 @@ from prometheus_client.registry import Collector
 
 from contract.bundle import LABELS
 from service.telemetry.drift import Bins
+from service.telemetry.logs import DroppedLines
 from service.telemetry.totals import Totals
 from service.telemetry.worker_table import WorkerTable
 from service.wire import PredictResponse
@@ -46,6 +47,7 @@ class Metrics:
         self._exported: Collector = registry
         for collector in (ProcessCollector, PlatformCollector, GCCollector):
             collector(registry=registry)
+        registry.register(DroppedLines())
         self._requests = Counter("xray_requests", "Completed requests.", ["route", "status"], registry=registry)
         self._request_s = Histogram(
             "xray_request_seconds", "Duration of a request.", ["route"], buckets=_SECONDS, registry=registry

@@ -22,6 +22,7 @@ from service.validation.schema import ServedBy, SiteData, ValidationReport
 from service.validation.scoring import Run, groups_of, not_labelled, score_all
 from service.validation.site import add_site_options, check_site_options, write_site_bundle
 from service.validation.wording import summary
+from service.wire import printable
 
 _DESCRIPTION = """\
 Analyse a site's own labelled radiographs with the served model, and compare the results with what the model claims:
@@ -92,7 +93,7 @@ def validate(settings: Settings, arguments: argparse.Namespace, open_local: Open
     threshold = report.overall.points[report.model.default_operating_point].threshold
     examples = find_examples(run.scored(), threshold, arguments.images, settings) if arguments.gallery else None
     _write(arguments.out, report, examples)
-    print(summary(report))
+    print(printable(summary(report), keep="\n"))
     if arguments.site is not None:
         write_site_bundle(bundle, parent_sha256, run, arguments)
         print_error(

@@ -13,6 +13,7 @@ check "predict" predicts
 check "health names the provider" sh -c 'curl -sf localhost:8000/health | grep -q CPUExecutionProvider'
 
 hardened service
+no_cores service
 check "fixed user" is '{{.Config.User}}' 10001:10001
 check "nothing can be written" sh -c '! docker exec "$0" touch /app/x /opt/venv/x /x' "$(container)"
 check "tmpfs for /tmp" has '{{.HostConfig.Tmpfs}}' noexec

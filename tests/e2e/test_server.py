@@ -2,6 +2,7 @@
 
 import asyncio
 import re
+import resource
 import signal
 import socket
 import subprocess
@@ -35,6 +36,10 @@ def test_curl_s_two_ways_give_the_same_probability(bundled_server: Server, tmp_p
     ]
     one, other = (answer.json()["predictions"][0]["probability"] for answer in answers)
     assert one == other
+
+
+def test_no_core_dump_can_hold_images(bundled_server: Server) -> None:
+    assert resource.prlimit(bundled_server.process.pid, resource.RLIMIT_CORE) == (0, 0)
 
 
 def test_it_is_the_bundled_model_on_the_cpu(bundled_server: Server) -> None:

@@ -1,6 +1,7 @@
 """The key file and the command ``keys``."""
 
 import json
+import os
 import stat
 import subprocess
 import sys
@@ -140,3 +141,70 @@ def test_a_quota_is_never_exceeded_and_retry_after_suffices(per_minute: int, req
         assert accepted + 1 <= per_minute + now * per_minute / 60 + 1e-6
         quota.take_more(more)
         accepted += 1 + more
+
+
+@pytest.fixture
+def linked(tmp_path: Path) -> Path:
+    """A link in one folder to the key file in another, as Kubernetes and configuration tools make them."""
+    for name in ("etc", "srv"):
+        (tmp_path / name).mkdir()
+    link = tmp_path / "etc" / "keys.json"
+    link.symlink_to("../srv/keys.json")
+    return link
+
+
+def test_a_link_is_followed(linked: Path, tmp_path: Path) -> None:
+    file = tmp_path / "srv" / "keys.json"
+    for name in ("first", "second"):  # the file does not exist before the first
+        assert keys(linked, "add", name) == DONE
+        assert linked.is_symlink()
+        assert not file.is_symlink()
+    assert keys(linked, "revoke", "first") == DONE
+    assert [key.name for key in read_keys(file).keys] == ["second"]
+    assert sorted(path.name for path in tmp_path.rglob("*") if not path.is_dir()) == ["keys.json", "keys.json"]
+
+
+def test_a_loop_of_links_is_refused(path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path.symlink_to(path.name)
+    assert keys(path, "add", "ward-3") == FAILED
+    assert capsys.readouterr().err.count("\n") == 1
+
+
+@pytest.mark.parametrize("mode", [0o666, 0o602, 0o646])
+def test_a_file_that_others_may_write_is_refused(mode: int, path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert keys(path, "add", "ward-3") == DONE
+    path.chmod(mode)
+    for action in (["list"], ["add", "ward-4"], ["revoke", "ward-3"]):
+        capsys.readouterr()
+        assert keys(path, *action) == FAILED
+        assert (
+            f"every user of this machine may write it, and so create keys: chmod o-w {path}" in capsys.readouterr().err
+        )
+    path.chmod(0o600)
+    assert [key.name for key in read_keys(path).keys] == ["ward-3"]
+
+
+def test_a_file_in_a_folder_that_others_may_write_is_refused(linked: Path, tmp_path: Path) -> None:
+    add_key(linked, make_key("ward-3", ["predict"])[1])
+    (tmp_path / "srv").chmod(0o777)
+    with pytest.raises(KeyFileError, match=r"every user of this machine may replace it: chmod o-w .*/srv"):
+        read_keys(linked)
+    (tmp_path / "srv").chmod(0o1777)  # as /tmp: nobody else may replace it
+    assert read_keys(linked).keys
+
+
+@pytest.mark.parametrize("mode", [0o400, 0o440, 0o444, 0o600, 0o640, 0o644, 0o660, 0o664])
+def test_a_group_that_may_write_is_accepted(mode: int, path: Path) -> None:
+    """The administrator chose the group; Kubernetes' fsGroup and a umask of 002 make such files."""
+    add_key(path, make_key("ward-3", ["predict"])[1])
+    path.chmod(mode)
+    assert read_keys(path).keys
+
+
+def test_on_a_read_only_mount_the_mode_does_not_matter(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A secret of compose is mounted read-only; on Docker Desktop all of its bits are set."""
+    add_key(path, make_key("ward-3", ["predict"])[1])
+    path.chmod(0o777)
+    mounted = os.statvfs_result((*os.statvfs(path)[:8], os.ST_RDONLY, 255))
+    monkeypatch.setattr(os, "statvfs", lambda _: mounted)
+    assert read_keys(path).keys

@@ -3,12 +3,15 @@
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
+from fastapi.responses import JSONResponse
 from openapi_spec_validator import validate
 
 from service import problems
 from service.__main__ import main
 from service.access.keys import add_key, make_key
+from service.app import create_app
 from service.oip.request import HEADER_LENGTH
 from service.problems import Kind
 from tests.conftest import Connect, MakeService
@@ -30,6 +33,28 @@ def test_the_file_is_what_the_command_prints(
 async def test_the_served_document_is_the_file_for_every_model(make_service: MakeService, connect: Connect) -> None:
     async with connect(make_service()) as client:
         assert (await client.get("/openapi.json")).json() == document(), RENEW
+
+
+@pytest.mark.anyio
+async def test_it_is_rendered_once(
+    make_service: MakeService, connect: Connect, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with connect(make_service()) as client:
+        first = await client.get("/openapi.json")
+        monkeypatch.setattr(JSONResponse, "render", lambda *_: pytest.fail("rendered again"))
+        again = await client.get("/openapi.json")
+    assert again.content == first.content
+    assert again.headers["content-type"] == first.headers["content-type"] == "application/json"
+
+
+@pytest.mark.anyio
+async def test_every_path_prefix_gets_its_own_document(make_service: MakeService) -> None:
+    app = create_app(make_service(trusted_proxies="10.0.0.0/8"))
+    transport = httpx.ASGITransport(app, client=("10.1.2.3", 1))
+    async with httpx.AsyncClient(transport=transport, base_url="http://x") as client:
+        for number in range(20):
+            document = (await client.get("/openapi.json", headers={"X-Forwarded-Prefix": f"/{number}"})).json()
+            assert document["servers"] == [{"url": f"/{number}"}]
 
 
 def test_it_is_valid_and_has_no_unused_schemas() -> None:
