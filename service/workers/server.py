@@ -1,6 +1,7 @@
 """The server process: it serves on a port until SIGTERM, then drains and stops."""
 
 import asyncio
+import socket
 import sys
 import time
 from collections.abc import Callable
@@ -55,6 +56,11 @@ class Server(uvicorn.Server):
             self._certificate.reload_if_changed()
         drained = self._closes_at is not None and time.monotonic() >= self._closes_at
         return await super().on_tick(counter) or drained
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Close the port, and complete the requests in flight."""
+        self._edge.close()
+        await super().shutdown(sockets)
 
 
 def serve(

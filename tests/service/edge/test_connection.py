@@ -447,3 +447,11 @@ async def test_other_forms_of_the_request_line(url: bytes) -> None:
         writer.write(b"OPTIONS %b HTTP/1.1\r\nHost: x\r\n\r\n" % url)
         assert (await read_answer(reader))[0] == 200
     assert app.seen == ["OPTIONS *" if url == b"*" else "OPTIONS /a"]
+
+
+async def test_a_connection_that_is_set_up_after_the_port_was_closed_is_closed() -> None:
+    async with serving(App()) as running:
+        running.edge.close()
+        async with running.connect() as (reader, _):
+            assert await reader.read() == b""
+        assert not running.state.connections
