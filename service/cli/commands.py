@@ -47,7 +47,7 @@ def serve(settings: Settings) -> bool:
     except OSError as error:
         log.error("cannot listen on %s:%d: %s", settings.host, settings.port, error.strerror)
         return False
-    slot = Parent(settings.workers, listeners).run()
+    slot = Parent(settings, listeners).run()
     return slot is None or server.serve(_service_with_models(worker_settings(settings)), partial(Worker, slot))
 
 

@@ -34,6 +34,11 @@ class Edge:
         self._refused, self._logged_at = 0, float("-inf")
         self._sweeping: asyncio.TimerHandle | None = None
 
+    @property
+    def send_s(self) -> float:
+        """Maximum time without progress while a client receives a response, now."""
+        return self.limits.last_send_s if self.is_closed else self.limits.send_s
+
     def admits(self, connections: Collection[Any]) -> bool:
         """Whether one more connection is accepted beside these; none is once the port is closed. Those beyond the limit
         are logged, at most once per second.

@@ -455,3 +455,15 @@ async def test_a_connection_that_is_set_up_after_the_port_was_closed_is_closed()
         async with running.connect() as (reader, _):
             assert await reader.read() == b""
         assert not running.state.connections
+
+
+async def test_a_client_that_never_reads_does_not_delay_the_shutdown() -> None:
+    app = App(size=50_000_000)
+    async with serving(app, send_s=DEADLINE_S, last_send_s=0.1) as server, server.connect() as (_, writer):
+        writer.transport.pause_reading()  # type: ignore[attr-defined]
+        writer.write(GET)
+        await until_async(lambda: app.seen and not app.inside)
+        server.edge.close()
+        for connection in list(server.state.connections):
+            connection.shutdown()
+        await server.empty()
