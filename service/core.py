@@ -14,6 +14,7 @@ from service.access.proxies import TrustedProxies
 from service.audit.recorder import Audit
 from service.inference.admission import Admission, Phase
 from service.inference.backend import Backend
+from service.inference.calls import RunningCalls
 from service.inference.cpus import cpus_per_worker
 from service.inference.decoding.decoder import Decoder
 from service.inference.model import Model, SharedResources, open_model
@@ -26,6 +27,9 @@ from service.telemetry.metrics import Metrics
 
 log = logging.getLogger(__name__)
 
+# A call of a model or decoder that has been running for longer than so many deadlines of a request: the service is not
+# ready; it is not live; it exits. Each request that waits for such a call has got its 504 by then.
+_READY_DEADLINES, _LIVE_DEADLINES, _EXIT_DEADLINES = 1, 3, 6
 # Each takes about 45 MiB besides what it decodes.
 _MAX_DECODER_PROCESSES = 2
 
@@ -52,16 +56,22 @@ class Service:
         self.admission = Admission(settings.capacity, settings.max_held_bytes)
         self.metrics = Metrics()
         threads = settings.decode_threads or cpus_per_worker(settings.workers)
-        self._pool = Pool(threads)
+        self._pool, self._calls = Pool(threads), RunningCalls()
         decoded_bytes = settings.max_decoded_bytes // settings.workers
-        self.decoder = Decoder(self._pool.decoders, decoded_bytes, min(threads, _MAX_DECODER_PROCESSES))
+        processes = min(threads, _MAX_DECODER_PROCESSES)
+        self.decoder = Decoder(self._pool.decoders, decoded_bytes, processes, self._calls)
         self.audit = Audit(settings, self.metrics)
         # One thread of its own: rendering for /explain must not delay the decoding for /predict.
         self.drawer = ThreadPoolExecutor(1, thread_name_prefix="draw")
         # One thread, so one request body at a time: parsed JSON takes a multiple of the memory of its text.
         self.parser = ThreadPoolExecutor(1, thread_name_prefix="parse")
         shared = SharedResources(
-            settings, self._pool, self.decoder, self.metrics, lambda: self.admission.images_in_flight <= 1
+            settings,
+            self._pool,
+            self.decoder,
+            self.metrics,
+            lambda: self.admission.images_in_flight <= 1,
+            self._calls,
         )
         self.main = Model(shared, bundle, backend, main=True)
         self.repository = Repository(self.main, repository_folder(settings, self.main), partial(open_model, shared))
@@ -85,9 +95,33 @@ class Service:
     @property
     def status(self) -> Literal["ok", "starting", "draining", "failing"]:
         """``ok`` if the service can answer a request now; ``starting``, ``draining`` or ``failing`` otherwise."""
-        if self.admission.phase is Phase.READY and (not self.main.is_healthy or self.audit.blocks_requests):
+        if self.admission.phase is Phase.READY and not self._is_healthy:
             return "failing"
         return self.admission.phase.value
+
+    @property
+    def is_live(self) -> bool:
+        """False if only a new process can serve again: the batcher has failed, or a call hangs."""
+        return self.main.is_live and self._oldest_call_deadlines <= _LIVE_DEADLINES
+
+    @property
+    def _is_healthy(self) -> bool:
+        is_stuck = self._oldest_call_deadlines > _READY_DEADLINES
+        return self.main.is_healthy and not is_stuck and not self.audit.blocks_requests
+
+    @property
+    def _oldest_call_deadlines(self) -> float:
+        """For how many deadlines of a request the oldest call of a model or decoder has been running."""
+        return self._calls.oldest_s / self.settings.deadline_s
+
+    @property
+    def must_restart(self) -> str | None:
+        """Why only a new process can serve again; None while this one can."""
+        if broken := [model for model in self.repository.models if not model.is_live]:
+            return f"the batcher of {broken[0].name}/{broken[0].version} has failed"
+        if self._oldest_call_deadlines > _EXIT_DEADLINES:
+            return f"a call of the model or of a decoder has been running for {self._calls.oldest_s:.0f} s"
+        return None
 
     @asynccontextmanager
     async def running(self, *, warm_up: bool = True) -> AsyncIterator[None]:

@@ -17,7 +17,7 @@ import yaml
 from service import problems
 from service.settings import Settings
 from service.wire import VERSION
-from service.workers.server import SLOW_CLIENTS_S
+from service.workers.grace import KILL_MARGIN_S, grace_s
 from tests import ROOT
 from tests.commands import run
 from tests.programs import needs
@@ -126,8 +126,7 @@ def test_what_holds_images_dumps_no_core(name: str, key: str) -> None:
 
 def test_compose_waits_longer_than_the_service_needs_to_stop(service: Service) -> None:
     settings = Settings()
-    needed = settings.drain_s + settings.upload_s + settings.deadline_s + SLOW_CLIENTS_S
-    assert float(service["stop_grace_period"].removesuffix("s")) > needed
+    assert float(service["stop_grace_period"].removesuffix("s")) > grace_s(settings) + KILL_MARGIN_S
 
 
 def test_training_has_no_network_and_writes_only_its_runs() -> None:

@@ -49,7 +49,7 @@ def serve(settings: Settings) -> bool:
     except OSError as error:
         log.error("cannot listen on %s:%d: %s", settings.host, settings.port, error.strerror)
         return False
-    slot = Parent(settings.workers, listeners).run()
+    slot = Parent(settings, listeners).run()
     if slot is None:
         return True
     configure_logging(settings.log_level, with_pid=True)  # the thread that writes stayed in the parent

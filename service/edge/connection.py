@@ -177,6 +177,8 @@ class Connection(asyncio.Protocol):
             self._exchange.keep_alive = False
         elif self.phase is Phase.DISCARDING:
             self._end(is_whole=False)
+        elif self.phase is Phase.CLOSING and self._flow.unsent:
+            self._await_reader()
 
     def _feed(self, data: bytes) -> None:
         try:
@@ -234,7 +236,7 @@ class Connection(asyncio.Protocol):
     def _await_reader(self) -> None:
         """Start the time within which the client must receive some of the buffered bytes."""
         self._flow.mark()
-        self.deadline = self._loop.time() + self._limits.send_s
+        self.deadline = self._loop.time() + self._edge.send_s
 
     def _discard(self, size: int) -> None:
         """Count discarded bytes."""

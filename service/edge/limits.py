@@ -23,6 +23,7 @@ class Limits:
         header_bytes: maximum size of request line and header fields; also of chunk sizes and trailers in a row.
         headers: maximum number of header fields.
         send_s: maximum time without progress while the client receives a response.
+        last_send_s: the same once the port is closed, so that a client that never reads does not delay the shutdown.
         linger_s: maximum time for which the rest of a request is read and discarded after its response.
         linger_silence_s: maximum silence within that time.
         linger_bytes: maximum bytes that are discarded.
@@ -39,6 +40,7 @@ class Limits:
     header_bytes: int = 32 * 2**10
     headers: int = 128
     send_s: float = 15
+    last_send_s: float = 5
     linger_s: float = 30
     linger_silence_s: float = 5
     linger_bytes: int = 256 * 2**20

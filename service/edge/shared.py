@@ -29,13 +29,22 @@ class Edge:
 
     def __init__(self, limits: Limits, metrics: Metrics) -> None:
         self.limits, self._metrics = limits, metrics
-        self.is_draining = False
+        self.is_draining, self.is_closed = False, False
         self._next_turn = 0.0
         self._refused, self._logged_at = 0, float("-inf")
         self._sweeping: asyncio.TimerHandle | None = None
 
+    @property
+    def send_s(self) -> float:
+        """Maximum time without progress while a client receives a response, now."""
+        return self.limits.last_send_s if self.is_closed else self.limits.send_s
+
     def admits(self, connections: Collection[Any]) -> bool:
-        """Whether one more connection is accepted beside these. Refused ones are logged, at most once per second."""
+        """Whether one more connection is accepted beside these; none is once the port is closed. Those beyond the limit
+        are logged, at most once per second.
+        """
+        if self.is_closed:
+            return False
         if len(connections) < self.limits.connections:
             self._watch(connections)
             return True
@@ -54,6 +63,10 @@ class Edge:
         self.is_draining = True
         for connection in connections:
             connection.start()
+
+    def close(self) -> None:
+        """Accept no more connections: the port is closed. Those that were being set up are closed once they are."""
+        self.is_closed = True
 
     def refusal(self, error: ServiceError) -> bytes:
         """The response to an invalid request; counts and logs it."""

@@ -178,7 +178,7 @@ async def health(response: Response, service: ServiceDep) -> Health:
 )
 async def live(response: Response, service: ServiceDep) -> Probe:
     """Liveness probe: 503 if this process should be restarted."""
-    response.status_code = 200 if service.main.is_live else 503
+    response.status_code = 200 if service.is_live else 503
     return Probe(status=service.status)
 
 

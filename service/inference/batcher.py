@@ -119,7 +119,7 @@ class Batcher:
                 for _ in range(self._limits.runs):
                     group.create_task(self._process_queue())
         except Exception:
-            log.exception("the batcher has stopped: /health/live returns 503 from now on; restart the service")
+            log.exception("the batcher has failed: no image is analysed from now on")
             raise
         finally:
             self._open = False

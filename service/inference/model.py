@@ -9,12 +9,14 @@ from pathlib import Path
 from contract.bundle import Bundle, read_bundle
 from service.inference.backend import Backend, OnnxBackend
 from service.inference.batcher import Batcher, Limits
+from service.inference.calls import RunningCalls
 from service.inference.cpus import CallPlan, cpus_per_worker, plan_calls
 from service.inference.decoding.decoder import Decoder, Rules
 from service.inference.guard import choose_guard
 from service.inference.points import Point, default_point, find_point
 from service.inference.pool import Pool
 from service.inference.reader import Reader
+from service.inference.recovery import SupervisedBackend
 from service.inference.session import CPU, cuda_of, max_batch_of, open_session
 from service.settings import Settings
 from service.telemetry.metrics import Metrics
@@ -28,7 +30,7 @@ _CPU_CACHE_BYTES = 32 * 2**20
 @dataclass(frozen=True, slots=True)
 class SharedResources:
     """What all models of a service share. ``pool``: the compute threads; ``is_alone``: whether at most one image is in
-    flight.
+    flight; ``calls``: the calls of models and decoders that are running.
     """
 
     settings: Settings
@@ -36,6 +38,7 @@ class SharedResources:
     decoder: Decoder
     metrics: Metrics
     is_alone: Callable[[], bool]
+    calls: RunningCalls
 
 
 class Model:
@@ -54,7 +57,7 @@ class Model:
 
     def __init__(self, shared: SharedResources, bundle: Bundle, backend: Backend, *, main: bool) -> None:
         settings, metrics = shared.settings, shared.metrics
-        self.bundle, self.backend = bundle, backend
+        self.bundle, self.backend = bundle, SupervisedBackend(backend, shared.calls)
         self.main = main
         self.name, self.version = bundle.manifest.name, bundle.manifest.version
         self.default_point = default_point(bundle.manifest, settings.operating_point, settings.population)
@@ -63,7 +66,7 @@ class Model:
         # Calls are serialised on a GPU: concurrent ones would only hold more memory.
         runs = _call_plan(settings, bundle).runs if backend.provider == CPU else 1
         self.batcher = Batcher(
-            backend,
+            self.backend,
             Limits(max_batch, settings.capacity, runs),
             on_batch=metrics.batch_done,
             executor=shared.pool.model if backend.provider == CPU else None,

@@ -185,7 +185,7 @@ async def infer(
 
 def _health(service: Service) -> ServerHealth:
     ready = service.status == "ok" and all(model.is_healthy for model in service.repository.models)
-    return ServerHealth(live=service.main.is_live, ready=ready)
+    return ServerHealth(live=service.is_live, ready=ready)
 
 
 def _readings(results: Sequence[predictions.ReadingOrError]) -> list[Reading]:

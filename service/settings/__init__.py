@@ -69,6 +69,12 @@ class Settings(NetworkSettings):
         json_schema_extra={"unit": "processes"},
         description="Processes that serve the port. Threads, capacity and held bytes are divided among them.",
     )
+    worker_timeout_s: float = Field(
+        default=30,
+        ge=2,
+        json_schema_extra={"unit": "seconds"},
+        description="With several workers: one that is silent (stopped, hanging) for this long is killed and replaced.",
+    )
     threads: int = Field(
         default=0,
         ge=0,

@@ -21,7 +21,7 @@ from prometheus_client.registry import Collector
 from contract.bundle import LABELS
 from service.telemetry.drift import Bins
 from service.telemetry.logs import DroppedLines
-from service.telemetry.totals import Totals
+from service.telemetry.totals import Totals, replacements_counter
 from service.telemetry.worker_table import WorkerTable
 from service.wire import PredictResponse
 
@@ -66,6 +66,7 @@ class Metrics:
         )
         self._audit_written = Counter("xray_audit_lines", "Audit lines written.", registry=registry)
         self._audit_lost = Counter("xray_audit_lost", "Audit lines that could not be written.", registry=registry)
+        replacements_counter(registry)  # 0 here; with several workers the parent counts
         self._batches = Counter("xray_batches", "Model calls.", registry=registry)
         self._batch_size = Histogram("xray_batch_size", "Images per model call.", buckets=_IMAGES, registry=registry)
         self._inference_s = Histogram(

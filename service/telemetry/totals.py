@@ -9,7 +9,7 @@ import json
 import time
 from collections.abc import Iterable
 
-from prometheus_client import CollectorRegistry
+from prometheus_client import CollectorRegistry, Counter
 from prometheus_client.metrics_core import Metric
 from prometheus_client.samples import Sample
 
@@ -47,16 +47,43 @@ class Totals:
         labelled = [
             metric if _is_service_metric(metric) else _with_worker_label(metric, self._worker) for metric in own
         ]
-        serialised = [
-            (metric.name, metric.documentation, metric.type, [(s.name, s.labels, s.value) for s in metric.samples])
-            for metric in labelled
-        ]
-        self._table.publish(self._worker, json.dumps([time.monotonic(), serialised]).encode())
+        self._table.publish(self._worker, _serialised(labelled))
 
     def collect(self) -> Iterable[Metric]:
         """The metrics of the service, merged over all workers; metrics of processes have a label ``worker``."""
         self.publish()
-        return merge(metric for worker in self._table.workers for metric in _parse(self._table.snapshot(worker)))
+        slots = (*self._table.workers, self._table.parent)
+        return merge(metric for slot in slots for metric in _parse(self._table.snapshot(slot)))
+
+
+class Replacements:
+    """Counts, in the parent, the workers that were replaced, and publishes the count.
+
+    Args:
+        table: shared with the workers.
+    """
+
+    def __init__(self, table: WorkerTable) -> None:
+        self._table, self._registry = table, CollectorRegistry()
+        self._counter = replacements_counter(self._registry)
+
+    def count(self, reason: str) -> None:
+        """Count one worker.
+
+        Args:
+            reason: ``exited`` or ``silent``.
+        """
+        self._counter.labels(reason).inc()
+        self._table.publish(self._table.parent, _serialised(self._registry.collect()))
+
+
+def replacements_counter(registry: CollectorRegistry) -> Counter:
+    """The counter of replaced workers, from 0."""
+    text = "Workers that were replaced, because they exited or were silent."
+    counter = Counter("xray_workers_replaced", text, ["reason"], registry=registry)
+    for reason in ("exited", "silent"):
+        counter.labels(reason)
+    return counter
 
 
 def merge(metrics: Iterable[Metric]) -> list[Metric]:
@@ -82,6 +109,15 @@ def _combined(metric: Metric, one: Sample, other: Sample) -> Sample:
     if metric.type in _CUMULATIVE or metric.name in _SUM:
         return one._replace(value=sum(pair))
     return one._replace(value=max(pair))
+
+
+def _serialised(metrics: Iterable[Metric]) -> bytes:
+    """A snapshot of metrics, with the time."""
+    serialised = [
+        (metric.name, metric.documentation, metric.type, [(s.name, s.labels, s.value) for s in metric.samples])
+        for metric in metrics
+    ]
+    return json.dumps([time.monotonic(), serialised]).encode()
 
 
 def _parse(snapshot: bytes) -> list[Metric]:

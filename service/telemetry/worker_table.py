@@ -1,4 +1,4 @@
-"""A table in shared memory for a process and the workers it forks: the load and a snapshot of each worker."""
+"""A table in shared memory for a process and the workers it forks: load, heartbeats and a snapshot of each worker."""
 
 import mmap
 import socket
@@ -9,6 +9,7 @@ from dataclasses import dataclass
 # The load of a worker that accepts no connections.
 NOT_ACCEPTING = 2**31
 _LOAD = struct.Struct("<q")
+_BEATS = struct.Struct("<Q")
 _HEAD = struct.Struct("<QII")  # sequence number of the snapshot, its length in bytes, its CRC
 # A snapshot has 30 to 60 kB. Pages that were never written to take no memory.
 _MAX_SNAPSHOT_BYTES = 2**19
@@ -27,15 +28,15 @@ class WorkerTable:
 
     A worker writes to its own slot only, so no lock is needed; a worker that was killed could leave a lock locked. Each
     slot has two buffers: a new snapshot is written to the buffer that does not hold the latest one, and is valid once
-    it is complete.
+    it is complete. The last slot is that of the parent, which publishes snapshots only.
 
     Args:
-        workers: number of slots.
+        workers: number of workers.
     """
 
     def __init__(self, workers: int) -> None:
         self._workers = range(workers)
-        self._memory = mmap.mmap(-1, workers * _SLOT_BYTES)
+        self._memory = mmap.mmap(-1, (workers + 1) * _SLOT_BYTES)
         for worker in self._workers:
             self.set_load(worker, NOT_ACCEPTING)
 
@@ -44,6 +45,11 @@ class WorkerTable:
         """The numbers of the workers, from 0."""
         return self._workers
 
+    @property
+    def parent(self) -> int:
+        """The number of the parent's slot."""
+        return len(self._workers)
+
     def load(self, worker: int) -> int:
         """The load of a worker, in connections; ``NOT_ACCEPTING`` if it accepts none."""
         return int(_LOAD.unpack_from(self._memory, worker * _SLOT_BYTES)[0])
@@ -51,6 +57,18 @@ class WorkerTable:
     def set_load(self, worker: int, load: int) -> None:
         """Set the load of a worker, in connections."""
         _LOAD.pack_into(self._memory, worker * _SLOT_BYTES, load)
+
+    def beats(self, worker: int) -> int:
+        """How often a worker has beaten; 0 until it accepts connections."""
+        return int(_BEATS.unpack_from(self._memory, worker * _SLOT_BYTES + _LOAD.size)[0])
+
+    def beat(self, worker: int) -> None:
+        """Show that the event loop of a worker runs."""
+        _BEATS.pack_into(self._memory, worker * _SLOT_BYTES + _LOAD.size, self.beats(worker) + 1)
+
+    def reset_beats(self, worker: int) -> None:
+        """Begin to count the heartbeats of a worker anew."""
+        _BEATS.pack_into(self._memory, worker * _SLOT_BYTES + _LOAD.size, 0)
 
     def publish(self, worker: int, data: bytes) -> None:
         """Publish a snapshot of a worker, in place of its last one.

@@ -79,7 +79,11 @@ class ConnectionBalancer:
         return load
 
     def close(self) -> None:
-        """Stop accepting. The port closes once every worker and the parent have closed it."""
+        """Stop accepting. The port closes once every worker and the parent have closed it.
+
+        Connections that are being set up are not cancelled: uvloop closes a cancelled one without ``connection_lost``,
+        so it would count as open, and delay the shutdown, for ever. The edge closes them as soon as they are set up.
+        """
         if not self._is_open:
             return
         self._is_open = False
@@ -87,8 +91,6 @@ class ConnectionBalancer:
         for listener in self._listeners:
             asyncio.get_running_loop().remove_reader(listener)
             listener.close()
-        for task in self._handshakes:
-            task.cancel()
 
     def _watch(self, listener: socket.socket) -> None:
         asyncio.get_running_loop().add_reader(listener, self._on_readable, listener)

@@ -1,7 +1,7 @@
 """The parent process of several workers. It binds the port, forks the workers, and restarts those that exit.
 
 Each worker is a complete service. The parent forks before there is a model, a thread or an event loop, and does nothing
-but supervise.
+but supervise. It kills workers that are silent, and at the end of the grace those that have not ended.
 """
 
 import contextlib
@@ -17,7 +17,10 @@ import time
 from types import FrameType
 
 from service.settings import Settings, SettingsError
+from service.telemetry.totals import Replacements
 from service.telemetry.worker_table import NOT_ACCEPTING, WorkerSlot, WorkerTable
+from service.workers.grace import FORCED_EXIT, KILL_MARGIN_S, grace_s
+from service.workers.silence import Silence
 
 # A worker that exits within this time has exited early. After this many early exits in a row the parent gives up.
 _EARLY_EXIT_S, _MAX_EARLY_EXITS = 10.0, 5
@@ -25,6 +28,8 @@ _EARLY_EXIT_S, _MAX_EARLY_EXITS = 10.0, 5
 _BACKOFF_S = 0.2
 # Poll intervals: of the first worker while it starts; and of all workers, in case a signal was missed.
 _STARTUP_POLL_S, _POLL_S = 0.05, 1.0
+# Exit codes of a worker that hung and was ended by itself or by its alarm (service.workers.grace).
+_FORCED = {FORCED_EXIT, -signal.SIGALRM}
 
 log = logging.getLogger(__name__)
 
@@ -67,20 +72,25 @@ class Parent:
     """Starts the workers, restarts those that exit, and stops them all at the end.
 
     Args:
-        workers: number of workers.
+        settings: of the whole service.
         listeners: bound sockets.
 
     Raises:
         SettingsError: this system cannot fork.
     """
 
-    def __init__(self, workers: int, listeners: list[socket.socket]) -> None:
+    def __init__(self, settings: Settings, listeners: list[socket.socket]) -> None:
         if not hasattr(os, "fork"):
             raise SettingsError("XRAY_WORKERS: this system cannot fork processes; set XRAY_WORKERS=1")
-        self._listeners, self._table = listeners, WorkerTable(workers)
+        self._listeners, self._table = listeners, WorkerTable(settings.workers)
+        self._timeout_s, self._grace_s = settings.worker_timeout_s, grace_s(settings)
+        self._silence = Silence(self._table, self._timeout_s, self._grace_s)
+        self._replacements = Replacements(self._table)
+        self._killed: set[int] = set()  # process ids of the workers that were silent
+        self._ends_at = math.inf
         self._running: dict[int, tuple[int, float]] = {}  # by process id: number of the worker, start time
         self._early_exits = dict.fromkeys(self._table.workers, 0)  # in a row
-        self._failed, self._stopping = False, False
+        self._failed, self._forced, self._stopping = False, False, False
         self._wakeup_read = self._wakeup_write = -1
 
     def run(self) -> WorkerSlot | None:
@@ -90,7 +100,8 @@ class Parent:
             in each worker its slot, with which it goes on as a service; in the parent, at the end, None.
 
         Raises:
-            SystemExit: the first worker could not start, and has logged why; or a worker keeps exiting early.
+            SystemExit: the first worker could not start, and has logged why; or a worker keeps exiting early; or a
+                worker had to be killed at the end of the grace.
         """
         gc.freeze()  # keeps today's objects out of garbage collection, so that their memory stays shared after the fork
         self._install_signal_handlers()
@@ -103,9 +114,11 @@ class Parent:
             for worker in self._reap():
                 if slot := self._restart(worker):
                     return slot
+            self._kill_silent()
+            self._kill_at_end_of_grace()
             self._wait(_POLL_S)
-        if self._failed:
-            sys.exit(1)
+        if self._forced or self._failed:
+            sys.exit(FORCED_EXIT if self._forced else 1)
         return None
 
     def _await_first(self) -> None:
@@ -133,6 +146,7 @@ class Parent:
         try:
             if self._stopping:
                 return None
+            self._silence.forget(worker)
             process = os.fork()
             if not process:
                 self._become_worker()
@@ -167,15 +181,38 @@ class Parent:
 
     def _record_exit(self, worker: int, process: int, code: int, lived_s: float) -> None:
         if self._stopping:
+            self._forced |= code in _FORCED
             self._failed |= code not in {0, -signal.SIGTERM, -signal.SIGINT}
             return
+        self._replacements.count("silent" if process in self._killed else "exited")
+        self._killed.discard(process)
         self._early_exits[worker] = self._early_exits[worker] + 1 if lived_s < _EARLY_EXIT_S else 0
         fields = {"worker": worker, "worker_pid": process, "exit_code": code, "lived_s": round(lived_s, 1)}
         log.error("a worker exited unexpectedly", extra=fields)
 
+    def _kill_silent(self) -> None:
+        """Kill the workers that have been silent for too long. Nothing else ends a process that is stopped."""
+        silent = self._silence.look()
+        for process, (worker, _) in self._running.items():
+            if worker in silent and process not in self._killed and not self._stopping:
+                fields = {"worker": worker, "worker_pid": process, "timeout_s": self._timeout_s}
+                log.error("a worker has been silent for XRAY_WORKER_TIMEOUT_S: it is killed and replaced", extra=fields)
+                self._killed.add(process)
+                os.kill(process, signal.SIGKILL)
+
+    def _kill_at_end_of_grace(self) -> None:
+        if time.monotonic() < self._ends_at:
+            return
+        for process, (worker, _) in self._running.items():
+            self._forced = True
+            fields = {"worker": worker, "worker_pid": process, "grace_s": math.ceil(self._grace_s)}
+            log.error("a worker has not ended within the grace: it is killed", extra=fields)
+            os.kill(process, signal.SIGKILL)
+
     def _stop(self, number: int, frame: FrameType | None) -> None:
         """Send SIGTERM to all workers. Their own copies of the sockets keep the port open while they drain."""
-        self._stopping = True
+        if not self._stopping:
+            self._stopping, self._ends_at = True, time.monotonic() + self._grace_s + KILL_MARGIN_S
         for process in self._running:
             with contextlib.suppress(ProcessLookupError):  # it has exited just now
                 os.kill(process, signal.SIGTERM)

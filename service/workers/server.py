@@ -1,6 +1,9 @@
 """The server process: it serves on a port until SIGTERM, then drains and stops."""
 
 import asyncio
+import logging
+import signal
+import socket
 import sys
 import time
 from collections.abc import Callable
@@ -16,11 +19,12 @@ from service.core import Service
 from service.edge.connection import Connection
 from service.edge.limits import limits_of
 from service.edge.shared import Edge
+from service.workers.grace import SLOW_CLIENTS_S, force_exit_after, grace_s
 
-# Seconds. By then the deadline of the last admitted request has passed; only clients that receive slowly remain.
-SLOW_CLIENTS_S = 5
 # Seconds, for sys.setswitchinterval: how long a busy event loop may hold the GIL while compute threads wait for it.
 _SWITCH_INTERVAL_S = 0.001
+
+log = logging.getLogger(__name__)
 
 
 class Server(uvicorn.Server):
@@ -34,6 +38,7 @@ class Server(uvicorn.Server):
         super().__init__(config)
         self._service, self._certificate, self._edge = service, certificate, edge
         self._closes_at: float | None = None
+        self.failed = False
 
     @property
     def is_draining(self) -> bool:
@@ -44,9 +49,14 @@ class Server(uvicorn.Server):
         """Begin the shutdown. uvicorn calls this in the main thread, between two steps of the event loop."""
         if self._closes_at is None:
             self._closes_at = time.monotonic() + self._service.settings.drain_s
+            force_exit_after(grace_s(self._service.settings))
 
     async def on_tick(self, counter: int) -> bool:
         """Whether to close the port. uvicorn calls this ten times a second."""
+        if not self.is_draining and (reason := self._service.must_restart):
+            log.error("the process exits with code 1, so that it is restarted", extra={"reason": reason})
+            self.failed = True
+            self.handle_exit(signal.SIGTERM, None)
         if self.is_draining and not self._edge.is_draining:
             self._edge.drain(self.server_state.connections)
             # After the first step of each request that has just been started, in which it is admitted.
@@ -55,6 +65,11 @@ class Server(uvicorn.Server):
             self._certificate.reload_if_changed()
         drained = self._closes_at is not None and time.monotonic() >= self._closes_at
         return await super().on_tick(counter) or drained
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Close the port, and complete the requests in flight."""
+        self._edge.close()
+        await super().shutdown(sockets)
 
 
 def serve(
@@ -68,7 +83,7 @@ def serve(
             what its connections share.
 
     Returns:
-        False if the port could not be opened.
+        False if the port could not be opened, or if the service failed for good.
 
     Raises:
         SettingsError: the certificate cannot be used, or the audit is required and cannot be written.
@@ -95,4 +110,4 @@ def serve(
         server.run()
     except SystemExit:  # uvicorn could not bind the port, and has logged why
         return False
-    return True
+    return not server.failed

@@ -71,6 +71,7 @@ class Worker(Server):
         if os.getppid() != self._slot.parent and not self.is_draining:
             log.error("the parent process has exited: this worker shuts down")
             self.handle_exit(signal.SIGTERM, None)
+        self._slot.table.beat(self._slot.worker)
         self._balancer.publish_load()
         if counter % _PUBLISH_EVERY_TICKS == 0:
             self._totals.publish()

@@ -111,15 +111,17 @@ def resident_mib(pid: int) -> float:
 def running(model: Path, folder: Path, trusted: ssl.SSLContext | None = None, **settings: object) -> Iterator[Server]:
     """Start ``python -m service`` with these settings; it is killed at the end if it still runs.
 
-    ``trusted`` is the clients' TLS context if the server has a certificate.
+    ``trusted`` is the clients' TLS context if the server has a certificate. A setting ``program`` names the module to
+    run in place of ``service``.
     """
     port, device = str(settings.pop("port", 0)), str(settings.pop("device", "cpu"))
+    program = str(settings.pop("program", "service"))
     environment = {name: value for name, value in os.environ.items() if not name.startswith("XRAY_")}
     environment |= {f"XRAY_{name.upper()}": str(value) for name, value in (_LONG_LIMITS | settings).items()}
     log, scratch = folder / "server.log", folder / "tmp"
     scratch.mkdir(exist_ok=True)
     environment["TMPDIR"] = str(scratch)
-    command = [sys.executable, "-m", "service", "serve", "--model", str(model), "--port", port, "--device", device]
+    command = [sys.executable, "-m", program, "serve", "--model", str(model), "--port", port, "--device", device]
     with log.open("wb") as stderr, subprocess.Popen(command, stderr=stderr, env=environment) as process:
         try:
             server = Server(process, log, scratch, trusted)

@@ -18,6 +18,7 @@ from contract.cost import Cost, TooExpensive
 from contract.errors import TooManyPixels
 from contract.image import SIDE, Decoded, decode, picture
 from contract.margins import Frame
+from service.inference.calls import RunningCalls
 from service.inference.decoding.memory import MemoryBudget
 from service.inference.decoding.messages import Message
 from service.inference.decoding.process import DecoderProcesses
@@ -45,10 +46,11 @@ class Decoder:
         threads: where what is not expensive is decoded.
         memory: bytes that all decoding may take at a time, but for what is cheap.
         processes: most decoder processes.
+        calls: where what is decoded in a thread is counted while it runs.
     """
 
-    def __init__(self, threads: Executor, memory: int, processes: int) -> None:
-        self._threads = threads
+    def __init__(self, threads: Executor, memory: int, processes: int, calls: RunningCalls | None = None) -> None:
+        self._threads, self._calls = threads, calls or RunningCalls()
         self.memory = MemoryBudget(memory)
         self._processes = DecoderProcesses(processes)
 
@@ -95,7 +97,7 @@ class Decoder:
     async def _run(self, threads: Executor, call: Callable[..., T], request: Message) -> T | Message:
         loop = asyncio.get_running_loop()
         try:
-            return await loop.run_in_executor(threads, partial(call, limit=CHEAP))
+            return await loop.run_in_executor(threads, self._calls.run, partial(call, limit=CHEAP))
         except TooExpensive as error:
             cost = error.cost
         if cost.memory > self.memory.total:
@@ -107,7 +109,7 @@ class Decoder:
             async with self.memory.reserve(cost.memory):
                 return await self._processes.ask(request)
         await self.memory.take(cost.memory)
-        task = threads.submit(call)
+        task = threads.submit(self._calls.run, call)
         # Not before the thread is done, even if the caller has given up.
         task.add_done_callback(lambda _: loop.call_soon_threadsafe(self.memory.give_back, cost.memory))
         return await asyncio.wrap_future(task)

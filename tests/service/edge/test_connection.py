@@ -447,3 +447,23 @@ async def test_other_forms_of_the_request_line(url: bytes) -> None:
         writer.write(b"OPTIONS %b HTTP/1.1\r\nHost: x\r\n\r\n" % url)
         assert (await read_answer(reader))[0] == 200
     assert app.seen == ["OPTIONS *" if url == b"*" else "OPTIONS /a"]
+
+
+async def test_a_connection_that_is_set_up_after_the_port_was_closed_is_closed() -> None:
+    async with serving(App()) as running:
+        running.edge.close()
+        async with running.connect() as (reader, _):
+            assert await reader.read() == b""
+        assert not running.state.connections
+
+
+async def test_a_client_that_never_reads_does_not_delay_the_shutdown() -> None:
+    app = App(size=50_000_000)
+    async with serving(app, send_s=DEADLINE_S, last_send_s=0.1) as server, server.connect() as (_, writer):
+        writer.transport.pause_reading()  # type: ignore[attr-defined]
+        writer.write(GET)
+        await until_async(lambda: app.seen and not app.inside)
+        server.edge.close()
+        for connection in list(server.state.connections):
+            connection.shutdown()
+        await server.empty()

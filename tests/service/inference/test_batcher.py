@@ -212,7 +212,7 @@ async def test_a_broken_batcher_logs_and_fails_pending_jobs(caplog: pytest.LogCa
     await asyncio.wait([task])
     assert isinstance(error := task.exception(), ExceptionGroup)
     assert error.subgroup(ZeroDivisionError)
-    assert "the batcher has stopped" in caplog.text
+    assert "the batcher has failed" in caplog.text
 
 
 # One caller: the turns of the event loop since the previous one, and whether it cancels.

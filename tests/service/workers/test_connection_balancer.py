@@ -1,5 +1,6 @@
 """Balancing connections: real sockets, and one of two workers."""
 
+import asyncio
 import errno
 import logging
 import socket
@@ -91,6 +92,39 @@ async def test_it_accepts_a_connection_that_no_other_worker_accepts(worker: Work
     worker.table.set_load(1, 0)  # that worker never accepts
     worker.connect(5)
     await until_async(lambda: len(worker.accepted) == 5)
+
+
+class Recorded(asyncio.Protocol):
+    """A connection that knows whether it is open."""
+
+    is_open = False
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.is_open = True
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.is_open = False
+
+
+@pytest.mark.parametrize("anyio_backend", [("asyncio", {"use_uvloop": uvloop}) for uvloop in (False, True)])
+async def test_a_connection_that_is_being_set_up_when_the_port_closes_does_not_stay(anyio_backend: object) -> None:
+    """A worker once waited for such a connection until the end of the grace: uvloop never reported it as lost."""
+    worker, made, finished = Worker(bind_sockets("127.0.0.1", 0)), Recorded(), asyncio.Event()
+    loop = asyncio.get_running_loop()
+
+    async def accept(connection: socket.socket) -> None:
+        loop.call_soon(worker.balancer.close)
+        try:
+            await loop.connect_accepted_socket(lambda: made, connection)
+        finally:
+            finished.set()
+
+    worker.balancer._accept = accept
+    worker.balancer.open()
+    worker.connect(1)
+    await finished.wait()
+    worker.close()  # the client goes, too
+    await until_async(lambda: not made.is_open)
 
 
 async def test_it_backs_off_when_the_system_is_out_of_file_descriptors(

@@ -1,0 +1,39 @@
+"""``python -m tests.e2e.faulty``: the service, with faults that files in the folder FAULTS switch on.
+
+``hang``: a model call does not return while the file exists. ``fail``: a model call raises. ``batcher``: the batcher
+itself fails after its next call.
+"""
+
+import os
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from service.__main__ import main
+from service.inference.backend import OnnxBackend, Outputs
+from service.telemetry.metrics import Metrics
+
+_FAULTS = Path(os.environ["FAULTS"])
+_POLL_S = 0.01
+_predict, _batch_done = OnnxBackend.predict, Metrics.batch_done
+
+
+def _faulty_predict(*arguments: Any, **options: Any) -> Outputs:
+    while (_FAULTS / "hang").exists():
+        time.sleep(_POLL_S)
+    if (_FAULTS / "fail").exists():
+        raise RuntimeError("told to fail")
+    return _predict(*arguments, **options)
+
+
+def _faulty_batch_done(*arguments: Any) -> None:
+    if (_FAULTS / "batcher").exists():
+        raise ZeroDivisionError
+    _batch_done(*arguments)
+
+
+if __name__ == "__main__":
+    OnnxBackend.predict = _faulty_predict  # type: ignore[method-assign]
+    Metrics.batch_done = _faulty_batch_done  # type: ignore[method-assign, assignment]
+    sys.exit(main())
