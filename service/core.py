@@ -75,13 +75,8 @@ class Service:
         )
         self.main = Model(shared, bundle, backend, main=True)
         self.repository = Repository(self.main, repository_folder(settings, self.main), partial(open_model, shared))
-        self.metrics.set_model_info(
-            name=self.main.name,
-            version=self.main.version,
-            graph=backend.graph,
-            provider=backend.provider,
-            device_requested=settings.device,
-        )
+        self.main.describe()
+        self._warm_up_failed = False
         self.metrics.initialise_images(
             bundle.manifest.operating_points, bins_of(bundle.manifest, guarded=self.main.guard.mode != "off")
         )
@@ -117,8 +112,12 @@ class Service:
     @property
     def must_restart(self) -> str | None:
         """Why only a new process can serve again; None while this one can."""
-        if broken := [model for model in self.repository.models if not model.is_live]:
+        if broken := [model for model in self.repository.models if model.has_failed]:
             return f"the batcher of {broken[0].name}/{broken[0].version} has failed"
+        if self._warm_up_failed:
+            return "the warm-up has failed"
+        if self.main.recovery.has_failed:
+            return "the model fails, and new sessions in this process do not help"
         if self._oldest_call_deadlines > _EXIT_DEADLINES:
             return f"a call of the model or of a decoder has been running for {self._calls.oldest_s:.0f} s"
         return None
@@ -152,7 +151,8 @@ class Service:
             for model in self.repository.models:
                 await model.warm_up()
         except Exception:
-            log.exception("the warm-up failed: the service stays not ready and rejects requests; restart it")
+            log.exception("the warm-up failed")
+            self._warm_up_failed = True
             return
         self.admission.open()
         log.info(

@@ -12,6 +12,7 @@ loaded and unloaded while the service runs.
   tasks go before decoding.
 - ``session`` decides which graph of the bundle runs on which execution provider, and reports the one that really runs;
   on CUDA ``buckets`` pads batches to a few sizes, each with a session that was warmed up before the port opened.
+- ``recovery`` scores a blank image after faults, and rebuilds the session; ``calls`` knows for how long calls run.
 - ``guard`` judges the distance from the training data; ``points`` finds the operating point of a request.
 
 The batcher keeps four promises, each with a test: a single image never waits for others to fill a batch; only decoded

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from contract.bundle import Bundle, read_bundle
@@ -16,7 +17,8 @@ from service.inference.guard import choose_guard
 from service.inference.points import Point, default_point, find_point
 from service.inference.pool import Pool
 from service.inference.reader import Reader
-from service.inference.recovery import SupervisedBackend
+from service.inference.recovery import Limits as RecoveryLimits
+from service.inference.recovery import Recovery, SupervisedBackend
 from service.inference.session import CPU, cuda_of, max_batch_of, open_session
 from service.settings import Settings
 from service.telemetry.metrics import Metrics
@@ -57,7 +59,7 @@ class Model:
 
     def __init__(self, shared: SharedResources, bundle: Bundle, backend: Backend, *, main: bool) -> None:
         settings, metrics = shared.settings, shared.metrics
-        self.bundle, self.backend = bundle, SupervisedBackend(backend, shared.calls)
+        self.bundle, self.backend = bundle, SupervisedBackend(backend, shared.calls, self.describe)
         self.main = main
         self.name, self.version = bundle.manifest.name, bundle.manifest.version
         self.default_point = default_point(bundle.manifest, settings.operating_point, settings.population)
@@ -75,7 +77,16 @@ class Model:
         self._warm_up_images = min(runs * max_batch, settings.capacity)
         rules = Rules(settings.max_pixels, bundle.manifest.image_contract)
         self.reader = Reader(self.batcher, shared.decoder, self.guard, metrics, rules, counts=main)
+        self.recovery = Recovery(
+            self.batcher,
+            self.backend,
+            partial(open_backend, settings, bundle),
+            limits=RecoveryLimits(_MAX_FAULTS, settings.deadline_s),
+            is_idle=lambda: shared.is_alone() and not self.batcher.depth,
+        )
+        self._describe = partial(metrics.set_model_info, device_requested=settings.device)
         self._task: asyncio.Task[None] | None = None
+        self._recovery_task: asyncio.Task[None] | None = None
         self._requests, self._idle = 0, asyncio.Event()
         self._idle.set()
 
@@ -104,13 +115,26 @@ class Model:
         return self._task is None or not self._task.done()
 
     @property
+    def has_failed(self) -> bool:
+        """Whether the batcher has failed; not after ``stop``."""
+        return self._task is not None and self._task.done() and not self._task.cancelled()
+
+    @property
     def is_healthy(self) -> bool:
         """Whether the batcher runs, and fewer than three batches in a row have failed."""
         return self.is_live and self.batcher.faults < _MAX_FAULTS
 
+    def describe(self) -> None:
+        """Name the model, its graph and its execution provider in the metrics, if it is the served one."""
+        if self.reader.counts:
+            self._describe(
+                name=self.name, version=self.version, graph=self.backend.graph, provider=self.backend.provider
+            )
+
     def start(self) -> None:
-        """Start the batcher."""
+        """Start the batcher, and the recovery after faults."""
         self._task = asyncio.create_task(self.batcher.run(), name=f"batcher {self.name}/{self.version}")
+        self._recovery_task = asyncio.create_task(self.recovery.run(), name=f"recovery {self.name}/{self.version}")
 
     async def warm_up(self) -> None:
         """Analyse blank images, one alone and then full batches, so that the first request is not slower than others.
@@ -134,9 +158,10 @@ class Model:
 
     async def stop(self) -> None:
         """Stop the batcher at once. Pending requests fail with NotReady."""
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.wait([self._task])
+        if tasks := [task for task in (self._recovery_task, self._task) if task]:
+            for task in tasks:
+                task.cancel()
+            await asyncio.wait(tasks)
 
     async def drain(self) -> None:
         """Wait until no request uses the model, which the deadline of a request bounds; then stop it."""

@@ -1,39 +1,151 @@
-"""Recovery of a model after faults."""
+"""Recovery of a model after faults: a probe with a blank image, then a new session."""
 
+import asyncio
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 
+from contract.image import SIDE
+from service.errors import ServiceError
 from service.inference.backend import Backend, Outputs
+from service.inference.batcher import Batcher
 from service.inference.calls import RunningCalls
+
+# Seconds before the first attempt, and at most before a later one; and the attempts after which there is no hope.
+_PAUSE_S, _MAX_PAUSE_S, _MAX_ATTEMPTS = 1.0, 60.0, 5
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Faults in a row after which a model is to recover, and the seconds that one image may take."""
+
+    faults: int
+    deadline_s: float
 
 
 class SupervisedBackend:
-    """A backend whose calls are counted while they run, and which can be replaced while it is in use.
+    """A backend whose calls are counted while they run, and which can be replaced while it is in use; ``current`` is
+    the one in use.
 
     Args:
         backend: the model.
         calls: where its calls are counted.
+        on_replaced: called after it was replaced.
     """
 
-    def __init__(self, backend: Backend, calls: RunningCalls) -> None:
-        self._backend, self._calls = backend, calls
+    def __init__(self, backend: Backend, calls: RunningCalls, on_replaced: Callable[[], object]) -> None:
+        self.current, self._calls, self._on_replaced = backend, calls, on_replaced
 
     @property
     def provider(self) -> str:
         """The execution provider of the live session, which may differ from the requested one."""
-        return self._backend.provider
+        return self.current.provider
 
     @property
     def graph(self) -> str:
         """The name of the ONNX file in the bundle that is in use."""
-        return self._backend.graph
+        return self.current.graph
 
     def predict(self, batch: NDArray[np.uint8], *, explain: bool = False, alone: bool = False) -> Outputs:
         """Score a batch; the arguments are those of ``Backend.predict``."""
-        return self._calls.run(partial(self._backend.predict, batch, explain=explain, alone=alone))
+        return self._calls.run(partial(self.current.predict, batch, explain=explain, alone=alone))
 
     def replace(self, backend: Backend) -> None:
         """Use another backend from the next call on."""
-        self._backend = backend
+        self.current = backend
+        self._on_replaced()
+
+
+class _NoSession:
+    """Stands in for a backend while its successor is loaded, so that a GPU need not hold both."""
+
+    def __init__(self, provider: str, graph: str) -> None:
+        self.provider, self.graph = provider, graph
+
+    def predict(self, *_: object, **__: object) -> Outputs:
+        raise RuntimeError("the session of the model is being rebuilt")
+
+
+class Recovery:
+    """Brings a model back that fails call after call. No traffic would: a load balancer sends none to a service that is
+    not ready.
+
+    A blank image is scored. If that fails, the session is rebuilt, and the image is scored again. The pause between two
+    attempts doubles from one second to a minute. There is no attempt while images are in flight: they show as well
+    whether the model works.
+
+    Args:
+        batcher: of the model; knows the faults in a row.
+        backend: of the model.
+        reopen: loads the model again, as at the start; called in a thread.
+        limits: when to begin, and when to stop hoping.
+        is_idle: returns whether no image but the blank one would be in flight.
+    """
+
+    def __init__(
+        self,
+        batcher: Batcher,
+        backend: SupervisedBackend,
+        reopen: Callable[[], Backend],
+        *,
+        limits: Limits,
+        is_idle: Callable[[], bool],
+    ) -> None:
+        self._batcher, self._backend, self._reopen = batcher, backend, reopen
+        self._limits, self._is_idle = limits, is_idle
+        self._attempts = 0  # failed ones in a row
+
+    @property
+    def has_failed(self) -> bool:
+        """Whether the last five attempts have failed. The error of a GPU, for one, can outlast all sessions of its
+        process.
+        """
+        return self._attempts >= _MAX_ATTEMPTS
+
+    async def run(self) -> None:
+        """Attempt to recover whenever it is due, until cancelled."""
+        while True:
+            await asyncio.sleep(min(_PAUSE_S * 2**self._attempts, _MAX_PAUSE_S))
+            if self._batcher.faults < self._limits.faults:
+                self._attempts = 0
+            elif self._is_idle():
+                self._attempts = 0 if await self._recover() else self._attempts + 1
+
+    async def _recover(self) -> bool:
+        """Whether the model works now."""
+        if await self._works():
+            log.info("the model works again")
+            return True
+        if not await self._rebuild():
+            return False
+        works = await self._works()
+        fields = {"provider": self._backend.provider, "graph": self._backend.graph}
+        if works:
+            log.warning("the model works again, with a new session", extra=fields)
+        else:
+            log.error("the model fails with a new session, too", extra=fields)
+        return works
+
+    async def _works(self) -> bool:
+        try:
+            async with asyncio.timeout(self._limits.deadline_s):
+                await self._batcher.submit(np.zeros((SIDE, SIDE, 1), np.uint8))
+        except (ServiceError, TimeoutError):
+            return False
+        return True
+
+    async def _rebuild(self) -> bool:
+        log.warning("the model has failed %d times in a row: its session is rebuilt", self._batcher.faults)
+        self._backend.replace(_NoSession(self._backend.provider, self._backend.graph))
+        try:
+            self._backend.replace(await asyncio.to_thread(self._reopen))
+        except Exception as error:  # of onnxruntime, too, whose exceptions have no common base class
+            log.error("the session of the model cannot be rebuilt", extra={"reason": str(error)})
+            return False
+        return True

@@ -36,6 +36,7 @@ _SECONDS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10)
 # Typical images score about 1; the threshold of a guard is a little higher.
 _SCORES = (0.5, 0.7, 0.8, 0.9, 1, 1.1, 1.2, 1.3, 1.5, 1.75, 2, 2.5, 3, 5, 10)
 _IMAGES = (1, 2, 4, 8, 16, 32, 64, 128, 256)
+_MODEL = ("name", "version", "graph", "provider", "device_requested")
 _STAGES = ("decode", "queue", "inference")
 
 
@@ -87,6 +88,7 @@ class Metrics:
         text = "Fraction of the reference images in the bin."
         self._share = Gauge("xray_drift_reference_share", text, labels, registry=registry)
         self._binned: dict[str, tuple[Bins, list[Counter]]] = {}
+        self._model_info = Gauge("xray_model_info", "Model, graph, execution provider.", _MODEL, registry=registry)
 
     def initialise_requests(self, routes: Iterable[str], statuses: Iterable[int], problems: Iterable[str]) -> None:
         """Start the request counters at 0: Prometheus sees no increase in a series that starts at 1."""
@@ -132,9 +134,9 @@ class Metrics:
             Gauge(name, text, registry=self._registry).set_function(value)
 
     def set_model_info(self, **labels: str) -> None:
-        """Export the model, its graph and the execution provider that runs it."""
-        text = "The model, its graph and the execution provider that runs it."
-        Gauge("xray_model_info", text, labels, registry=self._registry).labels(**labels).set(1)
+        """Export the model, its graph and the execution provider that runs it, in place of an earlier one."""
+        self._model_info.clear()
+        self._model_info.labels(**labels).set(1)
 
     def register_audit_gauge(self, failing: Callable[[], float]) -> None:
         """Call this function at each scrape: it returns 1 while the audit log cannot be written, else 0."""

@@ -60,11 +60,11 @@ def chatty() -> bytes:
 
 
 def fail(service: Service) -> None:
-    cast(FakeBackend, service.main.backend).fails = 77
+    cast(FakeBackend, service.main.backend.current).fails = 77
 
 
 def hold(service: Service) -> None:
-    cast(FakeBackend, service.main.backend).hold = threading.Event()
+    cast(FakeBackend, service.main.backend.current).hold = threading.Event()
 
 
 def break_the_service(service: Service) -> None:

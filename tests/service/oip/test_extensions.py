@@ -142,7 +142,7 @@ async def test_only_the_probability_has_classes(make_service: MakeService, conne
 async def test_the_timeout_of_a_request(make_service: MakeService, connect: Connect) -> None:
     service = make_service(FakeBackend())
     async with connect(service) as client:
-        cast(FakeBackend, service.main.backend).hold = release = threading.Event()
+        cast(FakeBackend, service.main.backend.current).hold = release = threading.Event()
         name = service.main.name
         late = await client.post(f"/v2/models/{name}/infer", json=request(parameters={"timeout": 50_000}))
         assert_problem(late, 504, "deadline-exceeded", "error")
