@@ -54,7 +54,13 @@ async def read_all(
 def response(
     model: Model, point: Point, filenames: Sequence[str | None], results: Sequence[ReadingOrError], request_id: str
 ) -> PredictResponse:
-    """The response for these images at an operating point. The entry of a failed image holds its problem."""
+    """The response for these images at an operating point. The entry of a failed image holds its problem.
+
+    Where the request states no population, the age in a DICOM object chooses that of its image; and of the response, if
+    it is the only image.
+    """
+    points = [model.point_for_age(point, getattr(result, "age", None)) for result in results]
+    point = points[0] if len(points) == 1 else point
     return PredictResponse(
         model=model_name(model),
         request_id=request_id,
@@ -63,8 +69,8 @@ def response(
         population=point.population,
         site=point.site,
         predictions=[
-            _prediction(model.guard, point, filename, result, request_id)
-            for filename, result in zip(filenames, results, strict=True)
+            _prediction(model.guard, own, filename, result, request_id)
+            for own, filename, result in zip(points, filenames, results, strict=True)
         ],
     )
 
@@ -101,6 +107,7 @@ def _prediction(
         label="PNEUMONIA" if probability >= point.threshold else "NORMAL",
         probability=probability,
         threshold=point.threshold,
+        population=point.population,
         guard_score=_finite_or_none(result.guard_score),
         warnings=_warnings(guard, result),
     )
@@ -115,6 +122,7 @@ def _warnings(guard: Guard, reading: Reading) -> list[Caution]:
     warnings = [_TURNED] if reading.turned else []
     if reading.unclear_depth:
         warnings.append(_UNCLEAR_DEPTH)
+    warnings += [Caution(code=note.code, detail=note.detail) for note in reading.notes]
     if reading.flagged and reading.guard_score is not None:
         warnings.append(Caution(code="unlike_training_data", detail=guard.explain(reading.guard_score)))
     return warnings
