@@ -9,15 +9,20 @@ from pydicom.multival import MultiValue
 _BROKEN = (ArithmeticError, AttributeError, EOFError, LookupError, NotImplementedError, TypeError, ValueError)
 
 
-def value(dataset: Dataset, keyword: str) -> object:
-    """The first value of an element; None if there is none."""
+def values(dataset: Dataset, keyword: str) -> list[object]:
+    """The values of an element; empty if there are none."""
     try:
         found = dataset.get(keyword)
     except _BROKEN:
-        return None
+        return []
     if isinstance(found, MultiValue | list | tuple):
-        return found[0] if found else None
-    return found
+        return list(found)
+    return [] if found is None else [found]
+
+
+def value(dataset: Dataset, keyword: str) -> object:
+    """The first value of an element; None if there is none."""
+    return next(iter(values(dataset, keyword)), None)
 
 
 def text(dataset: Dataset, keyword: str) -> str:
@@ -43,12 +48,8 @@ def whole(dataset: Dataset, keyword: str) -> int | None:
 
 def words(dataset: Dataset, keyword: str) -> list[str]:
     """All values as strings, in capitals."""
-    try:
-        found = dataset.get(keyword)
-    except _BROKEN:
-        return []
-    each = found if isinstance(found, MultiValue | list | tuple) else [found]
-    return [entry.strip(" \0").upper() for entry in each if isinstance(entry, str) and entry.strip(" \0")]
+    strings = [entry.strip(" \0") for entry in values(dataset, keyword) if isinstance(entry, str)]
+    return [entry.upper() for entry in strings if entry]
 
 
 def first_item(dataset: Dataset, keyword: str) -> Dataset | None:

@@ -25,10 +25,8 @@ from service.oip import routes as oip
 from service.oip.request import HEADER_LENGTH
 from service.oip.statistics import Statistics
 from service.settings.network import listed
+from service.wire import VERSION
 
-# Not read from package metadata: in a clone and in the container image the package is not installed. A test compares
-# it with pyproject.toml.
-VERSION = "0.1.0"
 _DESCRIPTION = """\
 Analyses frontal chest radiographs for pneumonia. **Not a medical device: decision support and research only.**
 Intended use, limits and measured performance of the model: `GET /model/card`.

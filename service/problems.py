@@ -44,6 +44,7 @@ TABLE: dict[type[Exception], Kind] = {
     errors.CrossSite: Kind(403, "cross-site", "Request from another site"),
     errors.Forbidden: Kind(403, "forbidden", "Forbidden"),
     errors.UnknownModel: Kind(404, "unknown-model", "No such model"),
+    errors.NotAcceptable: Kind(406, "not-acceptable", "No answer in the requested format"),
     errors.HeaderTimeout: Kind(408, "header-timeout", "The header took too long"),
     errors.UploadTimeout: Kind(408, "upload-timeout", "The upload took too long"),
     errors.ModelConflict: Kind(409, "model-conflict", "The model cannot be changed now"),

@@ -8,6 +8,9 @@ from pydantic.json_schema import SkipJsonSchema
 from contract.bundle import CpuGraph, Manifest, Provenance
 from service.settings import GuardMode
 
+# Of the service. Not read from package metadata: in a clone and in the container image the package is not installed. A
+# test compares it with pyproject.toml.
+VERSION = "0.1.0"
 Probability = Annotated[float, Field(ge=0, le=1)]
 
 

@@ -15,8 +15,8 @@ import pytest
 import yaml
 
 from service import problems
-from service.app import VERSION
 from service.settings import Settings
+from service.wire import VERSION
 from service.workers.server import SLOW_CLIENTS_S
 from tests import ROOT
 from tests.commands import run

@@ -115,6 +115,11 @@ class Model:
         return find_point(self.bundle.manifest, point.name, population)
 
     @property
+    def graph_sha256(self) -> str:
+        """Hexadecimal SHA-256 of the graph in use."""
+        return self.bundle.manifest.files[self.backend.graph]
+
+    @property
     def is_live(self) -> bool:
         """False once the batcher has stopped."""
         return self._task is None or not self._task.done()

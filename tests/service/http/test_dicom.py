@@ -1,10 +1,13 @@
 """DICOM objects over HTTP: answered like pictures, also among others, by threads and by decoder processes."""
 
+import io
 from pathlib import Path
+from typing import Any
 
 import httpx
 import imagecodecs
 import numpy as np
+import pydicom
 import pytest
 
 from service.inference.decoding.messages import Message
@@ -126,3 +129,60 @@ async def test_without_the_extra_the_answer_names_it(
     async with connect(make_service()) as client:
         assert "xray-inference[dicom]" in await detail(client, "/predict")
         assert "xray-inference[dicom]" in await detail(client, "/explain")
+
+
+ACCEPT = {"Accept": "application/dicom"}
+
+
+async def test_a_report_and_a_capture_are_answered_to_one_object(make_service: MakeService, connect: Connect) -> None:
+    async with connect(make_service()) as client:
+        plain = (await client.post("/predict", content=drawn())).json()["predictions"][0]
+        report = await client.post("/predict", content=drawn(), headers=ACCEPT)
+        again = await client.post("/predict", files=[("file", ("1", drawn()))], headers=ACCEPT)
+        capture = await client.post("/explain?format=side-by-side", content=drawn(), headers=ACCEPT)
+    read = [pydicom.dcmread(io.BytesIO(each.content)) for each in (report, again, capture)]
+    assert [each.headers["content-type"] for each in (report, again, capture)] == ["application/dicom"] * 3
+    assert [each.Modality for each in read] == ["SR", "SR", "OT"]
+    assert read[0].SOPInstanceUID == read[1].SOPInstanceUID
+    assert report.headers["X-Label"] == capture.headers["X-Label"] == plain["label"]
+    assert float(report.headers["X-Probability"]) == plain["probability"]
+    assert read[2].Columns > 2 * 400
+    assert {each.StudyInstanceUID for each in read} == {"2.25.1002"}
+
+
+@pytest.mark.parametrize(
+    ("accept", "kind"),
+    [
+        ("application/dicom", "application/dicom"),
+        ("application/dicom, application/json;q=0.5", "application/dicom"),
+        ("APPLICATION/DICOM;q=0.1", "application/dicom"),
+        ("*/*", "application/json"),
+        ("application/json", "application/json"),
+        ("application/dicom+json", "application/json"),
+        ("application/dicom;q=0", "application/json"),
+        ("text/html", "application/json"),
+    ],
+)
+async def test_accept_decides_between_json_and_a_report(
+    accept: str, kind: str, make_service: MakeService, connect: Connect
+) -> None:
+    async with connect(make_service()) as client:
+        answer = await client.post("/predict", content=drawn(), headers={"Accept": accept})
+        problem = await client.post("/predict", content=drawn(Modality="CT"), headers={"Accept": accept})
+    assert answer.headers["content-type"] == kind
+    assert_problem(problem, 422, "unsupported-modality")
+
+
+async def test_what_is_not_one_object_gets_406_or_what_else_is_accepted(
+    make_service: MakeService, connect: Connect
+) -> None:
+    two = [("file", ("1", drawn())), ("file", ("2", drawn()))]
+    async with connect(make_service()) as client:
+        requests: list[dict[str, Any]] = [{"content": png()}, {"files": two}]
+        for request in requests:
+            assert_problem(await client.post("/predict", headers=ACCEPT, **request), 406, "not-acceptable")
+            either = {"Accept": "application/dicom, */*;q=0.1"}
+            assert (await client.post("/predict", headers=either, **request)).status_code == 200
+        assert_problem(await client.post("/explain", headers=ACCEPT, content=png()), 406, "not-acceptable")
+        heatmap = await client.post("/explain?format=heatmap", headers=ACCEPT, content=drawn())
+        assert_problem(heatmap, 406, "not-acceptable")

@@ -119,6 +119,7 @@ COMMON = {
 }
 OURS = COMMON | {
     "empty-file": Cause(files=[b""]),
+    "not-acceptable": Cause(headers={"Accept": "application/dicom"}),
     "missing-body": Cause(body=b""),
     "malformed-multipart": Cause(headers={"Content-Type": "multipart/form-data"}),
     "missing-file": Cause(body=b"--B--\r\n", headers={"Content-Type": "multipart/form-data; boundary=B"}),
