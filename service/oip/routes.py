@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Annotated, Any, NoReturn, cast
 
@@ -160,7 +161,9 @@ async def infer(
         deadline = loop.time() + service.settings.deadline_s
         async with asyncio.timeout_at(deadline):
             parsed = await loop.run_in_executor(service.parser, parse_body, body)
-            point = model.find_point(parsed.parameters.operating_point, parsed.parameters.population)
+            # By age it would differ between the images of a request, and the protocol states one.
+            found = model.find_point(parsed.parameters.operating_point, parsed.parameters.population)
+            point = replace(found, by_age=False)
             outputs = requested_outputs(parsed, model.guard)
             requested_classes(parsed)  # so that a wrong one is refused before images are analysed
         if timeout_us := parsed.parameters.timeout:
