@@ -57,7 +57,7 @@ class UnsupportedBody(ServiceError):
 
 
 class UnsupportedEncoding(ServiceError):
-    """The body has a Content-Encoding: compressed bodies are not supported."""
+    """The body has a Content-Encoding other than gzip and deflate, or is not what that says."""
 
 
 class BadRequest(ServiceError):
