@@ -88,7 +88,7 @@ def create_app(service: Service) -> FastAPI:
         redoc_url=None,
         redirect_slashes=False,
     )
-    app.state.service, app.state.oip_statistics = service, Statistics()
+    app.state.service, app.state.oip_statistics = service, Statistics(service.metrics)
     routers = _routers()
     for each in routers:
         app.include_router(each)

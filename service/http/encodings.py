@@ -40,8 +40,6 @@ async def _inflated(stream: AsyncGenerator[bytes, None], encoding: str) -> Async
                 left = member.unused_data if member.eof else member.unconsumed_tail
                 await asyncio.sleep(0)
     except zlib.error:
-        raise UnsupportedEncoding(
-            f"the body is not {encoding}, as its Content-Encoding says, or is damaged"
-        ) from None
+        raise UnsupportedEncoding(f"the body is not {encoding}, as its Content-Encoding says, or is damaged") from None
     if not member.eof:
         raise UnsupportedEncoding(f"the body ends before its {encoding} data are complete")
