@@ -40,6 +40,14 @@ class TooManyFiles(ServiceError):
     """The request has more images than allowed."""
 
 
+class InvalidFeedback(ServiceError):
+    """The feedback is malformed, or does not say which image of the request it is about."""
+
+
+class UnknownRequest(ServiceError):
+    """The audit log has no image of this request."""
+
+
 class DigestMismatch(ServiceError):
     """The body does not match its Content-Digest."""
 
