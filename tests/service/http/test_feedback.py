@@ -32,14 +32,14 @@ class Ward:
     service: Service
     client: httpx.AsyncClient
     folder: Path
-    keys: dict[str, str]
+    keys: dict[Scope, str]
 
     async def analyse(self, images: Sequence[bytes], request_id: str) -> None:
         sent = [("file", (str(number), image)) for number, image in enumerate(images)]
         headers = {"X-Request-ID": request_id, "X-API-Key": self.keys["predict"]}
         assert (await self.client.post("/predict", files=sent, headers=headers)).status_code == 200
 
-    async def report(self, scope: Scope = "feedback", **body: Any) -> httpx.Response:
+    async def report(self, scope: Scope = "feedback", /, **body: Any) -> httpx.Response:
         return await self.client.post("/feedback", json=body, headers={"X-API-Key": self.keys[scope]})
 
 
@@ -51,7 +51,8 @@ async def ward(make_service: MakeService, connect: Connect, tmp_path: Path) -> A
 
 @asynccontextmanager
 async def opened(make_service: MakeService, connect: Connect, folder: Path, **settings: Any) -> AsyncIterator[Ward]:
-    keys, scopes = {}, list[Scope](["predict", "feedback"])
+    keys: dict[Scope, str] = {}
+    scopes: list[Scope] = ["predict", "feedback"]
     for scope in scopes:
         keys[scope], key = make_key(f"key-{scope}", [scope])
         add_key(folder / "keys.json", key)
