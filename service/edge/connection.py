@@ -36,8 +36,7 @@ class Connection(asyncio.Protocol):
         _loop: asyncio.AbstractEventLoop | None = None,
         handshake: object = None,
     ) -> None:
-        self._handshake = handshake
-        self._edge, self._limits = edge, edge.limits
+        self._edge, self._limits, self._handshake = edge, edge.limits, handshake
         self._app: Any = config.loaded_app
         self._state, self._app_state = server_state, app_state
         self._connections: set[Any] = server_state.connections  # for uvicorn: of its own classes

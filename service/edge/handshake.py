@@ -69,13 +69,13 @@ async def accept(
     handshake = Handshake(edge, cast("asyncio.Task[Any]", asyncio.current_task()))
     connections.add(handshake)
 
-    def secured() -> Connection:
-        return Connection(edge, config, *state, handshake=handshake)
-
+    connection = Connection(edge, config, *state, handshake=handshake)
     try:
-        await asyncio.get_running_loop().connect_accepted_socket(secured, accepted, ssl=context)
+        await asyncio.get_running_loop().connect_accepted_socket(lambda: connection, accepted, ssl=context)
     except asyncio.CancelledError:
         accepted.close()
+        if connection in connections:  # uvloop closes one that has just been made without telling it
+            connection.connection_lost(None)
         raise
     finally:
         connections.discard(handshake)

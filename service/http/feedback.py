@@ -7,6 +7,7 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Request
 from pydantic import ValidationError
 
+from contract.messages import first_error
 from service.access.authentication import Caller, require_scope
 from service.audit.line import ImageRead
 from service.audit.search import find_images
@@ -53,10 +54,10 @@ def _parse(body: bytes) -> FeedbackRequest:
     try:
         return FeedbackRequest.model_validate_json(body)
     except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False, include_context=False)[0]
-        where = "" if first["type"] == "extra_forbidden" else ".".join(map(str, first["loc"]))
-        message = "it has an unknown member" if first["type"] == "extra_forbidden" else first["msg"]
-        raise InvalidFeedback(f"{where or 'the body'}: {message}") from None
+        where, what = first_error(error)
+        if where not in FeedbackRequest.model_fields:  # the name of an unknown member is content of the request
+            where, what = "the body", what if not where else "it has an unknown member"
+        raise InvalidFeedback(f"{where}: {what}") from None
 
 
 async def _find(service: Service, request_id: str) -> list[ImageRead]:

@@ -19,6 +19,7 @@ from tests.conftest import Connect, MakeService
 from tests.drawings import jpeg
 from tests.problems import assert_problem
 from tests.service.audit.test_recorder import recorded
+from tests.waiting import until_async
 
 pytestmark = pytest.mark.anyio
 IMAGES = [jpeg(seed) for seed in range(3)]
@@ -57,7 +58,7 @@ async def opened(make_service: MakeService, connect: Connect, folder: Path, **se
         keys[scope], key = make_key(f"key-{scope}", [scope])
         add_key(folder / "keys.json", key)
     (folder / "audit").mkdir()
-    fixed = {"audit": "on", "audit_folder": folder / "audit", "keys_file": folder / "keys.json"}
+    fixed = {"audit": "required", "audit_folder": folder / "audit", "keys_file": folder / "keys.json"}
     service = make_service(**fixed | settings)
     async with connect(service) as client:
         yield Ward(service, client, folder / "audit", keys)
@@ -80,6 +81,16 @@ async def test_the_truth_is_recorded_with_the_image(ward: Ward) -> None:
     assert (line["analysed"], line["image"], line["image_sha256"]) == ("one", 0, DIGESTS[0])
     assert (line["caller"], line["request_id"]) == ("key-feedback", answer.headers["x-request-id"])
     assert (line["truth"], line["reader"], line["read_at"]) == ("PNEUMONIA", "reader-2", "2026-11-26T12:00:00+01:00")
+
+
+async def test_without_a_required_audit_log_feedback_waits_for_the_disk_all_the_same(
+    make_service: MakeService, connect: Connect, tmp_path: Path
+) -> None:
+    async with opened(make_service, connect, tmp_path, audit="on") as ward:
+        await ward.analyse(IMAGES[:1], "one")
+        await until_async(lambda: recorded(ward.folder))
+        assert (await ward.report(request_id="one", label="NORMAL")).status_code == 200
+        assert [line["truth"] for line in recorded(ward.folder, "feedback")] == ["NORMAL"]
 
 
 async def test_of_several_images_one_is_named(ward: Ward) -> None:
