@@ -65,6 +65,8 @@ class Service:
         self.drawer = ThreadPoolExecutor(1, thread_name_prefix="draw")
         # One thread, so one request body at a time: parsed JSON takes a multiple of the memory of its text.
         self.parser = ThreadPoolExecutor(1, thread_name_prefix="parse")
+        # One thread, so one search in the audit log at a time.
+        self.searcher = ThreadPoolExecutor(1, thread_name_prefix="search")
         shared = SharedResources(
             settings,
             self._pool,
@@ -143,7 +145,7 @@ class Service:
                 await model.stop()
             self.decoder.close()
             self._pool.shutdown()
-            for executor in (self.drawer, self.parser):
+            for executor in (self.drawer, self.parser, self.searcher):
                 executor.shutdown(wait=False)
 
     async def _warm_up(self) -> None:

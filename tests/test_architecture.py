@@ -35,7 +35,7 @@ ROOMS: dict[str, dict[str, set[str]]] = {
         "edge": {*_VOCABULARY, "telemetry"},
         "workers": {*_SERVICE, "edge", "app"},
         "client": _VOCABULARY,
-        "validation": {*_VOCABULARY, "client"},
+        "validation": {*_VOCABULARY, "audit", "client"},
         "cli": {*_SERVICE, "http", "app", "workers", "client"},
         "__main__": {*_VOCABULARY, "access", "audit", "client", "validation", "cli"},
     },

@@ -4,6 +4,7 @@ import contextlib
 import json
 import logging
 import os
+import socket
 import sys
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -23,6 +24,7 @@ from service.inference.model import open_backend
 from service.settings import Settings
 from service.settings.network import listed
 from service.telemetry.logs import configure_logging, drain_logging
+from service.telemetry.worker_table import WorkerSlot, WorkerTable
 from service.workers import server
 from service.workers.parent import Parent, bind_sockets, worker_settings
 from service.workers.worker import Worker
@@ -49,13 +51,26 @@ def _serve(settings: Settings) -> bool:
     configure_logging(settings.log_level, with_pid=settings.workers > 1)
     for unknown in unknown_variables(os.environ):
         log.warning("unknown setting in the environment: it has no effect", extra=unknown.model_dump(exclude_none=True))
-    if settings.workers == 1:
+    # On Windows, whose event loop cannot watch a listening socket, uvicorn accepts connections by TLS, too.
+    if settings.workers == 1 and (settings.tls_certificate is None or sys.platform == "win32"):
         return server.serve(_service_with_models(settings))
     try:
         listeners = bind_sockets(settings.host, settings.port)
     except OSError as error:
         log.error("cannot listen on %s:%d: %s", settings.host, settings.port, error.strerror)
         return False
+    try:
+        return _serve_on(listeners, settings)
+    finally:
+        for listener in listeners:
+            listener.close()
+
+
+def _serve_on(listeners: list[socket.socket], settings: Settings) -> bool:
+    """Serve on these sockets, with one process or several."""
+    if settings.workers == 1:
+        alone = WorkerSlot(0, os.getppid(), listeners, WorkerTable(1))
+        return server.serve(_service_with_models(settings), partial(server.Server, slot=alone))
     slot = Parent(settings, listeners).run()
     if slot is None:
         return True

@@ -1,4 +1,4 @@
-"""The Content-Encoding of a request's body (RFC 9110, section 8.4): gzip is inflated, piece by piece."""
+"""The Content-Encoding of a request's body (RFC 9110, section 8.4): gzip and deflate are inflated, piece by piece."""
 
 import asyncio
 import zlib
@@ -6,7 +6,8 @@ from collections.abc import AsyncGenerator
 
 from service.errors import UnsupportedEncoding
 
-_GZIP = 31  # zlib's wbits: a gzip member and nothing else
+# By encoding, zlib's wbits: a gzip member (RFC 1952) and nothing else; for deflate the zlib format (RFC 1950).
+_FORMATS = {"gzip": 31, "x-gzip": 31, "deflate": 15}
 _PIECE = 256 * 1024  # bytes inflated before others have their turn
 
 
@@ -14,31 +15,31 @@ async def decompressed(stream: AsyncGenerator[bytes, None], content_encoding: st
     """A body without its encoding. How much of it is taken is up to the caller.
 
     Raises:
-        UnsupportedEncoding: it is neither identity nor gzip, or not what it is said to be.
+        UnsupportedEncoding: it is neither identity, gzip nor deflate, or not what it is said to be.
     """
     encoding = content_encoding.strip().lower()
     if encoding in ("", "identity"):
         async for chunk in stream:
             yield chunk
-    elif encoding in ("gzip", "x-gzip"):
-        async for chunk in _inflated(stream):
+    elif encoding in _FORMATS:
+        async for chunk in _inflated(stream, encoding):
             yield chunk
     else:
-        raise UnsupportedEncoding("send the body without a Content-Encoding, or as gzip")
+        raise UnsupportedEncoding("send the body without a Content-Encoding, or as gzip or deflate")
 
 
-async def _inflated(stream: AsyncGenerator[bytes, None]) -> AsyncGenerator[bytes, None]:
-    member = zlib.decompressobj(_GZIP)
+async def _inflated(stream: AsyncGenerator[bytes, None], encoding: str) -> AsyncGenerator[bytes, None]:
+    member = zlib.decompressobj(_FORMATS[encoding])
     try:
         async for chunk in stream:
             left = chunk
             while left:
                 if member.eof:  # a file of several members (RFC 1952, 2.2)
-                    member = zlib.decompressobj(_GZIP)
+                    member = zlib.decompressobj(_FORMATS[encoding])
                 yield member.decompress(left, _PIECE)
                 left = member.unused_data if member.eof else member.unconsumed_tail
                 await asyncio.sleep(0)
     except zlib.error:
-        raise UnsupportedEncoding("the body is not gzip, as its Content-Encoding says, or is damaged") from None
+        raise UnsupportedEncoding(f"the body is not {encoding}, as its Content-Encoding says, or is damaged") from None
     if not member.eof:
-        raise UnsupportedEncoding("the gzip of the body ends too soon")
+        raise UnsupportedEncoding(f"the body ends before its {encoding} data are complete")

@@ -16,6 +16,7 @@ from prometheus_client import (
     ProcessCollector,
     generate_latest,
 )
+from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
 from contract.bundle import LABELS
@@ -41,10 +42,10 @@ _STAGES = ("decode", "queue", "inference")
 
 
 class Metrics:
-    """The metrics of one service, in its own registry."""
+    """The metrics of one service, in its own registry. Further metrics may be added to it."""
 
     def __init__(self) -> None:
-        self._registry = registry = CollectorRegistry()
+        self.registry = registry = CollectorRegistry()
         self._exported: Collector = registry
         for collector in (ProcessCollector, PlatformCollector, GCCollector):
             collector(registry=registry)
@@ -131,7 +132,7 @@ class Metrics:
             ("xray_seats", "Capacity: maximum images in flight.", capacity),
             ("xray_ready", "1 while requests are admitted.", ready),
         ):
-            Gauge(name, text, registry=self._registry).set_function(value)
+            Gauge(name, text, registry=self.registry).set_function(value)
 
     def set_model_info(self, **labels: str) -> None:
         """Export the model, its graph and the execution provider that runs it, in place of an earlier one."""
@@ -141,7 +142,7 @@ class Metrics:
     def register_audit_gauge(self, failing: Callable[[], float]) -> None:
         """Call this function at each scrape: it returns 1 while the audit log cannot be written, else 0."""
         text = "1 while the audit log cannot be written."
-        Gauge("xray_audit_failing", text, registry=self._registry).set_function(failing)
+        Gauge("xray_audit_failing", text, registry=self.registry).set_function(failing)
 
     def audit_written(self, lines: int) -> None:
         """Count audit lines that are on disk."""
@@ -187,6 +188,10 @@ class Metrics:
             else:
                 self._predictions.labels(prediction.label, response.operating_point).inc()
 
+    def collect(self) -> Iterable[Metric]:
+        """All metrics; those of all workers if there are several."""
+        return self._exported.collect()
+
     def text(self) -> bytes:
         """All metrics in the Prometheus text format."""
         return generate_latest(self._exported)
@@ -201,7 +206,7 @@ class Metrics:
         Returns:
             the collector, which must publish the metrics of this worker regularly.
         """
-        self._exported = totals = Totals(self._registry, table, worker)
+        self._exported = totals = Totals(self.registry, table, worker)
         return totals
 
 

@@ -80,10 +80,11 @@ def targets() -> dict[str, Target]:
     from service import problems
     from service.http.multipart import split
     from service.oip.request import parse
+    from service.oip.views import WHOLE
 
     def v2(data: bytes) -> object:
         length = data.find(b"}\n")
-        return parse(data, None if length < 0 else str(length + 1), 4)
+        return parse(data, None if length < 0 else str(length + 1), 4, WHOLE)
 
     answered = tuple(problems.TABLE)  # every exception that is answered with a problem of its own
     return {
