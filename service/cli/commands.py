@@ -4,6 +4,7 @@ import contextlib
 import json
 import logging
 import os
+import signal
 import sys
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -13,17 +14,20 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Column, Table
 
-from contract.bundle import read_bundle
+from contract.bundle import Bundle
 from service.access.authentication import require_keys_if_reachable
 from service.app import create_app
 from service.cli.effective import effective_settings, unknown_variables
 from service.cli.local import LocalPredictor
 from service.core import Service
+from service.inference.bundles import read_main
 from service.inference.model import open_backend
 from service.settings import Settings
 from service.settings.network import listed
 from service.telemetry.logs import configure_logging
 from service.workers import server
+from service.workers.coordinator import Coordinator
+from service.workers.follower import Follower
 from service.workers.parent import Parent, bind_sockets, worker_settings
 from service.workers.worker import Worker
 
@@ -42,18 +46,23 @@ def serve(settings: Settings) -> bool:
     configure_logging(settings.log_level, with_pid=settings.workers > 1)
     for unknown in unknown_variables(os.environ):
         log.warning("unknown setting in the environment: it has no effect", extra=unknown.model_dump(exclude_none=True))
+    if hasattr(signal, "SIGHUP"):
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until there is a model to be replaced
     if settings.workers == 1:
         return server.serve(_service_with_models(settings))
+    coordinator = Coordinator(settings)
     try:
         listeners = bind_sockets(settings.host, settings.port)
     except OSError as error:
         log.error("cannot listen on %s:%d: %s", settings.host, settings.port, error.strerror)
         return False
-    slot = Parent(settings, listeners).run()
+    slot = Parent(settings, listeners, coordinator).run()
     if slot is None:
         return True
     configure_logging(settings.log_level, with_pid=True)  # the thread that writes stayed in the parent
-    return server.serve(_service_with_models(worker_settings(settings)), partial(Worker, slot))
+    service = _service_with_models(worker_settings(settings), coordinator.bundle)
+    follower = Follower(coordinator.slot(slot.worker), slot.parent, service)
+    return server.serve(service, partial(Worker, slot), follower)
 
 
 def print_settings(
@@ -85,13 +94,17 @@ def print_openapi(settings: Settings) -> None:
     print(json.dumps(create_app(build_service(settings)).openapi(), indent=2, sort_keys=True, ensure_ascii=False))
 
 
-def build_service(settings: Settings) -> Service:
+def build_service(settings: Settings, bundle: Bundle | None = None) -> Service:
     """Create the service for these settings, with its model loaded, but not running yet.
+
+    Args:
+        settings: the effective settings.
+        bundle: the verified bundle; None: it is read.
 
     Raises:
         BundleError, DeviceError, SettingsError: the service cannot start with this model, device or settings.
     """
-    bundle = read_bundle(settings.model)
+    bundle = bundle or read_main(settings)
     return Service(settings, bundle, open_backend(settings, bundle))
 
 
@@ -117,8 +130,8 @@ def _disable_core_dumps() -> None:
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
 
-def _service_with_models(settings: Settings) -> Service:
+def _service_with_models(settings: Settings, bundle: Bundle | None = None) -> Service:
     """Create the service and load the further models that the settings name."""
-    service = build_service(settings)
+    service = build_service(settings, bundle)
     service.repository.load_at_start(listed(settings.load))
     return service

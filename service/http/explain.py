@@ -16,9 +16,8 @@ from service.errors import raises
 from service.http import predictions
 from service.http.drawing import LONGEST_SIDE, Style, draw
 from service.http.openapi import BINARY, header
-from service.http.routes import PREDICT_PROBLEMS, SERVER_TIMING, ServiceDep, image_body, point_parameter
+from service.http.routes import PREDICT_PROBLEMS, SERVER_TIMING, PointNames, ServiceDep, image_body, point_parameter
 from service.http.uploads import IMAGES_PROBLEMS, read_uploads
-from service.inference.points import Point
 from service.inference.reader import Reading
 from service.telemetry.metrics import RequestRecord
 from service.wire import PredictResponse
@@ -89,7 +88,7 @@ _PICTURE: dict[str, Any] = {
 async def explain(
     request: Request,
     service: ServiceDep,
-    point: Annotated[Point, Depends(point_parameter("format"))],
+    names: Annotated[PointNames, Depends(point_parameter("format"))],
     style: Annotated[Style, Depends(_style)],
 ) -> Png:
     """Send one image as for `/predict`: as the body, or as the part named `file` of multipart/form-data.
@@ -98,17 +97,19 @@ async def explain(
     the response headers.
     """
     record: RequestRecord = request.state.record
-    with service.admission.admit() as reservation:
+    model = service.main
+    with service.admission.admit() as reservation, model.in_use():
+        point = model.find_point(*names)
         uploads = await read_uploads(request, service.settings, reservation, max_images=1)
         reservation.add_images(1)
         images = [upload.data for upload in uploads]
-        audit = service.audit.recording(request, service.main, point, images)
+        audit = service.audit.recording(request, model, point, images)
         async with audit as audited, asyncio.timeout(service.settings.deadline_s):
-            results = await predictions.read_all(service.main.reader, images, explain=True)
-            predictions.update_record(record, service.main, results)
+            results = await predictions.read_all(model.reader, images, explain=True)
+            predictions.update_record(record, model, results)
             if isinstance(results[0], BaseException):
                 raise results[0]
-            response = predictions.response(service.main, point, [None], results, record.request_id)
+            response = predictions.response(model, point, [None], results, record.request_id)
             audited.answer = response
             png = await _render(service, style, uploads[0].data, results[0], response)
     return Png(png, headers=_result_headers(response) | {"Server-Timing": record.server_timing})

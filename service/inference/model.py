@@ -5,9 +5,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 
-from contract.bundle import Bundle, read_bundle
+from contract.bundle import Bundle
 from service.inference.backend import Backend, OnnxBackend
 from service.inference.batcher import Batcher, Limits
 from service.inference.calls import RunningCalls
@@ -50,8 +49,8 @@ class Model:
         shared: settings, threads and metrics, which all models share.
         bundle: the verified model bundle.
         backend: the same model, loaded.
-        main: whether this is the model that the service was started with. Only this one counts in the metrics of
-            labels, guard and drift: two models in one distribution would look like a drift.
+        main: whether this is the served model, or was until another replaced it. Only this one counts in the metrics
+            of labels, guard and drift: two models in one distribution would look like a drift.
 
     Raises:
         SettingsError: the bundle does not support what the settings require.
@@ -189,11 +188,10 @@ def _call_plan(settings: Settings, bundle: Bundle) -> CallPlan:
     return plan_calls(cpus, settings.parallel_runs, settings.threads, batches_pay=is_large)
 
 
-def open_model(shared: SharedResources, folder: Path) -> Model:
-    """Read, verify and load a bundle, as a further model beside the main one.
+def open_model(shared: SharedResources, bundle: Bundle, *, main: bool = False) -> Model:
+    """Load a bundle as a further model, or as the ``main`` one.
 
     Raises:
         BundleError, DeviceError, SettingsError: it cannot be served.
     """
-    bundle = read_bundle(folder)
-    return Model(shared, bundle, open_backend(shared.settings, bundle), main=False)
+    return Model(shared, bundle, open_backend(shared.settings, bundle), main=main)

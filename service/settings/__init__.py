@@ -35,7 +35,9 @@ class Settings(NetworkSettings):
 
     model_config = SettingsConfigDict(env_prefix="XRAY_", frozen=True, extra="forbid")
 
-    model: Path = Field(default=_BUNDLED_MODEL, description="Folder of the model bundle.")
+    model: Path = Field(
+        default=_BUNDLED_MODEL, description="Folder of the model bundle, or of its versions: the highest is served."
+    )
     repository: Path | None = Field(
         default=None,
         description="Folder of further models, as NAME/VERSION/. Unset: the repository of the served bundle.",

@@ -89,6 +89,7 @@ class Metrics:
         self._share = Gauge("xray_drift_reference_share", text, labels, registry=registry)
         self._binned: dict[str, tuple[Bins, list[Counter]]] = {}
         self._model_info = Gauge("xray_model_info", "Model, graph, execution provider.", _MODEL, registry=registry)
+        self._swap_failed = Gauge("xray_model_swap_failed", "1 if replacing the model failed last.", registry=registry)
 
     def initialise_requests(self, routes: Iterable[str], statuses: Iterable[int], problems: Iterable[str]) -> None:
         """Start the request counters at 0: Prometheus sees no increase in a series that starts at 1."""
@@ -100,7 +101,10 @@ class Metrics:
             self._failed.labels(problem)
 
     def initialise_images(self, operating_points: Iterable[str], bins: Mapping[str, Bins]) -> None:
-        """Start the image counters at 0, and export the reference shares of the bins."""
+        """Start the image counters at 0, and export the reference shares of the bins. Those of another model end."""
+        self._drift.clear()
+        self._share.clear()
+        self._binned = {}
         for point in operating_points:
             for label in LABELS:
                 self._predictions.labels(label, point)
@@ -138,10 +142,14 @@ class Metrics:
         self._model_info.clear()
         self._model_info.labels(**labels).set(1)
 
+    def swap_failed(self, failed: bool) -> None:
+        """Export whether the last attempt to replace the served model failed."""
+        self._swap_failed.set(failed)
+
     def register_audit_gauge(self, failing: Callable[[], float]) -> None:
         """Call this function at each scrape: it returns 1 while the audit log cannot be written, else 0."""
-        text = "1 while the audit log cannot be written."
-        Gauge("xray_audit_failing", text, registry=self._registry).set_function(failing)
+        gauge = Gauge("xray_audit_failing", "1 while the audit log cannot be written.", registry=self._registry)
+        gauge.set_function(failing)
 
     def audit_written(self, lines: int) -> None:
         """Count audit lines that are on disk."""

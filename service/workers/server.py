@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable
 from functools import partial
 from types import FrameType
-from typing import Any, cast
+from typing import Any, Protocol, cast
 
 import uvicorn
 
@@ -20,11 +20,22 @@ from service.edge.connection import Connection
 from service.edge.limits import limits_of
 from service.edge.shared import Edge
 from service.workers.grace import SLOW_CLIENTS_S, force_exit_after, grace_s
+from service.workers.reload import ReloadOnSignal
 
 # Seconds, for sys.setswitchinterval: how long a busy event loop may hold the GIL while compute threads wait for it.
 _SWITCH_INTERVAL_S = 0.001
 
 log = logging.getLogger(__name__)
+
+
+class ModelReload(Protocol):
+    """Replaces the model when it is asked to, by steps between which the event loop does other things."""
+
+    def start(self) -> None:
+        """Begin to handle SIGHUP."""
+
+    def step(self) -> None:
+        """Go on, if there is anything to do."""
 
 
 class Server(uvicorn.Server):
@@ -39,6 +50,7 @@ class Server(uvicorn.Server):
         self._service, self._certificate, self._edge = service, certificate, edge
         self._closes_at: float | None = None
         self.failed = False
+        self.reload: ModelReload = ReloadOnSignal(service)
 
     @property
     def is_draining(self) -> bool:
@@ -51,12 +63,18 @@ class Server(uvicorn.Server):
             self._closes_at = time.monotonic() + self._service.settings.drain_s
             force_exit_after(grace_s(self._service.settings))
 
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Run the app's start-up and listen."""
+        self.reload.start()
+        await super().startup(sockets)
+
     async def on_tick(self, counter: int) -> bool:
         """Whether to close the port. uvicorn calls this ten times a second."""
         if not self.is_draining and (reason := self._service.must_restart):
             log.error("the process exits with code 1, so that it is restarted", extra={"reason": reason})
             self.failed = True
             self.handle_exit(signal.SIGTERM, None)
+        self.reload.step()
         if self.is_draining and not self._edge.is_draining:
             self._edge.drain(self.server_state.connections)
             # After the first step of each request that has just been started, in which it is admitted.
@@ -73,7 +91,9 @@ class Server(uvicorn.Server):
 
 
 def serve(
-    service: Service, new_server: Callable[[uvicorn.Config, Service, Certificate | None, Edge], Server] = Server
+    service: Service,
+    new_server: Callable[[uvicorn.Config, Service, Certificate | None, Edge], Server] = Server,
+    reload: ModelReload | None = None,
 ) -> bool:
     """Serve until SIGTERM or SIGINT.
 
@@ -81,6 +101,7 @@ def serve(
         service: what is served.
         new_server: makes the server from uvicorn's configuration, the service, the certificate (None without TLS), and
             what its connections share.
+        reload: replaces the model; None: SIGHUP to this process does.
 
     Returns:
         False if the port could not be opened, or if the service failed for good.
@@ -106,6 +127,7 @@ def serve(
         timeout_graceful_shutdown=int(settings.deadline_s + settings.upload_s) + SLOW_CLIENTS_S,
     )
     server = new_server(config, service, certificate, edge)
+    server.reload = reload or server.reload
     try:
         server.run()
     except SystemExit:  # uvicorn could not bind the port, and has logged why

@@ -15,8 +15,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from service.http.colours import PLASMA, coloured_heatmap
-from service.http.drawing import LONGEST_SIDE
+from service.http.drawing import LONGEST_SIDE, PLASMA, coloured_heatmap
 from tests.conftest import Connect, MakeService, change_settings
 from tests.drawings import chest, encode, jpeg
 from tests.fakes import FakeBackend

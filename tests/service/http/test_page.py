@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from httpx import Response
 
-from service.http.colours import PLASMA
+from service.http.drawing import PLASMA
 from tests import ROOT
 from tests.conftest import Connect, MakeService
 from tests.problems import assert_problem
