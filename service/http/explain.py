@@ -108,7 +108,7 @@ async def explain(
             results = await predictions.read_all(model.reader, images, explain=True)
             predictions.update_record(record, model, results)
             if isinstance(results[0], BaseException):
-                raise results[0]
+                raise cast(BaseException, results.pop())  # as in /predict
             response = predictions.response(model, point, [None], results, record.request_id)
             audited.answer = response
             png = await _render(service, style, uploads[0].data, results[0], response)

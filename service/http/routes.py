@@ -139,7 +139,9 @@ async def predict(
                 results = await predictions.read_all(model.reader, images)
             predictions.update_record(record, model, results)
             if len(results) == 1 and isinstance(results[0], BaseException):
-                raise results[0]
+                raise cast(
+                    BaseException, results.pop()
+                )  # not left in a variable of this frame, which would be a reference cycle
             filenames = [upload.filename for upload in uploads]
             response = predictions.response(model, point, filenames, results, record.request_id)
             audited.answer = response
