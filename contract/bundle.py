@@ -21,6 +21,7 @@ from pydantic import Field, StringConstraints, ValidationError, model_validator
 
 from contract.drift import DriftReference
 from contract.figures import Calibration, CalibrationError, InputGuard, Measured, OperatingPoint, Population, Record
+from contract.graph import GraphError, check_graph
 from contract.image import IMAGE_CONTRACTS
 from contract.messages import first_error
 from contract.site import Site
@@ -164,6 +165,11 @@ def read_bundle(folder: Path) -> Bundle:
                 f"{folder / name}: SHA-256 differs from {MANIFEST}; the file was changed or is incomplete, copy the "
                 "bundle again"
             )
+    for name in {GRAPH, INT8_GRAPH} & contents.keys():
+        try:
+            check_graph(contents[name], INPUT)
+        except GraphError as error:
+            raise BundleError(f"{folder / name}: {error}") from None
     return Bundle(
         manifest=manifest,
         graph=contents[GRAPH],

@@ -15,10 +15,10 @@ from service.audit.recorder import Audit
 from service.errors import UnsoundModel
 from service.inference.admission import Admission, Phase
 from service.inference.backend import Backend
-from service.inference.bundles import Key
 from service.inference.calls import RunningCalls
 from service.inference.cpus import cpus_per_worker
 from service.inference.decoding.decoder import Decoder
+from service.inference.loading.bundles import Key
 from service.inference.model import Model, SharedResources
 from service.inference.pool import Pool
 from service.inference.repository import Repository, key_of, repository_folder
@@ -32,6 +32,7 @@ log = logging.getLogger(__name__)
 # A call of a model or decoder that has been running for longer than so many deadlines of a request: the service is not
 # ready; it is not live; it exits. Each request that waits for such a call has got its 504 by then.
 _READY_DEADLINES, _LIVE_DEADLINES, _EXIT_DEADLINES = 1, 3, 6
+
 
 @dataclass(frozen=True, slots=True)
 class Reload:
@@ -173,7 +174,7 @@ class Service:
         try:
             return await self.repository.open_successor(digest)
         except UnsoundModel as error:
-            self.metrics.swap_failed(True)
+            self.metrics.swap_failed.set(True)
             fields = {"model": self.main.name, "model_version": self.main.version, "reason": str(error)}
             log.error("the model was not replaced: the old one stays in service", extra=fields)
             raise
@@ -183,7 +184,7 @@ class Service:
         old = self.main
         self.repository.switch(successor)
         self._describe_main()
-        self.metrics.swap_failed(False)
+        self.metrics.swap_failed.set(False)
         self.audit.model_replaced(successor)
         log.info("the model was replaced", extra=self._main_fields() | {"previous": "/".join(key_of(old))})
 
@@ -199,7 +200,7 @@ class Service:
             if successor:
                 self.switch(successor)
             else:
-                self.metrics.swap_failed(False)
+                self.metrics.swap_failed.set(False)
                 log.info("the model is unchanged", extra=self._main_fields())
             return Reload(previous, key_of(self.main))
 

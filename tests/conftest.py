@@ -20,7 +20,7 @@ from service.app import create_app
 from service.cli.commands import build_service
 from service.core import Service
 from service.inference.backend import Backend
-from service.inference.bundles import read_main
+from service.inference.loading.bundles import read_main
 from service.settings import Settings
 from service.telemetry.logs import close_logging
 from tests import ROOT
@@ -117,6 +117,15 @@ def real_data() -> Path:
     if not (folder / "chest_xray").is_dir():
         pytest.skip("no real radiographs: set XRAY_DATA to the folder that holds chest_xray/")
     return folder
+
+
+@pytest.fixture
+def untried(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Models are loaded into a running service without a trial in another process, which takes half a second."""
+
+    async def nothing(*_: object) -> None: ...
+
+    monkeypatch.setattr("service.inference.repository.try_bundle", nothing)
 
 
 MakeService = Callable[..., Service]

@@ -20,7 +20,7 @@ from service.app import create_app
 from service.cli.effective import effective_settings, unknown_variables
 from service.cli.local import LocalPredictor
 from service.core import Service
-from service.inference.bundles import read_main
+from service.inference.loading.bundles import read_main
 from service.inference.model import open_backend
 from service.settings import Settings
 from service.settings.network import listed

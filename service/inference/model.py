@@ -1,24 +1,26 @@
 """One served model: its bundle, backend, queue and reader; and its life cycle."""
 
 import asyncio
+import weakref
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import partial
 
-from contract.bundle import Bundle
+from contract.bundle import GRAPH, Bundle
 from service.inference.backend import Backend, OnnxBackend
 from service.inference.batcher import Batcher, Limits
 from service.inference.calls import RunningCalls
 from service.inference.cpus import CallPlan, cpus_per_worker, plan_calls
 from service.inference.decoding.decoder import Decoder, Rules
 from service.inference.guard import choose_guard
+from service.inference.loading.trial import bounded_memory, try_in_another_process, try_out
 from service.inference.points import Point, default_point, find_point
 from service.inference.pool import Pool
 from service.inference.reader import Reader
 from service.inference.recovery import Limits as RecoveryLimits
 from service.inference.recovery import Recovery, SupervisedBackend
-from service.inference.session import CPU, cuda_of, max_batch_of, open_session
+from service.inference.session import CPU, cpu_graph, cuda_of, has_cuda, max_batch_of, open_session
 from service.settings import Settings
 from service.telemetry.metrics import Metrics
 
@@ -58,7 +60,9 @@ class Model:
 
     def __init__(self, shared: SharedResources, bundle: Bundle, backend: Backend, *, main: bool) -> None:
         settings, metrics = shared.settings, shared.metrics
-        self.bundle, self.backend = bundle, SupervisedBackend(backend, shared.calls, self.describe)
+        # Weak, so that no reference cycle keeps a model in memory that is no longer served.
+        describe = weakref.WeakMethod(self.describe)
+        self.bundle, self.backend = bundle, SupervisedBackend(backend, shared.calls, describe)
         self.main = main
         self.name, self.version = bundle.manifest.name, bundle.manifest.version
         self.default_point = default_point(bundle.manifest, settings.operating_point, settings.population)
@@ -66,7 +70,7 @@ class Model:
         max_batch = max_batch_of(settings, backend.provider)
         # Calls are serialised on a GPU: concurrent ones would only hold more memory.
         runs = _call_plan(settings, bundle).runs if backend.provider == CPU else 1
-        self.batcher = Batcher(
+        self.batcher = batcher = Batcher(
             self.backend,
             Limits(max_batch, settings.capacity, runs),
             on_batch=metrics.batch_done,
@@ -79,9 +83,9 @@ class Model:
         self.recovery = Recovery(
             self.batcher,
             self.backend,
-            partial(open_backend, settings, bundle),
+            partial(open_backend, settings, bundle, tried=True),
             limits=RecoveryLimits(_MAX_FAULTS, settings.deadline_s),
-            is_idle=lambda: shared.is_alone() and not self.batcher.depth,
+            is_idle=lambda: shared.is_alone() and not batcher.depth,
         )
         self._describe = partial(metrics.set_model_info, device_requested=settings.device)
         self._task: asyncio.Task[None] | None = None
@@ -170,8 +174,13 @@ class Model:
             await self.stop()
 
 
-def open_backend(settings: Settings, bundle: Bundle) -> OnnxBackend:
+def open_backend(settings: Settings, bundle: Bundle, *, tried: bool = False) -> OnnxBackend:
     """Load the graph of a bundle that the settings select.
+
+    Args:
+        settings: the effective settings.
+        bundle: the verified bundle.
+        tried: whether the graph was tried out; if not, it is, and no other thread of the process should need memory.
 
     Raises:
         BundleError, DeviceError, SettingsError: the graph cannot be loaded as the settings require.
@@ -179,8 +188,26 @@ def open_backend(settings: Settings, bundle: Bundle) -> OnnxBackend:
     # Checked before the model is loaded, so that a wrong setting fails at once, with one line.
     default_point(bundle.manifest, settings.operating_point, settings.population)
     guard = choose_guard(bundle.manifest, settings.guard)
-    live = open_session(bundle, settings.device, settings.precision, _call_plan(settings, bundle), cuda_of(settings))
-    return OnnxBackend(bundle, live, guarded=guard.mode != "off")
+    plan, batch = _call_plan(settings, bundle), max_batch_of(settings, CPU)
+    # CUDA has a limit of its own (XRAY_GPU_MEMORY_BYTES), and maps more memory than it takes.
+    bounded = not tried and (settings.device == "cpu" or not has_cuda())
+    with bounded_memory(batch) if bounded else nullcontext():
+        live = open_session(bundle, settings.device, settings.precision, plan, cuda_of(settings))
+        backend = OnnxBackend(bundle, live, guarded=guard.mode != "off")
+        if bounded:
+            try_out(live.alone or live.session, live.graph, batch)
+    return backend
+
+
+async def try_bundle(settings: Settings, bundle: Bundle) -> None:
+    """Try out the graph of a bundle that the settings select, in another process, on the CPU.
+
+    Raises:
+        BundleError, SettingsError: it cannot be served.
+    """
+    name, graph = (GRAPH, bundle.graph) if settings.device == "cuda" else cpu_graph(bundle, settings.precision)
+    plan, batch = _call_plan(settings, bundle), max_batch_of(settings, CPU)
+    await try_in_another_process(graph, name, batch, plan.alone)
 
 
 def _call_plan(settings: Settings, bundle: Bundle) -> CallPlan:
@@ -188,10 +215,10 @@ def _call_plan(settings: Settings, bundle: Bundle) -> CallPlan:
     return plan_calls(cpus, settings.parallel_runs, settings.threads, batches_pay=is_large)
 
 
-def open_model(shared: SharedResources, bundle: Bundle, *, main: bool = False) -> Model:
-    """Load a bundle as a further model, or as the ``main`` one.
+def open_model(shared: SharedResources, bundle: Bundle, *, main: bool = False, tried: bool = False) -> Model:
+    """Load a bundle as a further model, or as the ``main`` one; ``tried`` as for ``open_backend``.
 
     Raises:
         BundleError, DeviceError, SettingsError: it cannot be served.
     """
-    return Model(shared, bundle, open_backend(shared.settings, bundle), main=main)
+    return Model(shared, bundle, open_backend(shared.settings, bundle, tried=tried), main=main)

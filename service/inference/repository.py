@@ -9,8 +9,8 @@ from pathlib import Path
 
 from contract.bundle import MANIFEST, NAME_PATTERN, VERSION_PATTERN, Bundle, BundleError, find_bundle
 from service.errors import DeviceError, ModelConflict, ServiceError, UnknownModel, UnsoundModel
-from service.inference.bundles import Key, read_model, read_successor, without_path
-from service.inference.model import Model, SharedResources, open_model
+from service.inference.loading.bundles import Key, read_model, read_successor, without_path
+from service.inference.model import Model, SharedResources, open_model, try_bundle
 from service.settings import Settings, SettingsError
 
 log = logging.getLogger(__name__)
@@ -160,7 +160,8 @@ class Repository:
         await asyncio.gather(*self._retired, *(model.stop() for model in self.models), return_exceptions=True)
 
     async def _open_and_warm_up(self, bundle: Bundle, *, main: bool = False) -> Model:
-        model = await asyncio.to_thread(open_model, self._shared, bundle, main=main)
+        await try_bundle(self._shared.settings, bundle)
+        model = await asyncio.to_thread(open_model, self._shared, bundle, main=main, tried=True)
         async with AsyncExitStack() as undo:
             model.start()
             undo.push_async_callback(model.stop)

@@ -89,7 +89,7 @@ class Metrics:
         self._share = Gauge("xray_drift_reference_share", text, labels, registry=registry)
         self._binned: dict[str, tuple[Bins, list[Counter]]] = {}
         self._model_info = Gauge("xray_model_info", "Model, graph, execution provider.", _MODEL, registry=registry)
-        self._swap_failed = Gauge("xray_model_swap_failed", "1 if replacing the model failed last.", registry=registry)
+        self.swap_failed = Gauge("xray_model_swap_failed", "1 if replacing the model failed last.", registry=registry)
 
     def initialise_requests(self, routes: Iterable[str], statuses: Iterable[int], problems: Iterable[str]) -> None:
         """Start the request counters at 0: Prometheus sees no increase in a series that starts at 1."""
@@ -141,10 +141,6 @@ class Metrics:
         """Export the model, its graph and the execution provider that runs it, in place of an earlier one."""
         self._model_info.clear()
         self._model_info.labels(**labels).set(1)
-
-    def swap_failed(self, failed: bool) -> None:
-        """Export whether the last attempt to replace the served model failed."""
-        self._swap_failed.set(failed)
 
     def register_audit_gauge(self, failing: Callable[[], float]) -> None:
         """Call this function at each scrape: it returns 1 while the audit log cannot be written, else 0."""

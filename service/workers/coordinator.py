@@ -6,7 +6,7 @@ from collections.abc import Callable, Set
 from types import FrameType
 
 from contract.bundle import Bundle, BundleError
-from service.inference.bundles import key_of, read_main, read_successor, without_path
+from service.inference.loading.bundles import key_of, read_main, read_successor, without_path
 from service.settings import Settings
 from service.workers.swap import ENDED, Phase, Record, SwapSlot, SwapTable
 

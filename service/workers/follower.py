@@ -52,7 +52,7 @@ class Follower:
         elif order.phase in ENDED and order.number != self._ended:
             self._ended = order.number
             self._drop()
-            self._service.metrics.swap_failed(order.phase is Phase.KEPT)
+            self._service.metrics.swap_failed.set(order.phase is Phase.KEPT)
 
     async def _prepare(self, order: Record) -> None:
         try:

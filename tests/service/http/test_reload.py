@@ -24,7 +24,7 @@ from tests.fakes import FakeBackend
 from tests.problems import assert_problem
 from tests.waiting import until_async
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("untried")]
 GREY = encode(np.full((200, 200), 102, np.uint8), "PNG")
 PNG = {"Content-Type": "image/png"}
 # By version: the grey level that becomes 1, and the threshold.

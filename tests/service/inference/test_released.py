@@ -24,7 +24,7 @@ from tests.drawings import encode
 from tests.fakes import FakeBackend
 from tests.waiting import until_async
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("untried")]
 GREY, BLACK = (encode(np.full((200, 200), level, np.uint8), "PNG") for level in (102, 0))
 CUT = GREY[:-40]
 
