@@ -12,6 +12,7 @@ calibrated; ``heatmap`` float32 [N, h, w], 0..1 evidence for PNEUMONIA; and, whe
 """
 
 import hashlib
+import re
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -20,6 +21,7 @@ from pydantic import Field, StringConstraints, ValidationError, model_validator
 
 from contract.drift import DriftReference
 from contract.figures import Calibration, CalibrationError, InputGuard, Measured, OperatingPoint, Population, Record
+from contract.graph import GraphError, check_graph
 from contract.image import IMAGE_CONTRACTS
 from contract.messages import first_error
 from contract.site import Site
@@ -120,10 +122,28 @@ class Bundle(Record):
     int8_graph: bytes | None = Field(default=None, repr=False)
     card: str = Field(repr=False)
 
+    @property
+    def digest(self) -> str:
+        """SHA-256 of the manifest's content, and so of all files of the bundle. Equal for equal bundles only."""
+        return sha256(self.manifest.model_dump_json().encode())
+
 
 def sha256(data: bytes) -> str:
     """Hexadecimal SHA-256."""
     return hashlib.sha256(data).hexdigest()
+
+
+def find_bundle(path: Path) -> Path:
+    """The folder of the bundle that a path names, without symbolic links.
+
+    Args:
+        path: the folder of a bundle; or of its versions, which names the highest one that has a manifest.
+    """
+    folder = path.resolve()
+    if (folder / MANIFEST).exists():
+        return folder
+    versions = [each for each in folder.glob(f"*/{MANIFEST}") if re.fullmatch(VERSION_PATTERN, each.parent.name)]
+    return max(versions, key=lambda manifest: int(manifest.parent.name)).parent if versions else path
 
 
 def read_bundle(folder: Path) -> Bundle:
@@ -145,6 +165,11 @@ def read_bundle(folder: Path) -> Bundle:
                 f"{folder / name}: SHA-256 differs from {MANIFEST}; the file was changed or is incomplete, copy the "
                 "bundle again"
             )
+    for name in {GRAPH, INT8_GRAPH} & contents.keys():
+        try:
+            check_graph(contents[name], INPUT)
+        except GraphError as error:
+            raise BundleError(f"{folder / name}: {error}") from None
     return Bundle(
         manifest=manifest,
         graph=contents[GRAPH],

@@ -13,7 +13,7 @@ from service import problems
 from service.access.authentication import is_private
 from service.access.credentials import KEY_HEADER
 from service.core import Service
-from service.http import explain, feedback, openapi, page_files, responses
+from service.http import explain, feedback, model, openapi, page_files, responses
 from service.http.context import RequestContext
 from service.http.direct import DirectPredict
 from service.http.prefix import Prefix
@@ -113,7 +113,7 @@ def create_app(service: Service) -> FastAPI:
 
 def _routers() -> list[APIRouter]:
     v2 = [oip_inspection.router, oip.router, oip_repository.router]
-    return [router, explain.router, feedback.router, *v2, page_files.page_router()]
+    return [router, explain.router, model.router, feedback.router, *v2, page_files.page_router()]
 
 
 def _route(endpoint: object) -> APIRoute:

@@ -2,24 +2,26 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
-from functools import partial
+from dataclasses import dataclass
 from typing import Literal
 
 from contract.bundle import Bundle
 from service.access.authentication import open_authenticator
 from service.access.proxies import TrustedProxies
 from service.audit.recorder import Audit
+from service.errors import UnsoundModel
 from service.inference.admission import Admission, Phase
 from service.inference.backend import Backend
 from service.inference.calls import RunningCalls
 from service.inference.cpus import cpus_per_worker
 from service.inference.decoding.decoder import Decoder
-from service.inference.model import Model, SharedResources, open_model
+from service.inference.loading.bundles import Key
+from service.inference.model import Model, SharedResources
 from service.inference.pool import Pool
-from service.inference.repository import Repository, repository_folder
+from service.inference.repository import Repository, key_of, repository_folder
 from service.settings import Settings
 from service.settings.network import listed
 from service.telemetry.drift import bins_of
@@ -30,6 +32,16 @@ log = logging.getLogger(__name__)
 # A call of a model or decoder that has been running for longer than so many deadlines of a request: the service is not
 # ready; it is not live; it exits. Each request that waits for such a call has got its 504 by then.
 _READY_DEADLINES, _LIVE_DEADLINES, _EXIT_DEADLINES = 1, 3, 6
+
+
+@dataclass(frozen=True, slots=True)
+class Reload:
+    """The outcome of reading XRAY_MODEL again: the model that was served before, and the one that is served now."""
+
+    previous: Key
+    current: Key
+
+
 # Each takes about 45 MiB besides what it decodes.
 _MAX_DECODER_PROCESSES = 2
 
@@ -37,8 +49,7 @@ _MAX_DECODER_PROCESSES = 2
 class Service:
     """The parts of a service, constructed but not started; ``running`` starts and stops them.
 
-    ``main`` is the model that the service was started with. It analyses the images of every request that names no
-    model. ``repository`` holds all models.
+    ``repository`` holds all models; ``reload`` replaces the main one, and with several workers is set by the server.
 
     Args:
         settings: the effective settings.
@@ -75,19 +86,24 @@ class Service:
             lambda: self.admission.images_in_flight <= 1,
             self._calls,
         )
-        self.main = Model(shared, bundle, backend, main=True)
-        self.repository = Repository(self.main, repository_folder(settings, self.main), partial(open_model, shared))
-        self.main.describe()
+        main = Model(shared, bundle, backend, main=True)
+        self.repository = Repository(shared, main, repository_folder(settings, main))
+        self.reload: Callable[[], Awaitable[Reload]] = self._reload
+        self._describe_main()
         self._warm_up_failed = False
-        self.metrics.initialise_images(
-            bundle.manifest.operating_points, bins_of(bundle.manifest, guarded=self.main.guard.mode != "off")
-        )
         self.metrics.register_gauges(
             lambda: sum(model.batcher.depth for model in self.repository.models),
             lambda: self.admission.images_in_flight,
             lambda: settings.capacity,
             lambda: float(self.status == Phase.READY.value),
         )
+
+    @property
+    def main(self) -> Model:
+        """The served model: it analyses the images of every request that names none. It may be replaced at any time,
+        so a request takes it once and keeps it (``Model.in_use``).
+        """
+        return self.repository.main
 
     @property
     def status(self) -> Literal["ok", "starting", "draining", "failing"]:
@@ -141,12 +157,73 @@ class Service:
             if warm_up_task:
                 warm_up_task.cancel()
                 await asyncio.wait([warm_up_task])
-            for model in self.repository.models:
-                await model.stop()
+            await self.repository.stop()
             self.decoder.close()
             self._pool.shutdown()
             for executor in (self.drawer, self.parser, self.searcher):
                 executor.shutdown(wait=False)
+
+    async def open_successor(self, digest: str | None = None) -> Model | None:
+        """Read, verify, load and warm up what XRAY_MODEL names now, for ``switch``; None if it is served already. If a
+        step fails, the served model stays, and the log says why.
+
+        Args:
+            digest: of the bundle that is expected; None: any.
+
+        Raises:
+            UnsoundModel: it cannot be served.
+        """
+        try:
+            return await self.repository.open_successor(digest)
+        except UnsoundModel as error:
+            self.metrics.swap_failed.set(True)
+            fields = {"model": self.main.name, "model_version": self.main.version, "reason": str(error)}
+            log.error("the model was not replaced: the old one stays in service", extra=fields)
+            raise
+
+    def switch(self, successor: Model) -> None:
+        """Serve another model from now on. Requests that use the old one are completed with it."""
+        old = self.main
+        self.repository.switch(successor)
+        self._describe_main()
+        self.metrics.swap_failed.set(False)
+        self.audit.model_replaced(successor)
+        log.info("the model was replaced", extra=self._main_fields() | {"previous": "/".join(key_of(old))})
+
+    async def _reload(self) -> Reload:
+        """Replace the served model by what XRAY_MODEL names now.
+
+        Raises:
+            UnsoundModel: it cannot be served.
+            ModelConflict: models are being changed already.
+        """
+        with self.repository.changing():
+            previous, successor = key_of(self.main), await self.open_successor()
+            if successor:
+                self.switch(successor)
+            else:
+                self.metrics.swap_failed.set(False)
+                log.info("the model is unchanged", extra=self._main_fields())
+            return Reload(previous, key_of(self.main))
+
+    def _describe_main(self) -> None:
+        """Name the served model in the metrics, and start the counters of its images."""
+        self.main.describe()
+        manifest = self.main.bundle.manifest
+        bins = bins_of(manifest, guarded=self.main.guard.mode != "off")
+        self.metrics.initialise_images(manifest.operating_points, bins)
+
+    def _main_fields(self) -> dict[str, str | None]:
+        main = self.main
+        return {
+            "model": main.name,
+            "model_version": main.version,
+            "provider": main.backend.provider,
+            "graph": main.backend.graph,
+            "operating_point": main.default_point.name,
+            "population": main.default_point.population,
+            "guard": main.guard.mode,
+        }
 
     async def _warm_up(self) -> None:
         try:
@@ -157,14 +234,4 @@ class Service:
             self._warm_up_failed = True
             return
         self.admission.open()
-        log.info(
-            "ready",
-            extra={
-                "model_version": self.main.version,
-                "provider": self.main.backend.provider,
-                "graph": self.main.backend.graph,
-                "operating_point": self.main.default_point.name,
-                "population": self.main.default_point.population,
-                "guard": self.main.guard.mode,
-            },
-        )
+        log.info("ready", extra=self._main_fields())

@@ -180,6 +180,14 @@ class ServedModel(Manifest):
     guard: GuardMode = Field(description="Mode of the input guard; `off` also if the model has none.")
 
 
+class ReloadedModel(_Wire):
+    """The outcome of reading `XRAY_MODEL` again."""
+
+    model: ModelName = Field(description="The model that is served now.")
+    previous: ModelName = Field(description="The model that was served before.")
+    replaced: bool = Field(description="Whether the two differ.")
+
+
 class Probe(_Wire):
     """The response to a liveness or readiness probe."""
 

@@ -15,11 +15,12 @@ import hypothesis
 import pytest
 from xdist.scheduler import LoadScopeScheduling
 
-from contract.bundle import INT8_GRAPH, read_bundle
+from contract.bundle import INT8_GRAPH
 from service.app import create_app
 from service.cli.commands import build_service
 from service.core import Service
 from service.inference.backend import Backend
+from service.inference.loading.bundles import read_main
 from service.settings import Settings
 from service.telemetry.logs import close_logging
 from tests import ROOT
@@ -118,6 +119,15 @@ def real_data() -> Path:
     return folder
 
 
+@pytest.fixture
+def untried(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Models are loaded into a running service without a trial in another process, which takes half a second."""
+
+    async def nothing(*_: object) -> None: ...
+
+    monkeypatch.setattr("service.inference.repository.try_bundle", nothing)
+
+
 MakeService = Callable[..., Service]
 
 
@@ -137,7 +147,7 @@ def make_service(bundle_folder: Path) -> MakeService:
         fixed = {"model": bundle_folder, "device": "cpu", "threads": 1, "decode_threads": 2}
         fixed |= {"deadline_s": DEADLINE_S, "upload_s": DEADLINE_S}  # a busy machine must not cause a 504 or a 408
         settings = Settings(**fixed | changes)  # type: ignore[arg-type]
-        return Service(settings, read_bundle(settings.model), backend) if backend else build_service(settings)
+        return Service(settings, read_main(settings), backend) if backend else build_service(settings)
 
     return make
 

@@ -55,6 +55,19 @@ class Stopped(Event):
     event: str = "stopped"
 
 
+class Replaced(Event):
+    """The process serves another model from now on. Later lines may still name the old one: of requests that had begun
+    with it.
+    """
+
+    event: str = "replaced"
+    model: str
+    version: str
+    graph: str
+    graph_sha256: str
+    provider: str
+
+
 class ImageRead(Event):
     """An image was analysed: the caller, the image's digest, the model, and the answer: a label, or a problem.
 

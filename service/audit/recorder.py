@@ -14,7 +14,7 @@ from fastapi import Request
 
 from contract.bundle import Bundle
 from service.audit.chain import AuditError, Chain
-from service.audit.line import Event, Feedback, ImageRead, Started, Stopped
+from service.audit.line import Event, Feedback, ImageRead, Replaced, Started, Stopped
 from service.audit.writer import WRITE_TIMEOUT_S, Writer
 from service.errors import AuditUnavailable
 from service.inference.backend import Backend
@@ -103,6 +103,11 @@ class Audit:
             task.cancel()
             await asyncio.wait([task])
             await self._writer.close()
+
+    def model_replaced(self, served: ServedModel) -> None:
+        """Record that another model is served from now on."""
+        if self._writer is not None:
+            self._writer.submit([Replaced(**_model_fields(served))])
 
     @asynccontextmanager
     async def recording(

@@ -4,6 +4,7 @@ import contextlib
 import json
 import logging
 import os
+import signal
 import socket
 import sys
 from collections.abc import AsyncIterator, Mapping
@@ -14,18 +15,21 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Column, Table
 
-from contract.bundle import read_bundle
+from contract.bundle import Bundle
 from service.access.authentication import require_keys_if_reachable
 from service.app import create_app
 from service.cli.effective import effective_settings, unknown_variables
 from service.cli.local import LocalPredictor
 from service.core import Service
+from service.inference.loading.bundles import read_main
 from service.inference.model import open_backend
 from service.settings import Settings
 from service.settings.network import listed
 from service.telemetry.logs import configure_logging, drain_logging
 from service.telemetry.worker_table import WorkerSlot, WorkerTable
 from service.workers import server
+from service.workers.coordinator import Coordinator
+from service.workers.follower import Follower
 from service.workers.parent import Parent, bind_sockets, worker_settings
 from service.workers.worker import Worker
 
@@ -51,6 +55,8 @@ def _serve(settings: Settings) -> bool:
     configure_logging(settings.log_level, with_pid=settings.workers > 1)
     for unknown in unknown_variables(os.environ):
         log.warning("unknown setting in the environment: it has no effect", extra=unknown.model_dump(exclude_none=True))
+    if hasattr(signal, "SIGHUP"):
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until there is a model to be replaced
     # On Windows, whose event loop cannot watch a listening socket, uvicorn accepts connections by TLS, too.
     if settings.workers == 1 and (settings.tls_certificate is None or sys.platform == "win32"):
         return server.serve(_service_with_models(settings))
@@ -71,11 +77,14 @@ def _serve_on(listeners: list[socket.socket], settings: Settings) -> bool:
     if settings.workers == 1:
         alone = WorkerSlot(0, os.getppid(), listeners, WorkerTable(1))
         return server.serve(_service_with_models(settings), partial(server.Server, slot=alone))
-    slot = Parent(settings, listeners).run()
+    coordinator = Coordinator(settings)
+    slot = Parent(settings, listeners, coordinator).run()
     if slot is None:
         return True
     configure_logging(settings.log_level, with_pid=True)  # the thread that writes stayed in the parent
-    return server.serve(_service_with_models(worker_settings(settings)), partial(Worker, slot))
+    service = _service_with_models(worker_settings(settings), coordinator.bundle)
+    follower = Follower(coordinator.slot(slot.worker), slot.parent, service)
+    return server.serve(service, partial(Worker, slot), follower)
 
 
 def print_settings(
@@ -107,13 +116,17 @@ def print_openapi(settings: Settings) -> None:
     print(json.dumps(create_app(build_service(settings)).openapi(), indent=2, sort_keys=True, ensure_ascii=False))
 
 
-def build_service(settings: Settings) -> Service:
+def build_service(settings: Settings, bundle: Bundle | None = None) -> Service:
     """Create the service for these settings, with its model loaded, but not running yet.
+
+    Args:
+        settings: the effective settings.
+        bundle: the verified bundle; None: it is read.
 
     Raises:
         BundleError, DeviceError, SettingsError: the service cannot start with this model, device or settings.
     """
-    bundle = read_bundle(settings.model)
+    bundle = bundle or read_main(settings)
     return Service(settings, bundle, open_backend(settings, bundle))
 
 
@@ -142,8 +155,8 @@ def _disable_core_dumps() -> None:
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
 
-def _service_with_models(settings: Settings) -> Service:
+def _service_with_models(settings: Settings, bundle: Bundle | None = None) -> Service:
     """Create the service and load the further models that the settings name."""
-    service = build_service(settings)
+    service = build_service(settings, bundle)
     service.repository.load_at_start(listed(settings.load))
     return service

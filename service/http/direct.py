@@ -15,10 +15,9 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from service.access.authentication import BEARER, authorize_prediction
-from service.http.routes import predict
-from service.inference.points import Point
+from service.http.routes import PointNames, predict
 
-_PointDependency = Callable[[Request, str | None, str | None], Coroutine[Any, Any, Point]]
+_PointDependency = Callable[[Request, str | None, str | None], Coroutine[Any, Any, PointNames]]
 
 
 class DirectPredict:
@@ -34,7 +33,7 @@ class DirectPredict:
     """
 
     def __init__(self, app: ASGIApp, route: APIRoute) -> None:
-        self._app, self._route, self._find_point = app, route, _point_dependency(route.dependant)
+        self._app, self._route, self._point_names = app, route, _point_dependency(route.dependant)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one request."""
@@ -47,9 +46,9 @@ class DirectPredict:
     async def _predict(self, request: Request) -> Response:
         caller = await authorize_prediction(request, await BEARER(request))
         query = request.query_params if request.scope["query_string"] else {}
-        point = await self._find_point(request, query.get("operating_point"), query.get("population"))
+        names = await self._point_names(request, query.get("operating_point"), query.get("population"))
         header_carrier = Response()  # FastAPI, too, hands the endpoint an empty response to set headers on
-        body = await predict(request, header_carrier, caller, point)
+        body = await predict(request, header_carrier, caller, names)
         headers = {name: value for name, value in header_carrier.headers.items() if name != "content-length"}
         if isinstance(body, Response):
             return body
@@ -57,9 +56,9 @@ class DirectPredict:
 
 
 def _point_dependency(dependant: Dependant) -> _PointDependency:
-    """The dependency of the route that finds the operating point, if the only other one is ``authorize_prediction``."""
+    """The dependency of the route that names the operating point, if the only other one is ``authorize_prediction``."""
     sub_dependencies = {each.call: [sub.call for sub in each.dependencies] for each in dependant.dependencies}
-    authorize, find_point = [*sub_dependencies, None, None][:2]
+    authorize, point_names = [*sub_dependencies, None, None][:2]
     parameters = [field.name for each in dependant.dependencies for field in each.query_params]
     is_known = (
         dependant.call is predict
@@ -70,4 +69,4 @@ def _point_dependency(dependant: Dependant) -> _PointDependency:
     own = [dependant.path_params, dependant.query_params, dependant.header_params, dependant.cookie_params]
     if not is_known or any(own) or dependant.body_params:
         raise TypeError("service.http.direct does not call every dependency of this route: add the call there")
-    return cast(_PointDependency, find_point)
+    return cast(_PointDependency, point_names)

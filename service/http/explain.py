@@ -14,12 +14,11 @@ from service.errors import raises
 from service.http import predictions
 from service.http.drawing import LONGEST_SIDE, Style, draw, png
 from service.http.openapi import BINARY, header
-from service.http.routes import PREDICT_PROBLEMS, SERVER_TIMING, ServiceDep, image_body, point_parameter
+from service.http.routes import PREDICT_PROBLEMS, SERVER_TIMING, PointNames, ServiceDep, image_body, point_parameter
 from service.http.uploads import IMAGES_PROBLEMS, read_uploads
 from service.inference import dicom
-from service.inference.points import Point
 from service.inference.reader import Reading
-from service.telemetry.metrics import RequestRecord
+from service.telemetry.record import RequestRecord
 from service.wire import VERSION, PredictResponse
 
 router = APIRouter()
@@ -88,7 +87,7 @@ _PICTURE: dict[str, Any] = {
 async def explain(
     request: Request,
     service: ServiceDep,
-    point: Annotated[Point, Depends(point_parameter("format"))],
+    names: Annotated[PointNames, Depends(point_parameter("format"))],
     style: Annotated[Style, Depends(_style)],
 ) -> Response:
     """Send one image as for `/predict`: as the body, or as the part named `file` of multipart/form-data.
@@ -97,22 +96,25 @@ async def explain(
     the response headers. With `Accept: application/dicom` the answer to a DICOM file is a Secondary Capture.
     """
     record: RequestRecord = request.state.record
-    with service.admission.admit() as reservation:
+    model = service.main
+    with service.admission.admit() as reservation, model.in_use():
+        point = model.find_point(*names)
         uploads = await read_uploads(request, service.settings, reservation, max_images=1)
         reservation.add_images(1)
         images = [upload.data for upload in uploads]
         wants_object = predictions.wants_object(request.headers.get("accept", ""), images)
         if wants_object and style == "heatmap":
             raise errors.NotAcceptable("the heatmap alone is a PNG; as a DICOM object ask for another format")
-        audit = service.audit.recording(request, service.main, point, images)
+        audit = service.audit.recording(request, model, point, images)
         async with audit as audited, asyncio.timeout(service.settings.deadline_s):
-            results = await predictions.read_all(service.main.reader, images, explain=True)
-            predictions.update_record(record, service.main, results)
+            results = await predictions.read_all(model.reader, images, explain=True)
+            predictions.update_record(record, model, results)
             if isinstance(results[0], BaseException):
-                raise results[0]
-            response = predictions.response(service.main, point, [None], results, record.request_id)
+                raise cast(BaseException, results.pop())  # as in /predict
+            response = predictions.response(model, point, [None], results, record.request_id)
             audited.answer = response
-            drawn = await _render(service, style, uploads[0].data, results[0], response, as_object=wants_object)
+            graph = model.graph_sha256 if wants_object else None
+            drawn = await _render(service, style, uploads[0].data, results[0], response, graph_sha256=graph)
     kind = predictions.DICOM if wants_object else Png.media_type
     return Response(
         drawn, media_type=kind, headers=predictions.result_headers(response) | {"Server-Timing": record.server_timing}
@@ -120,7 +122,13 @@ async def explain(
 
 
 async def _render(  # noqa: PLR0913  what is drawn, and as what
-    service: Service, style: Style, data: bytes, reading: Reading, response: PredictResponse, *, as_object: bool
+    service: Service,
+    style: Style,
+    data: bytes,
+    reading: Reading,
+    response: PredictResponse,
+    *,
+    graph_sha256: str | None,
 ) -> bytes:
     heatmap = cast(NDArray[np.float32], reading.heatmap)  # never None after explain=True
     picture = None
@@ -129,8 +137,8 @@ async def _render(  # noqa: PLR0913  what is drawn, and as what
 
     def render() -> bytes:
         drawn = draw(style, picture, heatmap, response)
-        if not as_object:
+        if graph_sha256 is None:
             return png(drawn)
-        return dicom.capture(data, drawn, response, service.main.graph_sha256, VERSION)
+        return dicom.capture(data, drawn, response, graph_sha256, VERSION)
 
     return await asyncio.get_running_loop().run_in_executor(service.drawer, render)

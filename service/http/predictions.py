@@ -15,7 +15,7 @@ from service.inference.model import Model
 from service.inference.points import Point
 from service.inference.reader import Reader, Reading
 from service.problems import problem
-from service.telemetry.metrics import RequestRecord
+from service.telemetry.record import RequestRecord
 from service.wire import Caution, ModelName, Prediction, PredictResponse
 
 DICOM = "application/dicom"

@@ -21,8 +21,7 @@ from service.http.openapi import BINARY, CONTENT_DIGEST, Document, header
 from service.http.uploads import IMAGES_PROBLEMS, MULTIPART, PART, RAW_TYPES, read_uploads
 from service.inference import dicom
 from service.inference.model import Model
-from service.inference.points import Point
-from service.wire import VERSION, Health, PredictResponse, Probe, ServedModel
+from service.wire import VERSION, Health, PredictResponse, Probe
 
 router = APIRouter()
 
@@ -30,12 +29,6 @@ router = APIRouter()
 async def _service(request: Request) -> Service:
     # ``async``, because FastAPI runs a plain ``def`` in a thread.
     return cast(Service, request.app.state.service)
-
-
-class Markdown(PlainTextResponse):
-    """A response class that gives OpenAPI the media type."""
-
-    media_type = "text/markdown"
 
 
 ServiceDep = Annotated[Service, Depends(_service)]
@@ -55,6 +48,9 @@ _Population = Annotated[
     ),
 ]
 
+PointNames = tuple[str | None, str | None]
+"""The names of an operating point and of a population in a request; None: the request has none."""
+
 
 def allow_only(request: Request, *names: str) -> None:
     """Reject query parameters of other names, and repeated ones, so that a typing error never selects the default.
@@ -70,8 +66,9 @@ def allow_only(request: Request, *names: str) -> None:
         raise errors.InvalidParameter(f"query parameters of this endpoint: {allowed}; each at most once")
 
 
-def point_parameter(*other_parameters: str) -> Callable[..., Coroutine[Any, Any, Point]]:
-    """A dependency that finds the operating point of a request, for its population.
+def point_parameter(*other_parameters: str) -> Callable[..., Coroutine[Any, Any, PointNames]]:
+    """A dependency that takes the names of operating point and population from a request. The endpoint finds the point
+    in the model that analyses the images: the served model may be replaced at any time.
 
     Args:
         other_parameters: names of further query parameters of the endpoint; all others are rejected.
@@ -80,10 +77,9 @@ def point_parameter(*other_parameters: str) -> Callable[..., Coroutine[Any, Any,
     @raises(errors.InvalidParameter, errors.UnknownOperatingPoint, errors.UnknownPopulation)
     async def requested_point(
         request: Request, operating_point: _PointName = None, population: _Population = None
-    ) -> Point:
+    ) -> PointNames:
         allow_only(request, *other_parameters, "operating_point", "population")
-        main: Model = request.app.state.service.main
-        return main.find_point(operating_point, population)
+        return operating_point, population
 
     return requested_point
 
@@ -127,7 +123,7 @@ async def predict(
     request: Request,
     http_response: Response,
     caller: PredictCaller,
-    point: Annotated[Point, Depends(point_parameter())],
+    names: Annotated[PointNames, Depends(point_parameter())],
 ) -> PredictResponse | Response:
     """Send a JPEG, PNG or DICOM file as the body, or one or more as parts named `file` of multipart/form-data.
 
@@ -137,21 +133,24 @@ async def predict(
     With `Accept: application/dicom` the answer to one DICOM file is a Structured Report.
     """
     service, record = await _service(request), request.state.record
-    with service.admission.admit() as reservation:
+    model = service.main
+    with service.admission.admit() as reservation, model.in_use():
+        point = model.find_point(*names)
         uploads = await read_uploads(request, service.settings, reservation, service.settings.max_images)
         reservation.add_images(len(uploads))
         caller.charge(len(uploads) - 1)
         images = [upload.data for upload in uploads]
         wants_object = predictions.wants_object(request.headers.get("accept", ""), images)
-        async with service.audit.recording(request, service.main, point, images) as audited:
+        async with service.audit.recording(request, model, point, images) as audited:
             async with asyncio.timeout(service.settings.deadline_s):
-                results = await predictions.read_all(service.main.reader, images)
-                predictions.update_record(record, service.main, results)
+                results = await predictions.read_all(model.reader, images)
+                predictions.update_record(record, model, results)
                 if len(results) == 1 and isinstance(results[0], BaseException):
-                    raise results[0]
+                    # Not left in a variable of this frame, which would be a reference cycle.
+                    raise cast(BaseException, results.pop())
                 filenames = [upload.filename for upload in uploads]
-                response = predictions.response(service.main, point, filenames, results, record.request_id)
-                report = await _report(service, images[0], response) if wants_object else None
+                response = predictions.response(model, point, filenames, results, record.request_id)
+                report = await _report(service, model, images[0], response) if wants_object else None
             audited.answer = response
     service.metrics.images_answered(response)
     http_response.headers["Server-Timing"] = record.server_timing
@@ -161,9 +160,9 @@ async def predict(
     return Response(report, media_type=predictions.DICOM, headers=headers)
 
 
-async def _report(service: Service, data: bytes, response: PredictResponse) -> bytes:
+async def _report(service: Service, model: Model, data: bytes, response: PredictResponse) -> bytes:
     """The Structured Report on the only image of a response, made in the thread that draws."""
-    call = partial(dicom.report, data, response, service.main.graph_sha256, VERSION)
+    call = partial(dicom.report, data, response, model.graph_sha256, VERSION)
     return await asyncio.get_running_loop().run_in_executor(service.drawer, call)
 
 
@@ -205,37 +204,6 @@ async def ready(response: Response, service: ServiceDep) -> Probe:
     """Readiness probe: 503 if no requests should be sent to this process."""
     response.status_code = 200 if service.status == "ok" else 503
     return Probe(status=service.status)
-
-
-@router.get(
-    "/model",
-    tags=["Model"],
-    summary="The served model",
-    dependencies=[Depends(require_scope("predict"))],
-)
-async def model(service: ServiceDep) -> ServedModel:
-    """The model's manifest (operating points, results, digests) and the configuration in use: `graph`, the
-    `operating_point` and `population` of a request that names none, and `guard` (`off` also if the model has none).
-    """
-    return ServedModel(
-        **dict(service.main.bundle.manifest),
-        graph=service.main.backend.graph,
-        operating_point=service.main.default_point.name,
-        population=service.main.default_point.population,
-        guard=service.main.guard.mode,
-    )
-
-
-@router.get(
-    "/model/card",
-    tags=["Model"],
-    summary="The model card",
-    response_class=Markdown,
-    dependencies=[Depends(require_scope("predict"))],
-)
-async def card(service: ServiceDep) -> Markdown:
-    """The model card, in Markdown: intended use, limits and measured performance."""
-    return Markdown(service.main.bundle.card)
 
 
 @router.get(

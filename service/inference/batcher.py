@@ -110,19 +110,25 @@ class Batcher:
             self._queue.put_nowait(job)
         except asyncio.QueueFull:
             raise Overloaded("the queue of the model is full") from None
-        return await job.result
+        try:
+            return await job.result
+        finally:
+            del job  # the traceback of its exception has this frame: it would be a reference cycle
 
     async def run(self) -> None:
         """Process the queue until cancelled, or until one of the tasks fails. At its end, every pending job fails."""
+        # No TaskGroup: cancelled, its frame and its exception refer to each other, and keep the model in memory.
+        tasks = [asyncio.create_task(self._process_queue()) for _ in range(self._limits.runs)]
         try:
-            async with asyncio.TaskGroup() as group:
-                for _ in range(self._limits.runs):
-                    group.create_task(self._process_queue())
+            await asyncio.gather(*tasks)
         except Exception:
             log.exception("the batcher has failed: no image is analysed from now on")
             raise
         finally:
             self._open = False
+            for task in tasks:
+                task.cancel()
+            await asyncio.wait(tasks)
             _fail(self._queue.get_nowait() for _ in range(self._queue.qsize()))
             if self._executor is None:
                 self._model.shutdown(wait=False)

@@ -1,13 +1,13 @@
 """One served model: its bundle, backend, queue and reader; and its life cycle."""
 
 import asyncio
+import weakref
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
-from pathlib import Path
 
-from contract.bundle import Bundle, read_bundle
+from contract.bundle import GRAPH, Bundle
 from service.inference.backend import Backend, OnnxBackend
 from service.inference.batcher import Batcher, Limits
 from service.inference.calls import RunningCalls
@@ -15,12 +15,13 @@ from service.inference.cpus import CallPlan, cpus_per_worker, plan_calls
 from service.inference.decoding.decoder import Decoder
 from service.inference.decoding.rules import Rules
 from service.inference.guard import choose_guard
+from service.inference.loading.trial import bounded_memory, try_in_another_process, try_out
 from service.inference.points import Point, ages_of, default_point, find_point, population_of_age
 from service.inference.pool import Pool
 from service.inference.reader import Reader
 from service.inference.recovery import Limits as RecoveryLimits
 from service.inference.recovery import Recovery, SupervisedBackend
-from service.inference.session import CPU, cuda_of, max_batch_of, open_session
+from service.inference.session import CPU, cpu_graph, cuda_of, has_cuda, max_batch_of, open_session
 from service.settings import Settings
 from service.telemetry.metrics import Metrics
 
@@ -51,8 +52,8 @@ class Model:
         shared: settings, threads and metrics, which all models share.
         bundle: the verified model bundle.
         backend: the same model, loaded.
-        main: whether this is the model that the service was started with. Only this one counts in the metrics of
-            labels, guard and drift: two models in one distribution would look like a drift.
+        main: whether this is the served model, or was until another replaced it. Only this one counts in the metrics
+            of labels, guard and drift: two models in one distribution would look like a drift.
 
     Raises:
         SettingsError: the bundle does not support what the settings require.
@@ -60,7 +61,9 @@ class Model:
 
     def __init__(self, shared: SharedResources, bundle: Bundle, backend: Backend, *, main: bool) -> None:
         settings, metrics = shared.settings, shared.metrics
-        self.bundle, self.backend = bundle, SupervisedBackend(backend, shared.calls, self.describe)
+        # Weak, so that no reference cycle keeps a model in memory that is no longer served.
+        describe = weakref.WeakMethod(self.describe)
+        self.bundle, self.backend = bundle, SupervisedBackend(backend, shared.calls, describe)
         self.main = main
         self.name, self.version = bundle.manifest.name, bundle.manifest.version
         default = default_point(bundle.manifest, settings.operating_point, settings.population)
@@ -69,7 +72,7 @@ class Model:
         max_batch = max_batch_of(settings, backend.provider)
         # Calls are serialised on a GPU: concurrent ones would only hold more memory.
         runs = _call_plan(settings, bundle).runs if backend.provider == CPU else 1
-        self.batcher = Batcher(
+        self.batcher = batcher = Batcher(
             self.backend,
             Limits(max_batch, settings.capacity, runs),
             on_batch=metrics.batch_done,
@@ -85,9 +88,9 @@ class Model:
         self.recovery = Recovery(
             self.batcher,
             self.backend,
-            partial(open_backend, settings, bundle),
+            partial(open_backend, settings, bundle, tried=True),
             limits=RecoveryLimits(_MAX_FAULTS, settings.deadline_s),
-            is_idle=lambda: shared.is_alone() and not self.batcher.depth,
+            is_idle=lambda: shared.is_alone() and not batcher.depth,
         )
         self._describe = partial(metrics.set_model_info, device_requested=settings.device)
         self._task: asyncio.Task[None] | None = None
@@ -195,8 +198,13 @@ class Model:
             await self.stop()
 
 
-def open_backend(settings: Settings, bundle: Bundle) -> OnnxBackend:
+def open_backend(settings: Settings, bundle: Bundle, *, tried: bool = False) -> OnnxBackend:
     """Load the graph of a bundle that the settings select.
+
+    Args:
+        settings: the effective settings.
+        bundle: the verified bundle.
+        tried: whether the graph was tried out; if not, it is, and no other thread of the process should need memory.
 
     Raises:
         BundleError, DeviceError, SettingsError: the graph cannot be loaded as the settings require.
@@ -204,8 +212,26 @@ def open_backend(settings: Settings, bundle: Bundle) -> OnnxBackend:
     # Checked before the model is loaded, so that a wrong setting fails at once, with one line.
     default_point(bundle.manifest, settings.operating_point, settings.population)
     guard = choose_guard(bundle.manifest, settings.guard)
-    live = open_session(bundle, settings.device, settings.precision, _call_plan(settings, bundle), cuda_of(settings))
-    return OnnxBackend(bundle, live, guarded=guard.mode != "off")
+    plan, batch = _call_plan(settings, bundle), max_batch_of(settings, CPU)
+    # CUDA has a limit of its own (XRAY_GPU_MEMORY_BYTES), and maps more memory than it takes.
+    bounded = not tried and (settings.device == "cpu" or not has_cuda())
+    with bounded_memory(batch) if bounded else nullcontext():
+        live = open_session(bundle, settings.device, settings.precision, plan, cuda_of(settings))
+        backend = OnnxBackend(bundle, live, guarded=guard.mode != "off")
+        if bounded:
+            try_out(live.alone or live.session, live.graph, batch)
+    return backend
+
+
+async def try_bundle(settings: Settings, bundle: Bundle) -> None:
+    """Try out the graph of a bundle that the settings select, in another process, on the CPU.
+
+    Raises:
+        BundleError, SettingsError: it cannot be served.
+    """
+    name, graph = (GRAPH, bundle.graph) if settings.device == "cuda" else cpu_graph(bundle, settings.precision)
+    plan, batch = _call_plan(settings, bundle), max_batch_of(settings, CPU)
+    await try_in_another_process(graph, name, batch, plan.alone)
 
 
 def _call_plan(settings: Settings, bundle: Bundle) -> CallPlan:
@@ -213,11 +239,10 @@ def _call_plan(settings: Settings, bundle: Bundle) -> CallPlan:
     return plan_calls(cpus, settings.parallel_runs, settings.threads, batches_pay=is_large)
 
 
-def open_model(shared: SharedResources, folder: Path) -> Model:
-    """Read, verify and load a bundle, as a further model beside the main one.
+def open_model(shared: SharedResources, bundle: Bundle, *, main: bool = False, tried: bool = False) -> Model:
+    """Load a bundle as a further model, or as the ``main`` one; ``tried`` as for ``open_backend``.
 
     Raises:
         BundleError, DeviceError, SettingsError: it cannot be served.
     """
-    bundle = read_bundle(folder)
-    return Model(shared, bundle, open_backend(shared.settings, bundle), main=False)
+    return Model(shared, bundle, open_backend(shared.settings, bundle, tried=tried), main=main)

@@ -44,8 +44,7 @@ class Pool:
 
     def _run_next(self) -> None:
         """Run the task that is first now, which may differ from the one that requested the thread."""
-        if task := self.model.pop() or self.decoders.pop():
-            _run(*task)
+        _run(self.model.pop() or self.decoders.pop())  # no variable: see below
 
 
 class _QueueExecutor(Executor):
@@ -78,12 +77,20 @@ class _QueueExecutor(Executor):
             return None
 
 
-def _run(future: Future[T], call: Callable[[], T]) -> None:
+def _run(task: _Task | None) -> None:
+    """Run a task, if there is one. Its exception refers to this frame and its callers by the traceback. So none of
+    their variables may refer to the future then: that would be a reference cycle, and keep images and models in memory.
+    """
+    if task is None:
+        return
+    future, call = task
+    del task
     if not future.set_running_or_notify_cancel():
         return
     try:
         result = call()
     except BaseException as error:
         future.set_exception(error)
+        del future, call
     else:
         future.set_result(result)

@@ -45,9 +45,9 @@ class Reading:
     age: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Reader:
-    """Analyses single images. ``counts``: whether they count in the metrics of guard and drift."""
+    """Analyses single images. ``counts``: whether they count in the metrics of guard and drift; it may change."""
 
     batcher: Batcher
     decoder: Decoder
@@ -74,7 +74,7 @@ class Reader:
         decode_s = time.monotonic() - started
         scored = await self.batcher.submit(prepared.pixels, explain=explain)
         self.metrics.image_analysed(decode_s, scored.queue_s, scored.inference_s)
-        if prepared.light:
+        if prepared.light and self.counts:  # it may have changed meanwhile
             self._count(prepared.light, scored)
         return Reading(
             probability=scored.probability,

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import weakref
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -36,10 +37,12 @@ class SupervisedBackend:
     Args:
         backend: the model.
         calls: where its calls are counted.
-        on_replaced: called after it was replaced.
+        on_replaced: refers to the function that is called after it was replaced, if that is still there.
     """
 
-    def __init__(self, backend: Backend, calls: RunningCalls, on_replaced: Callable[[], object]) -> None:
+    def __init__(
+        self, backend: Backend, calls: RunningCalls, on_replaced: "weakref.ReferenceType[Callable[[], None]]"
+    ) -> None:
         self.current, self._calls, self._on_replaced = backend, calls, on_replaced
 
     @property
@@ -59,7 +62,8 @@ class SupervisedBackend:
     def replace(self, backend: Backend) -> None:
         """Use another backend from the next call on."""
         self.current = backend
-        self._on_replaced()
+        if on_replaced := self._on_replaced():
+            on_replaced()
 
 
 class _NoSession:

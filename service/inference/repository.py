@@ -1,19 +1,17 @@
-"""The model repository: lists, loads and unloads the models of a service beside its main one."""
+"""The models of a service: the main one, which can be replaced, and others, which are listed, loaded and unloaded."""
 
 import asyncio
 import logging
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import AsyncExitStack, contextmanager
 from pathlib import Path
 
-from contract.bundle import MANIFEST, NAME_PATTERN, VERSION_PATTERN, BundleError
+from contract.bundle import MANIFEST, NAME_PATTERN, VERSION_PATTERN, Bundle, BundleError, find_bundle
 from service.errors import DeviceError, ModelConflict, ServiceError, UnknownModel, UnsoundModel
-from service.inference.model import Model
+from service.inference.loading.bundles import Key, read_model, read_successor, without_path
+from service.inference.model import Model, SharedResources, open_model, try_bundle
 from service.settings import Settings, SettingsError
-
-Key = tuple[str, str]
-"""Name and version."""
 
 log = logging.getLogger(__name__)
 
@@ -23,15 +21,21 @@ class Repository:
     never becomes a path.
 
     Args:
-        main: the model that the service was started with; it is never unloaded.
+        shared: settings, threads and metrics, which all models share.
+        main: the model that the service starts with; it can be replaced, but not unloaded.
         folder: holds the other models as ``<name>/<version>/``; None: there are no others.
-        open_model: reads, verifies and loads the bundle in a folder; called in a thread.
     """
 
-    def __init__(self, main: Model, folder: Path | None, open_model: Callable[[Path], Model]) -> None:
-        self._main, self._folder, self._open_model = main, folder, open_model
+    def __init__(self, shared: SharedResources, main: Model, folder: Path | None) -> None:
+        self._shared, self._main, self._folder = shared, main, folder
         self._others: dict[Key, Model] = {}
+        self._retired: set[asyncio.Task[None]] = set()
         self._changing = False
+
+    @property
+    def main(self) -> Model:
+        """The served model: that of every request that names none."""
+        return self._main
 
     @property
     def models(self) -> list[Model]:
@@ -74,7 +78,7 @@ class Repository:
                 where = f"in {self._folder}" if self._folder else "because there is no repository (XRAY_REPOSITORY)"
                 raise SettingsError(f"XRAY_LOAD: there is no {text} {where}")
             if (name, version) != key_of(self._main):
-                self._others[name, version] = self._open((name, version), folder)
+                self._others[name, version] = open_model(self._shared, read_model(folder, (name, version)))
 
     async def load(self, name: str, version: str | None = None) -> Model:
         """Load a model from the folder; without a version, the highest there. A model that is loaded stays unchanged.
@@ -86,7 +90,7 @@ class Repository:
             UnsoundModel: it cannot be served.
             ModelConflict: another model is being loaded or unloaded.
         """
-        with self._one_at_a_time():
+        with self.changing():
             listed = await asyncio.to_thread(self._list)
             matches = [key for key in listed if key[0] == name and version in {None, key[1]}]
             if not matches:
@@ -95,7 +99,9 @@ class Repository:
             if loaded := next((model for model in self.models if key_of(model) == key), None):
                 return loaded
             try:
-                model = await self._open_and_warm_up(key, listed[key])
+                with _as_unsound(listed[key], "/".join(key)):
+                    bundle = await asyncio.to_thread(read_model, listed[key], key)
+                    model = await self._open_and_warm_up(bundle)
             except UnsoundModel as error:
                 log.warning("a model was not loaded", extra=_log_fields(key) | {"reason": str(error)})
                 raise
@@ -111,13 +117,11 @@ class Repository:
             UnknownModel: no model of this name and version is loaded.
             ModelConflict: the main model is among them, or another model is being loaded or unloaded.
         """
-        with self._one_at_a_time():
+        with self.changing():
             self.find(name, version)
             unloading = [model for model in self.models if model.name == name and version in {None, model.version}]
             if self._main in unloading:
-                raise ModelConflict(
-                    f"version {self._main.version} cannot be unloaded: the service was started with this model"
-                )
+                raise ModelConflict(f"version {self._main.version} cannot be unloaded: it is the served model")
             for model in unloading:
                 del self._others[key_of(model)]
             await asyncio.gather(*(model.drain() for model in unloading))
@@ -125,13 +129,39 @@ class Repository:
                 log.info("a model was unloaded", extra=_log_fields(key_of(model)))
             return unloading
 
-    async def _open_and_warm_up(self, key: Key, folder: Path) -> Model:
-        try:
-            model = await asyncio.to_thread(self._open, key, folder)
-        except BundleError as error:
-            raise UnsoundModel(str(error).replace(str(folder), "/".join(key))) from error
-        except (DeviceError, SettingsError) as error:
-            raise UnsoundModel(str(error)) from error
+    async def open_successor(self, digest: str | None = None) -> Model | None:
+        """Read, verify, load and warm up what XRAY_MODEL names now, for ``switch``; None if it is the main model.
+
+        Args:
+            digest: of the bundle that is expected; None: any.
+
+        Raises:
+            UnsoundModel: it cannot be served.
+        """
+        settings = self._shared.settings
+        with _as_unsound(settings.model, "XRAY_MODEL"):
+            bundle = await asyncio.to_thread(read_successor, settings, self._main.bundle, digest)
+            return await self._open_and_warm_up(bundle, main=True) if bundle else None
+
+    def switch(self, successor: Model) -> None:
+        """Make another model the main one. The old one completes the requests that use it, and is released."""
+        old, self._main = self._main, successor
+        old.reader.counts = False
+        same = self._others.pop(key_of(successor), None)  # the main model is also found by its name
+        for model in filter(None, (old, same)):
+            task = asyncio.create_task(model.drain(), name=f"drain {model.name}/{model.version}")
+            self._retired.add(task)
+            task.add_done_callback(self._retired.discard)
+
+    async def stop(self) -> None:
+        """Stop all models at once. Pending requests fail with NotReady."""
+        for task in self._retired:
+            task.cancel()
+        await asyncio.gather(*self._retired, *(model.stop() for model in self.models), return_exceptions=True)
+
+    async def _open_and_warm_up(self, bundle: Bundle, *, main: bool = False) -> Model:
+        await try_bundle(self._shared.settings, bundle)
+        model = await asyncio.to_thread(open_model, self._shared, bundle, main=main, tried=True)
         async with AsyncExitStack() as undo:
             model.start()
             undo.push_async_callback(model.stop)
@@ -142,19 +172,18 @@ class Repository:
             undo.pop_all()
         return model
 
-    def _open(self, key: Key, folder: Path) -> Model:
-        model = self._open_model(folder)
-        if key_of(model) != key:
-            raise BundleError(f"{folder / MANIFEST}: it names another model, {'/'.join(key_of(model))}")
-        return model
-
     def _list(self) -> dict[Key, Path]:
         """The bundles in the folder, by name and version."""
         folders = self._folder.glob("*/*") if self._folder else ()
         return {(path.parent.name, path.name): path for path in folders if _is_bundle(path)}
 
     @contextmanager
-    def _one_at_a_time(self) -> Iterator[None]:
+    def changing(self) -> Iterator[None]:
+        """Change the models within this context, which no other change enters.
+
+        Raises:
+            ModelConflict: there is another.
+        """
         if self._changing:
             raise ModelConflict("another model is being loaded or unloaded: retry when that is done")
         self._changing = True
@@ -169,12 +198,24 @@ def key_of(model: Model) -> Key:
     return model.name, model.version
 
 
+@contextmanager
+def _as_unsound(path: Path, name: str) -> Iterator[None]:
+    """Turn what makes a bundle unfit into UnsoundModel, with ``name`` in place of the path."""
+    try:
+        yield
+    except BundleError as error:
+        raise UnsoundModel(without_path(error, path, name)) from error
+    except (DeviceError, SettingsError) as error:
+        raise UnsoundModel(str(error)) from error
+
+
 def _log_fields(key: Key) -> dict[str, str]:
     return {"model": key[0], "model_version": key[1]}
 
 
 def repository_folder(settings: Settings, main: Model) -> Path | None:
-    """The folder of models: the setting, else the folder that holds the main model as ``<name>/<version>``, else None.
+    """The folder of models: the setting; else the folder that holds the bundle of XRAY_MODEL, if that is in
+    ``<name>/<version>``; else None.
 
     Raises:
         SettingsError: the folder of the setting does not exist.
@@ -183,8 +224,10 @@ def repository_folder(settings: Settings, main: Model) -> Path | None:
         if not settings.repository.is_dir():
             raise SettingsError(f"XRAY_REPOSITORY: {settings.repository} is not a folder")
         return settings.repository
-    path = settings.model.resolve()
-    return path.parent.parent if (path.parent.name, path.name) == key_of(main) else None
+    path = find_bundle(settings.model)
+    # Not the version of the main model: XRAY_MODEL may name a newer one that is not served yet.
+    is_named = path.parent.name == main.name and re.fullmatch(VERSION_PATTERN, path.name)
+    return path.parent.parent if is_named else None
 
 
 def _is_bundle(path: Path) -> bool:

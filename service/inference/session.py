@@ -103,6 +103,11 @@ def max_batch_of(settings: Settings, provider: str) -> int:
     return min(settings.max_batch or _MAX_BATCH[provider], settings.capacity)
 
 
+def has_cuda() -> bool:
+    """Whether onnxruntime has the execution provider for CUDA; it may fail to start nevertheless."""
+    return CUDA in onnxruntime.get_available_providers()
+
+
 def open_session(bundle: Bundle, device: Device, precision: Precision, plan: CallPlan, cuda: Cuda) -> LiveSession:
     """Load the graph for the device that is really available.
 
@@ -121,7 +126,7 @@ def open_session(bundle: Bundle, device: Device, precision: Precision, plan: Cal
         DeviceError: the device is ``cuda``, but the session does not run there.
         BundleError: the graph cannot be loaded.
     """
-    cpu_name, cpu_graph = _cpu_graph(bundle, precision)
+    cpu_name, graph = cpu_graph(bundle, precision)
     if device != "cpu" and (live := _on_cuda(bundle.graph, cuda)):
         if precision == "int8":
             raise SettingsError("XRAY_PRECISION=int8 is for the CPU, but CUDA works here: set XRAY_DEVICE=cpu with it")
@@ -130,13 +135,17 @@ def open_session(bundle: Bundle, device: Device, precision: Precision, plan: Cal
         raise DeviceError("XRAY_DEVICE=cuda, but the model does not run on CUDA here (the log says why)")
     if device == "auto":
         log.warning("CUDA cannot be used: the model runs on the CPU")
-    sessions = {threads: _cpu_session(cpu_graph, cpu_name, threads) for threads in {plan.threads, plan.alone}}
+    sessions = {threads: cpu_session(graph, cpu_name, threads) for threads in {plan.threads, plan.alone}}
     alone = sessions[plan.alone] if plan.alone != plan.threads else None
     return LiveSession(sessions[plan.threads], cpu_name, alone=alone)
 
 
-def _cpu_graph(bundle: Bundle, precision: Precision) -> tuple[str, bytes]:
-    """Name and bytes of the graph for the CPU."""
+def cpu_graph(bundle: Bundle, precision: Precision) -> tuple[str, bytes]:
+    """Name and bytes of the graph for the CPU.
+
+    Raises:
+        SettingsError: the precision is int8, but the bundle has no such graph.
+    """
     name = {"auto": bundle.manifest.cpu_graph, "float32": GRAPH, "int8": INT8_GRAPH}[precision]
     if name == GRAPH:
         return name, bundle.graph
@@ -150,7 +159,7 @@ def _on_cuda(graph: bytes, cuda: Cuda) -> LiveSession | None:
 
     The provider is checked on the sessions themselves, and each has run once with its batch size.
     """
-    if CUDA not in onnxruntime.get_available_providers():
+    if not has_cuda():
         log.warning("onnxruntime has no CUDA execution provider: install onnxruntime-gpu to use a GPU")
         return None
     onnxruntime.preload_dlls()  # loads CUDA and cuDNN from the wheels beside onnxruntime-gpu, if installed
@@ -169,12 +178,23 @@ def _on_cuda(graph: bytes, cuda: Cuda) -> LiveSession | None:
     return None
 
 
-def _cpu_session(graph: bytes, name: str, threads: int) -> onnxruntime.InferenceSession:
+def cpu_session(graph: bytes, name: str, threads: int) -> onnxruntime.InferenceSession:
+    """A session on the CPU.
+
+    Args:
+        graph: the ONNX file.
+        name: of the graph, for errors.
+        threads: per call.
+
+    Raises:
+        BundleError: the graph cannot be loaded.
+    """
     try:
         return _session(graph, {CPU: {}}, threads)
     except Exception as error:  # as above
         log.debug("onnxruntime cannot load the graph", exc_info=error)
-        raise BundleError(f"{name}: onnxruntime cannot load this graph") from error
+        why = "it takes too much memory" if "allocat" in str(error) else "onnxruntime cannot load this graph"
+        raise BundleError(f"{name}: {why}") from error
 
 
 def _reason(error: Exception) -> str:
@@ -191,6 +211,8 @@ def _session(graph: bytes, providers: dict[str, dict[str, str]], threads: int) -
     # Arena, memory patterns and optimisation level keep their defaults: docs/decisions/0010 has measurements of each.
     # The decoding threads share the CPUs with the threads of the model, so an idle model thread should not spin.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    # Else a file may also be of onnxruntime's own format, whose operators contract.graph cannot read.
+    options.add_session_config_entry("session.load_model_format", "ONNX")
     # By default, a session whose provider fails, at its start or in a later run, prints a message on stdout and falls
     # back to the CPU. Then the provider reported at the start would no longer be the one that runs.
     return onnxruntime.InferenceSession(

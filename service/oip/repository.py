@@ -20,8 +20,9 @@ from service.errors import (
 )
 from service.http.routes import ServiceDep, allow_only
 from service.http.uploads import BODY_PROBLEMS, read_body
+from service.inference.loading.bundles import Key
 from service.inference.model import Model
-from service.inference.repository import Key, key_of
+from service.inference.repository import key_of
 from service.oip.request import Wire, parse_json
 from service.oip.request_wire import ControlRequest, IndexRequest
 from service.oip.routes import TAG, ModelNamePath

@@ -2,10 +2,9 @@
 
 import asyncio
 import re
-from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
-from typing import Annotated, Any, NoReturn, cast
+from typing import Annotated, Any, cast
 
 from fastapi import APIRouter, Depends, Header, Path, Request, Response
 from pydantic import WithJsonSchema
@@ -34,7 +33,7 @@ from service.oip.response import infer_response, outputs_of, requested_classes, 
 from service.oip.schema import INFER_BODY, INFERRED
 from service.oip.views import CLASSIFIER, Named, find
 from service.oip.wire import ModelMetadata, ModelReady, ServerHealth, ServerMetadata, TensorMetadata
-from service.telemetry.metrics import RequestRecord
+from service.telemetry.record import RequestRecord
 
 TAG = "Open Inference Protocol"
 EXTENSIONS = [
@@ -199,14 +198,17 @@ def _health(service: Service) -> ServerHealth:
     return ServerHealth(live=service.is_live, ready=ready)
 
 
-def _readings(results: Sequence[predictions.ReadingOrError]) -> list[Reading]:
-    """All readings, or raise the first error."""
-    count = len(results)
-    return [each if isinstance(each, Reading) else _fail(each, index, count) for index, each in enumerate(results)]
-
-
-def _fail(error: BaseException, index: int, count: int) -> NoReturn:
-    """Raise the error of an image, with its index if the request has several images."""
-    if count > 1 and isinstance(error, ServiceError | ImageRefused):
-        error.args = (f"image {index} of 0 to {count - 1}: {error}",)
-    raise error
+def _readings(results: list[predictions.ReadingOrError]) -> list[Reading]:
+    """All readings, or raise the first error, with the index of its image if the request has several images."""
+    readings = [each for each in results if isinstance(each, Reading)]
+    if (count := len(results)) == len(readings):
+        return readings
+    index = next(number for number, each in enumerate(results) if not isinstance(each, Reading))
+    error = results[index]
+    results.clear()  # variables of frames that the traceback refers to would be a reference cycle
+    try:
+        if count > 1 and isinstance(error, ServiceError | ImageRefused):
+            error.args = (f"image {index} of 0 to {count - 1}: {error}",)
+        raise cast(BaseException, error)
+    finally:
+        del error

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from prometheus_client import Counter, Gauge
 
 from service.oip.inspection_wire import BatchDurations, Duration, InferenceDurations, ModelStatistics
-from service.telemetry.metrics import Metrics, RequestRecord
+from service.telemetry.metrics import Metrics
+from service.telemetry.record import RequestRecord
 
 _LABELS = ["model", "version"]
 _S_PER_MS, _NS_PER_S, _MS_PER_S = 1e-3, 1e9, 1e3

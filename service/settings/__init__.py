@@ -1,10 +1,8 @@
 """Every setting of the service. Each is an environment variable ``XRAY_*`` and an option (docs/settings.md)."""
 
-import os
 import re
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal, Self, cast
+from typing import Literal, Self
 
 from pydantic import Field, ValidationError, field_validator, model_validator
 from pydantic_settings import SettingsConfigDict
@@ -36,7 +34,9 @@ class Settings(NetworkSettings):
 
     model_config = SettingsConfigDict(env_prefix="XRAY_", frozen=True, extra="forbid")
 
-    model: Path = Field(default=_BUNDLED_MODEL, description="Folder of the model bundle.")
+    model: Path = Field(
+        default=_BUNDLED_MODEL, description="Folder of the model bundle, or of its versions: the highest is served."
+    )
     repository: Path | None = Field(
         default=None,
         description="Folder of further models, as NAME/VERSION/. Unset: the repository of the served bundle.",
@@ -231,26 +231,6 @@ class Settings(NetworkSettings):
         if (body := self.max_body_bytes) > (held := self.max_held_bytes):
             raise ValueError(f"XRAY_MAX_BODY_BYTES ({body}) must not exceed XRAY_MAX_HELD_BYTES ({held})")
         return self
-
-
-def settings_from(options: Mapping[str, object], file: Mapping[str, object] | None = None) -> Settings:
-    """The effective settings: options override the environment, that overrides the file, and that the defaults.
-
-    Args:
-        options: values by the names of the settings.
-        file: likewise, from ``service.settings.file``.
-
-    Raises:
-        ValidationError: a setting is wrong; ``explain`` says which.
-    """
-    below = {name: value for name, value in (file or {}).items() if not is_in_environment(name)}
-    return Settings(**cast(Any, below | dict(options)))
-
-
-def is_in_environment(name: str, environment: Mapping[str, str] | None = None) -> bool:
-    """Whether a variable sets the setting of this name; case does not matter."""
-    variables = os.environ if environment is None else environment
-    return any(variable.upper() == f"XRAY_{name.upper()}" for variable in variables)
 
 
 def explain(error: ValidationError) -> str:

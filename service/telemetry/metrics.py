@@ -1,10 +1,7 @@
-"""Prometheus metrics, and one log line per request. Neither ever contains pixels or a file name."""
+"""Prometheus metrics. They never contain pixels or a file name."""
 
-import logging
 import math
-import time
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
 
 from prometheus_client import (
     CollectorRegistry,
@@ -25,8 +22,6 @@ from service.telemetry.logs import DroppedLines
 from service.telemetry.totals import Totals, replacements_counter
 from service.telemetry.worker_table import WorkerTable
 from service.wire import PredictResponse
-
-log = logging.getLogger("service.request")
 
 # nginx's status for a client that disconnected before the response. Recorded only, never sent.
 CLIENT_GONE = 499
@@ -90,6 +85,7 @@ class Metrics:
         self._share = Gauge("xray_drift_reference_share", text, labels, registry=registry)
         self._binned: dict[str, tuple[Bins, list[Counter]]] = {}
         self._model_info = Gauge("xray_model_info", "Model, graph, execution provider.", _MODEL, registry=registry)
+        self.swap_failed = Gauge("xray_model_swap_failed", "1 if replacing the model failed last.", registry=registry)
 
     def initialise_requests(self, routes: Iterable[str], statuses: Iterable[int], problems: Iterable[str]) -> None:
         """Start the request counters at 0: Prometheus sees no increase in a series that starts at 1."""
@@ -101,7 +97,10 @@ class Metrics:
             self._failed.labels(problem)
 
     def initialise_images(self, operating_points: Iterable[str], bins: Mapping[str, Bins]) -> None:
-        """Start the image counters at 0, and export the reference shares of the bins."""
+        """Start the image counters at 0, and export the reference shares of the bins. Those of another model end."""
+        self._drift.clear()
+        self._share.clear()
+        self._binned = {}
         for point in operating_points:
             for label in LABELS:
                 self._predictions.labels(label, point)
@@ -208,43 +207,3 @@ class Metrics:
         """
         self._exported = totals = Totals(self.registry, table, worker)
         return totals
-
-
-_NOT_LOGGED = {"started", "cancel_if_gone", "user"}
-
-
-@dataclass(slots=True)
-class RequestRecord:
-    """The facts about one request, collected while it is handled; logged and counted at its end."""
-
-    request_id: str
-    started: float = field(default_factory=time.monotonic)
-    # Whether its handling is to be cancelled when the client disconnects: nobody would receive the answer.
-    cancel_if_gone: bool = False
-    route: str = "unmatched"
-    status: int = CLIENT_GONE
-    outcome: str = "ok"
-    caller: str | None = None
-    # The person for whom a trusted proxy called; for the audit alone.
-    user: str | None = None
-    trace_id: str | None = None
-    model: str | None = None
-    images: int = 0
-    flagged: int = 0
-    batch_size: int = 0
-    decode_ms: float = 0
-    queue_ms: float = 0
-    inference_ms: float = 0
-
-    @property
-    def server_timing(self) -> str:
-        """The value of the header ``Server-Timing``: milliseconds per stage."""
-        return f"decode;dur={self.decode_ms}, queue;dur={self.queue_ms}, inference;dur={self.inference_ms}"
-
-    def emit(self, metrics: Metrics) -> None:
-        """Count and log the request."""
-        seconds = time.monotonic() - self.started
-        metrics.request_answered(self.route, self.status, seconds)
-        level = logging.DEBUG if self.route.startswith((*HEALTH, "/metrics")) else logging.INFO
-        fields = {name: getattr(self, name) for name in self.__slots__ if name not in _NOT_LOGGED}
-        log.log(level, "request", extra={**fields, "total_ms": round(1e3 * seconds, 1)})

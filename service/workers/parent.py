@@ -19,6 +19,7 @@ from types import FrameType
 from service.settings import Settings, SettingsError
 from service.telemetry.totals import Replacements
 from service.telemetry.worker_table import NOT_ACCEPTING, WorkerSlot, WorkerTable
+from service.workers.coordinator import Coordinator
 from service.workers.grace import FORCED_EXIT, KILL_MARGIN_S, grace_s
 from service.workers.silence import Silence
 
@@ -26,8 +27,8 @@ from service.workers.silence import Silence
 _EARLY_EXIT_S, _MAX_EARLY_EXITS = 10.0, 5
 # Backoff before a restart, per early exit in a row.
 _BACKOFF_S = 0.2
-# Poll intervals: of the first worker while it starts; and of all workers, in case a signal was missed.
-_STARTUP_POLL_S, _POLL_S = 0.05, 1.0
+# Poll intervals: while the first worker starts or the model is replaced; and otherwise, in case a signal was missed.
+_BUSY_POLL_S, _POLL_S = 0.05, 1.0
 # Exit codes of a worker that hung and was ended by itself or by its alarm (service.workers.grace).
 _FORCED = {FORCED_EXIT, -signal.SIGALRM}
 
@@ -74,15 +75,16 @@ class Parent:
     Args:
         settings: of the whole service.
         listeners: bound sockets.
+        coordinator: replaces the model of the workers.
 
     Raises:
         SettingsError: this system cannot fork.
     """
 
-    def __init__(self, settings: Settings, listeners: list[socket.socket]) -> None:
+    def __init__(self, settings: Settings, listeners: list[socket.socket], coordinator: Coordinator) -> None:
         if not hasattr(os, "fork"):
             raise SettingsError("XRAY_WORKERS: this system cannot fork processes; set XRAY_WORKERS=1")
-        self._listeners, self._table = listeners, WorkerTable(settings.workers)
+        self._listeners, self._table, self._coordinator = listeners, WorkerTable(settings.workers), coordinator
         self._timeout_s, self._grace_s = settings.worker_timeout_s, grace_s(settings)
         self._silence = Silence(self._table, self._timeout_s, self._grace_s)
         self._replacements = Replacements(self._table)
@@ -116,7 +118,9 @@ class Parent:
                     return slot
             self._kill_silent()
             self._kill_at_end_of_grace()
-            self._wait(_POLL_S)
+            if not self._stopping:
+                self._coordinator.step({worker for worker, _ in self._running.values()})
+            self._wait(_BUSY_POLL_S if self._coordinator.is_busy else _POLL_S)
         if self._forced or self._failed:
             sys.exit(FORCED_EXIT if self._forced else 1)
         return None
@@ -124,7 +128,7 @@ class Parent:
     def _await_first(self) -> None:
         """Wait until the first worker accepts connections. The others start after it, so an error is logged once."""
         while not self._stopping and self._table.load(0) == NOT_ACCEPTING:
-            self._wait(_STARTUP_POLL_S)
+            self._wait(_BUSY_POLL_S)
             if self._stopping:
                 return
             exited, status = os.waitpid(next(iter(self._running)), os.WNOHANG)
@@ -226,6 +230,7 @@ class Parent:
         signal.set_wakeup_fd(self._wakeup_write, warn_on_full_buffer=False)
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._stop)
+        signal.signal(signal.SIGHUP, self._coordinator.request)
         signal.signal(signal.SIGCHLD, lambda *_: None)
 
     def _wait(self, timeout_s: float) -> None:
@@ -240,3 +245,4 @@ class Parent:
             os.close(descriptor)
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGCHLD):
             signal.signal(number, signal.SIG_DFL)
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)  # the parent's

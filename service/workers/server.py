@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable
 from functools import partial
 from types import FrameType
-from typing import Any, cast
+from typing import Any, Protocol, cast
 
 import uvicorn
 from uvicorn.config import STARTUP_FAILURE
@@ -25,11 +25,22 @@ from service.inference.admission import Phase
 from service.telemetry.worker_table import WorkerSlot
 from service.workers.connection_balancer import ConnectionBalancer
 from service.workers.grace import SLOW_CLIENTS_S, force_exit_after, grace_s
+from service.workers.reload import ReloadOnSignal
 
 # Seconds, for sys.setswitchinterval: how long a busy event loop may hold the GIL while compute threads wait for it.
 _SWITCH_INTERVAL_S = 0.001
 
 log = logging.getLogger(__name__)
+
+
+class ModelReload(Protocol):
+    """Replaces the model when it is asked to, by steps between which the event loop does other things."""
+
+    def start(self) -> None:
+        """Begin to handle SIGHUP."""
+
+    def step(self) -> None:
+        """Go on, if there is anything to do."""
 
 
 class Server(uvicorn.Server):
@@ -61,6 +72,7 @@ class Server(uvicorn.Server):
         self.failed = False
         self._slot = slot
         self._balancer = self._new_balancer(slot) if slot else None
+        self.reload: ModelReload = ReloadOnSignal(service)
 
     @property
     def is_draining(self) -> bool:
@@ -77,6 +89,7 @@ class Server(uvicorn.Server):
         """Run the app's start-up, then accept connections. With a slot uvicorn itself gets no sockets: its server would
         accept every connection it can, and know nothing of TLS handshakes in progress.
         """
+        self.reload.start()
         if self._slot is None or self._balancer is None:
             await super().startup(sockets)
             return
@@ -95,6 +108,7 @@ class Server(uvicorn.Server):
             log.error("the process exits with code 1, so that it is restarted", extra={"reason": reason})
             self.failed = True
             self.handle_exit(signal.SIGTERM, None)
+        self.reload.step()
         if self.is_draining and not self._edge.is_draining:
             self._edge.drain(self.server_state.connections)
             # After the first step of each request that has just been started, in which it is admitted.
@@ -133,7 +147,9 @@ class Server(uvicorn.Server):
 
 
 def serve(
-    service: Service, new_server: Callable[[uvicorn.Config, Service, Certificate | None, Edge], Server] = Server
+    service: Service,
+    new_server: Callable[[uvicorn.Config, Service, Certificate | None, Edge], Server] = Server,
+    reload: ModelReload | None = None,
 ) -> bool:
     """Serve until SIGTERM or SIGINT.
 
@@ -141,6 +157,7 @@ def serve(
         service: what is served.
         new_server: makes the server from uvicorn's configuration, the service, the certificate (None without TLS), and
             what its connections share.
+        reload: replaces the model; None: SIGHUP to this process does.
 
     Returns:
         False if the port could not be opened, or if the service failed for good.
@@ -166,6 +183,7 @@ def serve(
         timeout_graceful_shutdown=int(settings.deadline_s + settings.upload_s) + SLOW_CLIENTS_S,
     )
     server = new_server(config, service, certificate, edge)
+    server.reload = reload or server.reload
     try:
         server.run()
     except SystemExit:  # uvicorn could not bind the port, and has logged why

@@ -58,8 +58,8 @@ def test_reads_what_was_written(folder: Path) -> None:
 
 
 def test_a_second_graph_is_read_and_its_digest_checked(tmp_path: Path) -> None:
-    folder = write_brightness_bundle(tmp_path / "1", int8_graph=b"smaller", cpu_graph=INT8_GRAPH)
-    assert read_bundle(folder).int8_graph == b"smaller"
+    folder = write_brightness_bundle(tmp_path / "1", int8_graph=brightness_graph(full=510), cpu_graph=INT8_GRAPH)
+    assert read_bundle(folder).int8_graph == brightness_graph(full=510)
     (folder / INT8_GRAPH).write_bytes(b"changed")
     assert f"{INT8_GRAPH}: SHA-256 differs from {MANIFEST}" in refusal(folder)
 

@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-import shutil
 import signal
 import socket
 import subprocess
@@ -13,6 +12,7 @@ import httpx
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from service.access.keys import add_key, make_key
 from tests.commands import SERVICE, run
 from tests.drawings import jpeg
 from tests.e2e.server import Server, running
@@ -169,16 +169,16 @@ def test_sigterm_while_workers_start_is_an_orderly_shutdown(bundle_folder: Path,
 
 
 def test_workers_that_fail_repeatedly_end_the_service(bundle_folder: Path, tmp_path: Path) -> None:
-    folder = tmp_path / "brightness" / "1"
-    shutil.copytree(bundle_folder, folder)
-    with running(folder, tmp_path, workers=2) as server:
+    keys = tmp_path / "keys.json"
+    add_key(keys, make_key("ward", ["predict"])[1])
+    with running(bundle_folder, tmp_path, workers=2, keys_file=keys) as server:
         await_workers(server, 2)
         workers = ready_workers(server)
-        (folder / "manifest.json").unlink()
+        keys.unlink()
         os.kill(workers[0], signal.SIGKILL)
         assert server.process.wait(DEADLINE_S) == 1
         assert not any(alive(worker) for worker in workers)
-    assert server.log.count("manifest.json: No such file") == 4
+    assert server.log.count("XRAY_KEYS_FILE: ") == 4
     assert server.log.count("times in a row; the service exits") == 1
 
 

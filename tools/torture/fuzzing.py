@@ -78,7 +78,7 @@ def targets() -> dict[str, Target]:
     from contract.header import read_header
     from contract.image import to_pixels
     from service import problems
-    from service.http.multipart import split
+    from service.http.uploads.multipart import split
     from service.oip.request import parse
     from service.oip.views import WHOLE
 

@@ -8,6 +8,7 @@ import tf2onnx
 from numpy.typing import NDArray
 
 from contract.bundle import FEATURES, HEATMAP, INPUT, PROBABILITY
+from contract.graph import GraphError, check_graph
 from contract.image import SIDE
 from training.errors import ExportError
 from training.networks.heatmap import has_switches
@@ -58,8 +59,13 @@ def verify(graph: bytes, readout: Readout, pixels: NDArray[np.uint8]) -> float:
         the greatest difference of any probability or heatmap value.
 
     Raises:
-        ExportError: the difference is above 1e-5 (features: 1e-3, for values around 1), or no heatmap is steady.
+        ExportError: the difference is above 1e-5 (features: 1e-3, for values around 1), or no heatmap is steady; or the
+            service would not accept the graph.
     """
+    try:
+        check_graph(graph, INPUT)
+    except GraphError as error:
+        raise ExportError(f"this network cannot be served: {error} (contract/graph.py)") from None
     session = onnxruntime.InferenceSession(graph, providers=["CPUExecutionProvider"])
     names = [value.name for value in session.get_outputs()]
     worst = dict.fromkeys(names, 0.0)

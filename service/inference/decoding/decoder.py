@@ -105,7 +105,10 @@ class Decoder:
         task = threads.submit(self._calls.run, call)
         # Not before the thread is done, even if the caller has given up.
         task.add_done_callback(lambda _: loop.call_soon_threadsafe(self.memory.give_back, cost.memory))
-        return await asyncio.wrap_future(task)
+        try:
+            return await asyncio.wrap_future(task)
+        finally:
+            del task  # the traceback of its exception has this frame: it would be a reference cycle
 
 
 def _decoded(reply: Message) -> Decoded:

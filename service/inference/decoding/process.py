@@ -4,22 +4,19 @@ import asyncio
 import contextlib
 import json
 import logging
-import os
 import subprocess
-import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import IO, cast
 
 from contract.errors import CUT_SHORT, TruncatedImage
 from service.inference.decoding.messages import HEAD, Message, pack, raise_refusal
+from service.inference.loading.child import command, environment
 
 log = logging.getLogger(__name__)
 
 Process = subprocess.Popen[bytes]
 
-_COMMAND = (sys.executable, "-m", "service.inference.decoding.worker")
 _END_S = 5
 
 
@@ -111,15 +108,12 @@ class _Job:
 
 
 def _start() -> Process:
-    # No settings and no keys of the service: only where Python finds the same modules.
-    path = os.pathsep.join(part or str(Path.cwd()) for part in sys.path)
-    environment = {"PYTHONPATH": path, "OPENBLAS_NUM_THREADS": "1", "PYTHONDONTWRITEBYTECODE": "1"}
     return subprocess.Popen(
-        _COMMAND,
+        command("service.inference.decoding.worker"),
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
-        env=environment,
+        env=environment(),
         start_new_session=True,  # a terminal's Ctrl-C is for the service
     )
 

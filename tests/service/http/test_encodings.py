@@ -7,7 +7,7 @@ from collections.abc import AsyncGenerator
 import pytest
 
 from service.errors import UnsupportedEncoding
-from service.http.encodings import decompressed
+from service.http.uploads.encodings import decompressed
 
 pytestmark = pytest.mark.anyio
 BODY = bytes(range(256)) * 4000

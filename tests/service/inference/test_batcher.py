@@ -210,8 +210,7 @@ async def test_a_broken_batcher_logs_and_fails_pending_jobs(caplog: pytest.LogCa
     with pytest.raises(NotReady):
         await batcher.submit(pixels(1))
     await asyncio.wait([task])
-    assert isinstance(error := task.exception(), ExceptionGroup)
-    assert error.subgroup(ZeroDivisionError)
+    assert isinstance(task.exception(), ZeroDivisionError)
     assert "the batcher has failed" in caplog.text
 
 

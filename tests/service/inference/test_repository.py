@@ -21,7 +21,7 @@ from tests.fakes import FakeBackend
 from tests.problems import assert_problem
 from tests.waiting import until_async
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("untried")]
 GREY = encode(np.full((200, 200), 102, np.uint8), "PNG")
 REQUEST = {
     "inputs": [{"name": "file", "shape": [1], "datatype": "BYTES", "data": [base64.b64encode(GREY).decode()]}],

@@ -3,7 +3,8 @@
 import pytest
 
 from service.oip.statistics import Statistics
-from service.telemetry.metrics import Metrics, RequestRecord
+from service.telemetry.metrics import Metrics
+from service.telemetry.record import RequestRecord
 from service.telemetry.worker_table import WorkerTable
 
 MODEL = "pneumonia", "2"

@@ -6,7 +6,8 @@ import pytest
 from pydantic import ValidationError
 
 from service.__main__ import FAILED, WRONG_USE, main
-from service.settings import Settings, explain, settings_from
+from service.settings import Settings, explain
+from service.settings.sources import settings_from
 from tests import BUNDLED_MODEL
 
 
