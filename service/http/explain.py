@@ -112,25 +112,35 @@ async def explain(
                 raise results[0]
             response = predictions.response(service.main, point, [None], results, record.request_id)
             audited.answer = response
-            drawn = await _render(service, style, uploads[0].data, results[0], response, as_object=wants_object)
+            drawn = await render(service, style, uploads[0].data, results[0], response, as_object=wants_object)
     kind = predictions.DICOM if wants_object else Png.media_type
     return Response(
         drawn, media_type=kind, headers=predictions.result_headers(response) | {"Server-Timing": record.server_timing}
     )
 
 
-async def _render(  # noqa: PLR0913  what is drawn, and as what
+async def render(  # noqa: PLR0913  what is drawn, and as what
     service: Service, style: Style, data: bytes, reading: Reading, response: PredictResponse, *, as_object: bool
 ) -> bytes:
+    """The picture that explains an image.
+
+    Args:
+        service: the running service.
+        style: what is drawn.
+        data: the image as sent.
+        reading: of the image, with its heatmap.
+        response: to it alone.
+        as_object: as a Secondary Capture, of a DICOM file; else as a PNG.
+    """
     heatmap = cast(NDArray[np.float32], reading.heatmap)  # never None after explain=True
     picture = None
     if style != "heatmap":
         picture = await service.decoder.picture(service.drawer, data, LONGEST_SIDE, service.settings.max_pixels)
 
-    def render() -> bytes:
+    def rendered() -> bytes:
         drawn = draw(style, picture, heatmap, response)
         if not as_object:
             return png(drawn)
         return dicom.capture(data, drawn, response, service.main.graph_sha256, VERSION)
 
-    return await asyncio.get_running_loop().run_in_executor(service.drawer, render)
+    return await asyncio.get_running_loop().run_in_executor(service.drawer, rendered)

@@ -4,6 +4,7 @@ import struct
 import tracemalloc
 import zlib
 from functools import cache
+from typing import Any
 
 import imagecodecs
 import numpy as np
@@ -170,7 +171,8 @@ def test_any_attributes_are_read_or_refused(
 ) -> None:
     stretched = {"WindowWidth": window, "WindowCenter": window, "RescaleSlope": slope, "RescaleIntercept": slope}
     padding = None if changes.get("PixelRepresentation", 0) is None else 3  # pydicom writes no other
-    outcome(drawn(**{"PixelPaddingValue": padding, **changes, **stretched}))
+    attributes: dict[str, Any] = {"PixelPaddingValue": padding, **changes, **stretched}
+    outcome(drawn(**attributes))
 
 
 def test_bytes_of_another_kind_are_no_object() -> None:
