@@ -30,7 +30,7 @@ log = logging.getLogger(__name__)
 # A call of a model or decoder that has been running for longer than so many deadlines of a request: the service is not
 # ready; it is not live; it exits. Each request that waits for such a call has got its 504 by then.
 _READY_DEADLINES, _LIVE_DEADLINES, _EXIT_DEADLINES = 1, 3, 6
-# Each takes about 45 MiB besides what it decodes.
+# Each takes about 45 MiB besides what it decodes; 95 once it has read a DICOM object.
 _MAX_DECODER_PROCESSES = 2
 
 
