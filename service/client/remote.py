@@ -12,6 +12,7 @@ import httpx
 from pydantic import BaseModel, ValidationError
 
 from service.client.address import Server, tls_context
+from service.client.objects import Kind, ObjectUnavailable
 from service.client.predicting import LOCAL_REQUEST_ID, PredictorInfo, PredictorStopped, problem_answer
 from service.client.retry import RetriesExhausted, Retryable, RetryPolicy, retry_after_s
 from service.problems import BODY_TOO_LARGE, UNREACHABLE, new_problem
@@ -22,6 +23,7 @@ from service.wire import ModelName, PredictResponse, Problem
 _CONNECT_TIMEOUT_S = 10.0
 # Shorter than the five seconds after which the service closes an idle connection.
 _KEEPALIVE_S = 3.0
+_DICOM = "application/dicom"
 _RETRYABLE = {408, 429, 502, 503, 504}  # HTTP status codes
 _SERVICE_WIDE = {429, 502, 503}
 Model = TypeVar("Model", bound=BaseModel)
@@ -101,6 +103,23 @@ class Client:
         if len(answer.predictions) != 1:
             raise self._unexpected(response)
         return answer
+
+    async def object_about(self, image: bytes, kind: Kind) -> bytes:
+        """The DICOM file about a DICOM file that the service answers.
+
+        Raises:
+            ObjectUnavailable: it answers none.
+        """
+        path = "predict" if kind == "report" else "explain"
+        headers = {"Content-Type": _DICOM, "Accept": _DICOM}
+        try:
+            response = await self._retry_policy.run(lambda: self._send("POST", path, image, headers))
+        except RetriesExhausted as exhausted:
+            raise ObjectUnavailable(str(exhausted)) from None
+        if response.status_code != httpx.codes.OK or response.headers.get("content-type") != _DICOM:
+            problem = _problem(response)
+            raise ObjectUnavailable(problem.detail if problem else "the service has no such answer")
+        return response.content
 
     async def _send(
         self, method: str, path: str, image: bytes | None = None, headers: dict[str, str] | None = None

@@ -10,6 +10,7 @@ from pydantic_settings import SettingsConfigDict
 from contract.bundle import NAME_PATTERN, VERSION_PATTERN
 from contract.image import MAX_PIXELS
 from contract.messages import first_error
+from service.settings.dicom import DicomSettings
 from service.settings.network import NetworkSettings, listed
 
 # Above this number of pixels Pillow itself warns of a decompression bomb.
@@ -21,7 +22,6 @@ AuditMode = Literal["off", "on", "required"]
 # Of the command-line client, not a setting of the service. There is no option for a key, because every user of a
 # machine can read the command lines of all processes.
 CLIENT_KEY_VARIABLE = "XRAY_CLIENT_KEY"
-_AGES = re.compile(r"(\d{1,3})-(\d{1,3})")
 _BUNDLED_MODEL = Path(__file__).parents[2] / "models" / "pneumonia" / "2"
 
 
@@ -29,7 +29,7 @@ class SettingsError(Exception):
     """A setting that this bundle or this machine does not support. The message is one line that names the setting."""
 
 
-class Settings(NetworkSettings):
+class Settings(DicomSettings, NetworkSettings):
     """The effective settings of one process: read once at start, then immutable."""
 
     model_config = SettingsConfigDict(env_prefix="XRAY_", frozen=True, extra="forbid")
@@ -160,16 +160,6 @@ class Settings(NetworkSettings):
         json_schema_extra={"unit": "seconds"},
         description="After SIGTERM: time during which health checks get 503 before the port closes.",
     )
-    dicom_checks: Literal["warn", "refuse"] = Field(
-        default="warn",
-        description="For a DICOM object that states a lateral view, another body part, or an age outside the model's. "
-        "warn: a warning; refuse: 422.",
-    )
-    dicom_ages: str | None = Field(
-        default=None,
-        description="Ages in completed years, as FROM-TO, that the model is meant for. Unset: those of the model's "
-        "populations, or 1-5.",
-    )
     audit: AuditMode = Field(
         default="off", description="Audit mode. on: best effort. required: no result without its line in the audit log."
     )
@@ -192,19 +182,6 @@ class Settings(NetworkSettings):
             if not (re.fullmatch(NAME_PATTERN, name) and re.fullmatch(VERSION_PATTERN, version)):
                 raise ValueError(f"{model!r} does not name a model: use NAME/VERSION, such as pneumonia/1")
         return value
-
-    @field_validator("dicom_ages")
-    @classmethod
-    def _is_a_range(cls, value: str | None) -> str | None:
-        if value is not None and not ((ages := _AGES.fullmatch(value)) and int(ages[1]) <= int(ages[2])):
-            raise ValueError(f"{value!r} is not a range of ages: use FROM-TO in years, such as 18-120")
-        return value
-
-    @property
-    def ages(self) -> tuple[tuple[float, float], ...]:
-        """``dicom_ages`` in years, each range from and below; none: unset."""
-        ages = _AGES.fullmatch(self.dicom_ages or "")
-        return ((float(ages[1]), float(ages[2]) + 1),) if ages else ()
 
     @model_validator(mode="after")
     def _audit_has_a_folder(self) -> Self:
