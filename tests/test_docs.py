@@ -82,6 +82,7 @@ def test_every_make_target_of_the_readme_exists_and_help_lists_them() -> None:
         "run",
         "test",
         "lint",
+        "pacs",
         "check",
         "format",
         "lock",
