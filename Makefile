@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 # Python compiles what is imported when it is, which of all this is little: a minute and more is saved.
 INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile --no-deps --require-hashes -r
 
-.PHONY: help run test lint check format lock openapi docs screenshots bench soak offline images clean
+.PHONY: help run test lint check format lock openapi docs screenshots bench soak torture offline images clean
 
 help:  ## List the targets.
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 13
@@ -50,6 +50,9 @@ bench: $(VENV)/.dev  ## Measure us beside five peers (12 minutes, needs wrk; BEN
 MINUTES ?= 60
 soak: $(VENV)/.dev  ## Load the service for MINUTES with all that clients do; counts and slopes (needs wrk).
 	$(BIN)/python benchmarks/soak.py --store --minutes $(MINUTES)
+
+torture: $(VENV)/.dev  ## Attack the service for half an hour and print a table of what it survived (atheris is used if installed).
+	$(BIN)/python -m tools.torture
 
 PARTS ?= proxy monitoring
 offline:  ## Make one archive that installs the service without internet (needs Docker).

@@ -90,6 +90,7 @@ def test_every_make_target_of_the_readme_exists_and_help_lists_them() -> None:
         "screenshots",
         "bench",
         "soak",
+        "torture",
         "offline",
         "images",
         "clean",
