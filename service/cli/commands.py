@@ -22,7 +22,7 @@ from service.core import Service
 from service.inference.model import open_backend
 from service.settings import Settings
 from service.settings.network import listed
-from service.telemetry.logs import configure_logging
+from service.telemetry.logs import close_logging, configure_logging
 from service.workers import server
 from service.workers.parent import Parent, bind_sockets, worker_settings
 from service.workers.worker import Worker
@@ -39,6 +39,13 @@ def serve(settings: Settings) -> bool:
     """
     require_keys_if_reachable(settings)
     _disable_core_dumps()
+    try:
+        return _serve(settings)
+    finally:
+        close_logging()  # before the reason for which the command fails is printed
+
+
+def _serve(settings: Settings) -> bool:
     configure_logging(settings.log_level, with_pid=settings.workers > 1)
     for unknown in unknown_variables(os.environ):
         log.warning("unknown setting in the environment: it has no effect", extra=unknown.model_dump(exclude_none=True))
@@ -104,9 +111,12 @@ async def open_local(settings: Settings) -> AsyncIterator[LocalPredictor]:
     """
     _disable_core_dumps()
     configure_logging("error")
-    service = build_service(settings)
-    async with service.running(warm_up=False):
-        yield LocalPredictor(service)
+    try:
+        service = build_service(settings)
+        async with service.running(warm_up=False):
+            yield LocalPredictor(service)
+    finally:
+        close_logging()
 
 
 def _disable_core_dumps() -> None:
