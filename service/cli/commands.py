@@ -22,7 +22,7 @@ from service.core import Service
 from service.inference.model import open_backend
 from service.settings import Settings
 from service.settings.network import listed
-from service.telemetry.logs import close_logging, configure_logging
+from service.telemetry.logs import configure_logging, drain_logging
 from service.workers import server
 from service.workers.parent import Parent, bind_sockets, worker_settings
 from service.workers.worker import Worker
@@ -42,7 +42,7 @@ def serve(settings: Settings) -> bool:
     try:
         return _serve(settings)
     finally:
-        close_logging()  # before the reason for which the command fails is printed
+        drain_logging()  # before the reason for which the command fails is printed
 
 
 def _serve(settings: Settings) -> bool:
@@ -116,7 +116,7 @@ async def open_local(settings: Settings) -> AsyncIterator[LocalPredictor]:
         async with service.running(warm_up=False):
             yield LocalPredictor(service)
     finally:
-        close_logging()
+        drain_logging()
 
 
 def _disable_core_dumps() -> None:
