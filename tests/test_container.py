@@ -260,6 +260,8 @@ def test_every_problem_of_the_proxy_is_used() -> None:
     named = set(re.findall(r"@(\w+)", proxy("problems.conf")))
     retries = set(re.findall(r"location @(\w+)", proxy("nginx.conf")))
     assert named == set(re.findall(r"error_page [^;]*@(\w+);", proxy("nginx.conf"))) - retries
+    paths = set(re.findall(r"location = (/\S+)", proxy("problems.conf")))
+    assert paths == set(re.findall(r"error_page [0-9 ]+ (/\S+);", proxy("nginx.conf")))
 
 
 def test_the_proxy_contacts_no_other_host_and_logs_no_query() -> None:
