@@ -18,7 +18,6 @@ from service.inference.guard import choose_guard
 from service.inference.points import Point, ages_of, default_point, find_point, population_of_age
 from service.inference.pool import Pool
 from service.inference.reader import Reader
-from service.inference.recovery import Limits as RecoveryLimits
 from service.inference.recovery import Recovery, SupervisedBackend
 from service.inference.session import CPU, cuda_of, max_batch_of, open_session
 from service.settings import Settings
@@ -86,8 +85,8 @@ class Model:
             self.batcher,
             self.backend,
             partial(open_backend, settings, bundle),
-            limits=RecoveryLimits(_MAX_FAULTS, settings.deadline_s),
-            is_idle=lambda: shared.is_alone() and not self.batcher.depth,
+            faults=_MAX_FAULTS,
+            deadline_s=settings.deadline_s,
         )
         self._describe = partial(metrics.set_model_info, device_requested=settings.device)
         self._task: asyncio.Task[None] | None = None

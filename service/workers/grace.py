@@ -45,6 +45,5 @@ def _exit_at(ends_at: float, grace: float) -> None:
         "the shutdown has not ended within the grace: the process exits now",
         extra={"grace_s": math.ceil(grace), "exit_code": FORCED_EXIT, "threads": others},
     )
-    for handler in logging.getLogger().handlers:
-        handler.flush()
+    logging.shutdown()
     os._exit(FORCED_EXIT)
