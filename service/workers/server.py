@@ -20,6 +20,7 @@ from service.edge.connection import Connection
 from service.edge.limits import limits_of
 from service.edge.shared import Edge
 from service.workers.grace import SLOW_CLIENTS_S, force_exit_after, grace_s
+from service.workers.watchdog import Watchdog
 
 # Seconds, for sys.setswitchinterval: how long a busy event loop may hold the GIL while compute threads wait for it.
 _SWITCH_INTERVAL_S = 0.001
@@ -38,6 +39,7 @@ class Server(uvicorn.Server):
         super().__init__(config)
         self._service, self._certificate, self._edge = service, certificate, edge
         self._closes_at: float | None = None
+        self._watchdog = Watchdog(service.settings.worker_timeout_s)
         self.failed = False
 
     @property
@@ -49,10 +51,12 @@ class Server(uvicorn.Server):
         """Begin the shutdown. uvicorn calls this in the main thread, between two steps of the event loop."""
         if self._closes_at is None:
             self._closes_at = time.monotonic() + self._service.settings.drain_s
+            self._watchdog.close()
             force_exit_after(grace_s(self._service.settings))
 
     async def on_tick(self, counter: int) -> bool:
         """Whether to close the port. uvicorn calls this ten times a second."""
+        self._watchdog.beat()
         if not self.is_draining and (reason := self._service.must_restart):
             log.error("the process exits with code 1, so that it is restarted", extra={"reason": reason})
             self.failed = True

@@ -1,7 +1,8 @@
 """``python -m tests.e2e.faulty``: the service, with faults that files in the folder FAULTS switch on.
 
 ``hang``: a model call does not return while the file exists. ``fail``: a model call raises. ``batcher``: the batcher
-itself fails after its next call. Calls count as hanging after half a second, so that tests need not wait long.
+itself fails after its next call. ``loop``: the event loop hangs after the next call. Calls count as hanging after half
+a second, so that tests need not wait long.
 """
 
 import os
@@ -29,6 +30,8 @@ def _faulty_predict(*arguments: Any, **options: Any) -> Outputs:
 
 
 def _faulty_batch_done(*arguments: Any) -> None:
+    while (_FAULTS / "loop").exists():
+        time.sleep(_POLL_S)
     if (_FAULTS / "batcher").exists():
         raise ZeroDivisionError
     _batch_done(*arguments)
