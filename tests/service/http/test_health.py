@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from contract.image import decode
 from service.inference.decoding import decoder
 from tests.bundles import INT8_FULL
 from tests.conftest import Connect, MakeService
@@ -118,6 +117,7 @@ async def test_probes_fail_while_a_decoder_hangs(
     make_service: MakeService, connect: Connect, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     service, now, released = make_service(), 0.0, threading.Event()
+    decode = vars(decoder)["decode"]
     monkeypatch.setattr(service._calls, "_clock", lambda: now)
 
     async def probes() -> list[int]:
