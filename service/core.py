@@ -32,6 +32,8 @@ log = logging.getLogger(__name__)
 # A call of a model or decoder that has been running for longer than so many deadlines of a request: the service is not
 # ready; it is not live; it exits. Each request that waits for such a call has got its 504 by then.
 _READY_DEADLINES, _LIVE_DEADLINES, _EXIT_DEADLINES = 1, 3, 6
+# Seconds that count as a deadline at least: a call may take longer than a short deadline without being stuck.
+_SHORTEST_DEADLINE_S = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +127,7 @@ class Service:
     @property
     def _oldest_call_deadlines(self) -> float:
         """For how many deadlines of a request the oldest call of a model or decoder has been running."""
-        return self._calls.oldest_s / self.settings.deadline_s
+        return self._calls.oldest_s / max(self.settings.deadline_s, _SHORTEST_DEADLINE_S)
 
     @property
     def must_restart(self) -> str | None:

@@ -74,7 +74,7 @@ class Settings(DicomSettings, NetworkSettings):
         default=30,
         ge=2,
         json_schema_extra={"unit": "seconds"},
-        description="With several workers: one that is silent (stopped, hanging) for this long is killed and replaced.",
+        description="Maximum silence of an event loop. Beyond it the process ends; a worker is replaced.",
     )
     threads: int = Field(
         default=0,

@@ -26,6 +26,7 @@ from service.telemetry.worker_table import WorkerSlot
 from service.workers.connection_balancer import ConnectionBalancer
 from service.workers.grace import SLOW_CLIENTS_S, force_exit_after, grace_s
 from service.workers.reload import ReloadOnSignal
+from service.workers.watchdog import Watchdog
 
 # Seconds, for sys.setswitchinterval: how long a busy event loop may hold the GIL while compute threads wait for it.
 _SWITCH_INTERVAL_S = 0.001
@@ -69,6 +70,7 @@ class Server(uvicorn.Server):
         super().__init__(config)
         self._service, self._certificate, self._edge = service, certificate, edge
         self._closes_at: float | None = None
+        self._watchdog = Watchdog(service.settings.worker_timeout_s)
         self.failed = False
         self._slot = slot
         self._balancer = self._new_balancer(slot) if slot else None
@@ -83,6 +85,7 @@ class Server(uvicorn.Server):
         """Begin the shutdown. uvicorn calls this in the main thread, between two steps of the event loop."""
         if self._closes_at is None:
             self._closes_at = time.monotonic() + self._service.settings.drain_s
+            self._watchdog.close()
             force_exit_after(grace_s(self._service.settings))
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
@@ -104,6 +107,7 @@ class Server(uvicorn.Server):
 
     async def on_tick(self, counter: int) -> bool:
         """Whether to close the port. uvicorn calls this ten times a second."""
+        self._watchdog.beat()
         if not self.is_draining and (reason := self._service.must_restart):
             log.error("the process exits with code 1, so that it is restarted", extra={"reason": reason})
             self.failed = True
