@@ -91,6 +91,12 @@ class Prediction(_Wire):
         "threshold in `GET /model`. null: no guard is in use; or the score is not a number, and the image is flagged.",
         examples=[0.97],
     )
+    covered_by: str | None = Field(
+        default=None,
+        description="The only population of the model whose training images are like this one. null: several or none "
+        "are, or its input guard does not know populations.",
+        examples=["adult"],
+    )
     warnings: list[Caution] = []
     error: Problem | None = None
 

@@ -153,6 +153,7 @@ def _prediction(
         threshold=point.threshold,
         population=point.population,
         guard_score=_finite_or_none(result.guard_score),
+        covered_by=result.covered_by,
         warnings=_warnings(guard, result),
     )
 
