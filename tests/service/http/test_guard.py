@@ -3,6 +3,7 @@
 import logging
 import math
 from pathlib import Path
+from typing import Any
 
 import httpx
 import numpy as np
@@ -228,7 +229,7 @@ async def test_the_only_population_that_covers_an_image_is_named(
         for name, mean in (("child", 0.3), ("adult", 0.7))
     }
     guard = GUARD.model_copy(update={"location": (), "scale": (), "populations": known, "threshold": 1.0})
-    parts = {"operating_points": POINTS, "populations": POPULATIONS, "input_guard": guard}
+    parts: dict[str, Any] = {"operating_points": POINTS, "populations": POPULATIONS, "input_guard": guard}
     folder = write_brightness_bundle(tmp_path / "two" / "1", brightness_graph(features=2), **parts)
     uniform = [encode(np.full((200, 200), level, np.uint8), "PNG") for level in (51, 128, 204, 0)]
     async with connect(make_service(model=folder)) as client:
