@@ -153,6 +153,15 @@ class Audit:
             ]
         )
 
+    async def settle(self) -> None:
+        """Wait until every line that this process has queued so far is on the disk.
+
+        Raises:
+            AuditUnavailable: it could not be written.
+        """
+        if self._writer is not None:
+            await self._await_disk(self._writer.submit([]))
+
     async def record_feedback(self, request: Request, image: ImageRead, truth: FeedbackRequest) -> str:
         """Record the truth about an image; returns the time of the line once it is on the disk, in either mode.
 

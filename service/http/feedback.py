@@ -39,6 +39,7 @@ async def feedback(
         raise Forbidden("feedback is kept in the audit log, and XRAY_AUDIT is off")
     truth = _parse(await read_body(request, service.settings))
     async with asyncio.timeout(service.settings.deadline_s):
+        await service.audit.settle()  # an answer does not wait for its line, unless XRAY_AUDIT is required
         image = _only(await _find(service, truth.request_id), truth)
     recorded_at = await service.audit.record_feedback(request, image, truth)
     return FeedbackRecorded(
