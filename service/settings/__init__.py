@@ -38,6 +38,10 @@ class Settings(NetworkSettings):
     model: Path = Field(
         default=_BUNDLED_MODEL, description="Folder of the model bundle, or of its versions: the highest is served."
     )
+    model_key: Path | None = Field(
+        default=None,
+        description="PEM file of an Ed25519 public key. Set: only bundles signed with its private key are served.",
+    )
     repository: Path | None = Field(
         default=None,
         description="Folder of further models, as NAME/VERSION/. Unset: the repository of the served bundle.",
