@@ -41,3 +41,35 @@ class UnsupportedJpeg(ImageRefused):
 
 class TooMuchMetadata(ImageRefused):
     """A PNG with more ancillary chunks than any legitimate writer produces."""
+
+
+class UnsupportedTransferSyntax(ImageRefused):
+    """A DICOM object in a transfer syntax that is not supported."""
+
+
+class UnusableObject(ImageRefused):
+    """A DICOM object without a picture, or whose attributes contradict each other or the picture."""
+
+
+class UnsupportedModality(ImageRefused):
+    """A DICOM object that is no digital radiograph."""
+
+
+class ForProcessing(ImageRefused):
+    """A DICOM object with the detector's raw values (For Processing)."""
+
+
+class MultiFrame(ImageRefused):
+    """A DICOM object of several frames: it is ambiguous which one is meant."""
+
+
+class UnsupportedView(ImageRefused):
+    """A DICOM object that says it is a lateral view (``XRAY_DICOM_CHECKS=refuse``)."""
+
+
+class UnsupportedBodyPart(ImageRefused):
+    """A DICOM object that says it shows another part of the body (``XRAY_DICOM_CHECKS=refuse``)."""
+
+
+class UnsupportedAge(ImageRefused):
+    """A DICOM object whose patient has an age that the model is not meant for (``XRAY_DICOM_CHECKS=refuse``)."""

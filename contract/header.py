@@ -13,11 +13,12 @@ from contract.formats.jpeg_file import JpegFile
 from contract.formats.jpeg_segments import JPEG_MAGIC, read_jpeg
 from contract.formats.png_chunks import MAX_PNG_CHUNKS, PNG_MAGIC, PngFile, read_png
 
-__all__ = ["JPEG_MAGIC", "MAX_PNG_CHUNKS", "PNG_MAGIC", "Header", "ImageFile", "read_file", "read_header"]
+__all__ = ["JPEG_MAGIC", "MAX_PNG_CHUNKS", "PNG_MAGIC", "Header", "ImageFile", "is_dicom", "read_file", "read_header"]
 
 ImageFile = JpegFile | PngFile
 
 _READ: dict[bytes, Callable[[bytes], ImageFile]] = {JPEG_MAGIC: read_jpeg, PNG_MAGIC: read_png}
+_DICOM_MAGIC, _DICOM_AT = b"DICM", 128
 # First bytes of what people send besides, and its name (RFC 9649 for WebP, ISO 14496-12 for what begins with ftyp).
 _OTHERS = (
     (b"GIF8", 0, "a GIF"),
@@ -35,7 +36,6 @@ _OTHERS = (
     (b"\xff\x4f\xff\x51", 0, "a JPEG 2000"),
     (b"\xff\x0a", 0, "a JPEG XL"),
     (b"JXL ", 4, "a JPEG XL"),
-    (b"DICM", 128, "a DICOM"),
     (b"%PDF", 0, "a PDF"),
     (b"PK\3\4", 0, "a ZIP"),
 )
@@ -48,6 +48,14 @@ class Header:
     format: Literal["JPEG", "PNG"]
     width: int
     height: int
+
+
+def is_dicom(data: bytes) -> bool:
+    """Whether these are the bytes of a DICOM file (PS3.10 section 7.1), which the package ``dicom`` reads.
+
+    A JPEG or PNG that has its mark in the same place is none.
+    """
+    return data[_DICOM_AT : _DICOM_AT + len(_DICOM_MAGIC)] == _DICOM_MAGIC and not data.startswith(tuple(_READ))
 
 
 def read_file(data: bytes) -> ImageFile:
@@ -63,6 +71,8 @@ def read_file(data: bytes) -> ImageFile:
             return read(data)
         if magic.startswith(data):
             raise TruncatedImage(CUT_SHORT)
+    if is_dicom(data):
+        raise UnsupportedFormat("a DICOM file is not read; send the image as JPEG or PNG")
     name = next((name for magic, at, name in _OTHERS if data[at : at + len(magic)] == magic), None)
     if name is None:
         raise UnsupportedFormat("only JPEG and PNG images are read; these bytes begin as neither")

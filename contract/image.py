@@ -18,6 +18,7 @@ The rules, in order:
 """
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,7 +41,7 @@ SIDE = 200
 FILTER = Image.Resampling.BILINEAR
 
 # By contract: the fewest pixels a side that a JPEG is decoded to.
-_LEAST_SIDE = {1: 2 * SIDE, 2: SIDE}
+LEAST_SIDE = {1: 2 * SIDE, 2: SIDE}
 
 MAX_PIXELS = 50_000_000
 MIN_SIDE = 32
@@ -58,18 +59,28 @@ _UPRIGHT = {
 }
 
 
+class Note(NamedTuple):
+    """A warning about a picture, for its reader: a code, and what it means."""
+
+    code: str
+    detail: str
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Decoded:
     """The pixels of one image, uint8 (200, 200, 1), and whether its EXIF orientation had it turned or mirrored.
 
     ``frame``: the part of the upright picture that the pixels show. ``unclear_depth``: it has 16 bits a sample, and the
-    range that they are meant in had to be guessed.
+    range that they are meant in had to be guessed. ``notes``, ``age``: of a DICOM object: warnings, and the patient's
+    age in years; None: not known.
     """
 
     pixels: NDArray[np.uint8]
     turned: bool
     frame: Frame = WHOLE
     unclear_depth: bool = False
+    notes: tuple[Note, ...] = ()
+    age: float | None = None
 
 
 def to_pixels(data: bytes, *, max_pixels: int = MAX_PIXELS, contract: int = IMAGE_CONTRACT) -> NDArray[np.uint8]:
@@ -104,9 +115,14 @@ def decode(
         ImageRefused: as ``to_pixels``.
         TooExpensive: it would cost more than the limit.
     """
-    grey, file, unclear = _read(data, _LEAST_SIDE[contract], max_pixels, limit)
-    frame = WHOLE if contract == 1 else find_frame(np.asarray(grey))
+    grey, file, unclear = _read(data, LEAST_SIDE[contract], max_pixels, limit)
+    frame = frame_of(grey, contract)
     return Decoded(squash(grey, frame), file.orientation in _UPRIGHT, frame, unclear)
+
+
+def frame_of(grey: Image.Image, contract: int) -> Frame:
+    """The part of an upright picture of mode "L" that the network sees (step 5), by the rules of a contract."""
+    return WHOLE if contract == 1 else find_frame(np.asarray(grey))
 
 
 def picture(data: bytes, longest: int, *, max_pixels: int = MAX_PIXELS, limit: Cost | None = None) -> Image.Image:
@@ -152,7 +168,7 @@ def _read(data: bytes, least: int, max_pixels: int, limit: Cost | None) -> tuple
     A JPEG is perhaps at a smaller scale, no side below ``least``.
     """
     file = read_file(data)
-    _check_size(file, max_pixels)
+    check_size(file.width, file.height, max_pixels)
     if limit and not (cost := cost_of(file, least)).fits(limit):
         raise TooExpensive(cost)
     try:
@@ -164,16 +180,19 @@ def _read(data: bytes, least: int, max_pixels: int, limit: Cost | None) -> tuple
         raise TruncatedImage(CUT_SHORT) from error
 
 
-def _check_size(header: ImageFile, max_pixels: int) -> None:
-    short, long = sorted((header.width, header.height))
+def check_size(width: int, height: int, max_pixels: int) -> None:
+    """Check a picture's size in pixels before it is decoded.
+
+    Raises:
+        TooManyPixels, ImageTooSmall, AspectRatio.
+    """
+    short, long = sorted((width, height))
     if short * long > max_pixels:
-        raise TooManyPixels(f"{header.width} x {header.height} pixels; at most {max_pixels} in all are read")
+        raise TooManyPixels(f"{width} x {height} pixels; at most {max_pixels} in all are read")
     if short < MIN_SIDE:
-        raise ImageTooSmall(f"{header.width} x {header.height} pixels; each side must have at least {MIN_SIDE}")
+        raise ImageTooSmall(f"{width} x {height} pixels; each side must have at least {MIN_SIDE}")
     if long > MAX_ASPECT * short:
-        raise AspectRatio(
-            f"{header.width} x {header.height} pixels; one side may be at most {MAX_ASPECT:g} times the other"
-        )
+        raise AspectRatio(f"{width} x {height} pixels; one side may be at most {MAX_ASPECT:g} times the other")
 
 
 def _upright(grey: Image.Image, orientation: int) -> Image.Image:

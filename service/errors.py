@@ -88,6 +88,10 @@ class UnknownPopulation(ServiceError):
     """The model has no population of this name."""
 
 
+class NotAcceptable(ServiceError):
+    """The Accept header allows only a DICOM object, and this request has no answer of that kind."""
+
+
 class UnlikeTrainingData(ServiceError):
     """The input guard rejected the image as unlike the training data (``XRAY_GUARD=refuse``)."""
 

@@ -77,6 +77,12 @@ class Prediction(_Wire):
     )
     probability: Probability | None = Field(default=None, description="Probability of PNEUMONIA.", examples=[0.9731])
     threshold: Probability | None = Field(default=None, description="Threshold of the operating point.", examples=[0.5])
+    population: str | None = Field(
+        default=None,
+        description="Population whose calibration and threshold apply to this image: that of the response, or the one "
+        "that the age in a DICOM object chose. null: it is unknown, or the image failed.",
+        examples=["adult"],
+    )
     guard_score: float | None = Field(
         default=None,
         ge=0,

@@ -54,10 +54,15 @@ ROOMS: dict[str, dict[str, set[str]]] = {
 _LOADS_A_MODEL = {"onnxruntime"}
 _LEARNS = {"tensorflow", "keras", "tf2onnx", "onnx", "sklearn", "scipy", "matplotlib"}
 _SERVES = {"fastapi", "starlette", "uvicorn"}
+# Of the extra: what only dicom/ imports.
+_DICOM = {"pydicom", "highdicom", "imagecodecs"}
+# The one module of service/ that imports dicom/, when the first object comes.
+READS_DICOM = "service.inference.dicom"
 # What a package, or one room of it, may not import from outside the project.
 FORBIDDEN = {
-    "contract": {"service", "training"},
-    "service": {"training"} | _LEARNS,
+    "contract": {"service", "training", "dicom"},
+    "dicom": {"service", "training", "node", "pynetdicom", "dicomweb_client"} | _LEARNS | _SERVES | _LOADS_A_MODEL,
+    "service": {"training", "dicom", *_DICOM} | _LEARNS,
     "service.client": _SERVES | _LOADS_A_MODEL,
     "service.edge": {"fastapi", "starlette"} | _LOADS_A_MODEL,
     "service.errors": _SERVES | _LOADS_A_MODEL,
@@ -67,10 +72,10 @@ FORBIDDEN = {
     "service.telemetry": _SERVES | _LOADS_A_MODEL,
     "service.validation": _SERVES | _LOADS_A_MODEL,
     "service.wire": _SERVES | _LOADS_A_MODEL,
-    "training": {"service"} | _SERVES,
+    "training": {"service", "dicom", *_DICOM} | _SERVES,
 }
 CONTRACT_NEEDS = {"numpy", "PIL", "pydantic", "pydantic_core", "contract"} | set(sys.stdlib_module_names)
-PACKAGES = ("contract", "service", "training")
+PACKAGES = ("contract", "dicom", "service", "training")
 MODULES = [path for package in PACKAGES for path in sorted((ROOT / package).rglob("*.py"))]
 
 _IMPORT_ALL = """
@@ -109,6 +114,10 @@ def forbidden_imports(source: str, module: str) -> set[str]:
     found = imported(ast.parse(source), module)
     outside = FORBIDDEN[package] | FORBIDDEN.get(f"{package}.{room}", set())
     wrong = {name for name in found if name.partition(".")[0] in outside}
+    if module == READS_DICOM:
+        wrong = {name for name in wrong if name.partition(".")[0] != "dicom"}
+    if package == "dicom":
+        return wrong
     if package == "contract":
         return wrong | {name for name in found if name.partition(".")[0] not in CONTRACT_NEEDS}
     allowed = {room, *ROOMS[package].get(room, set())}
@@ -146,6 +155,11 @@ def test_rooms_import_only_the_rooms_below_them(path: Path) -> None:
         ("training.data.split", "from training.fitting.config import TrainingConfig"),
         ("training.evaluation.metrics", "from training.reporting import tables"),
         ("training.cli.commands", "from service.inference.backend import OnnxBackend"),
+        ("service.http.explain", "from dicom.picture import decode"),
+        ("service.inference.dicom", "import pydicom"),
+        ("dicom.picture", "from service.wire import Problem"),
+        ("dicom.report", "import onnxruntime"),
+        ("contract.image", "from dicom.picture import decode"),
         ("contract.image", "import onnxruntime"),
         ("contract.image", "from training.data.folder import find_radiographs"),
     ],

@@ -206,7 +206,7 @@ def test_only_the_files_that_an_image_needs_are_copied(instructions: list[Instru
         name: {shlex.split(value)[-2] for word, value in stage(instructions, name) if word == "COPY"}
         for name in ("app", "training")
     }
-    assert copied["app"] == {"deploy/install.sh", "contract", "service", "models"}
+    assert copied["app"] == {"deploy/install.sh", "contract", "dicom", "service", "models"}
     assert copied["training"] == {"/opt/venv", "contract", "training"}
     ignored = (ROOT / ".dockerignore").read_text().splitlines()
     assert "*" in ignored  # everything is ignored except the named files

@@ -196,5 +196,7 @@ def _answer_fields(prediction: Prediction) -> dict[str, Any]:
         "label": prediction.label,
         "probability": prediction.probability,
         "guard_score": prediction.guard_score,
+        "population": prediction.population,
+        "threshold": prediction.threshold,
         "warnings": tuple(warning.code for warning in prediction.warnings),
     }

@@ -1,6 +1,6 @@
 """Predictions without a server, by the code path that the server uses."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from service.client.predicting import LOCAL_REQUEST_ID, PredictorInfo
 from service.core import Service
@@ -22,6 +22,7 @@ class LocalPredictor:
 
     async def predict(self, image: bytes) -> PredictResponse:
         """The answer, with one prediction. If the image is at fault, the prediction holds the error."""
-        model = self.service.main
+        model, stated = self.service.main, self.service.settings.population is not None
         readings = await read_all(model.reader, [image])
-        return response(model, model.default_point, [None], readings, LOCAL_REQUEST_ID)
+        point = replace(model.default_point, by_age=not stated)
+        return response(model, point, [None], readings, LOCAL_REQUEST_ID)

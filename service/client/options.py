@@ -21,7 +21,9 @@ _URL_DEFAULTS = {"parallel": 4, "timeout": 60.0, "give_up_after": 120.0, "key_fi
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the options of ``predict``, except the settings."""
     parser.description = _DESCRIPTION
-    parser.add_argument("files", nargs="+", type=Path, metavar="FILE|FOLDER", help="a JPEG or PNG, or a folder of them")
+    parser.add_argument(
+        "files", nargs="+", type=Path, metavar="FILE|FOLDER", help="a JPEG, PNG or DICOM file, or a folder of them"
+    )
     output = parser.add_argument_group("output")
     output.add_argument(
         "--format", choices=get_args(Format), help="default: table, or the format that the suffix of --output implies"

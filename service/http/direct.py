@@ -50,6 +50,8 @@ class DirectPredict:
         header_carrier = Response()  # FastAPI, too, hands the endpoint an empty response to set headers on
         body = await predict(request, header_carrier, caller, names)
         headers = {name: value for name, value in header_carrier.headers.items() if name != "content-length"}
+        if isinstance(body, Response):
+            return body
         return Response(body.model_dump_json(), media_type="application/json", headers=headers)
 
 

@@ -29,8 +29,8 @@ _OPACITY = 0.6
 _MIN_WIDTH = 560
 _BACKGROUND, _TEXT, _SECONDARY, _WARNING = (16, 20, 24), (236, 240, 243), (170, 180, 188), (255, 196, 77)
 _NOT_A_DEVICE = (
-    "Not a medical device; decision support only. Not a localisation: the colours show where the model found evidence, "
-    "they do not outline a disease."
+    "Not a medical device; not for diagnostic use; decision support only. Not a localisation: the colours show where "
+    "the model found evidence, they do not outline a disease."
 )
 
 # sRGB at 0, 1/8, ... 1. Linear interpolation between them stays within 5 of 255 levels of the full table.
@@ -81,8 +81,10 @@ def _palette() -> bytes:
     return palette.tobytes()
 
 
-def draw(style: Style, picture: Image.Image | None, heatmap: NDArray[np.float32], response: PredictResponse) -> bytes:
-    """The PNG that explains one analysed image.
+def draw(
+    style: Style, picture: Image.Image | None, heatmap: NDArray[np.float32], response: PredictResponse
+) -> Image.Image:
+    """The picture that explains one analysed image: RGB, or RGBA if it is the heatmap alone.
 
     Args:
         style: ``heatmap`` is the heatmap alone, one pixel with transparency per cell. The others show the radiograph
@@ -92,10 +94,10 @@ def draw(style: Style, picture: Image.Image | None, heatmap: NDArray[np.float32]
         response: the response to ``/predict`` for this one image.
     """
     if picture is None:
-        return _png(coloured_heatmap(heatmap))
+        return coloured_heatmap(heatmap)
     grey = picture.convert("RGB")
     panels = [grey, _overlay(grey, heatmap)] if style == "side-by-side" else [_overlay(grey, heatmap)]
-    return _png(_compose(panels, response))
+    return _compose(panels, response)
 
 
 def _overlay(grey: Image.Image, heatmap: NDArray[np.float32]) -> Image.Image:
@@ -180,7 +182,8 @@ def _legend(width: int, size: int) -> Image.Image:
     return legend
 
 
-def _png(image: Image.Image) -> bytes:
+def png(image: Image.Image) -> bytes:
+    """A picture as a PNG."""
     buffer = io.BytesIO()
     image.save(buffer, "PNG", compress_level=1)  # level 6 takes six times as long and saves an eighth of the bytes
     return buffer.getvalue()

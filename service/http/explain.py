@@ -1,9 +1,7 @@
 """``POST /explain``: the heatmap of one image, with the admission, queue and limits of ``/predict``."""
 
 import asyncio
-from functools import partial
 from typing import Annotated, Any, cast, get_args
-from urllib.parse import quote
 
 import numpy as np
 from fastapi import APIRouter, Depends, Query, Request, Response
@@ -14,13 +12,15 @@ from service.access.authentication import authorize_prediction
 from service.core import Service
 from service.errors import raises
 from service.http import predictions
-from service.http.drawing import LONGEST_SIDE, Style, draw
+from service.http.drawing import LONGEST_SIDE, Style, draw, png
 from service.http.openapi import BINARY, header
 from service.http.routes import PREDICT_PROBLEMS, SERVER_TIMING, PointNames, ServiceDep, image_body, point_parameter
 from service.http.uploads import IMAGES_PROBLEMS, read_uploads
+from service.inference import dicom
+from service.inference.model import Model
 from service.inference.reader import Reading
 from service.telemetry.metrics import RequestRecord
-from service.wire import PredictResponse
+from service.wire import VERSION, PredictResponse
 
 router = APIRouter()
 _STYLES: tuple[Style, ...] = get_args(Style)
@@ -54,7 +54,7 @@ async def _style(requested: _Format = "overlay") -> Style:
 
 _ZERO_TO_ONE: dict[str, Any] = {"type": "number", "minimum": 0, "maximum": 1}
 _PICTURE: dict[str, Any] = {
-    "content": {Png.media_type: {"schema": BINARY}},
+    "content": {Png.media_type: {"schema": BINARY}, predictions.DICOM: {"schema": BINARY}},
     "headers": {
         "X-Model": header("Name and version of the model.", example="pneumonia/2"),
         "X-Operating-Point": header("Name of the operating point, percent-encoded.", example="balanced"),
@@ -84,17 +84,17 @@ _PICTURE: dict[str, Any] = {
     responses={200: _PICTURE},
     dependencies=[Depends(authorize_prediction)],
 )
-@raises(*IMAGES_PROBLEMS, *PREDICT_PROBLEMS)
+@raises(*IMAGES_PROBLEMS, *PREDICT_PROBLEMS, errors.NotAcceptable)
 async def explain(
     request: Request,
     service: ServiceDep,
     names: Annotated[PointNames, Depends(point_parameter("format"))],
     style: Annotated[Style, Depends(_style)],
-) -> Png:
+) -> Response:
     """Send one image as for `/predict`: as the body, or as the part named `file` of multipart/form-data.
 
     Label, probability and heatmap come from the same model call. The result is printed below the image and repeated in
-    the response headers.
+    the response headers. With `Accept: application/dicom` the answer to a DICOM file is a Secondary Capture.
     """
     record: RequestRecord = request.state.record
     model = service.main
@@ -103,6 +103,9 @@ async def explain(
         uploads = await read_uploads(request, service.settings, reservation, max_images=1)
         reservation.add_images(1)
         images = [upload.data for upload in uploads]
+        wants_object = predictions.wants_object(request.headers.get("accept", ""), images)
+        if wants_object and style == "heatmap":
+            raise errors.NotAcceptable("the heatmap alone is a PNG; as a DICOM object ask for another format")
         audit = service.audit.recording(request, model, point, images)
         async with audit as audited, asyncio.timeout(service.settings.deadline_s):
             results = await predictions.read_all(model.reader, images, explain=True)
@@ -111,28 +114,27 @@ async def explain(
                 raise cast(BaseException, results.pop())  # as in /predict
             response = predictions.response(model, point, [None], results, record.request_id)
             audited.answer = response
-            png = await _render(service, style, uploads[0].data, results[0], response)
-    return Png(png, headers=_result_headers(response) | {"Server-Timing": record.server_timing})
+            drawn = await _render(
+                service, style, uploads[0].data, results[0], response, object_of=model if wants_object else None
+            )
+    kind = predictions.DICOM if wants_object else Png.media_type
+    return Response(
+        drawn, media_type=kind, headers=predictions.result_headers(response) | {"Server-Timing": record.server_timing}
+    )
 
 
-async def _render(service: Service, style: Style, data: bytes, reading: Reading, response: PredictResponse) -> bytes:
+async def _render(  # noqa: PLR0913  what is drawn, and as what
+    service: Service, style: Style, data: bytes, reading: Reading, response: PredictResponse, *, object_of: Model | None
+) -> bytes:
     heatmap = cast(NDArray[np.float32], reading.heatmap)  # never None after explain=True
     picture = None
     if style != "heatmap":
         picture = await service.decoder.picture(service.drawer, data, LONGEST_SIDE, service.settings.max_pixels)
-    call = partial(draw, style, picture, heatmap, response)
-    return await asyncio.get_running_loop().run_in_executor(service.drawer, call)
 
+    def render() -> bytes:
+        drawn = draw(style, picture, heatmap, response)
+        if object_of is None:
+            return png(drawn)
+        return dicom.capture(data, drawn, response, object_of.graph_sha256, VERSION)
 
-def _result_headers(response: PredictResponse) -> dict[str, str]:
-    """The result in headers, for programs."""
-    entry = response.predictions[0]
-    chosen = {"X-Population": response.population, "X-Site": response.site}
-    return {name: quote(value) for name, value in chosen.items() if value is not None} | {
-        "X-Model": f"{response.model.name}/{response.model.version}",
-        "X-Operating-Point": quote(response.operating_point),
-        "X-Label": str(entry.label),
-        "X-Probability": str(entry.probability),
-        "X-Threshold": str(entry.threshold),
-        "X-Warnings": ", ".join(warning.code for warning in entry.warnings),
-    }
+    return await asyncio.get_running_loop().run_in_executor(service.drawer, render)

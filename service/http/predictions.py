@@ -3,11 +3,13 @@
 import asyncio
 import math
 from collections.abc import Sequence
+from urllib.parse import quote
 
 import numpy as np
 from numpy.typing import NDArray
 
-from service.errors import UnlikeTrainingData
+from contract.header import is_dicom
+from service.errors import NotAcceptable, UnlikeTrainingData
 from service.inference.guard import Guard
 from service.inference.model import Model
 from service.inference.points import Point
@@ -16,8 +18,12 @@ from service.problems import problem
 from service.telemetry.metrics import RequestRecord
 from service.wire import Caution, ModelName, Prediction, PredictResponse
 
+DICOM = "application/dicom"
+# Answers of other types that a client may accept instead.
+_OTHERS = ("application/json", "image/png", "application/*", "image/*", "*/*")
 ReadingOrError = Reading | BaseException
 
+_NONE = {"q=0", "q=0.0", "q=0.00", "q=0.000"}
 _TURNED = Caution(
     code="exif_orientation_applied",
     detail="the image was rotated or mirrored as its EXIF orientation says: verify left and right",
@@ -27,6 +33,30 @@ _UNCLEAR_DEPTH = Caution(
     detail="the image has 16 bits per sample, but the range in use is unclear, so its brightness may be wrong: "
     "send 8 bits, 12 bits unshifted, or the full 16-bit range",
 )
+
+
+def wants_object(accept: str, images: Sequence[bytes]) -> bool:
+    """Whether the answer is to be a DICOM object, by the Accept header of the request.
+
+    Raises:
+        NotAcceptable: it may be nothing else, and the images are not one DICOM file.
+    """
+    if DICOM not in accept.lower():  # nearly every request
+        return False
+    accepted = _accepted(accept)
+    if DICOM not in accepted:
+        return False
+    if len(images) == 1 and is_dicom(images[0]):
+        return True
+    if accepted.intersection(_OTHERS):
+        return False
+    raise NotAcceptable("the answer is a DICOM object only to one DICOM file; send one, or accept another type")
+
+
+def _accepted(accept: str) -> set[str]:
+    """The media ranges of an Accept header, but for those with the quality 0."""
+    ranges = [entry.lower().replace(" ", "").split(";") for entry in accept.split(",")]
+    return {media for media, *parameters in ranges if not _NONE.intersection(parameters)}
 
 
 async def read_all(
@@ -54,7 +84,13 @@ async def read_all(
 def response(
     model: Model, point: Point, filenames: Sequence[str | None], results: Sequence[ReadingOrError], request_id: str
 ) -> PredictResponse:
-    """The response for these images at an operating point. The entry of a failed image holds its problem."""
+    """The response for these images at an operating point. The entry of a failed image holds its problem.
+
+    Where the request states no population, the age in a DICOM object chooses that of its image; and of the response, if
+    it is the only image.
+    """
+    points = [model.point_for_age(point, getattr(result, "age", None)) for result in results]
+    point = points[0] if len(points) == 1 else point
     return PredictResponse(
         model=model_name(model),
         request_id=request_id,
@@ -63,8 +99,8 @@ def response(
         population=point.population,
         site=point.site,
         predictions=[
-            _prediction(model.guard, point, filename, result, request_id)
-            for filename, result in zip(filenames, results, strict=True)
+            _prediction(model.guard, own, filename, result, request_id)
+            for own, filename, result in zip(points, filenames, results, strict=True)
         ],
     )
 
@@ -85,6 +121,20 @@ def update_record(record: RequestRecord, model: Model, results: Sequence[Reading
         setattr(record, f"{stage}_ms", round(1e3 * slowest, 2))
 
 
+def result_headers(response: PredictResponse) -> dict[str, str]:
+    """The result in headers, for programs."""
+    entry = response.predictions[0]
+    chosen = {"X-Population": response.population, "X-Site": response.site}
+    return {name: quote(value) for name, value in chosen.items() if value is not None} | {
+        "X-Model": f"{response.model.name}/{response.model.version}",
+        "X-Operating-Point": quote(response.operating_point),
+        "X-Label": str(entry.label),
+        "X-Probability": str(entry.probability),
+        "X-Threshold": str(entry.threshold),
+        "X-Warnings": ", ".join(warning.code for warning in entry.warnings),
+    }
+
+
 def model_name(model: Model) -> ModelName:
     """Name and version of a model, for the wire."""
     return ModelName(name=model.name, version=model.version)
@@ -101,6 +151,7 @@ def _prediction(
         label="PNEUMONIA" if probability >= point.threshold else "NORMAL",
         probability=probability,
         threshold=point.threshold,
+        population=point.population,
         guard_score=_finite_or_none(result.guard_score),
         warnings=_warnings(guard, result),
     )
@@ -115,6 +166,7 @@ def _warnings(guard: Guard, reading: Reading) -> list[Caution]:
     warnings = [_TURNED] if reading.turned else []
     if reading.unclear_depth:
         warnings.append(_UNCLEAR_DEPTH)
+    warnings += [Caution(code=note.code, detail=note.detail) for note in reading.notes]
     if reading.flagged and reading.guard_score is not None:
         warnings.append(Caution(code="unlike_training_data", detail=guard.explain(reading.guard_score)))
     return warnings

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Coroutine
+from functools import partial
 from typing import Annotated, Any, cast
 
 from fastapi import APIRouter, Depends, Query, Request, Response
@@ -18,7 +19,9 @@ from service.errors import raises
 from service.http import predictions
 from service.http.openapi import BINARY, CONTENT_DIGEST, Document, header
 from service.http.uploads import IMAGES_PROBLEMS, MULTIPART, PART, RAW_TYPES, read_uploads
-from service.wire import Health, PredictResponse, Probe
+from service.inference import dicom
+from service.inference.model import Model
+from service.wire import VERSION, Health, PredictResponse, Probe
 
 router = APIRouter()
 
@@ -112,19 +115,22 @@ _NOT_READY = "Starting, draining or failing."
     tags=["Prediction"],
     summary="Analyse one or more chest radiographs",
     openapi_extra=image_body(),
-    responses={200: {"headers": {"Server-Timing": SERVER_TIMING}}},
+    response_model=PredictResponse,
+    responses={200: {"headers": {"Server-Timing": SERVER_TIMING}, "content": {predictions.DICOM: {"schema": BINARY}}}},
 )
-@raises(*IMAGES_PROBLEMS, *PREDICT_PROBLEMS)
+@raises(*IMAGES_PROBLEMS, *PREDICT_PROBLEMS, errors.NotAcceptable)
 async def predict(
     request: Request,
     http_response: Response,
     caller: PredictCaller,
     names: Annotated[PointNames, Depends(point_parameter())],
-) -> PredictResponse:
-    """Send a JPEG or PNG as the body, or one or more as parts named `file` of multipart/form-data.
+) -> PredictResponse | Response:
+    """Send a JPEG, PNG or DICOM file as the body, or one or more as parts named `file` of multipart/form-data.
 
     If the only image fails, the response is its problem. If one of several fails, the response is 200, and the entry of
     that image has an `error`.
+
+    With `Accept: application/dicom` the answer to one DICOM file is a Structured Report.
     """
     service, record = await _service(request), request.state.record
     model = service.main
@@ -134,20 +140,29 @@ async def predict(
         reservation.add_images(len(uploads))
         caller.charge(len(uploads) - 1)
         images = [upload.data for upload in uploads]
+        wants_object = predictions.wants_object(request.headers.get("accept", ""), images)
         async with service.audit.recording(request, model, point, images) as audited:
             async with asyncio.timeout(service.settings.deadline_s):
                 results = await predictions.read_all(model.reader, images)
-            predictions.update_record(record, model, results)
-            if len(results) == 1 and isinstance(results[0], BaseException):
-                raise cast(
-                    BaseException, results.pop()
-                )  # not left in a variable of this frame, which would be a reference cycle
-            filenames = [upload.filename for upload in uploads]
-            response = predictions.response(model, point, filenames, results, record.request_id)
+                predictions.update_record(record, model, results)
+                if len(results) == 1 and isinstance(results[0], BaseException):
+                    raise cast(BaseException, results.pop())  # not left in a variable of this frame: a reference cycle
+                filenames = [upload.filename for upload in uploads]
+                response = predictions.response(model, point, filenames, results, record.request_id)
+                report = await _report(service, model, images[0], response) if wants_object else None
             audited.answer = response
     service.metrics.images_answered(response)
     http_response.headers["Server-Timing"] = record.server_timing
-    return response
+    if report is None:
+        return response
+    headers = predictions.result_headers(response) | {"Server-Timing": record.server_timing}
+    return Response(report, media_type=predictions.DICOM, headers=headers)
+
+
+async def _report(service: Service, model: Model, data: bytes, response: PredictResponse) -> bytes:
+    """The Structured Report on the only image of a response, made in the thread that draws."""
+    call = partial(dicom.report, data, response, model.graph_sha256, VERSION)
+    return await asyncio.get_running_loop().run_in_executor(service.drawer, call)
 
 
 @router.get(

@@ -31,7 +31,7 @@ T = TypeVar("T")
 
 PART = "file"
 # Accepted Content-Types of a raw body. The format itself is detected from the first bytes.
-RAW_TYPES = ("image/jpeg", "image/png", "application/octet-stream")
+RAW_TYPES = ("image/jpeg", "image/png", "application/dicom", "application/octet-stream")
 MULTIPART = "multipart/form-data"
 # Accepted too; clients use them for the same formats. A body without a Content-Type is accepted as well.
 _OTHER_NAMES = ("image/jpg", "image/pjpeg", "image/x-png")

@@ -4,7 +4,7 @@ import asyncio
 import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 from contract.bundle import GRAPH, Bundle
@@ -12,10 +12,11 @@ from service.inference.backend import Backend, OnnxBackend
 from service.inference.batcher import Batcher, Limits
 from service.inference.calls import RunningCalls
 from service.inference.cpus import CallPlan, cpus_per_worker, plan_calls
-from service.inference.decoding.decoder import Decoder, Rules
+from service.inference.decoding.decoder import Decoder
+from service.inference.decoding.rules import Rules
 from service.inference.guard import choose_guard
 from service.inference.loading.trial import bounded_memory, try_in_another_process, try_out
-from service.inference.points import Point, default_point, find_point
+from service.inference.points import Point, ages_of, default_point, find_point, population_of_age
 from service.inference.pool import Pool
 from service.inference.reader import Reader
 from service.inference.recovery import Limits as RecoveryLimits
@@ -65,7 +66,8 @@ class Model:
         self.bundle, self.backend = bundle, SupervisedBackend(backend, shared.calls, describe)
         self.main = main
         self.name, self.version = bundle.manifest.name, bundle.manifest.version
-        self.default_point = default_point(bundle.manifest, settings.operating_point, settings.population)
+        default = default_point(bundle.manifest, settings.operating_point, settings.population)
+        self.default_point = replace(default, by_age=True)
         self.guard = choose_guard(bundle.manifest, settings.guard)
         max_batch = max_batch_of(settings, backend.provider)
         # Calls are serialised on a GPU: concurrent ones would only hold more memory.
@@ -78,7 +80,10 @@ class Model:
             is_alone=shared.is_alone,
         )
         self._warm_up_images = min(runs * max_batch, settings.capacity)
-        rules = Rules(settings.max_pixels, bundle.manifest.image_contract)
+        ages = settings.ages or ages_of(bundle.manifest)
+        rules = Rules(
+            settings.max_pixels, bundle.manifest.image_contract, ages, refuse_context=settings.dicom_checks == "refuse"
+        )
         self.reader = Reader(self.batcher, shared.decoder, self.guard, metrics, rules, counts=main)
         self.recovery = Recovery(
             self.batcher,
@@ -106,11 +111,30 @@ class Model:
         default = self.default_point
         if name is None and population is None:
             return default
-        return find_point(
+        found = find_point(
             self.bundle.manifest,
             default.name if name is None else name,
             default.population if population is None else population,
         )
+        return replace(found, by_age=population is None)
+
+    def point_for_age(self, point: Point, age: float | None) -> Point:
+        """The operating point of an image: that of its request, for the population of the patient's age if the request
+        states none.
+
+        Args:
+            point: of the request.
+            age: in years; None: not known.
+        """
+        population = population_of_age(self.bundle.manifest, age) if point.by_age and age is not None else None
+        if population in (None, point.population):
+            return point
+        return find_point(self.bundle.manifest, point.name, population)
+
+    @property
+    def graph_sha256(self) -> str:
+        """Hexadecimal SHA-256 of the graph in use."""
+        return self.bundle.manifest.files[self.backend.graph]
 
     @property
     def is_live(self) -> bool:

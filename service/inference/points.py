@@ -1,12 +1,16 @@
 """The operating points of a model: named thresholds that turn a probability into a label, by population."""
 
+import math
 from dataclasses import dataclass
 
 from contract.bundle import UNKNOWN_POPULATION, Calibration, Manifest
 from contract.calibration import calibrate
 from contract.site import Site
 from service.errors import UnknownOperatingPoint, UnknownPopulation
+from service.inference.decoding.rules import Ages
 from service.settings import SettingsError
+
+_CHILDREN: Ages = ((1.0, 6.0),)
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,7 +19,8 @@ class Point:
 
     ``population``: whose operating point it is; None: that of all populations together, for an image of which none is
     known. ``calibration``: of that population, applied to the graph's probability; None: there is nothing to apply.
-    ``site``: whose operating point and calibration they are; None: they are the model's own.
+    ``site``: whose operating point and calibration they are; None: they are the model's own. ``by_age``: the request
+    states no population, so the age in a DICOM object may choose another.
     """
 
     name: str
@@ -23,6 +28,7 @@ class Point:
     population: str | None = None
     calibration: Calibration | None = None
     site: str | None = None
+    by_age: bool = False
 
     def calibrated(self, probability: float) -> float:
         """The probability of PNEUMONIA in the population, from the probability that the graph returned, 0..1."""
@@ -68,6 +74,24 @@ def _threshold(manifest: Manifest, name: str) -> float:
     if point := manifest.operating_points.get(name):
         return point.threshold
     raise UnknownOperatingPoint(f"the operating points of this model are: {', '.join(manifest.operating_points)}")
+
+
+def ages_of(manifest: Manifest) -> Ages:
+    """The ages in years, each from and below, of the patients that a model is meant for.
+
+    Its populations say it. What was trained without populations was trained with children of one to five years.
+    """
+    known = [(population.from_age, population.below_age) for population in manifest.populations.values()]
+    if not known:
+        return _CHILDREN
+    return tuple((low or 0.0, math.inf if high is None else high) for low, high in known)
+
+
+def population_of_age(manifest: Manifest, age: float) -> str | None:
+    """The population that patients of this age in years belong to; None if there is none, or more than one."""
+    ranges = zip(manifest.populations, ages_of(manifest), strict=False)
+    found = [name for name, (low, high) in ranges if low <= age < high]
+    return found[0] if len(found) == 1 else None
 
 
 def default_point(manifest: Manifest, name: str | None, population: str | None = None) -> Point:

@@ -11,11 +11,12 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from contract.drift import brightness_and_contrast
-from contract.image import SIDE, Decoded
+from contract.image import SIDE, Decoded, Note
 from contract.margins import Frame, on_whole_picture
 from service.errors import UnlikeTrainingData
 from service.inference.batcher import Batcher, Scored
-from service.inference.decoding.decoder import Decoder, Rules
+from service.inference.decoding.decoder import Decoder
+from service.inference.decoding.rules import Rules
 from service.inference.guard import Guard
 from service.telemetry.metrics import Metrics
 
@@ -27,6 +28,7 @@ class Reading:
     ``guard_score``: None if no guard is in use. ``heatmap``: float32 (h, w), 0..1, of the whole image including its
     margins; None if it was not requested. ``flagged``: unlike the training data. ``turned``: rotated or mirrored as its
     EXIF orientation says. ``unclear_depth``: its 16-bit samples were scaled by a range that had to be guessed.
+    ``notes``, ``age``: of a DICOM object: warnings, and the patient's age in years; None: not known.
     """
 
     probability: float
@@ -39,6 +41,8 @@ class Reading:
     decode_s: float
     queue_s: float
     inference_s: float
+    notes: tuple[Note, ...] = ()
+    age: float | None = None
 
 
 @dataclass(slots=True)
@@ -83,6 +87,8 @@ class Reader:
             decode_s=decode_s,
             queue_s=scored.queue_s,
             inference_s=scored.inference_s,
+            notes=prepared.notes,
+            age=prepared.age,
         )
 
     def _count(self, light: tuple[float, float], scored: Scored) -> None:
@@ -127,12 +133,16 @@ class _Prepared:
     turned: bool
     unclear_depth: bool
     frame: Frame
+    notes: tuple[Note, ...]
+    age: float | None
     light: tuple[float, float] | None
 
 
 def _measured(decoded: Decoded, *, counts: bool) -> _Prepared:
     light = brightness_and_contrast(decoded.pixels) if counts else None
-    return _Prepared(decoded.pixels, decoded.turned, decoded.unclear_depth, decoded.frame, light)
+    return _Prepared(
+        decoded.pixels, decoded.turned, decoded.unclear_depth, decoded.frame, decoded.notes, decoded.age, light
+    )
 
 
 def _blank(kind: str) -> bytes:

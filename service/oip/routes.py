@@ -1,6 +1,7 @@
 """The Open Inference Protocol ("v2") over HTTP: the models, admission and queue of ``/predict``, for its clients."""
 
 import asyncio
+from dataclasses import replace
 from functools import partial
 from typing import Annotated, Any, cast
 
@@ -159,7 +160,9 @@ async def infer(
         deadline = loop.time() + service.settings.deadline_s
         async with asyncio.timeout_at(deadline):
             parsed = await loop.run_in_executor(service.parser, parse_body, body)
-            point = model.find_point(parsed.parameters.operating_point, parsed.parameters.population)
+            # By age it would differ between the images of a request, and the protocol states one.
+            found = model.find_point(parsed.parameters.operating_point, parsed.parameters.population)
+            point = replace(found, by_age=False)
             outputs = requested_outputs(parsed, model.guard)
             requested_classes(parsed)  # so that a wrong one is refused before images are analysed
         if timeout_us := parsed.parameters.timeout:

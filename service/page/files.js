@@ -1,8 +1,8 @@
 // Collects the files that the user drops or chooses, including the contents of folders.
 
-const READABLE = /\.(jpe?g|jpe|jfif|png)$/i;
+const READABLE = /\.(jpe?g|jpe|jfif|png|dcm|dicom)$/i;
 
-/** The dropped files as {file, name}, and the names of the files in folders whose name is not that of a JPEG or PNG. */
+/** The dropped files as {file, name}, and the names of the files in folders whose name is not that of an image. */
 export async function fromDrop(transfer) {
   // All entries must be read synchronously: after the first await, the data of the drop is no longer available.
   const entries = [...transfer.items].filter((item) => item.kind === "file")

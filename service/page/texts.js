@@ -19,7 +19,7 @@ export const TEXTS = {
   close: "Close",
 
   dropHere: "Drop frontal chest radiographs here",
-  dropWhat: "JPEG or PNG, one or many, or a folder. They are analysed on this hospital's server. Images are not stored.",
+  dropWhat: "JPEG, PNG or DICOM, one or many, or a folder. They are analysed on this hospital's server. Images are not stored.",
   chooseFiles: "Choose files",
   chooseFolder: "Choose folder",
   addFiles: "Add files",
@@ -29,7 +29,7 @@ export const TEXTS = {
   view: "View",
   csv: "Download CSV",
   clear: "Remove all",
-  skipped: "{count} files skipped (not JPEG or PNG): {names}.",
+  skipped: "{count} files skipped (not JPEG, PNG or DICOM): {names}.",
   tooMany: "{count} files skipped: at most {most} images at a time.",
 
   labels: {
@@ -105,6 +105,13 @@ export const TEXTS = {
   warnings: {
     exif_orientation_applied: "Rotated or mirrored as its EXIF orientation says: verify left and right.",
     bit_depth_unclear: "16 bits per sample in an unclear range: brightness may be wrong.",
+    no_window: "No usable window in the DICOM object: brightness and contrast may be wrong.",
+    presentation_shape_contradicts: "The DICOM object contradicts itself on inversion: viewers may show it inverted.",
+    colour_image: "Colour picture: its brightness was analysed.",
+    unusual_orientation: "Mirrored or rotated, as its DICOM object says; analysed as stored: verify left and right.",
+    lateral_view: "A lateral view, as its DICOM object says: the result is unreliable.",
+    other_body_part: "Not a chest, as its DICOM object says: the result is unreliable.",
+    age_outside_model: "The patient's age is outside those that the model is meant for: the result is unreliable.",
     unlike_training_data: "Outside the training data (unlike the radiographs the model was trained on): "
       + "the result is unreliable.",
   },
@@ -112,13 +119,28 @@ export const TEXTS = {
   shortWarnings: {
     exif_orientation_applied: "Rotated as its EXIF says: verify left and right",
     bit_depth_unclear: "Bit depth unclear: brightness may be wrong",
+    no_window: "No window: brightness may be wrong",
+    presentation_shape_contradicts: "Inversion contradictory",
+    colour_image: "Colour picture",
+    unusual_orientation: "Mirrored or rotated: verify left and right",
+    lateral_view: "Lateral view: result unreliable",
+    other_body_part: "Not a chest: result unreliable",
+    age_outside_model: "Age outside the model's: result unreliable",
     unlike_training_data: "Outside the training data: result unreliable",
   },
 
   problems: {
     "missing-body": "The file is empty.",
     "empty-file": "The file is empty.",
-    "unsupported-media-type": "Not a JPEG or PNG image.",
+    "unsupported-media-type": "Not a JPEG, PNG or DICOM image.",
+    "unsupported-transfer-syntax": "The compression of this DICOM object is not supported.",
+    "unusable-object": "The DICOM object contradicts itself or has no picture.",
+    "unsupported-modality": "Not a digital radiograph (CR, DX).",
+    "for-processing": "Raw detector values (For Processing): send the image For Presentation.",
+    "multi-frame": "The DICOM object has several frames.",
+    "unsupported-view": "Not a frontal view.",
+    "unsupported-body-part": "Not a chest.",
+    "unsupported-age": "The patient's age is outside those that the model is meant for.",
     "truncated-image": "The image is truncated or damaged.",
     "too-many-pixels": "The image has too many pixels.",
     "image-too-small": "The image is too small.",

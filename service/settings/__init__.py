@@ -9,10 +9,9 @@ from typing import Any, Literal, Self, cast
 from pydantic import Field, ValidationError, field_validator, model_validator
 from pydantic_settings import SettingsConfigDict
 
-from contract.bundle import NAME_PATTERN, VERSION_PATTERN
 from contract.image import MAX_PIXELS
 from contract.messages import first_error
-from service.settings.network import NetworkSettings, listed
+from service.settings.models import ModelSettings
 
 # Above this number of pixels Pillow itself warns of a decompression bomb.
 _PILLOW_WARNS_AT = 89_000_000
@@ -23,36 +22,18 @@ AuditMode = Literal["off", "on", "required"]
 # Of the command-line client, not a setting of the service. There is no option for a key, because every user of a
 # machine can read the command lines of all processes.
 CLIENT_KEY_VARIABLE = "XRAY_CLIENT_KEY"
-_BUNDLED_MODEL = Path(__file__).parents[2] / "models" / "pneumonia" / "2"
+_AGES = re.compile(r"(\d{1,3})-(\d{1,3})")
 
 
 class SettingsError(Exception):
     """A setting that this bundle or this machine does not support. The message is one line that names the setting."""
 
 
-class Settings(NetworkSettings):
+class Settings(ModelSettings):
     """The effective settings of one process: read once at start, then immutable."""
 
     model_config = SettingsConfigDict(env_prefix="XRAY_", frozen=True, extra="forbid")
 
-    model: Path = Field(
-        default=_BUNDLED_MODEL, description="Folder of the model bundle, or of its versions: the highest is served."
-    )
-    model_key: Path | None = Field(
-        default=None,
-        description="PEM file of an Ed25519 public key. Set: only bundles signed with its private key are served.",
-    )
-    repository: Path | None = Field(
-        default=None,
-        description="Folder of further models, as NAME/VERSION/. Unset: the repository of the served bundle.",
-    )
-    load: str | None = Field(
-        default=None,
-        description="Further models to load from the repository at start: NAME/VERSION, comma-separated.",
-    )
-    model_control: bool = Field(
-        default=False, description="Whether a key with the scope admin may load and unload models."
-    )
     operating_point: str | None = Field(
         default=None, description="Operating point of requests that name none. Unset: the bundle's default."
     )
@@ -165,6 +146,16 @@ class Settings(NetworkSettings):
         json_schema_extra={"unit": "seconds"},
         description="After SIGTERM: time during which health checks get 503 before the port closes.",
     )
+    dicom_checks: Literal["warn", "refuse"] = Field(
+        default="warn",
+        description="For a DICOM object that states a lateral view, another body part, or an age outside the model's. "
+        "warn: a warning; refuse: 422.",
+    )
+    dicom_ages: str | None = Field(
+        default=None,
+        description="Ages in completed years, as FROM-TO, that the model is meant for. Unset: those of the model's "
+        "populations, or 1-5.",
+    )
     audit: AuditMode = Field(
         default="off", description="Audit mode. on: best effort. required: no result without its line in the audit log."
     )
@@ -179,14 +170,18 @@ class Settings(NetworkSettings):
         default="info", description="Minimum severity of log lines."
     )
 
-    @field_validator("load")
+    @field_validator("dicom_ages")
     @classmethod
-    def _models(cls, value: str | None) -> str | None:
-        for model in listed(value):
-            name, _, version = model.partition("/")
-            if not (re.fullmatch(NAME_PATTERN, name) and re.fullmatch(VERSION_PATTERN, version)):
-                raise ValueError(f"{model!r} does not name a model: use NAME/VERSION, such as pneumonia/1")
+    def _is_a_range(cls, value: str | None) -> str | None:
+        if value is not None and not ((ages := _AGES.fullmatch(value)) and int(ages[1]) <= int(ages[2])):
+            raise ValueError(f"{value!r} is not a range of ages: use FROM-TO in years, such as 18-120")
         return value
+
+    @property
+    def ages(self) -> tuple[tuple[float, float], ...]:
+        """``dicom_ages`` in years, each range from and below; none: unset."""
+        ages = _AGES.fullmatch(self.dicom_ages or "")
+        return ((float(ages[1]), float(ages[2]) + 1),) if ages else ()
 
     @model_validator(mode="after")
     def _audit_has_a_folder(self) -> Self:

@@ -83,7 +83,7 @@ def test_a_bad_file_does_not_affect_the_good_ones(page: Page) -> None:
     finished(page, 4)
     expect(page.locator("#progress")).to_contain_text("2 failed")
     expect(rows(page).nth(1)).to_contain_text("The image is truncated or damaged.")
-    expect(rows(page).nth(2)).to_contain_text("Not a JPEG or PNG image.")
+    expect(rows(page).nth(2)).to_contain_text("Not a JPEG, PNG or DICOM image.")
     expect(page.get_by_role("button", name="Try again")).to_have_count(0)  # it would not help
     for good in (0, 3):
         expect(rows(page).nth(good).locator(".label")).to_be_visible()
@@ -392,7 +392,7 @@ def test_a_folder_is_searched_and_other_files_are_skipped(page: Page, tmp_path: 
         (tmp_path / name).write_bytes(CHEST)
     page.set_input_files("#folder", tmp_path)
     finished(page, 3)
-    expect(page.locator("#notes")).to_contain_text("2 files skipped (not JPEG or PNG)")
+    expect(page.locator("#notes")).to_contain_text("2 files skipped (not JPEG, PNG or DICOM)")
 
 
 def test_all_images_can_be_removed_during_analysis(page: Page) -> None:

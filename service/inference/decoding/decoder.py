@@ -7,7 +7,6 @@ data -> a thread, if it costs next to nothing
 import asyncio
 from collections.abc import Callable
 from concurrent.futures import Executor
-from dataclasses import dataclass
 from functools import partial
 from typing import TypeVar
 
@@ -16,12 +15,14 @@ from PIL import Image
 
 from contract.cost import Cost, TooExpensive
 from contract.errors import TooManyPixels
-from contract.image import SIDE, Decoded, decode, picture
+from contract.image import SIDE, Decoded, Note
 from contract.margins import Frame
 from service.inference.calls import RunningCalls
 from service.inference.decoding.memory import MemoryBudget
 from service.inference.decoding.messages import Message
 from service.inference.decoding.process import DecoderProcesses
+from service.inference.decoding.rules import Rules
+from service.inference.dicom import decode, picture
 
 T = TypeVar("T")
 
@@ -29,14 +30,6 @@ T = TypeVar("T")
 CHEAP = Cost(memory=8 * 2**20, seconds=0.5)
 # What a thread may take, which nobody can stop.
 MOST_IN_A_THREAD = Cost(memory=64 * 2**20, seconds=1.0)
-
-
-@dataclass(frozen=True, slots=True)
-class Rules:
-    """How a file becomes pixels: the maximum number of pixels of a file, and the image contract of the model."""
-
-    max_pixels: int
-    contract: int
 
 
 class Decoder:
@@ -71,9 +64,9 @@ class Decoder:
         """
 
         def call(limit: Cost | None = None) -> T:
-            return finish(decode(data, max_pixels=rules.max_pixels, contract=rules.contract, limit=limit))
+            return finish(decode(data, rules, limit))
 
-        request = Message({"max_pixels": rules.max_pixels, "contract": rules.contract}, data)
+        request = Message(rules.to_fields(), data)
         found = await self._run(self._threads, call, request)
         return finish(_decoded(found)) if isinstance(found, Message) else found
 
@@ -121,4 +114,5 @@ class Decoder:
 def _decoded(reply: Message) -> Decoded:
     pixels = np.frombuffer(reply.content, np.uint8).reshape(SIDE, SIDE, 1)
     fields = reply.fields
-    return Decoded(pixels, fields["turned"], Frame(*fields["frame"]), fields["unclear_depth"])
+    notes = tuple(Note(*note) for note in fields["notes"])
+    return Decoded(pixels, fields["turned"], Frame(*fields["frame"]), fields["unclear_depth"], notes, fields["age"])

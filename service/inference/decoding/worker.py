@@ -1,6 +1,7 @@
 """The decoder process: reads requests from its standard input, and writes pixels or a refusal to its standard output.
 
-It imports nothing of the service, holds no secrets and no files. The kernel takes it first if memory runs out.
+It imports nothing of the service beside how files are decoded, and holds no secrets and no files. The kernel takes it
+first if memory runs out.
 """
 
 import contextlib
@@ -11,8 +12,9 @@ from pathlib import Path
 from typing import BinaryIO
 
 from contract.errors import ImageRefused, TooManyPixels
-from contract.image import decode, picture
 from service.inference.decoding.messages import HEAD, Message, pack, refusal
+from service.inference.decoding.rules import Rules
+from service.inference.dicom import decode, picture
 
 _NICE = 5  # as the threads that compute (service.inference.cpus)
 
@@ -31,13 +33,13 @@ def _answer(request: Message) -> Message:
         if "longest" in request.fields:
             grey = picture(request.content, request.fields["longest"], max_pixels=request.fields["max_pixels"])
             return Message({"size": grey.size}, grey.tobytes())
-        decoded = decode(request.content, max_pixels=request.fields["max_pixels"], contract=request.fields["contract"])
+        decoded = decode(request.content, Rules.from_fields(request.fields))
     except ImageRefused as error:
         return refusal(error)
     except MemoryError:
         return refusal(TooManyPixels("decoding the image takes more memory than there is"))
-    facts = {"turned": decoded.turned, "frame": decoded.frame, "unclear_depth": decoded.unclear_depth}
-    return Message(facts, decoded.pixels.tobytes())
+    facts = ("turned", "frame", "unclear_depth", "notes", "age")
+    return Message({name: getattr(decoded, name) for name in facts}, decoded.pixels.tobytes())
 
 
 def main() -> None:

@@ -25,11 +25,11 @@ def test_a_folder_is_expanded_recursively_in_order(tmp_path: Path) -> None:
 
 
 def test_what_is_skipped_is_reported(tmp_path: Path) -> None:
-    tree(tmp_path, "1.jfif", "2.JPE", "notes.txt", "d/scan.dcm", ".hidden.txt")
+    tree(tmp_path, "1.jfif", "2.JPE", "notes.txt", "d/scan.dcm", "d/DICOMDIR", ".hidden.txt")
     skipped: list[str] = []
     names = [os.path.relpath(target.path, tmp_path) for target in find_targets([tmp_path], skipped.append)]
-    assert names == ["1.jfif", "2.JPE"]
-    assert [os.path.relpath(path, tmp_path) for path in skipped] == ["notes.txt", "d/scan.dcm"]
+    assert names == ["1.jfif", "2.JPE", "d/scan.dcm"]
+    assert [os.path.relpath(path, tmp_path) for path in skipped] == ["notes.txt", "d/DICOMDIR"]
 
 
 def test_a_named_file_is_included_with_any_suffix_in_its_place(tmp_path: Path) -> None:

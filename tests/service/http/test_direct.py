@@ -12,7 +12,7 @@ from service.http.routes import point_parameter, predict, router
 def route_of(**options: object) -> APIRoute:
     """The route of ``predict`` with further options."""
     app = FastAPI()
-    app.add_api_route("/predict", predict, methods=["POST"], **options)  # type: ignore[arg-type]
+    app.add_api_route("/predict", predict, methods=["POST"], response_model=None, **options)  # type: ignore[arg-type]
     return next(route for route in app.routes if isinstance(route, APIRoute))
 
 

@@ -17,6 +17,7 @@ from service.access.keys import Scope, add_key, make_key
 from service.core import Service
 from service.oip.request import HEADER_LENGTH
 from tests.conftest import Connect, MakeService
+from tests.dicom_objects import compressed, drawn, grey16
 from tests.drawings import chest, encode, jpeg, png, png_chunk
 from tests.fakes import FakeBackend
 from tests.openapi import document, problem_types
@@ -99,6 +100,14 @@ COMMON = {
     "animated-image": Cause(body=animated()),
     "unsupported-jpeg": Cause(body=encode(Image.fromarray(chest()).convert("CMYK"))),
     "too-much-metadata": Cause(body=chatty()),
+    "unsupported-transfer-syntax": Cause(body=compressed(b"\0\0", grey16(), "1.2.840.10008.1.2.4.100")),
+    "unusable-object": Cause(body=drawn(Rows=None)),
+    "unsupported-modality": Cause(body=drawn(Modality="CT")),
+    "for-processing": Cause(body=drawn(PresentationIntentType="FOR PROCESSING")),
+    "multi-frame": Cause(body=drawn(NumberOfFrames=2)),
+    "unsupported-view": Cause({"dicom_checks": "refuse"}, body=drawn(ViewPosition="LL")),
+    "unsupported-body-part": Cause({"dicom_checks": "refuse"}, body=drawn(BodyPartExamined="HAND")),
+    "unsupported-age": Cause({"dicom_checks": "refuse", "dicom_ages": "18-120"}, body=drawn(PatientAge="003Y")),
     "unlike-training-data": Cause({"guard": "refuse"}, body=grey(300, 300)),
     "invalid-request": Cause(query={"operating-point": "balanced"}),
     "model-fault": Cause(before=fail, body=grey(300, 300)),
@@ -110,6 +119,7 @@ COMMON = {
 }
 OURS = COMMON | {
     "empty-file": Cause(files=[b""]),
+    "not-acceptable": Cause(headers={"Accept": "application/dicom"}),
     "missing-body": Cause(body=b""),
     "malformed-multipart": Cause(headers={"Content-Type": "multipart/form-data"}),
     "missing-file": Cause(body=b"--B--\r\n", headers={"Content-Type": "multipart/form-data; boundary=B"}),

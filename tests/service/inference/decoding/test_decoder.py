@@ -14,7 +14,8 @@ from contract.cost import Cost
 from contract.errors import TooManyPixels, TruncatedImage
 from contract.image import MAX_PIXELS, Decoded, decode, picture
 from service.inference.decoding import decoder as module
-from service.inference.decoding.decoder import Decoder, Rules
+from service.inference.decoding.decoder import Decoder
+from service.inference.decoding.rules import Rules
 from tests.cases import jpeg, png
 from tests.waiting import DEADLINE_S, until_async
 

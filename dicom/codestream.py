@@ -1,0 +1,88 @@
+"""The size that a compressed picture states in its own header, read before a decoder allocates memory for it."""
+
+import struct
+from dataclasses import dataclass
+
+from contract.errors import CUT_SHORT, TooMuchMetadata, TruncatedImage, UnusableObject
+from dicom.attributes import PixelFormat
+from dicom.syntaxes import Coding
+
+_SOI, _EOI = b"\xff\xd8", b"\xff\xd9"
+# ITU-T T.81, table B.1: frames that are read: baseline, extended, progressive, lossless; T.87: JPEG-LS.
+_FRAMES: dict[str, frozenset[int]] = {"jpeg": frozenset((0xC0, 0xC1, 0xC2, 0xC3)), "jpeg-ls": frozenset((0xF7,))}
+_TABLES = frozenset((0xC4, 0xCC, 0xC8))
+_MAX_SEGMENTS = 1000
+# ISO/IEC 15444-1 annex A. Tiles cost memory each; a radiograph has one, or some hundred.
+_SOC_SIZ = b"\xff\x4f\xff\x51"
+_MAX_TILES = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class Stated:
+    """What a codestream says of its picture. ``bits``: of a sample."""
+
+    rows: int
+    columns: int
+    samples: int
+    bits: int
+
+
+def check_codestream(data: bytes, coding: Coding, pixels: PixelFormat) -> Stated:
+    """Check that a codestream is whole, and states the size of the object that it lies in.
+
+    Raises:
+        TruncatedImage: it does not begin or end as one.
+        TooMuchMetadata: more segments or tiles than any radiograph has.
+        UnusableObject: it is a picture of another size or depth.
+    """
+    try:
+        stated = _jpeg2000(data) if coding == "jpeg2000" else _jpeg(data, _FRAMES[coding])
+    except (struct.error, IndexError):
+        raise TruncatedImage(CUT_SHORT) from None
+    if (stated.rows, stated.columns, stated.samples) != (pixels.rows, pixels.columns, pixels.samples):
+        raise UnusableObject("the compressed picture has another size than Rows and Columns of its DICOM object say")
+    if stated.bits > pixels.allocated:
+        raise UnusableObject("the compressed picture has more bits than Bits Allocated of its DICOM object says")
+    if not data.rstrip(b"\0").endswith(_EOI):
+        raise TruncatedImage(CUT_SHORT)
+    return stated
+
+
+def _jpeg(data: bytes, frames: frozenset[int]) -> Stated:
+    """From the frame header of a JPEG or JPEG-LS codestream."""
+    if data[:2] != _SOI:
+        raise TruncatedImage(CUT_SHORT)
+    at = 2
+    for _ in range(_MAX_SEGMENTS):
+        if data[at] != 0xFF:
+            raise TruncatedImage(CUT_SHORT)
+        marker = data[at + 1]
+        if marker == 0xFF:  # a fill byte
+            at += 1
+            continue
+        (length,) = struct.unpack_from(">H", data, at + 2)
+        if marker in frames:
+            bits, rows, columns, samples = struct.unpack_from(">BHHB", data, at + 4)
+            return Stated(rows, columns, samples, bits)
+        if marker == 0xDA or (0xC0 <= marker <= 0xCF and marker not in _TABLES) or marker == 0xF7:
+            raise UnusableObject("the compressed picture is coded in another way than its transfer syntax says")
+        at += 2 + int(length)
+    raise TooMuchMetadata(f"the compressed picture has more than {_MAX_SEGMENTS} segments")
+
+
+def _jpeg2000(data: bytes) -> Stated:
+    """From the SIZ marker segment of a JPEG 2000 codestream."""
+    if data[:4] != _SOC_SIZ:
+        raise TruncatedImage(CUT_SHORT)
+    right, bottom, left, top, tile_width, tile_height, tiles_left, tiles_top, samples = struct.unpack_from(
+        ">8LH", data, 8
+    )
+    parts = [struct.unpack_from(">BBB", data, 42 + 3 * number) for number in range(samples)]
+    if not parts or not tile_width or not tile_height or right <= left or bottom <= top:
+        raise TruncatedImage(CUT_SHORT)
+    if any((across, down) != (1, 1) for _, across, down in parts):
+        raise UnusableObject("the compressed picture has subsampled components, which are not read")
+    tiles = -(-(right - tiles_left) // tile_width) * -(-(bottom - tiles_top) // tile_height)
+    if not 0 < tiles <= _MAX_TILES:
+        raise TooMuchMetadata(f"the compressed picture has more than {_MAX_TILES} tiles")
+    return Stated(bottom - top, right - left, samples, max(depth & 0x7F for depth, _, _ in parts) + 1)
