@@ -5,6 +5,7 @@
         model.int8.onnx   the same network with 8-bit weights and activations; optional
         manifest.json     metadata, read and written by this module
         MODEL_CARD.md     intended use, data, results with intervals, limits
+        manifest.json.sig signature of the manifest; optional, and checked by the service alone
 
 Graph, N dynamic: input ``image`` uint8 [N, 200, 200, 1]; outputs ``probability`` float32 [N], of PNEUMONIA,
 calibrated; ``heatmap`` float32 [N, h, w], 0..1 evidence for PNEUMONIA; and, where the manifest has an input guard,
@@ -30,6 +31,7 @@ from contract.site import Site
 __all__ = ["Calibration", "CalibrationError", "InputGuard", "Measured", "OperatingPoint", "Population"]
 
 MANIFEST = "manifest.json"
+SIGNATURE = "manifest.json.sig"
 GRAPH: Literal["model.onnx"] = "model.onnx"
 INT8_GRAPH: Literal["model.int8.onnx"] = "model.int8.onnx"
 CARD = "MODEL_CARD.md"
@@ -121,6 +123,8 @@ class Bundle(Record):
     graph: bytes = Field(repr=False)
     int8_graph: bytes | None = Field(default=None, repr=False)
     card: str = Field(repr=False)
+    manifest_bytes: bytes = Field(default=b"", repr=False, description="The file, as it was read and may be signed.")
+    signature: bytes | None = Field(default=None, repr=False, description="Not checked yet.")
 
     @property
     def digest(self) -> str:
@@ -152,7 +156,8 @@ def read_bundle(folder: Path) -> Bundle:
     Raises:
         BundleError: the message names the file and the fault.
     """
-    manifest = _read_manifest(folder)
+    manifest_bytes = _read_file(folder / MANIFEST)
+    manifest = _parse_manifest(folder / MANIFEST, manifest_bytes)
     if manifest.image_contract not in IMAGE_CONTRACTS:
         known = ", ".join(str(number) for number in IMAGE_CONTRACTS)
         raise BundleError(
@@ -175,6 +180,8 @@ def read_bundle(folder: Path) -> Bundle:
         graph=contents[GRAPH],
         int8_graph=contents.get(INT8_GRAPH),
         card=contents[CARD].decode(errors="replace"),
+        manifest_bytes=manifest_bytes,
+        signature=_read_file(folder / SIGNATURE) if (folder / SIGNATURE).exists() else None,
     )
 
 
@@ -210,10 +217,9 @@ def refuse_occupied(folder: Path) -> None:
         raise BundleError(f"{folder}: already holds a bundle; choose a new version number")
 
 
-def _read_manifest(folder: Path) -> Manifest:
-    path = folder / MANIFEST
+def _parse_manifest(path: Path, content: bytes) -> Manifest:
     try:
-        return Manifest.model_validate_json(_read_file(path))
+        return Manifest.model_validate_json(content)
     except ValidationError as error:
         where, words = first_error(error)
         raise BundleError(f"{path}: {where or 'whole file'}: {words}") from None

@@ -1,4 +1,4 @@
-"""``python -m service``: the commands serve (the default), predict, validate, settings, keys, audit and openapi."""
+"""``python -m service``: serve (the default), predict, validate, settings, keys, audit, bundle and openapi."""
 
 import argparse
 import sys
@@ -11,6 +11,7 @@ from contract.bundle import BundleError
 from service.access import command as keys_command
 from service.access.keys import KeyFileError
 from service.audit import command as audit_command
+from service.cli import bundle as bundle_command
 from service.client.command import predict
 from service.client.objects import ObjectPredictor
 from service.client.options import add_options
@@ -60,6 +61,9 @@ def _run(arguments: argparse.Namespace, settings: Settings) -> int:
         return DONE
     if arguments.command == "audit":
         return DONE if audit_command.run(arguments, settings) else FAILED
+    if arguments.command == "bundle":
+        bundle_command.run(arguments, settings)
+        return DONE
     if arguments.command == "predict":
         return predict(settings, arguments, _open_local)
     if arguments.command == "validate":
@@ -101,7 +105,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"xray-service {VERSION}")
     commands = parser.add_subparsers(
-        dest="command", required=True, metavar="{serve,predict,validate,settings,keys,audit,openapi}"
+        dest="command", required=True, metavar="{serve,predict,validate,settings,keys,audit,bundle,openapi}"
     )
     serve = commands.add_parser("serve", help="run the HTTP service (the default)", description="Run the HTTP service.")
     predict_files = commands.add_parser("predict", help="analyse image files, locally or with a running service")
@@ -125,6 +129,7 @@ def _parser() -> argparse.ArgumentParser:
         add_settings(command, LOCAL)
     keys_command.add_parser(commands)
     audit_command.add_parser(commands)
+    bundle_command.add_parser(commands)
     return parser
 
 

@@ -121,11 +121,12 @@ def real_data() -> Path:
 
 @pytest.fixture
 def untried(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Models are loaded into a running service without a trial in another process, which takes half a second."""
+    """Models are not tried out in another process before they are loaded, which takes half a second each time."""
 
     async def nothing(*_: object) -> None: ...
 
-    monkeypatch.setattr("service.inference.repository.try_bundle", nothing)
+    for module in ("model", "repository"):
+        monkeypatch.setattr(f"service.inference.{module}.try_bundle", nothing)
 
 
 MakeService = Callable[..., Service]

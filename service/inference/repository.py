@@ -78,7 +78,7 @@ class Repository:
                 where = f"in {self._folder}" if self._folder else "because there is no repository (XRAY_REPOSITORY)"
                 raise SettingsError(f"XRAY_LOAD: there is no {text} {where}")
             if (name, version) != key_of(self._main):
-                self._others[name, version] = open_model(self._shared, read_model(folder, (name, version)))
+                self._others[name, version] = self._open(folder, (name, version))
 
     async def load(self, name: str, version: str | None = None) -> Model:
         """Load a model from the folder; without a version, the highest there. A model that is loaded stays unchanged.
@@ -100,7 +100,7 @@ class Repository:
                 return loaded
             try:
                 with _as_unsound(listed[key], "/".join(key)):
-                    bundle = await asyncio.to_thread(read_model, listed[key], key)
+                    bundle = await asyncio.to_thread(read_model, self._shared.settings, listed[key], key)
                     model = await self._open_and_warm_up(bundle)
             except UnsoundModel as error:
                 log.warning("a model was not loaded", extra=_log_fields(key) | {"reason": str(error)})
@@ -171,6 +171,9 @@ class Repository:
                 raise UnsoundModel("the model fails on a blank image") from error
             undo.pop_all()
         return model
+
+    def _open(self, folder: Path, key: Key) -> Model:
+        return open_model(self._shared, read_model(self._shared.settings, folder, key))
 
     def _list(self) -> dict[Key, Path]:
         """The bundles in the folder, by name and version."""

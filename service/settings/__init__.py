@@ -1,17 +1,15 @@
 """Every setting of the service. Each is an environment variable ``XRAY_*`` and an option (docs/settings.md)."""
 
-import re
 from pathlib import Path
 from typing import Literal, Self
 
-from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic import Field, ValidationError, model_validator
 from pydantic_settings import SettingsConfigDict
 
-from contract.bundle import NAME_PATTERN, VERSION_PATTERN
 from contract.image import MAX_PIXELS
 from contract.messages import first_error
 from service.settings.dicom import DicomSettings
-from service.settings.network import NetworkSettings, listed
+from service.settings.models import ModelSettings
 
 # Above this number of pixels Pillow itself warns of a decompression bomb.
 _PILLOW_WARNS_AT = 89_000_000
@@ -22,32 +20,17 @@ AuditMode = Literal["off", "on", "required"]
 # Of the command-line client, not a setting of the service. There is no option for a key, because every user of a
 # machine can read the command lines of all processes.
 CLIENT_KEY_VARIABLE = "XRAY_CLIENT_KEY"
-_BUNDLED_MODEL = Path(__file__).parents[2] / "models" / "pneumonia" / "2"
 
 
 class SettingsError(Exception):
     """A setting that this bundle or this machine does not support. The message is one line that names the setting."""
 
 
-class Settings(DicomSettings, NetworkSettings):
+class Settings(ModelSettings, DicomSettings):
     """The effective settings of one process: read once at start, then immutable."""
 
     model_config = SettingsConfigDict(env_prefix="XRAY_", frozen=True, extra="forbid")
 
-    model: Path = Field(
-        default=_BUNDLED_MODEL, description="Folder of the model bundle, or of its versions: the highest is served."
-    )
-    repository: Path | None = Field(
-        default=None,
-        description="Folder of further models, as NAME/VERSION/. Unset: the repository of the served bundle.",
-    )
-    load: str | None = Field(
-        default=None,
-        description="Further models to load from the repository at start: NAME/VERSION, comma-separated.",
-    )
-    model_control: bool = Field(
-        default=False, description="Whether a key with the scope admin may load and unload models."
-    )
     operating_point: str | None = Field(
         default=None, description="Operating point of requests that name none. Unset: the bundle's default."
     )
@@ -173,15 +156,6 @@ class Settings(DicomSettings, NetworkSettings):
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         default="info", description="Minimum severity of log lines."
     )
-
-    @field_validator("load")
-    @classmethod
-    def _models(cls, value: str | None) -> str | None:
-        for model in listed(value):
-            name, _, version = model.partition("/")
-            if not (re.fullmatch(NAME_PATTERN, name) and re.fullmatch(VERSION_PATTERN, version)):
-                raise ValueError(f"{model!r} does not name a model: use NAME/VERSION, such as pneumonia/1")
-        return value
 
     @model_validator(mode="after")
     def _audit_has_a_folder(self) -> Self:

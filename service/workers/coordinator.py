@@ -7,7 +7,7 @@ from types import FrameType
 
 from contract.bundle import Bundle, BundleError
 from service.inference.loading.bundles import key_of, read_main, read_successor, without_path
-from service.settings import Settings
+from service.settings import Settings, SettingsError
 from service.workers.swap import ENDED, Phase, Record, SwapSlot, SwapTable
 
 # Seconds. Many workers that load a large model on a busy machine take some time; one that hangs takes forever.
@@ -27,7 +27,7 @@ class Coordinator:
         clock: monotonic clock, in seconds.
 
     Raises:
-        BundleError: the bundle cannot be served.
+        BundleError, SettingsError: the bundle cannot be served.
     """
 
     def __init__(self, settings: Settings, clock: Callable[[], float] = time.monotonic) -> None:
@@ -70,7 +70,7 @@ class Coordinator:
         number = self._order.number + 1
         try:
             self._successor = read_successor(self._settings, self.bundle)
-        except BundleError as error:
+        except (BundleError, SettingsError) as error:
             self._keep(number, without_path(error, self._settings.model))
             return
         if self._successor is None:

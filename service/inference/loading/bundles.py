@@ -19,8 +19,9 @@ def read_main(settings: Settings) -> Bundle:
 
     Raises:
         BundleError: it cannot be served.
+        SettingsError: the key of ``XRAY_MODEL_KEY`` cannot be used.
     """
-    return _read(find_bundle(settings.model))
+    return _read(settings, find_bundle(settings.model))
 
 
 def read_successor(settings: Settings, current: Bundle, digest: str | None = None) -> Bundle | None:
@@ -33,6 +34,7 @@ def read_successor(settings: Settings, current: Bundle, digest: str | None = Non
 
     Raises:
         BundleError: it cannot be served, is not the expected one, or has the version of the current one but differs.
+        SettingsError: as ``read_main``.
     """
     bundle = read_main(settings)
     if digest not in {None, bundle.digest}:
@@ -47,22 +49,29 @@ def read_successor(settings: Settings, current: Bundle, digest: str | None = Non
     return bundle
 
 
-def read_model(folder: Path, key: Key) -> Bundle:
+def read_model(settings: Settings, folder: Path, key: Key) -> Bundle:
     """The bundle in a folder of the repository.
 
     Raises:
         BundleError: it cannot be served, or its manifest does not have the name and version of the folder.
+        SettingsError: as ``read_main``.
     """
-    bundle = _read(folder)
+    bundle = _read(settings, folder)
     if (found := key_of(bundle)) != key:
         raise BundleError(f"{folder / MANIFEST}: it names another model, {'/'.join(found)}")
     return bundle
 
 
-def without_path(error: BundleError, path: Path, name: str = "XRAY_MODEL") -> str:
+def without_path(error: Exception, path: Path, name: str = "XRAY_MODEL") -> str:
     """The message for callers, who learn no paths: ``name`` stands in place of the path of the bundle."""
     return str(error).replace(str(find_bundle(path)), name).replace(str(path), name)
 
 
-def _read(folder: Path) -> Bundle:
-    return read_bundle(folder)
+def _read(settings: Settings, folder: Path) -> Bundle:
+    bundle = read_bundle(folder)
+    if settings.model_key is not None:
+        # Imported late: most services check no signatures, and it takes some time and memory.
+        from service.inference.loading.signature import check_signature
+
+        check_signature(folder, bundle, settings.model_key)
+    return bundle
