@@ -4,7 +4,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 # Hashes are checked. Nothing is installed but what the lock file names.
 # Python compiles what is imported when it is, which of all this is little: a minute and more is saved.
-INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile --no-deps --require-hashes -r
+# At a terminal pip shows what it does.
+INSTALL = $(BIN)/python -m pip install $$([ -t 2 ] || echo --quiet) --disable-pip-version-check --no-compile --no-deps --require-hashes -r
 
 .PHONY: help run test pacs lint check format lock openapi docs screenshots bench soak torture offline images clean
 

@@ -170,6 +170,14 @@ class Health(_Wire):
     device_requested: Literal["auto", "cpu", "cuda"]
     graph: str = Field(description="The ONNX file of the bundle that is in use.", examples=["model.onnx"])
     precision: Literal["float32", "int8"] = Field(description="Precision of that graph.")
+    version: str = Field(description="Of the service.", examples=["0.1.0"])
+
+
+class ServiceVersion(_Wire):
+    """What this is."""
+
+    name: Literal["xray-inference"] = "xray-inference"
+    version: str = Field(examples=["0.1.0"])
 
 
 class ServedModel(Manifest):

@@ -52,24 +52,29 @@ def serve(settings: Settings) -> bool:
 
 
 def _serve(settings: Settings) -> bool:
-    configure_logging(settings.log_level, with_pid=settings.workers > 1)
+    configure_logging(settings.log_level, with_pid=settings.workers > 1, log_format=settings.log_format)
     for unknown in unknown_variables(os.environ):
         log.warning("unknown setting in the environment: it has no effect", extra=unknown.model_dump(exclude_none=True))
     if hasattr(signal, "SIGHUP"):
         signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until there is a model to be replaced
-    # On Windows, whose event loop cannot watch a listening socket, uvicorn accepts connections by TLS, too.
-    if settings.workers == 1 and (settings.tls_certificate is None or sys.platform == "win32"):
-        return server.serve(_service_with_models(settings))
     try:
-        listeners = bind_sockets(settings.host, settings.port)
+        listeners = bind_sockets(settings.host, settings.port)  # before a model is loaded for nothing
     except OSError as error:
         log.error("cannot listen on %s:%d: %s", settings.host, settings.port, error.strerror)
         return False
     try:
+        # On Windows, whose event loop cannot watch a listening socket, uvicorn accepts connections by TLS, too.
+        if settings.workers == 1 and (settings.tls_certificate is None or sys.platform == "win32"):
+            _close(listeners)  # uvicorn binds the port itself
+            return server.serve(_service_with_models(settings))
         return _serve_on(listeners, settings)
     finally:
-        for listener in listeners:
-            listener.close()
+        _close(listeners)
+
+
+def _close(listeners: list[socket.socket]) -> None:
+    for listener in listeners:
+        listener.close()
 
 
 def _serve_on(listeners: list[socket.socket], settings: Settings) -> bool:
@@ -81,7 +86,8 @@ def _serve_on(listeners: list[socket.socket], settings: Settings) -> bool:
     slot = Parent(settings, listeners, coordinator).run()
     if slot is None:
         return True
-    configure_logging(settings.log_level, with_pid=True)  # the thread that writes stayed in the parent
+    # Again, because the thread that writes stayed in the parent.
+    configure_logging(settings.log_level, with_pid=True, log_format=settings.log_format)
     service = _service_with_models(worker_settings(settings), coordinator.bundle)
     follower = Follower(coordinator.slot(slot.worker), slot.parent, service)
     return server.serve(service, partial(Worker, slot), follower)
@@ -111,7 +117,7 @@ def print_openapi(settings: Settings) -> None:
     Raises:
         BundleError, DeviceError, SettingsError: the service cannot start with this model, device or settings.
     """
-    configure_logging("error")
+    configure_logging("error", log_format="auto")
     settings = settings.model_copy(update={"audit": "off"})  # nothing is served, so there is nothing to record
     print(json.dumps(create_app(build_service(settings)).openapi(), indent=2, sort_keys=True, ensure_ascii=False))
 
@@ -138,7 +144,7 @@ async def open_local(settings: Settings) -> AsyncIterator[LocalPredictor]:
         BundleError, DeviceError, SettingsError: the model cannot be loaded with these settings.
     """
     _disable_core_dumps()
-    configure_logging("error")
+    configure_logging("error", log_format="auto")
     try:
         service = build_service(settings)
         async with service.running(warm_up=False):

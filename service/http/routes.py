@@ -21,7 +21,7 @@ from service.http.openapi import BINARY, CONTENT_DIGEST, Document, header
 from service.http.uploads import IMAGES_PROBLEMS, MULTIPART, PART, RAW_TYPES, read_uploads
 from service.inference import dicom
 from service.inference.model import Model
-from service.wire import VERSION, Health, PredictResponse, Probe
+from service.wire import VERSION, Health, PredictResponse, Probe, ServiceVersion
 
 router = APIRouter()
 
@@ -182,7 +182,14 @@ async def health(response: Response, service: ServiceDep) -> Health:
         device_requested=service.settings.device,
         graph=service.main.backend.graph,
         precision="int8" if service.main.backend.graph == INT8_GRAPH else "float32",
+        version=VERSION,
     )
+
+
+@router.get("/version", tags=["Health"], summary="The version of the service")
+async def version() -> ServiceVersion:
+    """Name and version of the service. Those of the model: `GET /model`."""
+    return ServiceVersion(version=VERSION)
 
 
 @router.get(

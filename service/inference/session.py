@@ -4,6 +4,7 @@ import logging
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import onnxruntime
@@ -16,6 +17,8 @@ from service.inference.cpus import CallPlan
 from service.settings import Device, Precision, Settings, SettingsError
 
 CUDA, CPU = "CUDAExecutionProvider", "CPUExecutionProvider"
+# Of NVIDIA's driver on Linux, and of WSL.
+GPU_DEVICES = ("/dev/nvidiactl", "/dev/nvidia0", "/dev/dxg")
 _ERRORS_ONLY = 3
 # On a CPU, larger batches have no higher throughput (docs/settings.md); a GPU would be mostly idle with 4 images.
 _MAX_BATCH = {CPU: 4, CUDA: 64}
@@ -108,6 +111,11 @@ def has_cuda() -> bool:
     return CUDA in onnxruntime.get_available_providers()
 
 
+def _expects_gpu() -> bool:
+    """Whether there is a GPU, or the package for one is installed."""
+    return has_cuda() or any(Path(device).exists() for device in GPU_DEVICES)
+
+
 def open_session(bundle: Bundle, device: Device, precision: Precision, plan: CallPlan, cuda: Cuda) -> LiveSession:
     """Load the graph for the device that is really available.
 
@@ -116,7 +124,8 @@ def open_session(bundle: Bundle, device: Device, precision: Precision, plan: Cal
 
     Args:
         bundle: has one or two graphs.
-        device: ``auto`` tries CUDA and falls back to the CPU with a warning in the log; ``cuda`` does not fall back.
+        device: ``auto`` tries CUDA where there is a GPU or the package for one, and falls back to the CPU with a
+            warning; ``cuda`` does not fall back.
         precision: of the graph.
         plan: how model calls share the CPUs.
         cuda: the configuration on CUDA.
@@ -127,13 +136,14 @@ def open_session(bundle: Bundle, device: Device, precision: Precision, plan: Cal
         BundleError: the graph cannot be loaded.
     """
     cpu_name, graph = cpu_graph(bundle, precision)
-    if device != "cpu" and (live := _on_cuda(bundle.graph, cuda)):
+    wants_cuda = device == "cuda" or (device == "auto" and _expects_gpu())
+    if wants_cuda and (live := _on_cuda(bundle.graph, cuda)):
         if precision == "int8":
             raise SettingsError("XRAY_PRECISION=int8 is for the CPU, but CUDA works here: set XRAY_DEVICE=cpu with it")
         return live
     if device == "cuda":
         raise DeviceError("XRAY_DEVICE=cuda, but the model does not run on CUDA here (the log says why)")
-    if device == "auto":
+    if wants_cuda:
         log.warning("CUDA cannot be used: the model runs on the CPU")
     sessions = {threads: cpu_session(graph, cpu_name, threads) for threads in {plan.threads, plan.alone}}
     alone = sessions[plan.alone] if plan.alone != plan.threads else None

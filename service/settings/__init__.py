@@ -156,6 +156,9 @@ class Settings(ModelSettings, DicomSettings):
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         default="info", description="Minimum severity of log lines."
     )
+    log_format: Literal["auto", "json", "text"] = Field(
+        default="auto", description="Format of log lines. auto: text if stderr is a terminal, else JSON."
+    )
 
     @model_validator(mode="after")
     def _audit_has_a_folder(self) -> Self:

@@ -1,6 +1,6 @@
-"""Logging: one JSON object per line, on stderr, written by a thread of its own.
+"""Logging: one JSON object or text per line, on stderr, written by a thread of its own.
 
-    any thread -> JSON -> bounded queue -> writer thread -> stderr
+    any thread -> line -> bounded queue -> writer thread -> stderr
 
 If nobody reads stderr, a write to it blocks for ever once its pipe is full (64 KiB on Linux). Only the writer thread is
 held up by that; lines that the queue has no room for are dropped and counted.
@@ -18,8 +18,8 @@ from queue import SimpleQueue
 
 from prometheus_client.core import CounterMetricFamily
 from prometheus_client.registry import Collector
-from pythonjsonlogger.core import RESERVED_ATTRS
-from pythonjsonlogger.json import JsonFormatter
+
+from service.telemetry.formats import LogFormat, formatter_of
 
 # A busy service logs some hundred lines a second, of about 0.5 kB each.
 MAX_QUEUED_LINES = 4096
@@ -31,21 +31,17 @@ _REPORT_INTERVAL_S = 1.0
 log = logging.getLogger(__name__)
 
 
-def configure_logging(level: str, *, with_pid: bool = False) -> None:
-    """Send every log line of this process to stderr as JSON, including uvicorn's and Python warnings.
+def configure_logging(level: str, *, with_pid: bool = False, log_format: LogFormat = "json") -> None:
+    """Send every log line of this process to stderr, including uvicorn's and Python warnings.
 
     A forked process must call this again, because its writer thread stays in the process that forked it.
 
     Args:
         level: minimum severity, in lower case.
         with_pid: whether each line has the process id; for several processes that share stderr.
+        log_format: of the lines.
     """
-    formatter = JsonFormatter(
-        f"%(levelname)s %(name)s {'%(process)d ' if with_pid else ''}%(message)s",
-        rename_fields={"levelname": "level", "name": "logger", "process": "pid"},
-        timestamp="time",
-        reserved_attrs=[*RESERVED_ATTRS, "color_message"],  # uvicorn adds it for terminals
-    )
+    formatter = formatter_of(log_format, with_pid=with_pid)
     root = logging.getLogger()
     close_logging()
     root.handlers = [QueuedLines(formatter, _stderr())]

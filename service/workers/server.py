@@ -6,7 +6,7 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from types import FrameType
 from typing import Any, Protocol, cast
@@ -22,7 +22,9 @@ from service.edge.handshake import accept as accept_tls
 from service.edge.limits import limits_of
 from service.edge.shared import Edge
 from service.inference.admission import Phase
+from service.telemetry.formats import is_text
 from service.telemetry.worker_table import WorkerSlot
+from service.workers.banner import banner
 from service.workers.connection_balancer import ConnectionBalancer
 from service.workers.grace import SLOW_CLIENTS_S, force_exit_after, grace_s
 from service.workers.reload import ReloadOnSignal
@@ -95,6 +97,7 @@ class Server(uvicorn.Server):
         self.reload.start()
         if self._slot is None or self._balancer is None:
             await super().startup(sockets)
+            self._announce([listener for server in self.servers for listener in server.sockets])
             return
         await super().startup(sockets=[])
         try:
@@ -104,6 +107,13 @@ class Server(uvicorn.Server):
             await self.lifespan.shutdown()
             sys.exit(STARTUP_FAILURE)
         self._log_started_message(self._slot.listeners)
+        if self._slot.worker == 0:
+            self._announce(self._slot.listeners)
+
+    def _announce(self, listeners: Sequence[Any]) -> None:
+        """Tell a person at a terminal which address to open."""
+        if listeners and is_text(self._service.settings.log_format):
+            sys.stderr.write(banner(self._service, listeners[0]))
 
     async def on_tick(self, counter: int) -> bool:
         """Whether to close the port. uvicorn calls this ten times a second."""

@@ -1,6 +1,7 @@
 """Which graph runs where: the settings, the bundle's default, and the provider of the session."""
 
 import logging
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from numpy.typing import NDArray
 
 from contract.bundle import GRAPH, INT8_GRAPH, Bundle
 from service.errors import DeviceError
+from service.inference import session
 from service.inference.buckets import bucket_sizes
 from service.inference.cpus import CallPlan
 from service.inference.session import CPU, CUDA, Cuda, LiveSession, cuda_of, max_batch_of, open_session
@@ -142,10 +144,16 @@ def test_a_live_session_never_changes_its_provider_by_itself() -> None:
     assert open_session(ONE_GRAPH, "cpu", "auto", ONE_THREAD, DEFAULTS).session._enable_fallback is False
 
 
-def test_auto_without_cuda_runs_on_the_cpu_and_says_so(caplog: pytest.LogCaptureFixture) -> None:
+@pytest.mark.parametrize("has_gpu", [True, False])
+def test_auto_without_cuda_runs_on_the_cpu_and_says_so_where_there_is_a_gpu(
+    has_gpu: bool, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "gpu").touch()
+    monkeypatch.setattr(session, "GPU_DEVICES", (str(tmp_path / ("gpu" if has_gpu else "none")),))
     live = open_session(TWO_GRAPHS, "auto", "auto", ONE_THREAD, DEFAULTS)
     assert (live.provider, live.graph, graph_in_use(live)) == (CPU, INT8_GRAPH, INT8_GRAPH)
-    assert "CUDA cannot be used: the model runs on the CPU" in caplog.text
+    assert ("CUDA cannot be used: the model runs on the CPU" in caplog.text) == has_gpu
+    assert bool(caplog.records) == has_gpu
 
 
 def test_cpu_does_not_mention_cuda(caplog: pytest.LogCaptureFixture) -> None:

@@ -1,0 +1,25 @@
+"""The bundles in the repository. One that has been released is never edited: a new one gets a new version."""
+
+import pytest
+
+from contract.bundle import MANIFEST, read_bundle, sha256
+from tests import ROOT
+
+# SHA-256 of the manifest, which holds those of the other files.
+RELEASED = {
+    "pneumonia/1": "1dd2093806614eee917c783053bec1534e106b197ee27f275cc5e9587fc5a1d8",
+    "pneumonia/2": "c307ab45f26ef3a738cff0982aba78b5ef5f31b6cfe9f3e1b1af58a5bb6e6f23",
+    "pneumonia/3": "653e2081fd2e94df188c6d0e1dfd5176e2cd65c5f93765e6ca2f7663991b98fa",
+}
+
+
+def test_every_bundle_is_in_the_table() -> None:
+    models = ROOT / "models"
+    assert {str(path.parent.relative_to(models)) for path in models.glob(f"*/*/{MANIFEST}")} == RELEASED.keys()
+
+
+@pytest.mark.parametrize("name", RELEASED)
+def test_a_released_bundle_is_unchanged(name: str) -> None:
+    folder = ROOT / "models" / name
+    assert sha256((folder / MANIFEST).read_bytes()) == RELEASED[name]
+    read_bundle(folder)  # checks the digests of the other files
