@@ -15,6 +15,7 @@ from service.http.uploads import RAW_TYPES
 from service.oip.request import HEADER_LENGTH
 from service.oip.views import CLASSIFIER
 from tests.bundles import POINTS
+from tests.dicom_objects import drawn
 from tests.drawings import chest, encode
 
 # The model of the server that test_schemathesis.py starts.
@@ -25,8 +26,9 @@ _SMALL = [chest(seed, 48, 40) for seed in range(3)]
 _BODIES = {
     "image/jpeg": [encode(pixels) for pixels in _SMALL],
     "image/png": [encode(pixels, "PNG") for pixels in _SMALL],
+    "application/dicom": [drawn(pixels) for pixels in _SMALL],
 }
-_BODIES["application/octet-stream"] = [*_BODIES["image/jpeg"], *_BODIES["image/png"]]
+_BODIES["application/octet-stream"] = [each for bodies in list(_BODIES.values()) for each in bodies]
 _INPUT = {
     "name": "file",
     "shape": [1],
