@@ -27,7 +27,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except ConfigError as error:
         return _fail(str(error), WRONG_USE)
     except ModuleNotFoundError as error:
-        return _fail(f"{error.name} is not installed; pip install 'xray-inference[cpu,dicom]'", FAILED)
+        return _fail(
+            f"{(error.name or '').partition('.')[0]} is not installed; pip install 'xray-inference[cpu,dicom]'", FAILED
+        )
 
 
 def _run(config: Config) -> int:

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import sqlite3
 from collections.abc import Callable
 from contextlib import AsyncExitStack
 
@@ -80,6 +81,10 @@ class Analyser:
                 continue
             try:
                 await self._analyse(client, policy, item)
+            except sqlite3.Error as error:
+                self.problem = f"the ledger cannot be written: {error}"
+                log.error("%s", self.problem)
+                await asyncio.sleep(_PAUSE_S)
             finally:
                 self._claimed.discard(item.uid)
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import sqlite3
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
 
@@ -52,8 +53,8 @@ class Deliverer:
             try:
                 await loop.run_in_executor(self._executor, self._send_all, due)
                 failures, self.problem = 0, ""
-            except Unavailable as unavailable:
-                self._report(unavailable, failures)
+            except (Unavailable, sqlite3.Error) as failure:
+                self._report(failure, failures)
                 await asyncio.sleep(backoff(failures))
                 failures += 1
 
@@ -80,11 +81,12 @@ class Deliverer:
         if not self._ledger.needs_result(delivery.uid, delivery.kind):
             self._spool.drop_result(delivery.uid, delivery.kind)
 
-    def _report(self, unavailable: Unavailable, failures: int) -> None:
+    def _report(self, failure: Exception, failures: int) -> None:
         self._metrics.sent.labels(self._name, "unavailable").inc()
-        self.problem = f"destination {self._name}: {unavailable}"
+        reason = f"the ledger cannot be written: {failure}" if isinstance(failure, sqlite3.Error) else str(failure)
+        self.problem = f"destination {self._name}: {reason}"
         if failures == 0:
-            log.warning("%s: %s; results wait, and are sent once it answers", self._name, unavailable)
+            log.warning("destination %s: %s; results wait, and are sent later", self._name, reason)
 
 
 def new_sender(destination: CStore | Stow) -> Sender:

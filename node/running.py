@@ -3,10 +3,11 @@
 import asyncio
 import logging
 import signal
+import sqlite3
 import sys
 import threading
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from http.server import ThreadingHTTPServer
 
@@ -17,7 +18,7 @@ from node.ledger import Ledger
 from node.monitor import Metrics, SpoolCollector, health, serve
 from node.records import DEAD, WAITING
 from node.scp import Scp
-from node.spool import Spool
+from node.spool import Spool, SpoolFull
 
 log = logging.getLogger(__name__)
 
@@ -50,7 +51,7 @@ class Node:
         scp = Scp(config.scp, self._spool, self._ledger, self._metrics, _waker(loop, analyser.wake))
         self._metrics.registry.register(SpoolCollector(self._ledger, self._spool, lambda: scp.associations))
         working: list[Analyser | Deliverer] = [analyser, *deliverers]
-        monitor = self._listen(scp, lambda: [part.problem for part in working if part.problem])
+        monitor = self._listen(scp, lambda: self._problems(working))
         tasks = [asyncio.ensure_future(part.run()) for part in working]
         tasks.append(asyncio.ensure_future(self._keep_house(scp)))
         stopping = asyncio.ensure_future(stop.wait())
@@ -83,15 +84,28 @@ class Node:
         await asyncio.to_thread(scp.abort)
 
     async def _keep_house(self, scp: Scp) -> None:
-        limits = self._config.spool
         while True:
-            scp.discard_unfinished()
-            dead = self._ledger.give_up_older(limits.max_age_h * _HOUR_S)
-            if dead:
-                log.warning("%d objects or results waited too long and are dead letters (max_age_h)", dead)
-            if self._ledger.expire(limits.dead_letters_h * _HOUR_S, limits.remember_h * _HOUR_S):
-                await asyncio.to_thread(sweep, self._spool, self._ledger)
+            try:
+                await self._clean(scp)
+            except (sqlite3.Error, OSError) as error:
+                log.error("the spool cannot be cleaned: %s", error)
             await asyncio.sleep(_HOUSEKEEPING_S)
+
+    async def _clean(self, scp: Scp) -> None:
+        limits = self._config.spool
+        scp.discard_unfinished()
+        if dead := self._ledger.give_up_older(limits.max_age_h * _HOUR_S):
+            log.warning("%d objects or results waited too long and are dead letters (max_age_h)", dead)
+        if self._ledger.expire(limits.dead_letters_h * _HOUR_S, limits.remember_h * _HOUR_S):
+            await asyncio.to_thread(sweep, self._spool, self._ledger)
+
+    def _problems(self, parts: Sequence[Analyser | Deliverer]) -> list[str]:
+        found = [part.problem for part in parts if part.problem]
+        try:
+            self._spool.check_room()
+        except SpoolFull as full:
+            found.append(f"objects are refused: {full}")
+        return found
 
 
 def recover(spool: Spool, ledger: Ledger) -> None:

@@ -85,7 +85,8 @@ class Spool:
         """
         if shutil.disk_usage(self._folder).free < self._limits.min_free_bytes:
             raise SpoolFull("the disk is nearly full (min_free_bytes)")
-        self.reserve(0)
+        self.reserve(1)
+        self.release(1)
 
     def reserve(self, count: int) -> None:
         """Count bytes that are about to be written to a path of ``new_path``.

@@ -12,6 +12,7 @@ from tests import ROOT
 from tests.commands import run
 from tests.dicom_objects import drawn
 from tests.drawings import png
+from tests.node.running import write_config
 
 # Makes the packages of the extra unimportable, and then runs the command line in the same process.
 _WITHOUT = """
@@ -23,6 +24,7 @@ sys.exit(main({arguments!r}))
 _TRAINING = ["keras", "tensorflow", "tf2onnx", "onnx", "onnxruntime", "sklearn", "scipy", "matplotlib"]
 _CLIENT = ["httpx"]
 _SERVICE = ["fastapi", "starlette", "uvicorn", "onnxruntime", "prometheus_client", "fastapi_offline"]
+_NODE = ["pynetdicom"]
 _SERVICE += ["pythonjsonlogger", "multipart", "python_multipart"]
 
 
@@ -55,8 +57,20 @@ def test_predict_with_a_url_needs_the_extra_client_alone() -> None:
     assert ended.stderr.startswith("xray-service: no answer from http://127.0.0.1:1 ")
 
 
+def test_the_node_names_its_extra(tmp_path: Path) -> None:
+    ended = run_without(_NODE, "node", "--config", str(write_config(tmp_path, "http://127.0.0.1:1", 1)))
+    assert ended.returncode == 1
+    assert ended.stderr == "xray-node: pynetdicom is not installed; pip install 'xray-inference[cpu,dicom]'\n"
+
+
 @pytest.mark.parametrize(
-    ("package", "missing"), [("training", _TRAINING), ("service", _SERVICE), ("service", [*_CLIENT, *_SERVICE])]
+    ("package", "missing"),
+    [
+        ("training", _TRAINING),
+        ("service", _SERVICE),
+        ("service", [*_CLIENT, *_SERVICE]),
+        ("node", [*_NODE, *_CLIENT, *_SERVICE]),
+    ],
 )
 def test_help_needs_no_extra(package: str, missing: list[str]) -> None:
     ended = run_without(missing, package, "--help")

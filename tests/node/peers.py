@@ -1,6 +1,7 @@
 """The peers of a node, in this process: a service, a PACS, a modality. Their ports are free ones."""
 
 import json
+import ssl
 import threading
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -82,11 +83,15 @@ class FakeService:
 class FakePacs:
     """Takes results by C-STORE. ``stored``: how often each SOP Instance UID came. ``statuses``: to answer first."""
 
-    def __init__(self, classes: Iterable[str] = (COMPREHENSIVE_3D_SR, SECONDARY_CAPTURE)) -> None:
+    def __init__(
+        self,
+        classes: Iterable[str] = (COMPREHENSIVE_3D_SR, SECONDARY_CAPTURE),
+        tls: ssl.SSLContext | None = None,
+    ) -> None:
         self.stored: Counter[str] = Counter()
         self.statuses: list[int] = []
         self.callers: set[str] = set()
-        self._entity = AE("PACS")
+        self._entity, self._tls = AE("PACS"), tls
         self._entity.maximum_associations = 100
         for sop_class in classes:
             self._entity.add_supported_context(sop_class)
@@ -96,7 +101,10 @@ class FakePacs:
     def start(self) -> None:
         """Listen, on the same port as before."""
         server = self._entity.start_server(
-            ("127.0.0.1", self.port), block=False, evt_handlers=[(evt.EVT_C_STORE, self._store)]
+            ("127.0.0.1", self.port),
+            block=False,
+            ssl_context=self._tls,
+            evt_handlers=[(evt.EVT_C_STORE, self._store)],
         )
         assert server
         self.port = server.server_address[1]

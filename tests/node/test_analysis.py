@@ -85,14 +85,13 @@ def make(tmp_path: Path) -> Iterator[Make]:
 async def test_an_object_gets_its_two_results(make: Make) -> None:
     parts = make(operating_point="screening")
     uid = parts.add(radiograph())
-    await parts.run_until(lambda: parts.ledger.state(uid) == ANSWERED)
+    await parts.run_until(lambda: parts.ledger.state(uid) == ANSWERED and not parts.spool.object_path(uid).exists())
     assert parts.service.calls == [("/predict", uid), ("/explain", uid)]
     assert [(each.kind, each.result_uid) for each in parts.ledger.due_deliveries("pacs", 9)] == [
         ("heatmap", result_uid(uid, "heatmap")),
         ("sr", result_uid(uid, "sr")),
     ]
     assert [each.kind for each in parts.ledger.due_deliveries("viewer", 9)] == ["heatmap"]
-    assert not parts.spool.object_path(uid).exists()
     assert parts.spool.result_path(uid, "sr").read_bytes() == content(result(uid, "sr", radiograph().StudyInstanceUID))
     path, headers = parts.service.requests[0]
     assert path == "/predict?operating_point=screening"
@@ -166,9 +165,8 @@ async def test_results_of_any_node_are_not_analysed(make: Make) -> None:
     capture = result("2.25.7", "heatmap")
     capture.Modality = "CR"
     uid = parts.add(capture)
-    await parts.run_until(lambda: parts.ledger.state(uid) == OWN)
+    await parts.run_until(lambda: parts.ledger.state(uid) == OWN and not parts.spool.object_path(uid).exists())
     assert parts.service.requests == []
-    assert not parts.spool.object_path(uid).exists()
 
 
 async def test_an_object_whose_file_is_missing_is_a_dead_letter(make: Make) -> None:

@@ -2,6 +2,8 @@
 
 import asyncio
 import json
+import sqlite3
+import ssl
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -10,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import trustme
 from prometheus_client import generate_latest
 
 from node.config import COMPREHENSIVE_3D_SR, ConfigError, CStore, SpoolSection, Stow
@@ -166,6 +169,22 @@ async def test_a_destination_that_is_down_gets_everything_once_it_is_up(deliver:
     assert set(pacs.stored.values()) == {1}
 
 
+async def test_a_ledger_that_cannot_be_written_does_not_end_the_delivery(
+    deliver: Deliver, pacs: FakePacs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parts = deliver(c_store(pacs))
+    parts.add("1.2", "sr")
+    original, failures = parts.ledger.close_delivery, [sqlite3.OperationalError("database or disk is full")]
+
+    def close(*arguments: Any) -> None:
+        if failures:
+            raise failures.pop()
+        original(*arguments)
+
+    monkeypatch.setattr(parts.ledger, "close_delivery", close)
+    await parts.run_until(lambda: parts.states() == {"delivered": 1})
+
+
 async def test_a_rejected_association_is_reported(deliver: Deliver, pacs: FakePacs) -> None:
     pacs.require_called("OTHER")
     parts = deliver(c_store(pacs))
@@ -199,6 +218,21 @@ async def test_a_destination_that_does_not_take_the_class_refuses_for_good(deliv
     parts.add("1.2", "sr", "heatmap")
     await parts.run_until(lambda: parts.states() == {"delivered": 1, "dead": 1})
     assert [letter.reason for letter in parts.ledger.dead_letters()] == ["the SOP class of this result is not accepted"]
+    pacs.stop()
+
+
+@pytest.mark.parametrize("trusted", [True, False])
+async def test_c_store_over_tls_checks_the_destination_s_certificate(
+    deliver: Deliver, tmp_path: Path, trusted: bool
+) -> None:
+    authority, other, context = trustme.CA(), trustme.CA(), ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    authority.issue_cert("127.0.0.1").configure_cert(context)
+    (authority if trusted else other).cert_pem.write_to_path(tmp_path / "ca.pem")
+    pacs = FakePacs(tls=context)
+    parts = deliver(c_store(pacs, tls={"ca_file": tmp_path / "ca.pem"}))
+    parts.add("1.2", "sr")
+    await parts.run_until(lambda: parts.states() == {"delivered": 1} if trusted else parts.deliverer.problem)
+    assert pacs.stored.total() == trusted
     pacs.stop()
 
 

@@ -9,6 +9,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import hypothesis
+import hypothesis.strategies as st
 import pytest
 import trustme
 from prometheus_client import generate_latest
@@ -234,11 +236,36 @@ def test_one_association_too_many_is_rejected_for_now(listen: Listen) -> None:
         assert third.is_established
 
 
+@pytest.fixture(scope="module")
+def lively(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Listening]:
+    node = Listening(tmp_path_factory.mktemp("lively"), {}, {"max_associations": 1000})
+    node.scp.start()
+    node.port = node.scp.port
+    yield node
+    node.scp.abort()
+    node.ledger.close()
+    node.spool.close()
+
+
 @contextmanager
 def connection(port: int, data: bytes = b"") -> Iterator[socket.socket]:
     with socket.create_connection(("127.0.0.1", port), timeout=DEADLINE_S) as made:
         made.sendall(data)
         yield made
+
+
+@hypothesis.given(
+    st.binary(max_size=300)
+    | st.tuples(st.sampled_from([1, 4, 5, 6, 7, 9]), st.binary(max_size=300)).map(
+        lambda pdu: struct.pack(">BBL", pdu[0], 0, len(pdu[1])) + pdu[1]
+    )
+)
+@hypothesis.settings(max_examples=25, suppress_health_check=list(hypothesis.HealthCheck))
+def test_whatever_is_sent_the_next_association_is_served(lively: Listening, data: bytes) -> None:
+    with connection(lively.port, data):
+        pass
+    with association(lively.port) as made:
+        assert made.send_c_echo().Status == SUCCESS
 
 
 def test_a_pdu_of_impossible_length_ends_the_connection(listen: Listen) -> None:
