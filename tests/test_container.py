@@ -124,6 +124,11 @@ def test_what_holds_images_dumps_no_core(name: str, key: str) -> None:
     assert services(name)[key]["ulimits"] == {"core": 0}
 
 
+@pytest.mark.parametrize("name", ["docker-compose.yml", *OVERRIDES])
+def test_the_engine_is_not_reachable_from_a_container(name: str) -> None:
+    assert "docker.sock" not in (ROOT / name).read_text()
+
+
 def test_compose_waits_longer_than_the_service_needs_to_stop(service: Service) -> None:
     settings = Settings()
     assert float(service["stop_grace_period"].removesuffix("s")) > grace_s(settings) + KILL_MARGIN_S
