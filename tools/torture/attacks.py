@@ -151,13 +151,18 @@ def never_reads(server: Server, count: int) -> Outcome:
 def descriptors(server: Server, count: int) -> Outcome:
     """The service may open five further files only, and many more clients come: when they have left, all is well."""
     process = server.process.pid
-    before = resource.prlimit(process, resource.RLIMIT_NOFILE)
-    now = len(list(Path(f"/proc/{process}/fd").iterdir()))
+    folder, before = Path(f"/proc/{process}/fd"), resource.prlimit(process, resource.RLIMIT_NOFILE)
+    now = len(list(folder.iterdir()))
     resource.prlimit(process, resource.RLIMIT_NOFILE, (now + 5, before[1]))
-    with connected(server, count, b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n"):
-        expect(server.process.poll() is None, "the service ended")
-    answered = good(server)
-    resource.prlimit(process, resource.RLIMIT_NOFILE, before)
+    try:
+        with connected(server, count, b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n"):
+            expect(server.process.poll() is None, "the service ended")
+        until(
+            lambda: len(list(folder.iterdir())) <= now + 1, lambda: f"{len(list(folder.iterdir()))} of {now} are open"
+        )
+        answered = good(server)
+    finally:
+        resource.prlimit(process, resource.RLIMIT_NOFILE, before)
     return Outcome(count, 2 * GOOD, answered + good(server))
 
 
@@ -166,10 +171,12 @@ def full_disk(server: Server, audit: Path) -> Outcome:
     process = server.process.pid
     before = resource.prlimit(process, resource.RLIMIT_FSIZE)
     resource.prlimit(process, resource.RLIMIT_FSIZE, (1, before[1]))
-    answered = good(server)
-    until(lambda: "xray_audit_failing 1.0" in server.get("/metrics").text)
-    expect("xray_log_lines_dropped_total 0.0" not in server.get("/metrics").text, "no log line was dropped")
-    resource.prlimit(process, resource.RLIMIT_FSIZE, before)
+    try:
+        answered = good(server)
+        until(lambda: "xray_audit_failing 1.0" in server.get("/metrics").text)
+        expect("xray_log_lines_dropped_total 0.0" not in server.get("/metrics").text, "no log line was dropped")
+    finally:
+        resource.prlimit(process, resource.RLIMIT_FSIZE, before)
     until(lambda: "xray_audit_failing 0.0" in server.get("/metrics").text)
     answered += good(server)
     command = [sys.executable, "-m", "service", "audit", "verify", str(audit)]
