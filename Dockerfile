@@ -38,9 +38,10 @@ WORKDIR /app
 COPY contract contract
 COPY dicom dicom
 COPY service service
+COPY node node
 RUN python3 -m compileall -q /app
 COPY models models
-RUN mkdir -p /volumes/keys /volumes/audit
+RUN mkdir -p /volumes/keys /volumes/audit /volumes/spool
 
 FROM ${PYTHON_IMAGE} AS base
 ARG VERSION
@@ -112,6 +113,15 @@ RUN --mount=type=bind,from=build-gpu,source=/opt/venv,target=/opt/listed \
     /opt/venv/bin/python /sbom.py /opt/listed /models "${VERSION}" >/sbom.cdx.json
 FROM scratch AS sbom-service-gpu
 COPY --from=sbom-service-gpu-run /sbom.cdx.json /sbom-service-gpu.cdx.json
+
+FROM serving AS node
+EXPOSE 11112 9113
+HEALTHCHECK --interval=10s --timeout=5s --start-period=30s --start-interval=1s --retries=3 \
+    CMD ["python3", "-c", "import urllib.request as u; u.urlopen('http://127.0.0.1:9113/health', timeout=4)"]
+COPY --from=build-cpu /opt/venv /opt/venv
+COPY --from=app /app /app
+ENTRYPOINT ["python3", "-m", "node", "--config", "/etc/xray/node.toml"]
+CMD ["run"]
 
 FROM serving AS service
 ENV XRAY_DEVICE=cpu

@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 # Python compiles what is imported when it is, which of all this is little: a minute and more is saved.
 INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile --no-deps --require-hashes -r
 
-.PHONY: help run test lint check format lock openapi docs screenshots bench soak offline images clean
+.PHONY: help run test pacs lint check format lock openapi docs screenshots bench soak torture offline images clean
 
 help:  ## List the targets.
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 13
@@ -17,6 +17,9 @@ run: $(VENV)/.cpu  ## Start the service with the bundled model on port 8000.
 test: $(VENV)/.dev  ## Run the tests.
 	@echo "Running the tests in two processes. They import TensorFlow first: the first dots appear after up to a minute."
 	@$(BIN)/python -m pytest -n 2
+
+pacs: $(VENV)/.dev  ## Run the tests with a real PACS (needs orthanc and dcmtk; skipped without).
+	@tests/pacs.sh
 
 lint: $(VENV)/.dev  ## Check format, style and types.
 	$(BIN)/ruff format --check --quiet .
@@ -50,6 +53,9 @@ bench: $(VENV)/.dev  ## Measure us beside five peers (12 minutes, needs wrk; BEN
 MINUTES ?= 60
 soak: $(VENV)/.dev  ## Load the service for MINUTES with all that clients do; counts and slopes (needs wrk).
 	$(BIN)/python benchmarks/soak.py --store --minutes $(MINUTES)
+
+torture: $(VENV)/.dev  ## Attack the service for half an hour and print a table of what it survived (atheris is used if installed).
+	$(BIN)/python -m tools.torture
 
 PARTS ?= proxy monitoring
 offline:  ## Make one archive that installs the service without internet (needs Docker).

@@ -41,6 +41,19 @@ def multiples(features: NDArray[np.float32], guard: InputGuard) -> dict[str, NDA
     }
 
 
+def only_covering(features: NDArray[np.float32], guard: InputGuard) -> list[str | None]:
+    """For each image the only population that covers it, by name; None if several or none do, or if the guard has no
+    populations.
+
+    Args:
+        features: float, shape (n, d).
+        guard: with d locations and scales.
+    """
+    covered = {name: apart <= 1 for name, apart in multiples(features, guard).items()}
+    covering = [[name for name, inside in covered.items() if inside[row]] for row in range(len(features))]
+    return [names[0] if len(names) == 1 else None for names in covering]
+
+
 def _root_mean_square(features: NDArray[np.float32], known: InputGuard | Familiar) -> NDArray[np.float64]:
     """Root mean square of the standardised features, (n,)."""
     standardised = (features.astype(np.float64) - known.location) / known.scale

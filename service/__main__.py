@@ -13,8 +13,8 @@ from service.access.keys import KeyFileError
 from service.audit import command as audit_command
 from service.cli import bundle as bundle_command
 from service.client.command import predict
+from service.client.objects import ObjectPredictor
 from service.client.options import add_options
-from service.client.predicting import Predictor
 from service.errors import DeviceError
 from service.settings import Settings, SettingsError, explain
 from service.settings.options import LOCAL, add_settings, given_in_file, given_options, settings_of
@@ -84,7 +84,7 @@ def _run_service(arguments: argparse.Namespace, settings: Settings) -> int:
     return DONE if commands.serve(settings) else FAILED
 
 
-def _open_local(settings: Settings) -> AbstractAsyncContextManager[Predictor]:
+def _open_local(settings: Settings) -> AbstractAsyncContextManager[ObjectPredictor]:
     from service.cli import commands  # as above
 
     return commands.open_local(settings)

@@ -13,7 +13,7 @@ from service import problems
 from service.access.authentication import is_private
 from service.access.credentials import KEY_HEADER
 from service.core import Service
-from service.http import explain, model, openapi, page_files, responses
+from service.http import explain, feedback, model, openapi, page_files, responses
 from service.http.context import RequestContext
 from service.http.direct import DirectPredict
 from service.http.prefix import Prefix
@@ -88,7 +88,7 @@ def create_app(service: Service) -> FastAPI:
         redoc_url=None,
         redirect_slashes=False,
     )
-    app.state.service, app.state.oip_statistics = service, Statistics()
+    app.state.service, app.state.oip_statistics = service, Statistics(service.metrics)
     routers = _routers()
     for each in routers:
         app.include_router(each)
@@ -113,7 +113,7 @@ def create_app(service: Service) -> FastAPI:
 
 def _routers() -> list[APIRouter]:
     v2 = [oip_inspection.router, oip.router, oip_repository.router]
-    return [router, explain.router, model.router, *v2, page_files.page_router()]
+    return [router, explain.router, model.router, feedback.router, *v2, page_files.page_router()]
 
 
 def _route(endpoint: object) -> APIRoute:

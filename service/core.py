@@ -32,6 +32,8 @@ log = logging.getLogger(__name__)
 # A call of a model or decoder that has been running for longer than so many deadlines of a request: the service is not
 # ready; it is not live; it exits. Each request that waits for such a call has got its 504 by then.
 _READY_DEADLINES, _LIVE_DEADLINES, _EXIT_DEADLINES = 1, 3, 6
+# Seconds that count as a deadline at least: a call may take longer than a short deadline without being stuck.
+_SHORTEST_DEADLINE_S = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +44,7 @@ class Reload:
     current: Key
 
 
-# Each takes about 45 MiB besides what it decodes.
+# Each takes about 45 MiB besides what it decodes; 95 once it has read a DICOM object.
 _MAX_DECODER_PROCESSES = 2
 
 
@@ -76,6 +78,8 @@ class Service:
         self.drawer = ThreadPoolExecutor(1, thread_name_prefix="draw")
         # One thread, so one request body at a time: parsed JSON takes a multiple of the memory of its text.
         self.parser = ThreadPoolExecutor(1, thread_name_prefix="parse")
+        # One thread, so one search in the audit log at a time.
+        self.searcher = ThreadPoolExecutor(1, thread_name_prefix="search")
         shared = SharedResources(
             settings,
             self._pool,
@@ -123,7 +127,7 @@ class Service:
     @property
     def _oldest_call_deadlines(self) -> float:
         """For how many deadlines of a request the oldest call of a model or decoder has been running."""
-        return self._calls.oldest_s / self.settings.deadline_s
+        return self._calls.oldest_s / max(self.settings.deadline_s, _SHORTEST_DEADLINE_S)
 
     @property
     def must_restart(self) -> str | None:
@@ -158,7 +162,7 @@ class Service:
             await self.repository.stop()
             self.decoder.close()
             self._pool.shutdown()
-            for executor in (self.drawer, self.parser):
+            for executor in (self.drawer, self.parser, self.searcher):
                 executor.shutdown(wait=False)
 
     async def open_successor(self, digest: str | None = None) -> Model | None:

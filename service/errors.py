@@ -40,6 +40,14 @@ class TooManyFiles(ServiceError):
     """The request has more images than allowed."""
 
 
+class InvalidFeedback(ServiceError):
+    """The feedback is malformed, or does not say which image of the request it is about."""
+
+
+class UnknownRequest(ServiceError):
+    """The audit log has no image of this request."""
+
+
 class DigestMismatch(ServiceError):
     """The body does not match its Content-Digest."""
 
@@ -57,7 +65,7 @@ class UnsupportedBody(ServiceError):
 
 
 class UnsupportedEncoding(ServiceError):
-    """The body has a Content-Encoding: compressed bodies are not supported."""
+    """The body has a Content-Encoding other than gzip and deflate, or is not what that says."""
 
 
 class BadRequest(ServiceError):

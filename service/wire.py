@@ -6,7 +6,7 @@ And how text that came over the wire, or from a file of someone else, is shown o
 import json
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints
 from pydantic.json_schema import SkipJsonSchema
 
 from contract.bundle import CpuGraph, Manifest, Provenance
@@ -91,6 +91,12 @@ class Prediction(_Wire):
         "threshold in `GET /model`. null: no guard is in use; or the score is not a number, and the image is flagged.",
         examples=[0.97],
     )
+    covered_by: str | None = Field(
+        default=None,
+        description="The only population of the model whose training images are like this one. null: several or none "
+        "are, or its input guard does not know populations.",
+        examples=["adult"],
+    )
     warnings: list[Caution] = []
     error: Problem | None = None
 
@@ -116,6 +122,43 @@ class PredictResponse(_Wire):
         examples=["General Hospital"],
     )
     predictions: list[Prediction]
+
+
+class FeedbackRequest(_Wire):
+    """What became known of an analysed image later. The image is that of the request; if it had several, their number
+    or digest says which.
+    """
+
+    model_config = ConfigDict(extra="forbid", json_schema_serialization_defaults_required=False)
+
+    request_id: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._-]{1,64}$")] = Field(
+        description="Of the answer: its `request_id`, or the header `X-Request-ID`.", examples=["8c5f0a2e9d4b4c1f"]
+    )
+    label: Literal["NORMAL", "PNEUMONIA"] | None = Field(
+        description="The truth. null withdraws what was reported before.", examples=["PNEUMONIA"]
+    )
+    image: int | None = Field(
+        default=None, ge=0, le=2**31 - 1, description="Number of the image in its request, from 0."
+    )
+    image_sha256: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")] | None = Field(
+        default=None, description="SHA-256 of the file as it was sent, hexadecimal."
+    )
+    reader: Annotated[str, StringConstraints(pattern=r"^[ -~]{1,64}$")] | None = Field(
+        default=None,
+        description="Who says so; printable ASCII. A pseudonym will do. Never anything about the patient.",
+        examples=["reader-2"],
+    )
+    read_at: AwareDatetime | None = Field(default=None, description="When; RFC 3339.")
+
+
+class FeedbackRecorded(_Wire):
+    """The receipt of feedback that is on the disk."""
+
+    request_id: str = Field(description="Of the analysis.", examples=["8c5f0a2e9d4b4c1f"])
+    image: int = Field(description="Number of the image in its request, from 0.")
+    image_sha256: str
+    label: Literal["NORMAL", "PNEUMONIA"] | None
+    recorded_at: str = Field(description="UTC, RFC 3339.", examples=["2026-11-26T21:00:00.000Z"])
 
 
 class Health(_Wire):

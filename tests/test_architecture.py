@@ -35,7 +35,7 @@ ROOMS: dict[str, dict[str, set[str]]] = {
         "edge": {*_VOCABULARY, "telemetry"},
         "workers": {*_SERVICE, "edge", "app"},
         "client": _VOCABULARY,
-        "validation": {*_VOCABULARY, "client"},
+        "validation": {*_VOCABULARY, "audit", "client"},
         "cli": {*_SERVICE, "http", "app", "workers", "client"},
         "__main__": {*_VOCABULARY, "access", "audit", "client", "validation", "cli"},
     },
@@ -50,19 +50,40 @@ ROOMS: dict[str, dict[str, set[str]]] = {
         "cli": {"errors", "networks", "data", "fitting", "evaluation", "reporting", "exporting"},
         "__main__": {"errors", "fitting", "cli"},
     },
+    "node": {
+        "config": set(),
+        "header": set(),
+        "records": set(),
+        "transport": set(),
+        "ledger": {"records"},
+        "spool": {"config", "header"},
+        "incoming": {"spool"},
+        "monitor": {"records", "ledger", "spool"},
+        "scp": {"config", "header", "records", "transport", "ledger", "spool", "incoming", "monitor"},
+        "analysis": {"config", "header", "records", "ledger", "spool", "monitor"},
+        "outcomes": {"records"},
+        "cstore": {"config", "records", "outcomes"},
+        "stow": {"config", "records", "outcomes", "cstore"},
+        "delivery": {"config", "records", "ledger", "spool", "monitor", "outcomes", "cstore", "stow"},
+        "running": {"config", "records", "ledger", "spool", "monitor", "scp", "analysis", "delivery"},
+        "__main__": {"config", "ledger", "spool", "running"},
+    },
 }
+# What a package may import of other packages of the project, where that is not a whole one.
+PARTS = {"node": ("dicom", "service.client")}
 _LOADS_A_MODEL = {"onnxruntime"}
 _LEARNS = {"tensorflow", "keras", "tf2onnx", "onnx", "sklearn", "scipy", "matplotlib"}
 _SERVES = {"fastapi", "starlette", "uvicorn"}
-# Of the extra: what only dicom/ imports.
+# Of the extra: what only dicom/ imports, and of pydicom node/ too.
 _DICOM = {"pydicom", "highdicom", "imagecodecs"}
 # The one module of service/ that imports dicom/, when the first object comes.
 READS_DICOM = "service.inference.dicom"
 # What a package, or one room of it, may not import from outside the project.
 FORBIDDEN = {
-    "contract": {"service", "training", "dicom"},
+    "contract": {"service", "training", "dicom", "node"},
     "dicom": {"service", "training", "node", "pynetdicom", "dicomweb_client"} | _LEARNS | _SERVES | _LOADS_A_MODEL,
-    "service": {"training", "dicom", *_DICOM} | _LEARNS,
+    "node": {"contract", "training", "highdicom", "imagecodecs"} | _LEARNS | _SERVES | _LOADS_A_MODEL,
+    "service": {"training", "dicom", "node", *_DICOM} | _LEARNS,
     "service.client": _SERVES | _LOADS_A_MODEL,
     "service.edge": {"fastapi", "starlette"} | _LOADS_A_MODEL,
     "service.errors": _SERVES | _LOADS_A_MODEL,
@@ -72,10 +93,10 @@ FORBIDDEN = {
     "service.telemetry": _SERVES | _LOADS_A_MODEL,
     "service.validation": _SERVES | _LOADS_A_MODEL,
     "service.wire": _SERVES | _LOADS_A_MODEL,
-    "training": {"service", "dicom", *_DICOM} | _SERVES,
+    "training": {"service", "dicom", "node", *_DICOM} | _SERVES,
 }
 CONTRACT_NEEDS = {"numpy", "PIL", "pydantic", "pydantic_core", "contract"} | set(sys.stdlib_module_names)
-PACKAGES = ("contract", "dicom", "service", "training")
+PACKAGES = ("contract", "dicom", "service", "training", "node")
 MODULES = [path for package in PACKAGES for path in sorted((ROOT / package).rglob("*.py"))]
 
 _IMPORT_ALL = """
@@ -118,6 +139,9 @@ def forbidden_imports(source: str, module: str) -> set[str]:
         wrong = {name for name in wrong if name.partition(".")[0] != "dicom"}
     if package == "dicom":
         return wrong
+    if package in PARTS:
+        others = tuple(f"{other}." for other in PACKAGES if other != package)
+        wrong |= {name for name in found if name.startswith(others) and not name.startswith(PARTS[package])}
     if package == "contract":
         return wrong | {name for name in found if name.partition(".")[0] not in CONTRACT_NEEDS}
     allowed = {room, *ROOMS[package].get(room, set())}
@@ -161,6 +185,10 @@ def test_rooms_import_only_the_rooms_below_them(path: Path) -> None:
         ("dicom.report", "import onnxruntime"),
         ("contract.image", "from dicom.picture import decode"),
         ("contract.image", "import onnxruntime"),
+        ("node.scp", "from node.running import Node"),
+        ("node.scp", "from service.settings import Settings"),
+        ("node.spool", "from contract.image import to_pixels"),
+        ("service.client.remote", "from node.config import Config"),
         ("contract.image", "from training.data.folder import find_radiographs"),
     ],
 )

@@ -103,7 +103,7 @@ def test_every_service_is_hardened(each: Service) -> None:
 @pytest.mark.parametrize("each", LONG_RUNNING)
 def test_ports_are_published_on_localhost_by_default(each: Service) -> None:
     for port in each.get("ports", []):
-        assert port.startswith(("${PUBLISH_ADDRESS:-127.0.0.1}:", "127.0.0.1:"))
+        assert port.startswith(("${PUBLISH_ADDRESS:-127.0.0.1}:", "${NODE_ADDRESS:-127.0.0.1}:", "127.0.0.1:"))
 
 
 @pytest.mark.parametrize("each", LONG_RUNNING)
@@ -206,7 +206,7 @@ def test_only_the_files_that_an_image_needs_are_copied(instructions: list[Instru
         name: {shlex.split(value)[-2] for word, value in stage(instructions, name) if word == "COPY"}
         for name in ("app", "training")
     }
-    assert copied["app"] == {"deploy/install.sh", "contract", "dicom", "service", "models"}
+    assert copied["app"] == {"deploy/install.sh", "contract", "dicom", "service", "node", "models"}
     assert copied["training"] == {"/opt/venv", "contract", "training"}
     ignored = (ROOT / ".dockerignore").read_text().splitlines()
     assert "*" in ignored  # everything is ignored except the named files
@@ -260,6 +260,8 @@ def test_every_problem_of_the_proxy_is_used() -> None:
     named = set(re.findall(r"@(\w+)", proxy("problems.conf")))
     retries = set(re.findall(r"location @(\w+)", proxy("nginx.conf")))
     assert named == set(re.findall(r"error_page [^;]*@(\w+);", proxy("nginx.conf"))) - retries
+    paths = set(re.findall(r"location = (/\S+)", proxy("problems.conf")))
+    assert paths == set(re.findall(r"error_page [0-9 ]+ (/\S+);", proxy("nginx.conf")))
 
 
 def test_the_proxy_contacts_no_other_host_and_logs_no_query() -> None:

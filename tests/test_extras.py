@@ -1,13 +1,17 @@
 """A command whose extra is not installed says which extra to install; help needs none."""
 
+import json
 import subprocess
 import sys
 from importlib.metadata import entry_points
+from pathlib import Path
 
 import pytest
 
 from tests import ROOT
 from tests.commands import run
+from tests.dicom_objects import drawn
+from tests.drawings import png
 
 # Makes the packages of the extra unimportable, and then runs the command line in the same process.
 _WITHOUT = """
@@ -58,6 +62,41 @@ def test_help_needs_no_extra(package: str, missing: list[str]) -> None:
     ended = run_without(missing, package, "--help")
     assert ended.returncode == 0
     assert "usage: xray-" in ended.stdout
+
+
+_WITHOUT_DICOM = """
+import sys
+sys.modules.update(dict.fromkeys(["pydicom", "highdicom", "imagecodecs", "pynetdicom", "dicomweb_client"]))
+from service.__main__ import main
+sys.exit(main(sys.argv[1:]))
+"""
+_LOADED = """
+import asyncio, sys
+from service.cli.commands import open_local
+from service.settings import Settings
+from tests.drawings import jpeg
+
+async def predict():
+    async with open_local(Settings()) as predictor:
+        assert (await predictor.predict(jpeg())).predictions[0].error is None
+
+asyncio.run(predict())
+print([name for name in ("dicom", "pydicom", "highdicom", "imagecodecs") if name in sys.modules])
+"""
+
+
+def test_without_the_extra_dicom_an_object_is_refused_by_name_and_all_else_is_as_before(tmp_path: Path) -> None:
+    (tmp_path / "1.dcm").write_bytes(drawn())
+    (tmp_path / "2.png").write_bytes(png())
+    ended = run([sys.executable, "-c", _WITHOUT_DICOM, "predict", "--json", tmp_path], cwd=ROOT)
+    first, second = json.loads(ended.stdout)["predictions"]
+    assert "xray-inference[dicom]" in first["error"]["detail"]
+    assert second["error"] is None
+
+
+def test_a_jpeg_loads_nothing_of_the_extra_dicom() -> None:
+    ended = run([sys.executable, "-c", _LOADED], cwd=ROOT)
+    assert ended.stdout.strip() == "[]", ended.stderr
 
 
 def test_both_commands_are_installed_under_their_names() -> None:

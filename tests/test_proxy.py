@@ -16,7 +16,7 @@ import pytest
 
 from tests import ROOT
 from tests.programs import needs
-from tests.waiting import until
+from tests.waiting import DEADLINE_S, until
 
 pytestmark = needs("nginx")
 ADDRESS_LIMIT = 8
@@ -161,6 +161,37 @@ def test_a_body_that_is_too_large_is_a_problem(proxy: tuple[httpx.Client, list[R
     assert response.status_code == 413
     assert response.headers["content-type"] == "application/problem+json"
     assert response.json()["type"] == "/problems/body-too-large"
+    assert proxy[1][0].requests == 0
+
+
+LONG = b"x" * 40_000
+
+
+@pytest.mark.parametrize("proxy", [("answers",)], indirect=True)
+@pytest.mark.parametrize(
+    ("sent", "status", "slug"),
+    [
+        (b"nonsense\r\n\r\n", 400, "bad-request"),
+        (b"GET /health HTTP/1.1\r\n\r\n", 400, "bad-request"),
+        (b"GET / HTTP/1.1\r\nHost: x\r\nLong: " + LONG + b"\r\n\r\n", 400, "bad-request"),
+        (b"GET /" + LONG + b" HTTP/1.1\r\nHost: x\r\n\r\n", 414, "uri-too-long"),
+        (b"GET /proxy-problem/malformed HTTP/1.1\r\nHost: x\r\n\r\n", 404, "not-found"),
+    ],
+    ids=["not HTTP", "no host", "header", "URI", "not a call"],
+)
+def test_what_is_not_a_valid_request_is_a_problem(
+    sent: bytes, status: int, slug: str, proxy: tuple[httpx.Client, list[Replica]]
+) -> None:
+    address = proxy[0].base_url
+    with socket.create_connection((address.host, address.port or 0), timeout=DEADLINE_S) as connection:
+        connection.sendall(sent)
+        received = b""
+        while b"request_id" not in received and (piece := connection.recv(65536)):
+            received += piece
+    head, _, body = received.partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 %d" % status)
+    assert b"application/problem+json" in head
+    assert json.loads(body)["type"] == f"/problems/{slug}"
     assert proxy[1][0].requests == 0
 
 

@@ -30,7 +30,7 @@ class Caller:
             self.quota.take_more(images)
 
 
-# Without the scope admin: changing the service itself always requires a key.
+# Without the scopes admin and feedback: changing the service itself, and what it is measured by, always requires a key.
 ANONYMOUS = Caller(None, frozenset({"predict", "metrics"}))
 KEY_REQUIRED = (
     "this call requires an API key: send it as 'Authorization: Bearer KEY', as 'X-API-Key: KEY', or as the password of "

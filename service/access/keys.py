@@ -23,7 +23,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstrai
 
 from contract.messages import first_error
 
-Scope = Literal["predict", "admin", "metrics"]
+Scope = Literal["predict", "admin", "metrics", "feedback"]
 _KEY = re.compile(r"xray_([0-9a-f]{12})_[A-Za-z0-9_-]{43}")
 
 

@@ -69,7 +69,10 @@ class Replaced(Event):
 
 
 class ImageRead(Event):
-    """An image was analysed: the caller, the image's digest, the model, and the answer: a label, or a problem."""
+    """An image was analysed: the caller, the image's digest, the model, and the answer: a label, or a problem.
+
+    ``image``: its number among the images of the request, from 0.
+    """
 
     event: str = "read"
     caller: str | None
@@ -77,6 +80,7 @@ class ImageRead(Event):
     request_id: str
     trace_id: str | None = None
     route: str
+    image: int = 0
     image_sha256: str
     model: str
     version: str
@@ -91,6 +95,26 @@ class ImageRead(Event):
     guard_score: float | None = None
     warnings: tuple[str, ...] = ()
     problem: str | None = None
+
+
+class Feedback(Event):
+    """The truth about an analysed image became known: ``truth``; null withdraws what was recorded before.
+
+    ``analysed``: the request id of the analysis; ``image`` and ``image_sha256``: which of its images. ``reader``: who
+    says so, and ``read_at`` when.
+    """
+
+    event: str = "feedback"
+    caller: str | None
+    user: str | None
+    request_id: str
+    trace_id: str | None
+    analysed: str
+    image: int
+    image_sha256: str
+    truth: str | None
+    reader: str | None
+    read_at: str | None
 
 
 class Gap(Event):

@@ -14,7 +14,7 @@ from fastapi import Request
 
 from contract.bundle import Bundle
 from service.audit.chain import AuditError, Chain
-from service.audit.line import Event, ImageRead, Replaced, Started, Stopped
+from service.audit.line import Event, Feedback, ImageRead, Replaced, Started, Stopped
 from service.audit.writer import WRITE_TIMEOUT_S, Writer
 from service.errors import AuditUnavailable
 from service.inference.backend import Backend
@@ -22,7 +22,7 @@ from service.inference.points import Point
 from service.problems import kind_of
 from service.settings import Settings, SettingsError
 from service.telemetry.metrics import Metrics
-from service.wire import Prediction, PredictResponse
+from service.wire import FeedbackRequest, Prediction, PredictResponse
 
 log = logging.getLogger("service.audit")
 
@@ -131,29 +131,70 @@ class Audit:
         if self.blocks_requests:
             raise AuditUnavailable
         digests = await asyncio.to_thread(_digests, images)
-        line = partial(ImageRead, **_request_fields(request, served, point))
+        line = partial(ImageRead, **_caller_fields(request), **_analysis_fields(request, served, point))
         try:
             yield audited
         except asyncio.CancelledError:
-            self._writer.submit([line(image_sha256=digest, problem="cancelled") for digest in digests])
+            self._writer.submit(
+                [line(image=at, image_sha256=digest, problem="cancelled") for at, digest in enumerate(digests)]
+            )
             raise
         except Exception as error:
-            await self._record([line(image_sha256=digest, problem=kind_of(error).slug) for digest in digests])
+            problem = kind_of(error).slug
+            await self._record(
+                [line(image=at, image_sha256=digest, problem=problem) for at, digest in enumerate(digests)]
+            )
             raise
         predictions = audited.answer.predictions if audited.answer else []
         await self._record(
             [
-                line(image_sha256=digest, **_answer_fields(prediction))
-                for digest, prediction in zip(digests, predictions, strict=True)
+                line(image=at, image_sha256=digest, **_answer_fields(prediction))
+                for at, (digest, prediction) in enumerate(zip(digests, predictions, strict=True))
             ]
         )
+
+    async def settle(self) -> None:
+        """Wait until every line that this process has queued so far is on the disk.
+
+        Raises:
+            AuditUnavailable: it could not be written.
+        """
+        if self._writer is not None:
+            await self._await_disk(self._writer.submit([]))
+
+    async def record_feedback(self, request: Request, image: ImageRead, truth: FeedbackRequest) -> str:
+        """Record the truth about an image; returns the time of the line once it is on the disk, in either mode.
+
+        Args:
+            request: of the feedback; its caller and id are recorded.
+            image: the line of the image.
+            truth: what became known of it.
+
+        Raises:
+            AuditUnavailable: it could not be written.
+        """
+        event = Feedback(
+            **_caller_fields(request),
+            analysed=image.request_id,
+            image=image.image,
+            image_sha256=image.image_sha256,
+            truth=truth.label,
+            reader=truth.reader,
+            read_at=truth.read_at and truth.read_at.isoformat(),
+        )
+        if self._writer is None:
+            raise AuditUnavailable
+        await self._await_disk(self._writer.submit([event]))
+        return event.time
 
     async def _record(self, events: Sequence[Event]) -> None:
         if self._writer is None:
             return
         written = self._writer.submit(events)
-        if self._mode != "required":
-            return
+        if self._mode == "required":
+            await self._await_disk(written)
+
+    async def _await_disk(self, written: asyncio.Future[bool]) -> None:
         await asyncio.wait([written], timeout=WRITE_TIMEOUT_S)
         if not written.done() or not written.result():
             raise AuditUnavailable
@@ -174,13 +215,18 @@ def _model_fields(served: ServedModel) -> dict[str, str]:
     }
 
 
-def _request_fields(request: Request, served: ServedModel, point: Point) -> dict[str, Any]:
+def _caller_fields(request: Request) -> dict[str, Any]:
     record = request.state.record
     return {
         "caller": record.caller,
         "user": record.user,
         "request_id": record.request_id,
         "trace_id": record.trace_id,
+    }
+
+
+def _analysis_fields(request: Request, served: ServedModel, point: Point) -> dict[str, Any]:
+    return {
         "route": request.scope["route"].path,
         "operating_point": point.name,
         "population": point.population,

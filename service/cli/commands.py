@@ -5,6 +5,7 @@ import json
 import logging
 import os
 import signal
+import socket
 import sys
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -24,7 +25,8 @@ from service.inference.loading.bundles import read_main
 from service.inference.model import open_backend
 from service.settings import Settings
 from service.settings.network import listed
-from service.telemetry.logs import configure_logging
+from service.telemetry.logs import configure_logging, drain_logging
+from service.telemetry.worker_table import WorkerSlot, WorkerTable
 from service.workers import server
 from service.workers.coordinator import Coordinator
 from service.workers.follower import Follower
@@ -43,19 +45,39 @@ def serve(settings: Settings) -> bool:
     """
     require_keys_if_reachable(settings)
     _disable_core_dumps()
+    try:
+        return _serve(settings)
+    finally:
+        drain_logging()  # before the reason for which the command fails is printed
+
+
+def _serve(settings: Settings) -> bool:
     configure_logging(settings.log_level, with_pid=settings.workers > 1)
     for unknown in unknown_variables(os.environ):
         log.warning("unknown setting in the environment: it has no effect", extra=unknown.model_dump(exclude_none=True))
     if hasattr(signal, "SIGHUP"):
         signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until there is a model to be replaced
-    if settings.workers == 1:
+    # On Windows, whose event loop cannot watch a listening socket, uvicorn accepts connections by TLS, too.
+    if settings.workers == 1 and (settings.tls_certificate is None or sys.platform == "win32"):
         return server.serve(_service_with_models(settings))
-    coordinator = Coordinator(settings)
     try:
         listeners = bind_sockets(settings.host, settings.port)
     except OSError as error:
         log.error("cannot listen on %s:%d: %s", settings.host, settings.port, error.strerror)
         return False
+    try:
+        return _serve_on(listeners, settings)
+    finally:
+        for listener in listeners:
+            listener.close()
+
+
+def _serve_on(listeners: list[socket.socket], settings: Settings) -> bool:
+    """Serve on these sockets, with one process or several."""
+    if settings.workers == 1:
+        alone = WorkerSlot(0, os.getppid(), listeners, WorkerTable(1))
+        return server.serve(_service_with_models(settings), partial(server.Server, slot=alone))
+    coordinator = Coordinator(settings)
     slot = Parent(settings, listeners, coordinator).run()
     if slot is None:
         return True
@@ -117,9 +139,12 @@ async def open_local(settings: Settings) -> AsyncIterator[LocalPredictor]:
     """
     _disable_core_dumps()
     configure_logging("error")
-    service = build_service(settings)
-    async with service.running(warm_up=False):
-        yield LocalPredictor(service)
+    try:
+        service = build_service(settings)
+        async with service.running(warm_up=False):
+            yield LocalPredictor(service)
+    finally:
+        drain_logging()
 
 
 def _disable_core_dumps() -> None:

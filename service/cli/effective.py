@@ -8,8 +8,8 @@ from annotated_types import Ge, Gt, Le
 from pydantic import BaseModel, ConfigDict
 from pydantic.fields import FieldInfo
 
-from service.settings import CLIENT_KEY_VARIABLE, Settings, is_in_environment
-from service.settings.file import VARIABLE
+from service.settings import CLIENT_KEY_VARIABLE, Settings
+from service.settings.sources import VARIABLE, is_in_environment
 
 _PREFIX = "XRAY_"
 # Variables of training, tests and the client: not settings of the service, but legitimately present.

@@ -6,7 +6,9 @@ import os
 import sys
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from pathlib import Path
 
+from service.client.objects import Kind, ObjectPredictor, ObjectWriter
 from service.client.options import check_options, read_key, url_option
 from service.client.predicting import Predictor, PredictorStopped, predict_many
 from service.client.progress import ProgressDisplay, print_error
@@ -18,8 +20,13 @@ from service.settings import Settings, SettingsError
 from service.wire import PredictResponse
 
 # Loads the model in this process for the duration of the context. Passed in, because a client needs no model.
-OpenLocal = Callable[[Settings], AbstractAsyncContextManager[Predictor]]
+OpenLocal = Callable[[Settings], AbstractAsyncContextManager[ObjectPredictor]]
 DONE, FAILED, INTERRUPTED = 0, 1, 130  # exit codes
+
+
+class ObjectsMissing(Exception):
+    """Some of the DICOM files that were asked for could not be written; the message is one line."""
+
 
 _NAMED = 5  # of the files skipped
 
@@ -74,8 +81,12 @@ def _predict_files(settings: Settings, arguments: argparse.Namespace, kind: Form
             opening = _open_remote(settings, arguments, display) if arguments.url else open_local(settings)
             concurrency = int(url_option(arguments, "parallel")) if arguments.url else settings.max_images
             limits = {"concurrency": concurrency, "max_bytes": settings.max_body_bytes}
-            asyncio.run(_predict_all(opening, targets, sink, display, **limits))
+            asyncio.run(_predict_all(_with_objects(opening, arguments), targets, sink, display, **limits))
         complete = True
+    except ObjectsMissing as missing:
+        print_error(str(missing))
+        complete = True
+        return FAILED
     except PredictorStopped as stopped:
         print_error(f"{stopped}; {len(targets) - sink.added} of {len(targets)} files have no result")
         return FAILED
@@ -122,9 +133,32 @@ async def _predict_all(  # noqa: PLR0913  input, output and limits
 
 
 @asynccontextmanager
+async def _with_objects(
+    opening: AbstractAsyncContextManager[ObjectPredictor], arguments: argparse.Namespace
+) -> AsyncIterator[Predictor]:
+    """The predictor, or one that also writes the DICOM files that the options ask for.
+
+    Raises:
+        ObjectsMissing: at the end, if some could not be written.
+    """
+    chosen: dict[Kind, Path | None] = {"report": arguments.sr, "heatmap": arguments.heatmap}
+    folders = {kind: folder for kind, folder in chosen.items() if folder is not None}
+    async with opening as predictor:
+        if not folders:
+            yield predictor
+            return
+        writer = ObjectWriter(predictor, folders)
+        yield writer
+    if writer.others:
+        print_error(f"{writer.others} files are not DICOM files: nothing was written about them")
+    if writer.failures:
+        raise ObjectsMissing(f"{len(writer.failures)} DICOM files could not be written: {writer.failures[0]}")
+
+
+@asynccontextmanager
 async def _open_remote(
     settings: Settings, arguments: argparse.Namespace, display: ProgressDisplay
-) -> AsyncIterator[Predictor]:
+) -> AsyncIterator[ObjectPredictor]:
     """Connect to the service at ``--url``. httpx is imported only here: without ``--url`` it is not needed."""
     from service.client import address, remote
 

@@ -42,6 +42,13 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         help="keep the results of an interrupted run in --output, and analyse only the remaining files",
     )
     existing.add_argument("--force", action="store_true", help="replace FILE if it exists")
+    for name, what in (("sr", "Structured Report"), ("heatmap", "heatmap")):
+        output.add_argument(
+            f"--{name}",
+            type=Path,
+            metavar="FOLDER",
+            help=f"also write a {what} about each DICOM file into FOLDER, as a DICOM file named by its UID",
+        )
     _add_url_options(parser.add_argument_group("remote service"))
 
 

@@ -12,6 +12,7 @@ import httpx
 from pydantic import BaseModel, ValidationError
 
 from service.client.address import Server, tls_context
+from service.client.objects import Kind, ObjectUnavailable
 from service.client.predicting import LOCAL_REQUEST_ID, PredictorInfo, PredictorStopped, problem_answer
 from service.client.retry import RetriesExhausted, Retryable, RetryPolicy, retry_after_s
 from service.problems import BODY_TOO_LARGE, UNREACHABLE, new_problem
@@ -22,6 +23,7 @@ from service.wire import ModelName, PredictResponse, Problem
 _CONNECT_TIMEOUT_S = 10.0
 # Shorter than the five seconds after which the service closes an idle connection.
 _KEEPALIVE_S = 3.0
+_DICOM = "application/dicom"
 _RETRYABLE = {408, 429, 502, 503, 504}  # HTTP status codes
 _SERVICE_WIDE = {429, 502, 503}
 Model = TypeVar("Model", bound=BaseModel)
@@ -40,21 +42,30 @@ async def connect(server: Server, notify: Callable[[str], None]) -> AsyncIterato
         PredictorStopped: the service does not answer, or it is not an xray-inference service.
         SettingsError: the certificate authorities cannot be loaded.
     """
+    async with http_client(server) as http:
+        client = Client(http, server, RetryPolicy(server.give_up_after_s, notify))
+        await client.fetch_info()
+        yield client
+
+
+def http_client(server: Server) -> httpx.AsyncClient:
+    """An HTTP client of a service, not connected yet.
+
+    Raises:
+        SettingsError: the certificate authorities cannot be loaded.
+    """
     headers = {"User-Agent": "xray-inference", "Accept-Encoding": "identity"}
     if server.key is not None:
         headers["Authorization"] = f"Bearer {server.key}"
     # trust_env=False: images go directly to the given address, never through a proxy set in the environment.
-    async with httpx.AsyncClient(
+    return httpx.AsyncClient(
         base_url=server.url,
         headers=headers,
         verify=tls_context(server.ca_file),
         trust_env=False,
         timeout=httpx.Timeout(server.timeout_s, connect=min(_CONNECT_TIMEOUT_S, server.timeout_s)),
         limits=httpx.Limits(max_connections=None, keepalive_expiry=_KEEPALIVE_S),
-    ) as http:
-        client = Client(http, server, RetryPolicy(server.give_up_after_s, notify))
-        await client.fetch_info()
-        yield client
+    )
 
 
 class Client:
@@ -72,7 +83,7 @@ class Client:
             PredictorStopped: the service does not answer, or it is not an xray-inference service.
         """
         try:
-            response = await self._retry_policy.run(lambda: self._send("GET", "model"))
+            response = await self._retry_policy.run(lambda: self.send("GET", "model"))
         except RetriesExhausted as exhausted:
             raise self._unreachable(exhausted) from None
         model = self._parse(response, _ModelInfo)
@@ -89,7 +100,7 @@ class Client:
         digest = base64.b64encode(hashlib.sha256(image).digest()).decode()
         headers = {"Content-Type": "application/octet-stream", "Content-Digest": f"sha-256=:{digest}:"}
         try:
-            response = await self._retry_policy.run(lambda: self._send("POST", "predict", image, headers))
+            response = await self._retry_policy.run(lambda: self.send("POST", "predict", image, headers))
         except RetriesExhausted as exhausted:
             if exhausted.service_unavailable:
                 raise self._unreachable(exhausted) from None
@@ -102,9 +113,31 @@ class Client:
             raise self._unexpected(response)
         return answer
 
-    async def _send(
+    async def object_about(self, image: bytes, kind: Kind) -> bytes:
+        """The DICOM file about a DICOM file that the service answers.
+
+        Raises:
+            ObjectUnavailable: it answers none.
+        """
+        path = "predict" if kind == "report" else "explain"
+        headers = {"Content-Type": _DICOM, "Accept": _DICOM}
+        try:
+            response = await self._retry_policy.run(lambda: self.send("POST", path, image, headers))
+        except RetriesExhausted as exhausted:
+            raise ObjectUnavailable(str(exhausted)) from None
+        if response.status_code != httpx.codes.OK or response.headers.get("content-type") != _DICOM:
+            problem = problem_of(response)
+            raise ObjectUnavailable(problem.detail if problem else "the service has no such answer")
+        return response.content
+
+    async def send(
         self, method: str, path: str, image: bytes | None = None, headers: dict[str, str] | None = None
     ) -> httpx.Response:
+        """Send one request, once. With an image, it states the operating point and population of the ``Server``.
+
+        Raises:
+            Retryable, PredictorStopped: it failed; it may succeed if it is repeated, or would not.
+        """
         chosen = {"operating_point": self._server.operating_point, "population": self._server.population}
         query = {name: value for name, value in chosen.items() if image is not None and value is not None}
         try:
@@ -139,7 +172,7 @@ class Client:
             PredictorStopped: it concerns every image.
             SettingsError: it concerns an option of the command.
         """
-        problem = _problem(response)
+        problem = problem_of(response)
         if response.status_code in {401, 403}:
             detail = problem.detail if problem else "not allowed"
             raise PredictorStopped(
@@ -187,7 +220,7 @@ class _ModelInfo(BaseModel):
 
 
 def _check_retryable(response: httpx.Response) -> httpx.Response:
-    problem = _problem(response)
+    problem = problem_of(response)
     # The file was damaged in transit: it may arrive undamaged the next time.
     damaged = problem is not None and problem.type == "/problems/digest-mismatch"
     if response.status_code not in _RETRYABLE and not damaged:
@@ -201,7 +234,8 @@ def _check_retryable(response: httpx.Response) -> httpx.Response:
     )
 
 
-def _problem(response: httpx.Response) -> Problem | None:
+def problem_of(response: httpx.Response) -> Problem | None:
+    """The problem in an error response; None: it has none."""
     if response.status_code < 400:
         return None
     try:

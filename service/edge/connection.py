@@ -24,6 +24,7 @@ class Connection(asyncio.Protocol):
         config: uvicorn's configuration, with the application.
         server_state: uvicorn's sets of connections and tasks.
         app_state: the state of ASGI's lifespan. (uvicorn also passes its loop, which is the running one.)
+        handshake: its TLS handshake, which is among uvicorn's connections until this one is.
     """
 
     def __init__(
@@ -33,8 +34,9 @@ class Connection(asyncio.Protocol):
         server_state: ServerState,
         app_state: dict[str, Any],
         _loop: asyncio.AbstractEventLoop | None = None,
+        handshake: object = None,
     ) -> None:
-        self._edge, self._limits = edge, edge.limits
+        self._edge, self._limits, self._handshake = edge, edge.limits, handshake
         self._app: Any = config.loaded_app
         self._state, self._app_state = server_state, app_state
         self._connections: set[Any] = server_state.connections  # for uvicorn: of its own classes
@@ -48,6 +50,7 @@ class Connection(asyncio.Protocol):
         """A client has connected."""
         self._transport: Any = transport
         self._flow = Flow(transport)
+        self._connections.discard(self._handshake)
         if not self._edge.admits(self._connections):
             self.phase = Phase.CLOSING
             transport.close()

@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any, Protocol
 
 from service.edge.head import Head, Headers, Scope
-from service.telemetry.metrics import RequestRecord
+from service.telemetry.record import RequestRecord
 
 Message = dict[str, Any]
 App = Callable[[Scope, Callable[[], Awaitable[Message]], Callable[[Message], Awaitable[None]]], Awaitable[None]]

@@ -5,7 +5,8 @@ from http import HTTPStatus
 
 from service.errors import ServiceError
 from service.problems import problem
-from service.telemetry.metrics import Metrics, RequestRecord
+from service.telemetry.metrics import Metrics
+from service.telemetry.record import RequestRecord
 
 _HEAD = (
     "HTTP/1.1 {status} {phrase}\r\n"

@@ -19,7 +19,8 @@ from service.errors import ServiceError
 from service.http import responses
 from service.http.prefix import Prefix
 from service.http.site import SiteCheck
-from service.telemetry.metrics import CLIENT_GONE, Metrics, RequestRecord
+from service.telemetry.metrics import CLIENT_GONE, Metrics
+from service.telemetry.record import RequestRecord
 
 REQUEST_ID = "X-Request-ID"
 SAFE_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")

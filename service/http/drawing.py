@@ -23,17 +23,11 @@ from service.wire import Prediction, PredictResponse
 Style = Literal["overlay", "heatmap", "side-by-side"]
 # Pixels. Larger originals are scaled down to it.
 LONGEST_SIDE = 1600
-# Opacity of the overlay where evidence is 1: the radiograph below stays visible.
-_OPACITY = 0.6
-# Pixels. A caption in a narrower image would consist of line breaks.
-_MIN_WIDTH = 560
-_BACKGROUND, _TEXT, _SECONDARY, _WARNING = (16, 20, 24), (236, 240, 243), (170, 180, 188), (255, 196, 77)
-_NOT_A_DEVICE = (
-    "Not a medical device; not for diagnostic use; decision support only. Not a localisation: the colours show where "
-    "the model found evidence, they do not outline a disease."
-)
-
-# sRGB at 0, 1/8, ... 1. Linear interpolation between them stays within 5 of 255 levels of the full table.
+# The colour map of the heatmaps: plasma, which keeps its order for every kind of colour vision and in greyscale print.
+# By Nathaniel Smith and Stéfan van der Walt, in the public domain (CC0), as in matplotlib's ``_cm_listed.py``. Its
+# lightness increases monotonically, so two values can be ordered without telling hues apart. None of its colours is
+# grey, so it stands out from a radiograph (the middle of cividis would not). ``page/style.css`` repeats the colours.
+# In sRGB at 0, 1/8, ... 1. Linear interpolation between them stays within 5 of 255 levels of the full table.
 PLASMA = (
     (13, 8, 135),
     (76, 2, 161),
@@ -44,6 +38,15 @@ PLASMA = (
     (248, 148, 65),
     (253, 195, 40),
     (240, 249, 33),
+)
+# Opacity of the overlay where evidence is 1: the radiograph below stays visible.
+_OPACITY = 0.6
+# Pixels. A caption in a narrower image would consist of line breaks.
+_MIN_WIDTH = 560
+_BACKGROUND, _TEXT, _SECONDARY, _WARNING = (16, 20, 24), (236, 240, 243), (170, 180, 188), (255, 196, 77)
+_NOT_A_DEVICE = (
+    "Not a medical device; not for diagnostic use; decision support only. Not a localisation: the colours show where "
+    "the model found evidence, they do not outline a disease."
 )
 
 
@@ -71,14 +74,6 @@ def coloured_heatmap(evidence: NDArray[np.float32], size: tuple[int, int] | None
     coloured = coloured.convert("RGB")
     coloured.putalpha(levels.point(lambda level: min(2 * level, 255)))
     return coloured
-
-
-def _palette() -> bytes:
-    """Red, green and blue of all 256 levels, interleaved."""
-    steps = np.linspace(0, 255, len(PLASMA))
-    columns = [np.interp(np.arange(256), steps, column) for column in zip(*PLASMA, strict=True)]
-    palette: NDArray[np.uint8] = np.rint(np.stack(columns, axis=1)).astype(np.uint8)
-    return palette.tobytes()
 
 
 def draw(
@@ -187,3 +182,11 @@ def png(image: Image.Image) -> bytes:
     buffer = io.BytesIO()
     image.save(buffer, "PNG", compress_level=1)  # level 6 takes six times as long and saves an eighth of the bytes
     return buffer.getvalue()
+
+
+def _palette() -> bytes:
+    """Red, green and blue of all 256 levels, interleaved."""
+    steps = np.linspace(0, 255, len(PLASMA))
+    columns = [np.interp(np.arange(256), steps, column) for column in zip(*PLASMA, strict=True)]
+    palette: NDArray[np.uint8] = np.rint(np.stack(columns, axis=1)).astype(np.uint8)
+    return palette.tobytes()

@@ -17,9 +17,8 @@ from service.http.openapi import BINARY, header
 from service.http.routes import PREDICT_PROBLEMS, SERVER_TIMING, PointNames, ServiceDep, image_body, point_parameter
 from service.http.uploads import IMAGES_PROBLEMS, read_uploads
 from service.inference import dicom
-from service.inference.model import Model
 from service.inference.reader import Reading
-from service.telemetry.metrics import RequestRecord
+from service.telemetry.record import RequestRecord
 from service.wire import VERSION, PredictResponse
 
 router = APIRouter()
@@ -114,27 +113,42 @@ async def explain(
                 raise cast(BaseException, results.pop())  # as in /predict
             response = predictions.response(model, point, [None], results, record.request_id)
             audited.answer = response
-            drawn = await _render(
-                service, style, uploads[0].data, results[0], response, object_of=model if wants_object else None
-            )
+            graph = model.graph_sha256 if wants_object else None
+            drawn = await render(service, style, uploads[0].data, results[0], response, graph_sha256=graph)
     kind = predictions.DICOM if wants_object else Png.media_type
     return Response(
         drawn, media_type=kind, headers=predictions.result_headers(response) | {"Server-Timing": record.server_timing}
     )
 
 
-async def _render(  # noqa: PLR0913  what is drawn, and as what
-    service: Service, style: Style, data: bytes, reading: Reading, response: PredictResponse, *, object_of: Model | None
+async def render(  # noqa: PLR0913  what is drawn, and as what
+    service: Service,
+    style: Style,
+    data: bytes,
+    reading: Reading,
+    response: PredictResponse,
+    *,
+    graph_sha256: str | None,
 ) -> bytes:
+    """The picture that explains an image.
+
+    Args:
+        service: the running service.
+        style: what is drawn.
+        data: the image as sent.
+        reading: of the image, with its heatmap.
+        response: to it alone.
+        graph_sha256: of the model, for a Secondary Capture of a DICOM file; None: a PNG.
+    """
     heatmap = cast(NDArray[np.float32], reading.heatmap)  # never None after explain=True
     picture = None
     if style != "heatmap":
         picture = await service.decoder.picture(service.drawer, data, LONGEST_SIDE, service.settings.max_pixels)
 
-    def render() -> bytes:
+    def rendered() -> bytes:
         drawn = draw(style, picture, heatmap, response)
-        if object_of is None:
+        if graph_sha256 is None:
             return png(drawn)
-        return dicom.capture(data, drawn, response, object_of.graph_sha256, VERSION)
+        return dicom.capture(data, drawn, response, graph_sha256, VERSION)
 
-    return await asyncio.get_running_loop().run_in_executor(service.drawer, render)
+    return await asyncio.get_running_loop().run_in_executor(service.drawer, rendered)

@@ -15,7 +15,7 @@ from service.inference.model import Model
 from service.inference.points import Point
 from service.inference.reader import Reader, Reading
 from service.problems import problem
-from service.telemetry.metrics import RequestRecord
+from service.telemetry.record import RequestRecord
 from service.wire import Caution, ModelName, Prediction, PredictResponse
 
 DICOM = "application/dicom"
@@ -153,6 +153,7 @@ def _prediction(
         threshold=point.threshold,
         population=point.population,
         guard_score=_finite_or_none(result.guard_score),
+        covered_by=result.covered_by,
         warnings=_warnings(guard, result),
     )
 

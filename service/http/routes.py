@@ -146,7 +146,8 @@ async def predict(
                 results = await predictions.read_all(model.reader, images)
                 predictions.update_record(record, model, results)
                 if len(results) == 1 and isinstance(results[0], BaseException):
-                    raise cast(BaseException, results.pop())  # not left in a variable of this frame: a reference cycle
+                    # Not left in a variable of this frame, which would be a reference cycle.
+                    raise cast(BaseException, results.pop())
                 filenames = [upload.filename for upload in uploads]
                 response = predictions.response(model, point, filenames, results, record.request_id)
                 report = await _report(service, model, images[0], response) if wants_object else None

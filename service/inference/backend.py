@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from contract.bundle import FEATURES, HEATMAP, INPUT, PROBABILITY, Bundle, BundleError, InputGuard
-from contract.guard import distance
+from contract.guard import distance, only_covering
 from contract.image import SIDE
 from service.inference.session import LiveSession
 
@@ -18,12 +18,14 @@ class Outputs:
 
     ``probability``: of PNEUMONIA, float32 (n,). ``guard_score``: how unlike the training data, float64 (n,), 0 or more,
     possibly infinite; None if no guard is in use. ``heatmap``: evidence for PNEUMONIA per cell, float32 (n, h, w),
-    0..1, row 0 at the top of the upright image; None if it was not requested.
+    0..1, row 0 at the top of the upright image; None if it was not requested. ``covered_by``: the only population that
+    covers each image, or None (``contract.guard.only_covering``); None without a guard of several populations.
     """
 
     probability: NDArray[np.float32]
     guard_score: NDArray[np.float64] | None = None
     heatmap: NDArray[np.float32] | None = None
+    covered_by: list[str | None] | None = None
 
 
 class Backend(Protocol):
@@ -85,7 +87,9 @@ class OnnxBackend:
         names = [*self._names, HEATMAP] if explain else self._names
         outputs = dict(zip(names, self._live.run(names, batch, alone=alone), strict=True))
         score = distance(outputs[FEATURES], self._guard) if self._guard else None
-        return Outputs(outputs[PROBABILITY], score, outputs.get(HEATMAP))
+        has_populations = self._guard and self._guard.populations
+        covered_by = only_covering(outputs[FEATURES], self._guard) if self._guard and has_populations else None
+        return Outputs(outputs[PROBABILITY], score, outputs.get(HEATMAP), covered_by)
 
 
 def _check_signature(live: LiveSession, guard: InputGuard | None) -> None:

@@ -27,18 +27,20 @@ class Scored:
     """The outputs of the model for one image, the size of its batch, and the seconds in the queue and in the model.
 
     ``guard_score`` is None if no guard is in use; ``heatmap`` (float32 (h, w), 0..1) if it was not requested.
+    ``covered_by``: the only population that covers the image, or None.
     """
 
     probability: float
     guard_score: float | None
     heatmap: NDArray[np.float32] | None
+    covered_by: str | None
     batch_size: int
     queue_s: float
     inference_s: float
 
 
-# Probability, guard score and heatmap of one image.
-_Row = tuple[float, float | None, NDArray[np.float32] | None]
+# Probability, guard score, heatmap and the only covering population of one image.
+_Row = tuple[float, float | None, NDArray[np.float32] | None, str | None]
 
 
 @dataclass(slots=True, eq=False)
@@ -215,12 +217,12 @@ def _validated(outputs: Outputs, jobs: Sequence[_Job]) -> list[_Row | BackendFau
             raise ValueError(f"the model returned shape {column.shape} for {len(jobs)} images")
     scores = [None] * len(jobs) if score is None else score.tolist()
     maps = [heatmap[row] if job.explain and heatmap is not None else None for row, job in enumerate(jobs)]
-    rows = zip(probability.tolist(), scores, maps, strict=True)
+    rows = zip(probability.tolist(), scores, maps, outputs.covered_by or [None] * len(jobs), strict=True)
     return [row if _is_valid(row, job) else BackendFault() for row, job in zip(rows, jobs, strict=True)]
 
 
 def _is_valid(row: _Row, job: _Job) -> bool:
-    probability, _, heatmap = row
+    probability, _, heatmap, _ = row
     if job.explain and (heatmap is None or not ((heatmap >= 0) & (heatmap <= 1)).all()):
         return False
     return 0 <= probability <= 1

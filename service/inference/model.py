@@ -19,7 +19,6 @@ from service.inference.loading.trial import bounded_memory, try_in_another_proce
 from service.inference.points import Point, ages_of, default_point, find_point, population_of_age
 from service.inference.pool import Pool
 from service.inference.reader import Reader
-from service.inference.recovery import Limits as RecoveryLimits
 from service.inference.recovery import Recovery, SupervisedBackend
 from service.inference.session import CPU, cpu_graph, cuda_of, has_cuda, max_batch_of, open_session
 from service.settings import Settings
@@ -72,7 +71,7 @@ class Model:
         max_batch = max_batch_of(settings, backend.provider)
         # Calls are serialised on a GPU: concurrent ones would only hold more memory.
         runs = _call_plan(settings, bundle).runs if backend.provider == CPU else 1
-        self.batcher = batcher = Batcher(
+        self.batcher = Batcher(
             self.backend,
             Limits(max_batch, settings.capacity, runs),
             on_batch=metrics.batch_done,
@@ -89,8 +88,8 @@ class Model:
             self.batcher,
             self.backend,
             partial(open_backend, settings, bundle, tried=True),
-            limits=RecoveryLimits(_MAX_FAULTS, settings.deadline_s),
-            is_idle=lambda: shared.is_alone() and not batcher.depth,
+            faults=_MAX_FAULTS,
+            deadline_s=settings.deadline_s,
         )
         self._describe = partial(metrics.set_model_info, device_requested=settings.device)
         self._task: asyncio.Task[None] | None = None

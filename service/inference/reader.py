@@ -29,6 +29,7 @@ class Reading:
     margins; None if it was not requested. ``flagged``: unlike the training data. ``turned``: rotated or mirrored as its
     EXIF orientation says. ``unclear_depth``: its 16-bit samples were scaled by a range that had to be guessed.
     ``notes``, ``age``: of a DICOM object: warnings, and the patient's age in years; None: not known.
+    ``covered_by``: the only population of the guard that covers it, or None.
     """
 
     probability: float
@@ -37,6 +38,7 @@ class Reading:
     flagged: bool
     turned: bool
     unclear_depth: bool
+    covered_by: str | None
     batch_size: int
     decode_s: float
     queue_s: float
@@ -83,6 +85,7 @@ class Reader:
             flagged=self._apply_guard(scored.guard_score),
             turned=prepared.turned,
             unclear_depth=prepared.unclear_depth,
+            covered_by=scored.covered_by,
             batch_size=scored.batch_size,
             decode_s=decode_s,
             queue_s=scored.queue_s,

@@ -4,14 +4,13 @@ import asyncio
 import logging
 import weakref
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 
 from contract.image import SIDE
-from service.errors import ServiceError
+from service.errors import BackendFault, ServiceError
 from service.inference.backend import Backend, Outputs
 from service.inference.batcher import Batcher
 from service.inference.calls import RunningCalls
@@ -20,14 +19,6 @@ from service.inference.calls import RunningCalls
 _PAUSE_S, _MAX_PAUSE_S, _MAX_ATTEMPTS = 1.0, 60.0, 5
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """Faults in a row after which a model is to recover, and the seconds that one image may take."""
-
-    faults: int
-    deadline_s: float
 
 
 class SupervisedBackend:
@@ -80,16 +71,16 @@ class Recovery:
     """Brings a model back that fails call after call. No traffic would: a load balancer sends none to a service that is
     not ready.
 
-    A blank image is scored. If that fails, the session is rebuilt, and the image is scored again. The pause between two
-    attempts doubles from one second to a minute. There is no attempt while images are in flight: they show as well
-    whether the model works.
+    A blank image is scored, beside other images if there are any: one of these may be what makes calls fail. If the
+    blank one fails, too, the session is rebuilt, and the image is scored again. The pause between two attempts doubles
+    from one second to a minute.
 
     Args:
         batcher: of the model; knows the faults in a row.
         backend: of the model.
         reopen: loads the model again, as at the start; called in a thread.
-        limits: when to begin, and when to stop hoping.
-        is_idle: returns whether no image but the blank one would be in flight.
+        faults: in a row, after which to begin.
+        deadline_s: maximum seconds for the blank image.
     """
 
     def __init__(
@@ -98,11 +89,11 @@ class Recovery:
         backend: SupervisedBackend,
         reopen: Callable[[], Backend],
         *,
-        limits: Limits,
-        is_idle: Callable[[], bool],
+        faults: int,
+        deadline_s: float,
     ) -> None:
         self._batcher, self._backend, self._reopen = batcher, backend, reopen
-        self._limits, self._is_idle = limits, is_idle
+        self._faults, self._deadline_s = faults, deadline_s
         self._attempts = 0  # failed ones in a row
 
     @property
@@ -116,40 +107,29 @@ class Recovery:
         """Attempt to recover whenever it is due, until cancelled."""
         while True:
             await asyncio.sleep(min(_PAUSE_S * 2**self._attempts, _MAX_PAUSE_S))
-            if self._batcher.faults < self._limits.faults:
+            if self._batcher.faults < self._faults:
                 self._attempts = 0
-            elif self._is_idle():
-                self._attempts = 0 if await self._recover() else self._attempts + 1
+            elif await self._fails():
+                await self._rebuild()
+                self._attempts = self._attempts + 1 if await self._fails() else 0
 
-    async def _recover(self) -> bool:
-        """Whether the model works now."""
-        if await self._works():
-            log.info("the model works again")
-            return True
-        if not await self._rebuild():
-            return False
-        works = await self._works()
-        fields = {"provider": self._backend.provider, "graph": self._backend.graph}
-        if works:
-            log.warning("the model works again, with a new session", extra=fields)
-        else:
-            log.error("the model fails with a new session, too", extra=fields)
-        return works
-
-    async def _works(self) -> bool:
+    async def _fails(self) -> bool:
+        """Whether the model fails on a blank image. False if that is not known: the queue is full, or a call hangs."""
         try:
-            async with asyncio.timeout(self._limits.deadline_s):
+            async with asyncio.timeout(self._deadline_s):
                 await self._batcher.submit(np.zeros((SIDE, SIDE, 1), np.uint8))
+        except BackendFault:
+            return True
         except (ServiceError, TimeoutError):
             return False
-        return True
+        self._batcher.faults = 0
+        log.info("the model works again", extra={"provider": self._backend.provider, "graph": self._backend.graph})
+        return False
 
-    async def _rebuild(self) -> bool:
+    async def _rebuild(self) -> None:
         log.warning("the model has failed %d times in a row: its session is rebuilt", self._batcher.faults)
         self._backend.replace(_NoSession(self._backend.provider, self._backend.graph))
         try:
             self._backend.replace(await asyncio.to_thread(self._reopen))
         except Exception as error:  # of onnxruntime, too, whose exceptions have no common base class
             log.error("the session of the model cannot be rebuilt", extra={"reason": str(error)})
-            return False
-        return True

@@ -6,12 +6,11 @@ from fastapi import APIRouter, Depends, Request
 
 from service.access.authentication import require_scope
 from service.http.routes import ServiceDep
-from service.inference.model import Model
 from service.oip.inspection_wire import ConfigInput, ConfigOutput, ModelConfig, StatisticsResponse
-from service.oip.request import INPUTS
 from service.oip.response import outputs_of
-from service.oip.routes import MODEL, TAG, VERSION, ModelDep, by_name, by_version
+from service.oip.routes import MODEL, TAG, VERSION, NamedDep, by_name, by_version
 from service.oip.statistics import Statistics
+from service.oip.views import VIEWS, Named
 
 router = APIRouter(tags=[TAG])
 _PREDICT = Depends(require_scope("predict"))
@@ -24,27 +23,29 @@ _VERSIONED: dict[str, Any] = {"dependencies": [_PREDICT, Depends(by_version)]}
     "/v2/models/stats", summary="Statistics of all models", operation_id="v2_all_models_stats", dependencies=[_PREDICT]
 )
 async def all_statistics(request: Request, service: ServiceDep) -> StatisticsResponse:
-    """Statistics of every loaded model. With several workers: of the process that answers."""
-    return _statistics(request, *service.repository.models)
+    """Statistics of every loaded model, and of it as `NAME.classifier`. They cover all workers; the counts of workers
+    other than the one that answers are up to a second old.
+    """
+    return _statistics(request, *(Named(model, view) for view in VIEWS for model in service.repository.models))
 
 
 @router.get(f"{MODEL}/stats", summary="Model statistics", **_NAMED)
 @router.get(f"{VERSION}/stats", summary="Model version statistics", **_VERSIONED)
-async def statistics(request: Request, model: ModelDep) -> StatisticsResponse:
-    """Triton's statistics extension, of the requests of this protocol. With several workers: of the process that
-    answers.
+async def statistics(request: Request, named: NamedDep) -> StatisticsResponse:
+    """Triton's statistics extension, of the requests of this protocol. They cover all workers; the counts of workers
+    other than the one that answers are up to a second old.
     """
-    return _statistics(request, model)
+    return _statistics(request, named)
 
 
 @router.get(f"{MODEL}/config", summary="Model configuration", **_NAMED)
 @router.get(f"{VERSION}/config", summary="Model version configuration", **_VERSIONED)
-async def config(service: ServiceDep, model: ModelDep) -> ModelConfig:
-    """Triton's model configuration extension, as far as clients use it. Both inputs are optional: a request has exactly
-    one of them.
+async def config(service: ServiceDep, named: NamedDep) -> ModelConfig:
+    """Triton's model configuration extension, as far as clients use it. Of several inputs, which are optional then, a
+    request has exactly one.
     """
     return ModelConfig(
-        name=model.name,
+        name=named.name,
         max_batch_size=service.settings.max_images,
         input=[
             ConfigInput(
@@ -52,8 +53,9 @@ async def config(service: ServiceDep, model: ModelDep) -> ModelConfig:
                 data_type=f"TYPE_{'STRING' if datatype == 'BYTES' else datatype}",
                 format="FORMAT_NHWC" if len(shape) == 3 else "FORMAT_NONE",
                 dims=shape,
+                optional=len(named.view.inputs) > 1,
             )
-            for name, (datatype, shape) in INPUTS.items()
+            for name, (datatype, shape) in named.view.inputs.items()
         ],
         output=[
             ConfigOutput(
@@ -61,11 +63,11 @@ async def config(service: ServiceDep, model: ModelDep) -> ModelConfig:
                 data_type=f"TYPE_{'STRING' if output.datatype == 'BYTES' else output.datatype}",
                 dims=output.shape[1:] or [1],
             )
-            for output in outputs_of(model.guard)
+            for output in outputs_of(named.view, named.model.guard)
         ],
     )
 
 
-def _statistics(request: Request, *models: Model) -> StatisticsResponse:
+def _statistics(request: Request, *models: Named) -> StatisticsResponse:
     kept = cast(Statistics, request.app.state.oip_statistics)
-    return StatisticsResponse(model_stats=[kept.of(model.name, model.version) for model in models])
+    return StatisticsResponse(model_stats=kept.of(*((each.name, each.model.version) for each in models)))

@@ -56,7 +56,7 @@ class ConfigInput(Oip):
     data_type: str
     format: Literal["FORMAT_NONE", "FORMAT_NHWC"]
     dims: list[int]
-    optional: bool = True
+    optional: bool
 
 
 class ConfigOutput(Oip):

@@ -17,13 +17,13 @@ from contract.image import SIDE
 from contract.messages import in_words
 from service.errors import InvalidInference
 from service.oip.request_wire import InferRequest, InputTensor, RequestedOutput, RequestParameters
-from service.oip.wire import Datatype, Input
+from service.oip.views import View
+from service.oip.wire import Input
 
 HEADER_LENGTH = "Inference-Header-Content-Length"
-# By input: its datatype, and the shape of one image.
-INPUTS: dict[Input, tuple[Datatype, list[int]]] = {"image": ("UINT8", [SIDE, SIDE, 1]), "file": ("BYTES", [1])}
 # MLServer's name for how the data of each input are written in JSON.
-_CODECS: dict[Input, str] = {"image": "np", "file": "base64"}
+_CODECS: dict[Input, str] = {"image": "np", "file": "base64", "pixels": "np"}
+_WHOLE_NUMBERS = "data must be whole numbers from 0 to 255, as decoded, not scaled (image_client: --scaling NONE)"
 # Commas, colons and brackets that the JSON of a request may have beyond those of its tensor.
 _MARGIN = 10_000
 # In fully nested pixels every number has brackets of its own. They are accepted for this many images.
@@ -37,33 +37,35 @@ _LENGTH = re.compile(r"[0-9]{1,12}")
 class ParsedRequest:
     """An inference request: ``images`` are files, or pixels uint8 (200, 200, 1); empty ``outputs``: the defaults."""
 
+    view: View
     images: Sequence[bytes | NDArray[np.uint8]]
     id: str | None
     parameters: RequestParameters
     outputs: Sequence[RequestedOutput]
 
 
-def parse(body: bytes, header_length: str | None, max_images: int) -> ParsedRequest:
+def parse(body: bytes, header_length: str | None, max_images: int, view: View) -> ParsedRequest:
     """Parse a request. Slow for a large one, so call it in a thread.
 
     Args:
         body: the whole body.
         header_length: the header ``Inference-Header-Content-Length``: how many bytes of the body are JSON. None: all.
-            "0": the body is one image file.
+            "0": the body is one image: a file, or the binary data of the only input.
         max_images: upper limit of the images of one request.
+        view: the inputs that the model has.
 
     Raises:
         InvalidInference: the request is not valid. The message says why, and quotes no values of the request.
     """
     length = len(body) if header_length is None else _json_length(header_length, len(body))
     if header_length is not None and length == 0:
-        return ParsedRequest([body], None, RequestParameters(binary_data_output=True), [])
+        return ParsedRequest(view, _only_image(body, view), None, RequestParameters(binary_data_output=True), [])
     # Flat pixels have one comma per pixel.
     request = parse_json(InferRequest, body[:length], max_values=max_images * SIDE * SIDE + _MARGIN)
-    if len(request.inputs) > 1:
-        raise InvalidInference(f"inputs: send exactly one, either {' or '.join(INPUTS)}")
-    images = _images(request.inputs[0], memoryview(body)[length:], max_images)
-    return ParsedRequest(images, request.id, request.parameters, request.outputs)
+    if len(request.inputs) > 1 or request.inputs[0].name not in view.inputs:
+        raise InvalidInference(f"inputs: send exactly one: {' or '.join(view.inputs)}")
+    images = _images(request.inputs[0], memoryview(body)[length:], max_images, view)
+    return ParsedRequest(view, images, request.id, request.parameters, request.outputs)
 
 
 def parse_json(kind: type[Wire], text: bytes, *, max_values: int = _MARGIN) -> Wire:
@@ -106,8 +108,14 @@ def _json_length(header_length: str, body_length: int) -> int:
     return int(header_length)
 
 
-def _images(tensor: InputTensor, binary: memoryview, max_images: int) -> Sequence[bytes | NDArray[np.uint8]]:
-    datatype, image_shape = INPUTS[tensor.name]
+def _only_image(body: bytes, view: View) -> Sequence[bytes | NDArray[np.uint8]]:
+    return [body] if "file" in view.inputs else _arrays("pixels", _from_fp32(body), [1, SIDE, SIDE, 1])
+
+
+def _images(
+    tensor: InputTensor, binary: memoryview, max_images: int, view: View
+) -> Sequence[bytes | NDArray[np.uint8]]:
+    datatype, image_shape = view.inputs[tensor.name]
     # Files: [n] as well as [n, 1], which MLServer's codecs and perf_analyzer send.
     shapes = [image_shape, []] if datatype == "BYTES" else [image_shape]
     if tensor.datatype != datatype or tensor.shape[1:] not in shapes:
@@ -125,26 +133,46 @@ def _images(tensor: InputTensor, binary: memoryview, max_images: int) -> Sequenc
         raise InvalidInference(f"{tensor.name}: content_type, if it is sent, must be {_CODECS[tensor.name]}")
     if tensor.name == "file":
         return _split(binary, tensor.shape[0]) if tensor.data is None else _from_base64(tensor.data, tensor.shape[0])
-    flat = binary if tensor.data is None else _pixels(tensor.data, tensor.shape)
-    if len(flat) != math.prod(tensor.shape):
-        raise InvalidInference(f"image: {len(flat)} values do not fill shape {tensor.shape}")
-    return list(np.frombuffer(flat, np.uint8).reshape(tensor.shape))
+    if tensor.data is not None:
+        return _arrays(tensor.name, _pixels(tensor.name, tensor.data, tensor.shape), tensor.shape)
+    return _arrays(tensor.name, _from_fp32(binary) if tensor.name == "pixels" else binary, tensor.shape)
 
 
-def _pixels(data: list[Any], shape: Sequence[int]) -> bytes:
+def _arrays(name: Input, flat: bytes | memoryview, shape: Sequence[int]) -> list[NDArray[np.uint8]]:
+    if len(flat) != math.prod(shape):
+        raise InvalidInference(f"{name}: {len(flat)} values do not fill shape {list(shape)}")
+    return list(np.frombuffer(flat, np.uint8).reshape(shape))
+
+
+def _pixels(name: Input, data: list[Any], shape: Sequence[int]) -> bytes:
     """The pixels of a tensor in JSON, flat or nested as its shape says."""
     for size in shape[1:]:
         if not data or not isinstance(data[0], list):
             break
         if set(map(type, data)) != {list} or set(map(len, data)) != {size}:
-            raise InvalidInference("image: the nesting of the lists does not match the shape")
+            raise InvalidInference(f"{name}: the nesting of the lists does not match the shape")
         data = list(chain.from_iterable(data))
+    kinds = set(map(type, data))
     try:
-        if set(map(type, data)) <= {int}:
+        if kinds <= {int}:
             return bytes(data)
-    except ValueError:
+        if name == "pixels" and kinds <= {int, float}:
+            return _whole_numbers(np.array(data, float))
+    except (OverflowError, ValueError):
         pass
-    raise InvalidInference("image: data must be whole numbers from 0 to 255")
+    raise InvalidInference(f"{name}: {_WHOLE_NUMBERS}")
+
+
+def _from_fp32(data: bytes | memoryview) -> bytes:
+    if len(data) % 4:
+        raise InvalidInference("pixels: the binary data must be FP32, four bytes for each value")
+    return _whole_numbers(np.frombuffer(data, "<f4"))
+
+
+def _whole_numbers(values: NDArray[np.floating[Any]]) -> bytes:
+    if not np.all((values >= 0) & (values <= 255) & (values == np.floor(values))):
+        raise InvalidInference(f"pixels: {_WHOLE_NUMBERS}")
+    return values.astype(np.uint8).tobytes()
 
 
 def _from_base64(data: list[Any], count: int) -> list[bytes]:

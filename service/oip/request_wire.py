@@ -76,14 +76,16 @@ class InputParameters(OipRequest):
 
 
 class InputTensor(OipRequest):
-    """The images: `image` holds pixels as the image contract defines them, `file` holds image files."""
+    """The images: `image` holds pixels as the image contract defines them, `file` holds image files. `pixels` is the
+    input of `NAME.classifier`: the same as `image`, as FP32.
+    """
 
     name: Input
     shape: Annotated[list[_Dimension], Field(min_length=1, max_length=4)] = Field(examples=[[1]])
     datatype: Datatype
     parameters: InputParameters = InputParameters()
     data: list[Any] | None = Field(
-        default=None, description="Integers from 0 to 255, flat or nested as the shape says; or files in base64."
+        default=None, description="Whole numbers from 0 to 255, flat or nested as the shape says; or files in base64."
     )
 
 
@@ -95,7 +97,8 @@ class OutputParameters(OipRequest):
     )
     classification: _Number | None = Field(
         default=None,
-        description="For `probability`: return so many classes, most probable first, as `value:index:label`. 0: none.",
+        description="For `probability` and `probabilities`: return so many classes instead, that of the label first, "
+        "as `value:index:label`. 0: none.",
     )
 
 

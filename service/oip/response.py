@@ -15,6 +15,7 @@ from service.inference.guard import Guard
 from service.inference.points import Point
 from service.inference.reader import Reading
 from service.oip.request import HEADER_LENGTH, ParsedRequest
+from service.oip.views import CLASSIFIER, View
 from service.oip.wire import AnswerParameters, BinarySize, Datatype, InferResponse, Output, OutputTensor, TensorMetadata
 from service.wire import Prediction, PredictResponse
 
@@ -38,14 +39,15 @@ OUTPUTS: dict[Output, _OutputSpec] = {
         "FP32", (), lambda prediction, _: math.nan if prediction.guard_score is None else prediction.guard_score
     ),
     "heatmap": _OutputSpec("FP32", (-1, -1), lambda _, reading: reading.heatmap),
+    "probabilities": _OutputSpec("FP32", (len(LABELS),), lambda prediction, _: _by_class(prediction)),
 }
 
 
-def outputs_of(guard: Guard) -> list[TensorMetadata]:
-    """The outputs of a model with this guard; ``guard_score`` only if the guard is on."""
+def outputs_of(view: View, guard: Guard) -> list[TensorMetadata]:
+    """The outputs of a view of a model with this guard; ``guard_score`` only if the guard is on."""
     return [
-        TensorMetadata(name=name, datatype=spec.datatype, shape=[-1, *spec.image_shape])
-        for name, spec in OUTPUTS.items()
+        TensorMetadata(name=name, datatype=OUTPUTS[name].datatype, shape=[-1, *OUTPUTS[name].image_shape])
+        for name in view.outputs
         if name != "guard_score" or guard.mode != "off"
     ]
 
@@ -57,16 +59,29 @@ def requested_classes(request: ParsedRequest) -> dict[Output, int]:
         InvalidInference: another output than the probability.
     """
     classes = {each.name: each.parameters.classification for each in request.outputs if each.parameters.classification}
-    if set(classes) - {"probability"}:
-        raise InvalidInference("outputs: classification is for probability alone")
+    if set(classes) - {"probability", "probabilities"}:
+        raise InvalidInference("outputs: classification is for probability or probabilities alone")
     return {name: count for name, count in classes.items() if count}
 
 
-def _classes(probability: float | None, count: int) -> list[str]:
-    """The classes of one image, most probable first: value, index and label."""
-    p = probability or 0.0
-    ranked = sorted([(1 - p, 0), (p, 1)], reverse=True)[:count]
-    return [f"{value:.6f}:{index}:{LABELS[index]}" for value, index in ranked]
+def _by_class(prediction: Prediction) -> list[float]:
+    """The probability of each class, in the order of ``LABELS``."""
+    p = prediction.probability or 0.0
+    return [1 - p, p]
+
+
+def _classes(prediction: Prediction, count: int) -> list[str]:
+    """The classes of one image as value, index and label; that of the label first, so that the first of them says the
+    same as every other answer, whatever the threshold.
+    """
+    ranked = sorted(enumerate(_by_class(prediction)), key=lambda each: LABELS[each[0]] != prediction.label)
+    return [f"{value:.6f}:{index}:{LABELS[index]}" for index, value in ranked[:count]]
+
+
+def _warnings(predictions: Sequence[Prediction]) -> str | None:
+    """The images with warnings, by number, and the codes."""
+    codes = [", ".join(warning.code for warning in each.warnings) for each in predictions]
+    return "; ".join(f"{number}: {text}" for number, text in enumerate(codes) if text) or None
 
 
 def requested_outputs(request: ParsedRequest, guard: Guard) -> dict[Output, bool]:
@@ -75,9 +90,10 @@ def requested_outputs(request: ParsedRequest, guard: Guard) -> dict[Output, bool
     Raises:
         InvalidInference: the request names an output twice, or one that the model does not have.
     """
-    default, available = request.parameters.binary_data_output, [output.name for output in outputs_of(guard)]
+    default = request.parameters.binary_data_output
+    available = [output.name for output in outputs_of(request.view, guard)]
     if not request.outputs:
-        return {name: default for name in OUTPUTS if name in available and name != "heatmap"}
+        return {name: default for name in request.view.outputs if name in available and name != "heatmap"}
     outputs: dict[Output, bool] = {}
     for output in request.outputs:
         if output.name in outputs or output.name not in available:
@@ -107,12 +123,12 @@ def infer_response(
     for name, is_binary in outputs.items():
         values = [OUTPUTS[name].value(*each) for each in zip(answer.predictions, readings, strict=True)]
         if name in classes:
-            values = [_classes(value, classes[name]) for value in values]
+            values = [_classes(prediction, classes[name]) for prediction in answer.predictions]
         tensor, data = _tensor(name, values, is_binary=is_binary)
         tensors.append(tensor)
         binary += data
     header = InferResponse(
-        model_name=answer.model.name,
+        model_name=f"{answer.model.name}{request.view.suffix}",
         model_version=answer.model.version,
         id=answer.request_id if request.id is None else request.id,
         parameters=AnswerParameters(
@@ -122,6 +138,7 @@ def infer_response(
             threshold=point.threshold,
             provider=answer.provider,
             ignored=", ".join(request.parameters.ignored) or None,
+            warnings=_warnings(answer.predictions) if request.view is CLASSIFIER else None,
         ),
         outputs=tensors,
     )
@@ -134,7 +151,7 @@ def infer_response(
 def _tensor(name: Output, values: list[Any], *, is_binary: bool) -> tuple[OutputTensor, bytes]:
     """The tensor of these values, one per image, and its binary data (empty if the values are in the JSON)."""
     datatype, shape = OUTPUTS[name].datatype, [len(values)]
-    if values and isinstance(values[0], list):  # classes
+    if values and isinstance(values[0], list) and isinstance(values[0][0], str):  # classes
         datatype, shape = "BYTES", [len(values), len(values[0])]
         values = list(chain.from_iterable(values))
     if datatype == "BYTES":

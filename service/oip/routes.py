@@ -1,6 +1,7 @@
 """The Open Inference Protocol ("v2") over HTTP: the models, admission and queue of ``/predict``, for its clients."""
 
 import asyncio
+import re
 from dataclasses import replace
 from functools import partial
 from typing import Annotated, Any, cast
@@ -26,13 +27,13 @@ from service.http import predictions
 from service.http.routes import PREDICT_PROBLEMS, ServiceDep, allow_only
 from service.http.uploads import BODY_PROBLEMS, read_body
 from service.inference.admission import Phase
-from service.inference.model import Model
 from service.inference.reader import Reading
-from service.oip.request import HEADER_LENGTH, INPUTS, parse
+from service.oip.request import HEADER_LENGTH, parse
 from service.oip.response import infer_response, outputs_of, requested_classes, requested_outputs
 from service.oip.schema import INFER_BODY, INFERRED
+from service.oip.views import CLASSIFIER, Named, find
 from service.oip.wire import ModelMetadata, ModelReady, ServerHealth, ServerMetadata, TensorMetadata
-from service.telemetry.metrics import RequestRecord
+from service.telemetry.record import RequestRecord
 
 TAG = "Open Inference Protocol"
 EXTENSIONS = [
@@ -47,6 +48,8 @@ EXTENSIONS = [
 router = APIRouter(tags=[TAG])
 MODEL, VERSION = "/v2/models/{name}", "/v2/models/{name}/versions/{version}"
 ModelNamePath = Annotated[str, Path(json_schema_extra={"pattern": NAME_PATTERN}, examples=["pneumonia"])]
+_NAME_OR_CLASSIFIER = f"{NAME_PATTERN.removesuffix('$')}({re.escape(CLASSIFIER.suffix)})?$"
+_NamePath = Annotated[str, Path(json_schema_extra={"pattern": _NAME_OR_CLASSIFIER}, examples=["pneumonia"])]
 _VersionPath = Annotated[str, Path(json_schema_extra={"pattern": VERSION_PATTERN}, examples=["2"])]
 _HeaderLength = Annotated[
     str | SkipJsonSchema[None],
@@ -59,22 +62,22 @@ _HeaderLength = Annotated[
 
 
 @raises(UnknownModel)
-async def by_name(request: Request, service: ServiceDep, name: ModelNamePath) -> None:
+async def by_name(request: Request, service: ServiceDep, name: _NamePath) -> None:
     """A dependency: find the model that the path names."""
-    request.state.model = service.repository.find(name)
+    request.state.named = find(service.repository, name)
 
 
 @raises(UnknownModel)
-async def by_version(request: Request, service: ServiceDep, name: ModelNamePath, version: _VersionPath) -> None:
+async def by_version(request: Request, service: ServiceDep, name: _NamePath, version: _VersionPath) -> None:
     """A dependency: find the version of the model that the path names."""
-    request.state.model = service.repository.find(name, version)
+    request.state.named = find(service.repository, name, version)
 
 
-async def _requested_model(request: Request) -> Model:
-    return cast(Model, request.state.model)
+async def _requested_model(request: Request) -> Named:
+    return cast(Named, request.state.named)
 
 
-ModelDep = Annotated[Model, Depends(_requested_model)]
+NamedDep = Annotated[Named, Depends(_requested_model)]
 _PREDICT = Depends(require_scope("predict"))
 _READY_ROUTE: dict[str, Any] = {"responses": {503: {"model": ModelReady, "description": "The model is not ready."}}}
 _INFER_ROUTE: dict[str, Any] = {
@@ -111,18 +114,18 @@ async def ready(response: Response, service: ServiceDep) -> ServerHealth:
 
 @router.get(MODEL, summary="Model metadata", dependencies=[_PREDICT, Depends(by_name)])
 @router.get(VERSION, summary="Model version metadata", dependencies=[_PREDICT, Depends(by_version)])
-async def metadata(service: ServiceDep, model: ModelDep) -> ModelMetadata:
+async def metadata(service: ServiceDep, named: NamedDep) -> ModelMetadata:
     """A request has exactly one of the inputs. Without a version: the version that the service was started with, or
-    else the highest that is loaded.
+    else the highest that is loaded. `NAME.classifier` is the same model with one input and one output.
     """
     return ModelMetadata(
-        name=model.name,
-        versions=service.repository.versions(model.name),
+        name=named.name,
+        versions=service.repository.versions(named.model.name),
         inputs=[
             TensorMetadata(name=name, datatype=datatype, shape=[-1, *image_shape])
-            for name, (datatype, image_shape) in INPUTS.items()
+            for name, (datatype, image_shape) in named.view.inputs.items()
         ],
-        outputs=outputs_of(model.guard),
+        outputs=outputs_of(named.view, named.model.guard),
     )
 
 
@@ -133,27 +136,32 @@ async def metadata(service: ServiceDep, model: ModelDep) -> ModelMetadata:
     dependencies=[_PREDICT, Depends(by_version)],
     **_READY_ROUTE,
 )
-async def model_ready(response: Response, service: ServiceDep, model: ModelDep) -> ModelReady:
+async def model_ready(response: Response, service: ServiceDep, named: NamedDep) -> ModelReady:
     """503 if the model is loaded but not ready; 404 if it is not loaded."""
-    is_ready = service.admission.phase is Phase.READY and model.is_healthy
+    is_ready = service.admission.phase is Phase.READY and named.model.is_healthy
     response.status_code = 200 if is_ready else 503
-    return ModelReady(name=model.name, ready=is_ready)
+    return ModelReady(name=named.name, ready=is_ready)
 
 
 @router.post(f"{MODEL}/infer", dependencies=[Depends(authorize_prediction), Depends(by_name)], **_INFER_ROUTE)
 @router.post(f"{VERSION}/infer", dependencies=[Depends(authorize_prediction), Depends(by_version)], **_INFER_ROUTE)
 @raises(InvalidInference, InvalidParameter, UnknownOperatingPoint, UnknownPopulation, *BODY_PROBLEMS, *PREDICT_PROBLEMS)
 async def infer(
-    request: Request, service: ServiceDep, caller: PredictCaller, model: ModelDep, header_length: _HeaderLength = None
+    request: Request,
+    service: ServiceDep,
+    caller: PredictCaller,
+    named: NamedDep,
+    header_length: _HeaderLength = None,
 ) -> Response:
     """Send files (JPEG or PNG) or pixels, in JSON or as binary data after the JSON. If one of several images fails, the
     whole request fails; the error names the image.
     """
     allow_only(request)
     record: RequestRecord = request.state.record
+    model = named.model
     loop = asyncio.get_running_loop()
-    parse_body = partial(parse, header_length=header_length, max_images=service.settings.max_images)
-    counting = request.app.state.oip_statistics.counting(model.name, model.version, record)
+    parse_body = partial(parse, header_length=header_length, max_images=service.settings.max_images, view=named.view)
+    counting = request.app.state.oip_statistics.counting(named.name, model.version, record)
     with counting, service.admission.admit() as reservation, model.in_use():
         body = await read_body(request, service.settings, reservation)
         reservation.add_images(1)

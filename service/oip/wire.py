@@ -4,8 +4,8 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-Input = Literal["image", "file"]
-Output = Literal["probability", "label", "warnings", "guard_score", "heatmap"]
+Input = Literal["image", "file", "pixels"]
+Output = Literal["probability", "label", "warnings", "guard_score", "heatmap", "probabilities"]
 Datatype = Literal["UINT8", "FP32", "BYTES"]
 
 
@@ -41,6 +41,11 @@ class AnswerParameters(Oip):
     provider: str = Field(examples=["CPUExecutionProvider"])
     ignored: str | None = Field(
         default=None, description="Names of request parameters that changed nothing.", examples=["priority"]
+    )
+    warnings: str | None = Field(
+        default=None,
+        description="Of `NAME.classifier`, which has no output for them: the images with warnings, by number from 0.",
+        examples=["0: unlike_training_data"],
     )
 
 

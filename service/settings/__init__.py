@@ -1,16 +1,14 @@
 """Every setting of the service. Each is an environment variable ``XRAY_*`` and an option (docs/settings.md)."""
 
-import os
-import re
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal, Self, cast
+from typing import Literal, Self
 
-from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic import Field, ValidationError, model_validator
 from pydantic_settings import SettingsConfigDict
 
 from contract.image import MAX_PIXELS
 from contract.messages import first_error
+from service.settings.dicom import DicomSettings
 from service.settings.models import ModelSettings
 
 # Above this number of pixels Pillow itself warns of a decompression bomb.
@@ -22,14 +20,13 @@ AuditMode = Literal["off", "on", "required"]
 # Of the command-line client, not a setting of the service. There is no option for a key, because every user of a
 # machine can read the command lines of all processes.
 CLIENT_KEY_VARIABLE = "XRAY_CLIENT_KEY"
-_AGES = re.compile(r"(\d{1,3})-(\d{1,3})")
 
 
 class SettingsError(Exception):
     """A setting that this bundle or this machine does not support. The message is one line that names the setting."""
 
 
-class Settings(ModelSettings):
+class Settings(ModelSettings, DicomSettings):
     """The effective settings of one process: read once at start, then immutable."""
 
     model_config = SettingsConfigDict(env_prefix="XRAY_", frozen=True, extra="forbid")
@@ -60,7 +57,7 @@ class Settings(ModelSettings):
         default=30,
         ge=2,
         json_schema_extra={"unit": "seconds"},
-        description="With several workers: one that is silent (stopped, hanging) for this long is killed and replaced.",
+        description="Maximum silence of an event loop. Beyond it the process ends; a worker is replaced.",
     )
     threads: int = Field(
         default=0,
@@ -146,16 +143,6 @@ class Settings(ModelSettings):
         json_schema_extra={"unit": "seconds"},
         description="After SIGTERM: time during which health checks get 503 before the port closes.",
     )
-    dicom_checks: Literal["warn", "refuse"] = Field(
-        default="warn",
-        description="For a DICOM object that states a lateral view, another body part, or an age outside the model's. "
-        "warn: a warning; refuse: 422.",
-    )
-    dicom_ages: str | None = Field(
-        default=None,
-        description="Ages in completed years, as FROM-TO, that the model is meant for. Unset: those of the model's "
-        "populations, or 1-5.",
-    )
     audit: AuditMode = Field(
         default="off", description="Audit mode. on: best effort. required: no result without its line in the audit log."
     )
@@ -169,19 +156,6 @@ class Settings(ModelSettings):
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         default="info", description="Minimum severity of log lines."
     )
-
-    @field_validator("dicom_ages")
-    @classmethod
-    def _is_a_range(cls, value: str | None) -> str | None:
-        if value is not None and not ((ages := _AGES.fullmatch(value)) and int(ages[1]) <= int(ages[2])):
-            raise ValueError(f"{value!r} is not a range of ages: use FROM-TO in years, such as 18-120")
-        return value
-
-    @property
-    def ages(self) -> tuple[tuple[float, float], ...]:
-        """``dicom_ages`` in years, each range from and below; none: unset."""
-        ages = _AGES.fullmatch(self.dicom_ages or "")
-        return ((float(ages[1]), float(ages[2]) + 1),) if ages else ()
 
     @model_validator(mode="after")
     def _audit_has_a_folder(self) -> Self:
@@ -208,26 +182,6 @@ class Settings(ModelSettings):
         if (body := self.max_body_bytes) > (held := self.max_held_bytes):
             raise ValueError(f"XRAY_MAX_BODY_BYTES ({body}) must not exceed XRAY_MAX_HELD_BYTES ({held})")
         return self
-
-
-def settings_from(options: Mapping[str, object], file: Mapping[str, object] | None = None) -> Settings:
-    """The effective settings: options override the environment, that overrides the file, and that the defaults.
-
-    Args:
-        options: values by the names of the settings.
-        file: likewise, from ``service.settings.file``.
-
-    Raises:
-        ValidationError: a setting is wrong; ``explain`` says which.
-    """
-    below = {name: value for name, value in (file or {}).items() if not is_in_environment(name)}
-    return Settings(**cast(Any, below | dict(options)))
-
-
-def is_in_environment(name: str, environment: Mapping[str, str] | None = None) -> bool:
-    """Whether a variable sets the setting of this name; case does not matter."""
-    variables = os.environ if environment is None else environment
-    return any(variable.upper() == f"XRAY_{name.upper()}" for variable in variables)
 
 
 def explain(error: ValidationError) -> str:

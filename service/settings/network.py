@@ -51,7 +51,8 @@ class NetworkSettings(BaseSettings):
         default=2048,
         ge=1,
         json_schema_extra={"unit": "connections"},
-        description="Maximum open connections. Further ones are closed at once, with a line in the log.",
+        description="Maximum open connections, TLS handshakes in progress included. Further ones are closed at once, "
+        "with a line in the log.",
     )
     keep_alive_s: float = Field(
         default=75,

@@ -8,8 +8,8 @@ from typing import Literal, get_args, get_origin
 
 from pydantic.fields import FieldInfo
 
-from service.settings import Settings, settings_from
-from service.settings.file import VARIABLE, read_settings_file
+from service.settings import Settings
+from service.settings.sources import VARIABLE, read_settings_file, settings_from
 
 # What matters to a command that loads the model in its own process and serves nobody. The others are accepted as well.
 LOCAL = {

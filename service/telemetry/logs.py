@@ -10,6 +10,7 @@ import contextlib
 import logging
 import os
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from logging.handlers import QueueHandler, QueueListener
@@ -54,8 +55,14 @@ def configure_logging(level: str, *, with_pid: bool = False) -> None:
     logging.getLogger("uvicorn.access").disabled = True
 
 
+def drain_logging(timeout_s: float = CLOSE_TIMEOUT_S) -> None:
+    """Wait until the queued lines are written, at most this long. Needed before ``os._exit``."""
+    for handler in _queued_lines():
+        handler.drain(timeout_s)
+
+
 def close_logging() -> None:
-    """Write the queued lines, within 2 s. Happens by itself at the end of the process, but not before ``os._exit``."""
+    """Write the queued lines, within 2 s, and end the threads. logging itself does so at the end of the process."""
     for handler in _queued_lines():
         handler.close()
 
@@ -97,6 +104,10 @@ class QueuedLines(QueueHandler):
         """Count a record that could not be formatted. Logging itself would write to stderr, and perhaps block."""
         self._dropped += 1
 
+    def drain(self, timeout_s: float) -> None:
+        """Wait until what is queued now is written, at most this long."""
+        self._writer.drain(timeout_s)
+
     def close(self) -> None:
         """Write what is queued, within 2 s, and end the thread. Later records are lost."""
         self._writer.stop()
@@ -124,6 +135,18 @@ class DroppedLines(Collector):
 
 class _Writer(QueueListener):
     """The writer thread. It is a daemon: a blocked write does not keep the process from ending."""
+
+    def drain(self, timeout_s: float) -> None:
+        if self._thread is not None and self._thread.is_alive():  # a forked process does not have the thread
+            written = threading.Event()
+            self.queue.put_nowait(written)
+            written.wait(timeout_s)
+
+    def handle(self, record: logging.LogRecord | threading.Event) -> None:
+        if isinstance(record, threading.Event):
+            record.set()
+        else:
+            super().handle(record)
 
     def stop(self) -> None:
         if self._thread is not None:

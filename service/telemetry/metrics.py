@@ -1,10 +1,7 @@
-"""Prometheus metrics, and one log line per request. Neither ever contains pixels or a file name."""
+"""Prometheus metrics. They never contain pixels or a file name."""
 
-import logging
 import math
-import time
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
 
 from prometheus_client import (
     CollectorRegistry,
@@ -16,6 +13,7 @@ from prometheus_client import (
     ProcessCollector,
     generate_latest,
 )
+from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
 from contract.bundle import LABELS
@@ -24,8 +22,6 @@ from service.telemetry.logs import DroppedLines
 from service.telemetry.totals import Totals, replacements_counter
 from service.telemetry.worker_table import WorkerTable
 from service.wire import PredictResponse
-
-log = logging.getLogger("service.request")
 
 # nginx's status for a client that disconnected before the response. Recorded only, never sent.
 CLIENT_GONE = 499
@@ -41,10 +37,10 @@ _STAGES = ("decode", "queue", "inference")
 
 
 class Metrics:
-    """The metrics of one service, in its own registry."""
+    """The metrics of one service, in its own registry. Further metrics may be added to it."""
 
     def __init__(self) -> None:
-        self._registry = registry = CollectorRegistry()
+        self.registry = registry = CollectorRegistry()
         self._exported: Collector = registry
         for collector in (ProcessCollector, PlatformCollector, GCCollector):
             collector(registry=registry)
@@ -135,7 +131,7 @@ class Metrics:
             ("xray_seats", "Capacity: maximum images in flight.", capacity),
             ("xray_ready", "1 while requests are admitted.", ready),
         ):
-            Gauge(name, text, registry=self._registry).set_function(value)
+            Gauge(name, text, registry=self.registry).set_function(value)
 
     def set_model_info(self, **labels: str) -> None:
         """Export the model, its graph and the execution provider that runs it, in place of an earlier one."""
@@ -144,8 +140,8 @@ class Metrics:
 
     def register_audit_gauge(self, failing: Callable[[], float]) -> None:
         """Call this function at each scrape: it returns 1 while the audit log cannot be written, else 0."""
-        gauge = Gauge("xray_audit_failing", "1 while the audit log cannot be written.", registry=self._registry)
-        gauge.set_function(failing)
+        text = "1 while the audit log cannot be written."
+        Gauge("xray_audit_failing", text, registry=self.registry).set_function(failing)
 
     def audit_written(self, lines: int) -> None:
         """Count audit lines that are on disk."""
@@ -191,6 +187,10 @@ class Metrics:
             else:
                 self._predictions.labels(prediction.label, response.operating_point).inc()
 
+    def collect(self) -> Iterable[Metric]:
+        """All metrics; those of all workers if there are several."""
+        return self._exported.collect()
+
     def text(self) -> bytes:
         """All metrics in the Prometheus text format."""
         return generate_latest(self._exported)
@@ -205,45 +205,5 @@ class Metrics:
         Returns:
             the collector, which must publish the metrics of this worker regularly.
         """
-        self._exported = totals = Totals(self._registry, table, worker)
+        self._exported = totals = Totals(self.registry, table, worker)
         return totals
-
-
-_NOT_LOGGED = {"started", "cancel_if_gone", "user"}
-
-
-@dataclass(slots=True)
-class RequestRecord:
-    """The facts about one request, collected while it is handled; logged and counted at its end."""
-
-    request_id: str
-    started: float = field(default_factory=time.monotonic)
-    # Whether its handling is to be cancelled when the client disconnects: nobody would receive the answer.
-    cancel_if_gone: bool = False
-    route: str = "unmatched"
-    status: int = CLIENT_GONE
-    outcome: str = "ok"
-    caller: str | None = None
-    # The person for whom a trusted proxy called; for the audit alone.
-    user: str | None = None
-    trace_id: str | None = None
-    model: str | None = None
-    images: int = 0
-    flagged: int = 0
-    batch_size: int = 0
-    decode_ms: float = 0
-    queue_ms: float = 0
-    inference_ms: float = 0
-
-    @property
-    def server_timing(self) -> str:
-        """The value of the header ``Server-Timing``: milliseconds per stage."""
-        return f"decode;dur={self.decode_ms}, queue;dur={self.queue_ms}, inference;dur={self.inference_ms}"
-
-    def emit(self, metrics: Metrics) -> None:
-        """Count and log the request."""
-        seconds = time.monotonic() - self.started
-        metrics.request_answered(self.route, self.status, seconds)
-        level = logging.DEBUG if self.route.startswith((*HEALTH, "/metrics")) else logging.INFO
-        fields = {name: getattr(self, name) for name in self.__slots__ if name not in _NOT_LOGGED}
-        log.log(level, "request", extra={**fields, "total_ms": round(1e3 * seconds, 1)})

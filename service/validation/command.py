@@ -2,9 +2,9 @@
 
 import argparse
 import asyncio
+import re
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
-from datetime import UTC, datetime
 from pathlib import Path
 
 from contract.bundle import MANIFEST, Manifest, read_bundle, sha256
@@ -12,15 +12,15 @@ from service.client.predicting import Predictor
 from service.client.progress import ProgressDisplay, print_error
 from service.settings import Settings, SettingsError
 from service.settings.network import listed
-from service.validation.calibration import calibration_figures, trained_prevalence
 from service.validation.claims import Criteria, claimed_points
-from service.validation.figures import claims_of, figures_of
+from service.validation.figures import Basis, report_of
 from service.validation.gallery import Example, find_examples
 from service.validation.labels import Labels, read_labels
 from service.validation.page import write_page
 from service.validation.schema import ServedBy, SiteData, ValidationReport
-from service.validation.scoring import Run, groups_of, not_labelled, score_all
+from service.validation.scoring import Run, not_labelled, score_all
 from service.validation.site import add_site_options, check_site_options, write_site_bundle
+from service.validation.surveillance import COLUMNS, read_series, report_of_series
 from service.validation.wording import summary
 from service.wire import printable
 
@@ -36,13 +36,23 @@ OpenLocal = Callable[[Settings], AbstractAsyncContextManager[Predictor]]
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the options of ``validate``, except the settings."""
     parser.description = _DESCRIPTION
-    parser.add_argument("--images", type=Path, required=True, metavar="FOLDER", help="the radiographs: JPEG or PNG")
+    parser.add_argument("--images", type=Path, metavar="FOLDER", help="the radiographs: JPEG or PNG")
     parser.add_argument(
         "--labels",
         type=Path,
-        required=True,
         metavar="FILE",
         help="CSV with the columns file (below FOLDER), label (PNEUMONIA or NORMAL) and, if known, patient",
+    )
+    parser.add_argument(
+        "--from-audit",
+        nargs="?",
+        const="",
+        metavar="FOLDER",
+        help="in place of images and labels: the answers and the feedback in this audit log (default: "
+        "XRAY_AUDIT_FOLDER); one report for each model version, by month",
+    )
+    parser.add_argument(
+        "--since", type=_date, metavar="DATE", help="with --from-audit: leave earlier analyses out; 2026-08"
     )
     parser.add_argument(
         "--group", metavar="COLUMNS", help="columns of the CSV to group by, such as age,sex,view,machine"
@@ -72,6 +82,12 @@ def validate(settings: Settings, arguments: argparse.Namespace, open_local: Open
     Raises:
         BundleError, DeviceError, SettingsError: the model, the labels or the options cannot be used.
     """
+    if arguments.from_audit is not None:
+        return _validate_from_audit(settings, arguments)
+    if arguments.images is None or arguments.labels is None:
+        raise SettingsError("give --images and --labels, or --from-audit")
+    if arguments.since:
+        raise SettingsError("--since is for --from-audit")
     if not arguments.images.is_dir():
         raise SettingsError(f"--images: {arguments.images} is not a folder")
     check_site_options(arguments)
@@ -102,45 +118,57 @@ def validate(settings: Settings, arguments: argparse.Namespace, open_local: Open
     return True
 
 
+def _validate_from_audit(settings: Settings, arguments: argparse.Namespace) -> bool:
+    """The reports of all models that have images with a truth."""
+    wrong = [name for name in ("images", "labels", "gallery", "site", "out_bundle") if getattr(arguments, name)]
+    if wrong:
+        raise SettingsError(f"--{wrong[0].replace('_', '-')} is not for --from-audit: the audit log holds no images")
+    folder = Path(arguments.from_audit) if arguments.from_audit else settings.audit_folder
+    if folder is None:
+        raise SettingsError("--from-audit: name the folder of the audit log, or set XRAY_AUDIT_FOLDER")
+    columns = listed(arguments.group) or ["month"]
+    if unknown := set(columns) - set(COLUMNS):
+        raise SettingsError(f"--group: {', '.join(sorted(unknown))}: with --from-audit use {', '.join(COLUMNS)}")
+    try:
+        found, truths = read_series(folder, arguments.since or "")
+    except OSError as error:
+        raise SettingsError(f"--from-audit: {error.filename or folder}: {error.strerror}") from None
+    basis = Basis(Criteria(arguments.margin, arguments.width), columns)
+    for key in sorted(found, key=str):
+        report = report_of_series(key, found[key], truths, settings, basis)
+        model = report.model
+        out = arguments.out / "-".join(filter(None, (model.name, model.version, model.population)))
+        _prepare(out)
+        _write(out, report, None)
+        print(f"{out}: {report.overall.images} images with a truth\n{summary(report)}\n")
+    if not found:
+        print_error("no analysed image in the audit log has a truth yet (POST /feedback): there is no report")
+    return bool(found)
+
+
 def _report(
     run: Run, labels: Labels, manifest: Manifest, settings: Settings, arguments: argparse.Namespace
 ) -> ValidationReport:
-    scored, guarded = run.scored(), run.guarded
-    points = claimed_points(manifest, run.population)
-    return ValidationReport(
-        model=ServedBy(
-            name=manifest.name,
-            version=manifest.version,
-            graph=run.graph,
-            graph_sha256=manifest.files[run.graph],
-            provider=run.provider,
-            population=run.population,
-            default_operating_point=settings.operating_point or manifest.default_operating_point,
-        ),
-        measured_at=datetime.now(UTC),
-        margin=arguments.margin,
-        width=arguments.width,
-        data=SiteData(
-            images=len(labels.rows),
-            failed=len(run.failures),
-            repeated=len(run.digests) - len(set(run.digests)),
-            not_labelled=not_labelled(arguments.images, labels),
-            has_patients=labels.has_patients,
-            fingerprint=run.fingerprint,
-        ),
-        overall=figures_of(scored, points, guarded=guarded),
-        groups={
-            column: {value: figures_of(rows, points, guarded=guarded) for value, rows in groups.items()}
-            for column, groups in groups_of(scored, labels.columns).items()
-        },
-        claims=claims_of(
-            scored, manifest, run.population, Criteria(arguments.margin, arguments.width), guarded=guarded
-        ),
-        calibration=calibration_figures(
-            scored.probability, scored.pneumonia, trained_prevalence(manifest, run.population)
-        ),
-        failures=tuple(run.failures),
+    model = ServedBy(
+        name=manifest.name,
+        version=manifest.version,
+        graph=run.graph,
+        graph_sha256=manifest.files[run.graph],
+        provider=run.provider,
+        population=run.population,
+        default_operating_point=settings.operating_point or manifest.default_operating_point,
     )
+    data = SiteData(
+        images=len(labels.rows),
+        failed=len(run.failures),
+        repeated=len(run.digests) - len(set(run.digests)),
+        not_labelled=not_labelled(arguments.images, labels),
+        has_patients=labels.has_patients,
+        fingerprint=run.fingerprint,
+    )
+    thresholds = {name: point.threshold for name, point in claimed_points(manifest, run.population).items()}
+    basis = Basis(Criteria(arguments.margin, arguments.width), labels.columns, failures=run.failures)
+    return report_of(run.scored(), model, data, basis.having(manifest, thresholds, guarded=run.guarded))
 
 
 def _prepare(folder: Path) -> None:
@@ -165,6 +193,12 @@ def _write(folder: Path, report: ValidationReport, examples: list[Example] | Non
             partial.replace(folder / name)
         except OSError as error:
             raise SettingsError(f"--out: {folder / name} cannot be written: {error.strerror}") from None
+
+
+def _date(text: str) -> str:
+    if not re.fullmatch(r"\d{4}-\d{2}(-\d{2})?", text):
+        raise argparse.ArgumentTypeError("must be a day or a month, such as 2026-08-01 or 2026-08")
+    return text
 
 
 def _share(text: str) -> float:

@@ -1,12 +1,15 @@
 """From the predictions of a site's images to the figures of a report: overall, by group, and against the claims."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import Self
 
 import numpy as np
 
-from contract.bundle import Manifest, OperatingPoint
+from contract.bundle import Manifest
 from contract.calibration import expected_calibration_error
-from service.validation.calibration import error_by_chance
+from service.validation.calibration import calibration_figures, error_by_chance, trained_prevalence
 from service.validation.claims import (
     ClaimedShare,
     Criteria,
@@ -16,16 +19,70 @@ from service.validation.claims import (
     claimed_points,
 )
 from service.validation.intervals import Estimate, auc_by_patient, share_by_patient
-from service.validation.schema import Claim, Figures, PointFigures
-from service.validation.scoring import Scored
+from service.validation.schema import Claim, Failure, Figures, PointFigures, ServedBy, SiteData, ValidationReport
+from service.validation.scoring import Scored, groups_of
 
 
-def figures_of(scored: Scored, points: Mapping[str, OperatingPoint], *, guarded: bool) -> Figures:
+@dataclass(frozen=True, slots=True)
+class Basis:
+    """What a report is based on beside the predictions.
+
+    Attributes:
+        criteria: of the verdicts.
+        columns: to group by.
+        manifest: of the model; None if its bundle is not here: then there are no claims.
+        thresholds: by operating point.
+        guarded: whether the model has an input guard in use.
+        failures: the images without a prediction.
+    """
+
+    criteria: Criteria
+    columns: Sequence[str] = ()
+    manifest: Manifest | None = None
+    thresholds: Mapping[str, float] | None = None
+    guarded: bool = False
+    failures: Sequence[Failure] = ()
+
+    def having(self, manifest: Manifest | None, thresholds: Mapping[str, float], *, guarded: bool) -> Self:
+        """The same for a model."""
+        return replace(self, manifest=manifest, thresholds=thresholds, guarded=guarded)
+
+
+def report_of(scored: Scored, model: ServedBy, data: SiteData, basis: Basis) -> ValidationReport:
+    """The whole report.
+
+    Args:
+        scored: at least one image.
+        model: what analysed the images.
+        data: what is known about them.
+        basis: the rest.
+    """
+    thresholds, manifest = basis.thresholds or {}, basis.manifest
+    claims = claims_of(scored, manifest, model.population, basis.criteria, guarded=basis.guarded) if manifest else ()
+    prevalence = trained_prevalence(manifest, model.population) if manifest else None
+    return ValidationReport(
+        model=model,
+        measured_at=datetime.now(UTC),
+        margin=basis.criteria.margin,
+        width=basis.criteria.width,
+        data=data,
+        overall=figures_of(scored, thresholds, guarded=basis.guarded),
+        groups={
+            column: {value: figures_of(rows, thresholds, guarded=basis.guarded) for value, rows in groups.items()}
+            for column, groups in groups_of(scored, basis.columns).items()
+        },
+        claims=claims,
+        calibration=calibration_figures(scored.probability, scored.pneumonia, prevalence),
+        failures=tuple(basis.failures),
+    )
+
+
+def figures_of(scored: Scored, thresholds: Mapping[str, float], *, guarded: bool) -> Figures:
     """The figures of a set of images.
 
     Args:
         scored: at least one image.
-        points: the operating points in use, by name.
+        thresholds: of the operating points in use, by name.
         guarded: whether the model has an input guard in use.
     """
     auc = auc_by_patient(scored.probability, scored.pneumonia, scored.patient)
@@ -37,7 +94,7 @@ def figures_of(scored: Scored, points: Mapping[str, OperatingPoint], *, guarded:
         positives=positives,
         negatives=len(scored.pneumonia) - positives,
         auc=auc.measured if auc else None,
-        points={name: _point_figures(scored, point.threshold) for name, point in points.items()},
+        points={name: _point_figures(scored, threshold) for name, threshold in thresholds.items()},
         flagged=flagged.measured if flagged else None,
         calibration_error=expected_calibration_error(scored.probability, scored.pneumonia),
         calibration_error_by_chance=error_by_chance(scored.probability),

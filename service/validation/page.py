@@ -83,6 +83,8 @@ def _provenance(report: ValidationReport) -> str:
 
 
 def _claims(report: ValidationReport) -> str:
+    if not report.claims:
+        return "<p>The bundle of this version is not here, so nothing is known of its claims.</p>"
     rows = [
         (
             escape(claim.name),

@@ -94,6 +94,23 @@ class CalibrationFigures(Record):
     explained_by_prevalence: bool | None
 
 
+class AuditData(Record):
+    """The analyses of a report from the audit log, and how many of them have a truth, by the answer that was given.
+
+    ``first``, ``last``: when images with a truth were analysed. The counts are of analyses, by label;
+    the figures of the report count each file once.
+    """
+
+    first: str
+    last: str
+    answered_pneumonia: int
+    answered_normal: int
+    true_positive: int
+    false_positive: int
+    false_negative: int
+    true_negative: int
+
+
 class SiteData(Record):
     """The data of the site. ``fingerprint``: SHA-256 over the sorted SHA-256 of the files that got a prediction."""
 
@@ -103,6 +120,7 @@ class SiteData(Record):
     not_labelled: int = Field(description="Image files in the folder that labels.csv does not name.")
     has_patients: bool
     fingerprint: Sha256
+    audit: AuditData | None = Field(default=None, description="null: the images were files.")
 
 
 class ServedBy(Record):

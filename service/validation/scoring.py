@@ -15,7 +15,8 @@ from service.validation.labels import Labelled, Labels
 from service.validation.schema import Failure
 from service.wire import PredictResponse
 
-_FLAGGED = "unlike_training_data"
+# The code of the input guard's warning.
+FLAGGED = "unlike_training_data"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -126,7 +127,7 @@ def _keep(run: Run, row: Labelled, answer: PredictResponse) -> None:
         return
     run.provider, run.population = answer.provider, answer.population
     run.guarded = run.guarded or entry.guard_score is not None
-    flagged = any(warning.code == _FLAGGED for warning in entry.warnings)
+    flagged = any(warning.code == FLAGGED for warning in entry.warnings)
     run.answers.append((row, entry.probability, flagged))
 
 

@@ -2,7 +2,7 @@
 
 from contract.bundle import Measured
 from service.validation.calibration import TOLERATED
-from service.validation.schema import CalibrationFigures, Claim, SiteData, ValidationReport
+from service.validation.schema import AuditData, CalibrationFigures, Claim, SiteData, ValidationReport
 
 RULE = """\
 A claim holds if the whole 95 % interval of the site's figure lies above the claimed value less {margin:g}; it does not
@@ -44,6 +44,8 @@ def more_images(claim: Claim, width: float) -> str:
 
 def data_sentences(data: SiteData) -> list[str]:
     """What is to be known about the images, and what limits the figures."""
+    if data.audit:
+        return _audit_sentences(data.audit)
     words = []
     if data.failed:
         words.append(f"{data.failed} of {data.images} files could not be analysed and are in no figure (listed below).")
@@ -56,6 +58,40 @@ def data_sentences(data: SiteData) -> list[str]:
         words.append(f"{data.repeated} files are the same, byte for byte, as another one: each counts again.")
     if data.not_labelled:
         words.append(f"{data.not_labelled} image files in the folder have no label and were not analysed.")
+    return words
+
+
+def _audit_sentences(data: AuditData) -> list[str]:
+    """The same for images from the audit log. Where the truth is known more often after one answer than after the
+    other, sensitivity and specificity are biased; Begg & Greenes (Biometrics 1983) correct for that.
+    """
+    positive, negative = data.true_positive + data.false_positive, data.true_negative + data.false_negative
+    words = [
+        f"From the audit log, {data.first[:10]} to {data.last[:10]}. The truth is known of {positive} of "
+        f"{data.answered_pneumonia} analyses answered PNEUMONIA, and of {negative} of {data.answered_normal} answered "
+        "NORMAL; a file that was analysed several times counts once in the figures.",
+        "The audit log does not say which patient an image is of, so each file counts as a patient of its own. If some "
+        "patients have several images, the intervals are too narrow.",
+    ]
+    if positive and negative:
+        ill = data.answered_pneumonia * data.true_positive / positive
+        missed = data.answered_normal * data.false_negative / negative
+        well = data.answered_normal * data.true_negative / negative
+        alarms = data.answered_pneumonia * data.false_positive / positive
+        rates = [
+            f"{part / (part + rest):.3f}" if part + rest else "unknown"
+            for part, rest in ((ill, missed), (well, alarms))
+        ]
+        words.append(
+            "If the truth is known more often after one answer than after the other, the figures below are biased. "
+            f"Corrected for that (Begg & Greenes 1983), sensitivity is {rates[0]} and specificity {rates[1]} at the "
+            "operating points that were in use, provided that of images with the same answer it is chance which have a "
+            "truth."
+        )
+    else:
+        words.append(
+            "The truth is known after one of the two answers only, so sensitivity or specificity mean nothing."
+        )
     return words
 
 

@@ -56,7 +56,7 @@ class ConnectionBalancer:
     ) -> None:
         self._listeners, self._table, self._worker = slot.listeners, slot.table, slot.worker
         self._connections, self._ready, self._accept = connections, ready, accept
-        self._handshakes: set[asyncio.Task[None]] = set()
+        self._accepting: set[asyncio.Task[None]] = set()
         self._is_open = False
 
     def open(self) -> None:
@@ -73,8 +73,10 @@ class ConnectionBalancer:
         self.publish_load()
 
     def publish_load(self) -> int:
-        """Publish the load of this worker in the shared table, and return it: connections, plus 1000 if not ready."""
-        load = self._connections() + len(self._handshakes) + (0 if self._ready() else _NOT_READY_LOAD)
+        """Publish the load of this worker in the shared table, and return it: connections, plus 1000 if not ready. One
+        that is being set up counts at once; during its TLS handshake it counts twice.
+        """
+        load = self._connections() + len(self._accepting) + (0 if self._ready() else _NOT_READY_LOAD)
         self._table.set_load(self._worker, load if self._is_open else NOT_ACCEPTING)
         return load
 
@@ -125,15 +127,15 @@ class ConnectionBalancer:
                 self._pause(listener, _RESOURCE_BACKOFF_S)
             return
         connection.setblocking(False)
-        self._handshakes.add(asyncio.create_task(self._handshake(connection), name="handshake"))
+        self._accepting.add(asyncio.create_task(self._set_up(connection), name="accept"))
         self.publish_load()
 
-    async def _handshake(self, connection: socket.socket) -> None:
+    async def _set_up(self, connection: socket.socket) -> None:
         try:
             await self._accept(connection)
         except OSError as error:  # the client has disconnected, or its TLS handshake failed
             log.debug("a connection could not be set up", extra={"reason": str(error)})
             connection.close()
         finally:
-            self._handshakes.remove(cast("asyncio.Task[None]", asyncio.current_task()))
+            self._accepting.remove(cast("asyncio.Task[None]", asyncio.current_task()))
             self.publish_load()

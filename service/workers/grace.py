@@ -8,11 +8,14 @@ import threading
 import time
 
 from service.settings import Settings
+from service.telemetry.logs import drain_logging
 
 # Seconds. By then the deadline of the last admitted request has passed; only clients that receive slowly remain.
 SLOW_CLIENTS_S = 5
 # Seconds after the grace: until a process forces its exit; until the kernel ends it; until the parent kills it.
 _EXIT_MARGIN_S, _ALARM_MARGIN_S, KILL_MARGIN_S = 1.5, 2.5, 3.5
+# Seconds for which a forced exit waits for the log's last lines.
+_LOG_S = 0.5
 # Exit code of a forced exit: that of timeout(1) for a command that it had to end.
 FORCED_EXIT = 124
 
@@ -45,6 +48,5 @@ def _exit_at(ends_at: float, grace: float) -> None:
         "the shutdown has not ended within the grace: the process exits now",
         extra={"grace_s": math.ceil(grace), "exit_code": FORCED_EXIT, "threads": others},
     )
-    for handler in logging.getLogger().handlers:
-        handler.flush()
+    drain_logging(_LOG_S)
     os._exit(FORCED_EXIT)

@@ -29,6 +29,8 @@ _EARLY_EXIT_S, _MAX_EARLY_EXITS = 10.0, 5
 _BACKOFF_S = 0.2
 # Poll intervals: while the first worker starts or the model is replaced; and otherwise, in case a signal was missed.
 _BUSY_POLL_S, _POLL_S = 0.05, 1.0
+# Seconds in which a worker whose event loop hangs ends itself, with a stack in the log (service.workers.watchdog).
+_OWN_EXIT_S = 3.0
 # Exit codes of a worker that hung and was ended by itself or by its alarm (service.workers.grace).
 _FORCED = {FORCED_EXIT, -signal.SIGALRM}
 
@@ -85,10 +87,10 @@ class Parent:
         if not hasattr(os, "fork"):
             raise SettingsError("XRAY_WORKERS: this system cannot fork processes; set XRAY_WORKERS=1")
         self._listeners, self._table, self._coordinator = listeners, WorkerTable(settings.workers), coordinator
-        self._timeout_s, self._grace_s = settings.worker_timeout_s, grace_s(settings)
-        self._silence = Silence(self._table, self._timeout_s, self._grace_s)
+        self._grace_s = grace_s(settings)
+        self._silence = Silence(self._table, settings.worker_timeout_s + _OWN_EXIT_S, self._grace_s)
         self._replacements = Replacements(self._table)
-        self._killed: set[int] = set()  # process ids of the workers that were silent
+        self._killed: set[int] = set()  # process ids
         self._ends_at = math.inf
         self._running: dict[int, tuple[int, float]] = {}  # by process id: number of the worker, start time
         self._early_exits = dict.fromkeys(self._table.workers, 0)  # in a row
@@ -116,8 +118,7 @@ class Parent:
             for worker in self._reap():
                 if slot := self._restart(worker):
                     return slot
-            self._kill_silent()
-            self._kill_at_end_of_grace()
+            self._kill_hanging()
             if not self._stopping:
                 self._coordinator.step({worker for worker, _ in self._running.values()})
             self._wait(_BUSY_POLL_S if self._coordinator.is_busy else _POLL_S)
@@ -194,24 +195,17 @@ class Parent:
         fields = {"worker": worker, "worker_pid": process, "exit_code": code, "lived_s": round(lived_s, 1)}
         log.error("a worker exited unexpectedly", extra=fields)
 
-    def _kill_silent(self) -> None:
-        """Kill the workers that have been silent for too long. Nothing else ends a process that is stopped."""
-        silent = self._silence.look()
+    def _kill_hanging(self) -> None:
+        """Kill the workers that have been silent for too long, and at the end of the grace those that are left."""
+        is_end = time.monotonic() >= self._ends_at
+        silent = [] if self._stopping else self._silence.look()
+        reason = "has not ended within the grace" if is_end else "has been silent for XRAY_WORKER_TIMEOUT_S"
         for process, (worker, _) in self._running.items():
-            if worker in silent and process not in self._killed and not self._stopping:
-                fields = {"worker": worker, "worker_pid": process, "timeout_s": self._timeout_s}
-                log.error("a worker has been silent for XRAY_WORKER_TIMEOUT_S: it is killed and replaced", extra=fields)
+            if process not in self._killed and (is_end or worker in silent):
+                log.error("a worker %s: it is killed", reason, extra={"worker": worker, "worker_pid": process})
                 self._killed.add(process)
+                self._forced |= is_end
                 os.kill(process, signal.SIGKILL)
-
-    def _kill_at_end_of_grace(self) -> None:
-        if time.monotonic() < self._ends_at:
-            return
-        for process, (worker, _) in self._running.items():
-            self._forced = True
-            fields = {"worker": worker, "worker_pid": process, "grace_s": math.ceil(self._grace_s)}
-            log.error("a worker has not ended within the grace: it is killed", extra=fields)
-            os.kill(process, signal.SIGKILL)
 
     def _stop(self, number: int, frame: FrameType | None) -> None:
         """Send SIGTERM to all workers. Their own copies of the sockets keep the port open while they drain."""

@@ -12,15 +12,21 @@ from types import FrameType
 from typing import Any, Protocol, cast
 
 import uvicorn
+from uvicorn.config import STARTUP_FAILURE
 
 from service.access.tls import Certificate, load_certificate
 from service.app import create_app
 from service.core import Service
 from service.edge.connection import Connection
+from service.edge.handshake import accept as accept_tls
 from service.edge.limits import limits_of
 from service.edge.shared import Edge
+from service.inference.admission import Phase
+from service.telemetry.worker_table import WorkerSlot
+from service.workers.connection_balancer import ConnectionBalancer
 from service.workers.grace import SLOW_CLIENTS_S, force_exit_after, grace_s
 from service.workers.reload import ReloadOnSignal
+from service.workers.watchdog import Watchdog
 
 # Seconds, for sys.setswitchinterval: how long a busy event loop may hold the GIL while compute threads wait for it.
 _SWITCH_INTERVAL_S = 0.001
@@ -43,13 +49,31 @@ class Server(uvicorn.Server):
 
     During the drain, new requests get 503 with Retry-After, and requests admitted earlier are completed. Plain uvicorn
     closes the port at once, and raises the signal again at its end, so its exit code is not 0.
+
+    Args:
+        config: of uvicorn.
+        service: what is served.
+        certificate: the TLS certificate; None: no TLS.
+        edge: what its connections share.
+        slot: the sockets to accept connections from; None: uvicorn opens the port and accepts, without a bound for TLS
+            handshakes.
     """
 
-    def __init__(self, config: uvicorn.Config, service: Service, certificate: Certificate | None, edge: Edge) -> None:
+    def __init__(
+        self,
+        config: uvicorn.Config,
+        service: Service,
+        certificate: Certificate | None,
+        edge: Edge,
+        slot: WorkerSlot | None = None,
+    ) -> None:
         super().__init__(config)
         self._service, self._certificate, self._edge = service, certificate, edge
         self._closes_at: float | None = None
+        self._watchdog = Watchdog(service.settings.worker_timeout_s)
         self.failed = False
+        self._slot = slot
+        self._balancer = self._new_balancer(slot) if slot else None
         self.reload: ModelReload = ReloadOnSignal(service)
 
     @property
@@ -61,15 +85,29 @@ class Server(uvicorn.Server):
         """Begin the shutdown. uvicorn calls this in the main thread, between two steps of the event loop."""
         if self._closes_at is None:
             self._closes_at = time.monotonic() + self._service.settings.drain_s
+            self._watchdog.close()
             force_exit_after(grace_s(self._service.settings))
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Run the app's start-up and listen."""
+        """Run the app's start-up, then accept connections. With a slot uvicorn itself gets no sockets: its server would
+        accept every connection it can, and know nothing of TLS handshakes in progress.
+        """
         self.reload.start()
-        await super().startup(sockets)
+        if self._slot is None or self._balancer is None:
+            await super().startup(sockets)
+            return
+        await super().startup(sockets=[])
+        try:
+            self._balancer.open()
+        except OSError as error:  # shut down and exit as uvicorn does when it cannot bind the port
+            log.error("cannot listen on the port; the process exits", extra={"reason": error.strerror})
+            await self.lifespan.shutdown()
+            sys.exit(STARTUP_FAILURE)
+        self._log_started_message(self._slot.listeners)
 
     async def on_tick(self, counter: int) -> bool:
         """Whether to close the port. uvicorn calls this ten times a second."""
+        self._watchdog.beat()
         if not self.is_draining and (reason := self._service.must_restart):
             log.error("the process exits with code 1, so that it is restarted", extra={"reason": reason})
             self.failed = True
@@ -81,13 +119,35 @@ class Server(uvicorn.Server):
             asyncio.get_running_loop().call_soon(self._service.admission.close)
         if self._certificate:
             self._certificate.reload_if_changed()
+        if self._balancer:
+            self._balancer.publish_load()
         drained = self._closes_at is not None and time.monotonic() >= self._closes_at
         return await super().on_tick(counter) or drained
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Close the port, and complete the requests in flight."""
+        if self._balancer:
+            self._balancer.close()
         self._edge.close()
         await super().shutdown(sockets)
+
+    def _new_balancer(self, slot: WorkerSlot) -> ConnectionBalancer:
+        return ConnectionBalancer(
+            slot,
+            connections=lambda: len(self.server_state.connections),
+            ready=lambda: self._service.status == Phase.READY.value,
+            accept=self._accept,
+        )
+
+    async def _accept(self, accepted: socket.socket) -> None:
+        """Make a connection of an accepted socket."""
+        accepted.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        state = self.server_state, self.lifespan.state
+        if self._certificate:
+            await accept_tls(accepted, self._certificate.context, self._edge, self.config, state)
+        else:
+            connection = partial(Connection, self._edge, self.config, *state)
+            await asyncio.get_running_loop().connect_accepted_socket(connection, accepted)
 
 
 def serve(

@@ -1,20 +1,33 @@
-"""Finds workers that are silent: stopped, or with an event loop that hangs. Their connections would hang for ever."""
+"""Finds event loops that are silent: of processes that are stopped, or in which something hangs."""
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from service.telemetry.worker_table import NOT_ACCEPTING, WorkerTable
 
-# Seconds between two looks that count as silence at most. After a longer pause the parent itself did not run (the
-# machine was suspended, the container frozen), and neither did the workers.
+# Seconds between two looks that count as silence at most. After a longer pause the observer itself did not run (the
+# machine was suspended, the container frozen), and neither did what it observes.
 _MAX_STEP_S = 2.0
 
 
-@dataclass(slots=True)
-class _Heard:
-    beats: int = 0
-    silent_s: float = 0.0
+class Heartbeat:
+    """Observes a number that an event loop counts up.
+
+    Args:
+        clock: monotonic, in seconds.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock, self._observed_at = clock, clock()
+        self._beats, self._silent_s = 0, 0.0
+
+    def observe(self, beats: int) -> float:
+        """For how many seconds the number has not changed; 0 until the first beat."""
+        now = self._clock()
+        step_s, self._observed_at = min(now - self._observed_at, _MAX_STEP_S), now
+        self._silent_s = self._silent_s + step_s if beats and beats == self._beats else 0.0
+        self._beats = beats
+        return self._silent_s
 
 
 class Silence:
@@ -34,27 +47,18 @@ class Silence:
         self, table: WorkerTable, timeout_s: float, grace_s: float, clock: Callable[[], float] = time.monotonic
     ) -> None:
         self._table, self._timeout_s, self._grace_s, self._clock = table, timeout_s, grace_s, clock
-        self._heard = {worker: _Heard() for worker in table.workers}
-        self._looked_at = clock()
+        self._heartbeats = {worker: Heartbeat(clock) for worker in table.workers}
 
     def forget(self, worker: int) -> None:
         """A new process takes the place of this worker."""
         self._table.reset_beats(worker)
-        self._heard[worker] = _Heard()
+        self._heartbeats[worker] = Heartbeat(self._clock)
 
     def look(self) -> list[int]:
         """The workers that have been silent for too long."""
-        now = self._clock()
-        step_s, self._looked_at = min(now - self._looked_at, _MAX_STEP_S), now
-        return [worker for worker in self._table.workers if self._silent_s(worker, step_s) > self._limit_s(worker)]
-
-    def _silent_s(self, worker: int, step_s: float) -> float:
-        heard, beats = self._heard[worker], self._table.beats(worker)
-        if beats and beats == heard.beats:
-            heard.silent_s += step_s
-        else:
-            heard.beats, heard.silent_s = beats, 0.0
-        return heard.silent_s
+        beats = self._table.beats
+        silent_s = {worker: each.observe(beats(worker)) for worker, each in self._heartbeats.items()}
+        return [worker for worker in silent_s if silent_s[worker] > self._limit_s(worker)]
 
     def _limit_s(self, worker: int) -> float:
         is_shutting_down = self._table.load(worker) == NOT_ACCEPTING

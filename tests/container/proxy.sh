@@ -44,6 +44,35 @@ check "metrics are not published: 404" problem 404 not-found "$base/metrics"
 check "no TLS: 400" problem 400 plain-http "http://localhost:8443/"
 check "a broken image gets the service's own answer: 415" problem 415 unsupported-media-type -H 'Content-Type: image/jpeg' --data-binary nonsense "$base/predict"
 
+problem_1() { problem "$1" "$2" --http1.1 "${@:3}"; }
+check "a header that is too long: 400" problem_1 400 bad-request -H "X-Long: $(head -c 40000 /dev/zero | tr '\0' x)" "$base/health"
+check "a URI that is too long: 414" problem_1 414 uri-too-long "$base/$(head -c 40000 /dev/zero | tr '\0' x)"
+raw() { # REQUEST STATUS: nginx answers these bytes with this status, and no replica gets them
+  printf "$1" | timeout 20 openssl s_client -quiet -connect localhost:8443 2>/dev/null | head -1 | tee /dev/stderr | grep -q " $2"
+}
+check "two lengths (smuggling): 400" raw 'POST /predict HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n' 400
+check "no host: 400" raw 'GET /health HTTP/1.1\r\n\r\n' 400
+check "not HTTP: 400" raw 'nonsense\r\n\r\n' 400
+many_connections() { # 520 unfinished uploads of one address: the next one is refused
+  python3 - <<'END'
+import socket, ssl, sys
+tls = ssl.create_default_context(); tls.check_hostname, tls.verify_mode = False, ssl.CERT_NONE
+def connect():
+    return tls.wrap_socket(socket.create_connection(("localhost", 8443), timeout=20))
+held = [connect() for _ in range(520)]
+for made in held: # in one go: each has five seconds for its body
+    made.sendall(b"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n1")
+answers = []
+for made in held[-8:]:
+    made.settimeout(3)
+    try: answers.append(made.recv(4096))
+    except OSError: answers.append(b"")
+print(answers[-1][:300])
+sys.exit(0 if any(b" 429 " in answer and b"too-many-connections" in answer for answer in answers) else 1)
+END
+}
+check "520 unfinished uploads from one address: 429" many_connections
+check "a good client afterwards" await 20 predicts "$base"
 check "300 slow clients are disconnected, and do not slow down a good one" python3 tests/container/slow_clients.py localhost 8443 "$scratch/x.jpeg"
 show_output
 

@@ -5,7 +5,7 @@ import pytest
 from pydantic import ValidationError
 
 from contract.bundle import InputGuard, Measured
-from contract.guard import distance, multiples
+from contract.guard import distance, multiples, only_covering
 
 
 def a_guard(**changes: object) -> InputGuard:
@@ -54,6 +54,14 @@ def test_with_several_populations_the_nearest_one_counts_as_a_multiple_of_its_th
     assert apart["adult"] == pytest.approx([3 / np.sqrt(3)])
     assert multiples(adult, guard)["child"] == pytest.approx([3 / np.sqrt(3) / 2])
     assert guard.features == 3
+
+
+def test_the_only_population_that_covers_an_image_is_named() -> None:
+    guard = of_two_populations()
+    child, adult, between, far = [1, -2, 0.5], [9, -2, 0.5], [7, -2, 0.5], [99, 99, 99]
+    features = np.array([child, adult, between, far, [np.nan, 0, 0]], np.float32)
+    assert only_covering(features, guard) == ["child", "adult", None, None, None]
+    assert only_covering(features, a_guard()) == [None] * 5
 
 
 def test_nan_features_are_infinitely_far_from_every_population() -> None:

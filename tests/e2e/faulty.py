@@ -1,7 +1,8 @@
 """``python -m tests.e2e.faulty``: the service, with faults that files in the folder FAULTS switch on.
 
 ``hang``: a model call does not return while the file exists. ``fail``: a model call raises. ``batcher``: the batcher
-itself fails after its next call.
+itself fails after its next call. ``loop``: the event loop hangs after the next call. Calls count as hanging after half
+a second, so that tests need not wait long.
 """
 
 import os
@@ -10,6 +11,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from service import core
 from service.__main__ import main
 from service.inference.backend import OnnxBackend, Outputs
 from service.telemetry.metrics import Metrics
@@ -28,12 +30,15 @@ def _faulty_predict(*arguments: Any, **options: Any) -> Outputs:
 
 
 def _faulty_batch_done(*arguments: Any) -> None:
+    while (_FAULTS / "loop").exists():
+        time.sleep(_POLL_S)
     if (_FAULTS / "batcher").exists():
         raise ZeroDivisionError
     _batch_done(*arguments)
 
 
 if __name__ == "__main__":
+    core._SHORTEST_DEADLINE_S = 0.5
     OnnxBackend.predict = _faulty_predict  # type: ignore[method-assign]
     Metrics.batch_done = _faulty_batch_done  # type: ignore[method-assign, assignment]
     sys.exit(main())

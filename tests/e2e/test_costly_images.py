@@ -3,52 +3,21 @@
 import concurrent.futures
 import signal
 import threading
-import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
 import pytest
 
-from contract.header import PNG_MAGIC
-from tests.cases import jpeg, png
+from tests.cases.costly import COSTLY, flat
 from tests.drawings import jpeg as small_jpeg
-from tests.drawings import png_chunk
 from tests.e2e.server import Server, running
 from tests.waiting import DEADLINE_S
 
 SAMPLED_EVERY_S = 0.05  # the memory
-SIDE = 7000
 AT_ONCE = 64
 # docker-compose.yml gives the container 1 GiB.
 MOST_MIB = 700
-
-
-def flat(depth: int, colour: int, before: bytes = b"") -> bytes:
-    """A black PNG of 49 million pixels, a few hundred kB at most."""
-    row = b"\4" + bytes(SIDE * depth * png.CHANNELS[colour] // 8)
-    deflate = zlib.compressobj(6)
-    pixels = b"".join([*(deflate.compress(row) for _ in range(SIDE)), deflate.flush()])
-    return (
-        PNG_MAGIC
-        + png.header(SIDE, SIDE, depth, colour)
-        + before
-        + png_chunk(b"IDAT", pixels)
-        + png_chunk(b"IEND", b"")
-    )
-
-
-def palette() -> bytes:
-    """With transparency, which Pillow makes RGBA of."""
-    return flat(8, 3, png_chunk(b"PLTE", bytes(768)) + png_chunk(b"tRNS", bytes(256)))
-
-
-COSTLY: list[Callable[[], bytes]] = [
-    palette,
-    lambda: flat(16, 0),
-    lambda: flat(16, 6),
-    lambda: jpeg.many_scans(SIDE, 99),
-]
 
 
 @pytest.fixture

@@ -66,6 +66,16 @@ def test_a_batcher_that_fails_ends_the_process(bundle_folder: Path, tmp_path: Pa
     assert "ZeroDivisionError" in server.log
 
 
+def test_an_event_loop_that_hangs_ends_the_process(bundle_folder: Path, tmp_path: Path, faults: Path) -> None:
+    with running(bundle_folder, tmp_path, program="tests.e2e.faulty", worker_timeout_s=2) as server:
+        (faults / "loop").touch()
+        with server.client() as client, pytest.raises(httpx.TransportError):
+            client.post("/predict", content=jpeg(), headers=JPEG)
+        assert server.process.wait(DEADLINE_S) == 1
+    (line,) = [each for each in server.log_lines if "the event loop hangs" in each["message"]]
+    assert "_faulty_batch_done" in line["stack"]
+
+
 def client_of_another(server: Server, worker: int) -> httpx.Client:
     """A client whose connection is not to this worker."""
 

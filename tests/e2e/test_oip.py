@@ -57,7 +57,9 @@ def hospital(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hospital]:
     text, key = make_key("admin", ["admin", "predict"])
     add_key(folder / "keys.json", key)
     with running(BUNDLED_MODEL, folder, keys_file=folder / "keys.json", model_control=1, load=f"{NAME}/1") as server:
-        yield Hospital(server, text)
+        found = Hospital(server, text)
+        yield found
+        found.client.close()
 
 
 @pytest.fixture(scope="module")
@@ -162,6 +164,40 @@ async def test_the_client_for_asyncio(hospital: Hospital, expected: dict[str, li
             await client.infer("nothing", [as_files()], headers=hospital.headers)
 
 
+@pytest.mark.parametrize("sent", ["gzip", "deflate"])
+@pytest.mark.parametrize("accepted", [None, "gzip", "deflate"])
+def test_requests_may_be_compressed(
+    hospital: Hospital, expected: dict[str, list[dict[str, Any]]], sent: str, accepted: str | None
+) -> None:
+    compressed: dict[str, Any] = {"request_compression_algorithm": sent, "response_compression_algorithm": accepted}
+    assert_same(hospital.infer([as_files()], **compressed), expected["2"])
+
+
+@pytest.mark.parametrize("asynchronous", [True, False])
+def test_the_calls_of_a_client_for_image_classification(
+    hospital: Hospital, expected: dict[str, list[dict[str, Any]]], asynchronous: bool
+) -> None:
+    """What Triton's ``image_client`` does, with the pixels of the image contract."""
+    client, name = hospital.client, f"{NAME}.classifier"
+    model = client.get_model_metadata(name, headers=hospital.headers)
+    config = client.get_model_config(name, headers=hospital.headers)
+    [source], [output] = model["inputs"], model["outputs"]
+    assert (len(config["input"]), config["input"][0]["format"], output["datatype"]) == (1, "FORMAT_NHWC", "FP32")
+    assert config["max_batch_size"] >= len(PIXELS)
+    tensor = triton.InferInput(source["name"], PIXELS.shape, source["datatype"])
+    given = {
+        "inputs": [tensor.set_data_from_numpy(PIXELS.astype(np.float32))],
+        "outputs": [triton.InferRequestedOutput(output["name"], class_count=2)],
+        "headers": hospital.headers,
+    }
+    result = client.async_infer(name, **given).get_result() if asynchronous else client.infer(name, **given)
+    classes = [[each.decode().split(":") for each in row] for row in result.as_numpy(output["name"])]
+    for (first, second), entry in zip(classes, expected["2"], strict=True):
+        assert (first[2], {first[2], second[2]}) == (entry["label"], {"NORMAL", "PNEUMONIA"})
+        values = {each[2]: float(each[0]) for each in (first, second)}
+        assert values["PNEUMONIA"] == pytest.approx(entry["probability"], abs=2e-6)
+
+
 def test_an_operating_point_may_be_named(hospital: Hospital) -> None:
     answer = hospital.infer([as_files()], parameters={"operating_point": "rule-out"}).get_response()
     points = hospital.server.get("/model", headers=hospital.headers).json()["operating_points"]
@@ -206,14 +242,14 @@ def test_versions_are_unloaded_and_loaded_again(hospital: Hospital, expected: di
 
 
 def test_loading_is_off_by_default(bundled_server: Server) -> None:
-    client = triton.InferenceServerClient(f"127.0.0.1:{bundled_server.port}", **_LONG_TIMEOUTS)
-    assert client.get_model_metadata(NAME)["versions"] == ["2"]
-    for control in (client.load_model, client.unload_model):
-        with pytest.raises(InferenceServerException) as refused:
-            control(NAME, query_params={"version": "1"})
-        assert refused.value.status() == "403"
-    states = {entry["version"]: entry["state"] for entry in client.get_model_repository_index()}
-    assert states == {"1": "UNAVAILABLE", "2": "READY", "3": "UNAVAILABLE"}
+    with triton.InferenceServerClient(f"127.0.0.1:{bundled_server.port}", **_LONG_TIMEOUTS) as client:
+        assert client.get_model_metadata(NAME)["versions"] == ["2"]
+        for control in (client.load_model, client.unload_model):
+            with pytest.raises(InferenceServerException) as refused:
+                control(NAME, query_params={"version": "1"})
+            assert refused.value.status() == "403"
+        states = {entry["version"]: entry["state"] for entry in client.get_model_repository_index()}
+        assert states == {"1": "UNAVAILABLE", "2": "READY", "3": "UNAVAILABLE"}
 
 
 @needs("curl")

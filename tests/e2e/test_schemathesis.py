@@ -15,6 +15,8 @@ from service.access.keys import add_key, make_key
 from tests import ROOT
 from tests.bundles import GUARD, POINTS, brightness_graph, write_brightness_bundle
 from tests.commands import run
+from tests.drawings import jpeg
+from tests.e2e.schemathesis_hooks import ANALYSED
 from tests.e2e.server import Server, running
 from tests.openapi import operations
 
@@ -58,18 +60,23 @@ def answered(server: Server) -> set[str]:
 
 
 def test_with_keys_every_answer_is_documented(repository: Path, tmp_path: Path) -> None:
-    text, key = make_key("schemathesis", ["admin", "metrics", "predict"])
+    text, key = make_key("schemathesis", ["admin", "feedback", "metrics", "predict"])
     add_key(tmp_path / "keys.json", key)
+    (tmp_path / "audit").mkdir()
     settings: dict[str, Any] = {"keys_file": tmp_path / "keys.json", "model_control": 1, "load": "brightness/2"}
+    settings |= {"audit": "required", "audit_folder": tmp_path / "audit"}
     with running(repository / "brightness" / "1", tmp_path, log_level="debug", **settings) as server:
+        headers = {"Authorization": f"Bearer {text}", "X-Request-ID": ANALYSED}
+        with server.client(headers=headers) as client:
+            assert client.post("/predict", content=jpeg()).status_code == 200
         run_schemathesis(server, text)
         assert {path for path, _, _ in operations()} - answered(server) == set()
 
 
 def test_without_keys_every_answer_is_documented(repository: Path, tmp_path: Path) -> None:
-    """Loading and unloading are excluded: they require a key, and this service has none."""
-    closed = "/v2/repository/models/"
+    """Loading, unloading and feedback are excluded: they require a key, and this service has none."""
+    closed = ("/v2/repository/models/", "/feedback")
     with running(repository / "brightness" / "1", tmp_path, log_level="debug") as server:
-        run_schemathesis(server, "none", "--exclude-path-regex", closed)
+        run_schemathesis(server, "none", "--exclude-path-regex", f"^({'|'.join(closed)})")
         paths = {path for path, _, _ in operations() if not path.startswith(closed)}
         assert paths - answered(server) == set()

@@ -112,6 +112,19 @@ def test_any_worker_exposes_the_metrics_of_all(server: Server, of_each: list[htt
     assert sum(key.startswith("xray_model_info") for key in total) == 1
 
 
+def test_any_worker_has_the_statistics_of_all(server: Server, of_each: list[httpx.Client]) -> None:
+    """Those of the Open Inference Protocol."""
+    body = {"inputs": [{"name": "image", "shape": [1, 200, 200, 1], "datatype": "UINT8", "data": [51] * 40_000}]}
+    for client in of_each:
+        assert client.post("/v2/models/brightness/infer", json=body).status_code == 200
+
+    def images() -> list[int]:
+        asked = [client.get("/v2/models/brightness/stats").json()["model_stats"][0] for client in of_each]
+        return [each["inference_count"] for each in asked]
+
+    until(lambda: images() == [2, 2], images)
+
+
 def test_a_killed_worker_is_replaced_and_the_others_continue(server: Server, of_each: list[httpx.Client]) -> None:
     victim, other = (answered_by(server, client) for client in of_each)
     of_each[0].post("/predict", content=jpeg(), headers=JPEG).raise_for_status()

@@ -56,7 +56,7 @@ def in_nav(entry: Any) -> Iterator[str]:
 
 def test_every_page_is_in_the_navigation() -> None:
     named = set(in_nav(yaml.safe_load((ROOT / "mkdocs.yml").read_text())["nav"]))
-    written = {"README.md", "CONTRIBUTING.md", "CHANGELOG.md", "docs/decisions/README.md"}
+    written = {"README.md", "CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md", "docs/decisions/README.md"}
     assert named == written | {f"docs/{path.name}" for path in (ROOT / "docs").glob("*.md")}
 
 

@@ -287,5 +287,5 @@ async def test_the_schema_documents_which_calls_require_a_key(make_service: Make
     secured = {
         path for path, calls in schema["paths"].items() if any("security" in operation for operation in calls.values())
     }
-    assert secured == {"/predict", "/explain", "/model", "/model/card", "/metrics"} | V2
+    assert secured == {"/predict", "/explain", "/feedback", "/model", "/model/card", "/metrics"} | V2
     assert {"401", "403", "429"} <= schema["paths"]["/predict"]["post"]["responses"].keys()

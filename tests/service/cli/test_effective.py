@@ -10,7 +10,8 @@ from service.__main__ import DONE, WRONG_USE, main
 from service.cli import commands
 from service.cli.effective import UnknownVariable, effective_settings, unknown_variables
 from service.core import Service
-from service.settings import Settings, settings_from
+from service.settings import Settings
+from service.settings.sources import settings_from
 from service.workers import server
 
 

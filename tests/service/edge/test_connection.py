@@ -17,7 +17,8 @@ from service.edge.connection import Connection
 from service.edge.limits import Limits
 from service.edge.phase import Phase
 from service.edge.shared import Edge
-from service.telemetry.metrics import Metrics, RequestRecord
+from service.telemetry.metrics import Metrics
+from service.telemetry.record import RequestRecord
 from tests.waiting import DEADLINE_S, until_async
 
 pytestmark = pytest.mark.anyio

@@ -1,4 +1,4 @@
-"""Bodies in gzip are inflated, within the limits; whatever else is refused."""
+"""Bodies in gzip or deflate are inflated, within the limits; whatever else is refused."""
 
 import gzip
 import zlib
@@ -7,7 +7,7 @@ from collections.abc import AsyncGenerator
 import pytest
 
 from service.errors import UnsupportedEncoding
-from service.http.encodings import decompressed
+from service.http.uploads.encodings import decompressed
 
 pytestmark = pytest.mark.anyio
 BODY = bytes(range(256)) * 4000
@@ -33,6 +33,11 @@ async def test_gzip_is_inflated(encoding: str) -> None:
     assert await inflated(gzip.compress(BODY[:7]) + gzip.compress(BODY[7:]), encoding) == BODY
 
 
+@pytest.mark.parametrize("encoding", ["deflate", "Deflate"])
+async def test_deflate_is_inflated(encoding: str) -> None:
+    assert await inflated(zlib.compress(BODY), encoding) == BODY
+
+
 @pytest.mark.parametrize(
     ("body", "encoding"),
     [
@@ -41,12 +46,16 @@ async def test_gzip_is_inflated(encoding: str) -> None:
         (gzip.compress(BODY)[:-8] + bytes(8), "gzip"),
         (gzip.compress(BODY) + b"more", "gzip"),
         (b"", "gzip"),
-        (zlib.compress(BODY), "deflate"),
+        (gzip.compress(BODY), "deflate"),
+        (zlib.compress(BODY)[:-1], "deflate"),
+        (zlib.compress(BODY) + b"more", "deflate"),
+        (zlib.compress(BODY)[:-4] + bytes(4), "deflate"),
+        (b"", "deflate"),
         (BODY, "br"),
         (gzip.compress(gzip.compress(BODY)), "gzip, gzip"),
     ],
 )
-async def test_what_is_no_gzip_or_another_encoding_is_refused(body: bytes, encoding: str) -> None:
+async def test_what_is_damaged_or_in_another_encoding_is_refused(body: bytes, encoding: str) -> None:
     with pytest.raises(UnsupportedEncoding):
         await inflated(body, encoding)
 

@@ -3,17 +3,19 @@
 import logging
 import math
 from pathlib import Path
+from typing import Any
 
 import httpx
 import numpy as np
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from contract.bundle import GRAPH
+from contract.bundle import GRAPH, Measured
+from contract.figures import Familiar
 from service.__main__ import FAILED, WRONG_USE, main
 from service.inference.guard import Guard, choose_guard
 from service.settings import GuardMode, SettingsError
-from tests.bundles import GUARD, brightness_graph, manifest, write_brightness_bundle
+from tests.bundles import GUARD, POINTS, POPULATIONS, brightness_graph, manifest, write_brightness_bundle
 from tests.conftest import Connect, MakeService
 from tests.drawings import encode, jpeg
 from tests.fakes import FakeBackend
@@ -215,3 +217,22 @@ def test_the_command_line_shows_what_is_flagged(
     assert "unlike_training_data" in capsys.readouterr().out
     assert main([*command, "--guard", "refuse"]) == FAILED
     assert "Unlike the training data" in capsys.readouterr().out
+
+
+async def test_the_only_population_that_covers_an_image_is_named(
+    make_service: MakeService, connect: Connect, tmp_path: Path
+) -> None:
+    """Uniform images of brightness 0.2, 0.5 and 0.8: their second feature is 1."""
+    none = Measured(value=0, low=0, high=1)
+    known = {
+        name: Familiar(location=(mean, 1.0), scale=(0.1, 0.1), threshold=2.5, false_alarms=none)
+        for name, mean in (("child", 0.3), ("adult", 0.7))
+    }
+    guard = GUARD.model_copy(update={"location": (), "scale": (), "populations": known, "threshold": 1.0})
+    parts: dict[str, Any] = {"operating_points": POINTS, "populations": POPULATIONS, "input_guard": guard}
+    folder = write_brightness_bundle(tmp_path / "two" / "1", brightness_graph(features=2), **parts)
+    uniform = [encode(np.full((200, 200), level, np.uint8), "PNG") for level in (51, 128, 204, 0)]
+    async with connect(make_service(model=folder)) as client:
+        entries = (await client.post("/predict", files=files(*uniform))).json()["predictions"]
+    assert [entry["covered_by"] for entry in entries] == ["child", None, "adult", None]
+    assert [bool(entry["warnings"]) for entry in entries] == [False, False, False, True]

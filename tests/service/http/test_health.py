@@ -9,12 +9,13 @@ import numpy as np
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from service.inference.decoding import decoder
 from tests.bundles import INT8_FULL
 from tests.conftest import Connect, MakeService
 from tests.drawings import encode, jpeg
 from tests.fakes import FakeBackend
 from tests.problems import assert_problem
-from tests.waiting import until_async
+from tests.waiting import DEADLINE_S, until_async
 
 pytestmark = pytest.mark.anyio
 JPEG = {"Content-Type": "image/jpeg"}
@@ -110,6 +111,32 @@ async def test_probes_fail_after_the_batcher_died(make_service: MakeService, con
         assert (await client.get("/health/live")).status_code == 503
         assert (await client.get("/health/ready")).status_code == 503
         assert_problem(await client.post("/predict", content=jpeg(), headers=JPEG), 503, "not-ready")
+
+
+async def test_probes_fail_while_a_decoder_hangs(
+    make_service: MakeService, connect: Connect, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    service, now, released = make_service(), 0.0, threading.Event()
+    decode = vars(decoder)["decode"]
+    monkeypatch.setattr(service._calls, "_clock", lambda: now)
+
+    async def probes() -> list[int]:
+        return [(await client.get(f"/health/{probe}")).status_code for probe in ("ready", "live")]
+
+    async with connect(service) as client:
+        monkeypatch.setattr(decoder, "decode", lambda *a, **b: released.wait(DEADLINE_S) and decode(*a, **b))
+        request = asyncio.create_task(client.post("/predict", content=jpeg(), headers=JPEG))
+        await until_async(lambda: service._calls._started)
+        for deadlines, expected in ((1, [200, 200]), (3, [503, 200]), (6, [503, 503])):
+            now = deadlines * service.settings.deadline_s
+            assert await probes() == expected
+            assert not service.must_restart
+        now += 1
+        assert service.must_restart
+        released.set()
+        assert (await request).status_code == 200
+        assert await probes() == [200, 200]
+        assert not service.must_restart
 
 
 async def test_the_model_and_its_card_are_public(make_service: MakeService, connect: Connect) -> None:

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from service.errors import MalformedRequest
-from service.http.multipart import boundary_of, split
+from service.http.uploads.multipart import boundary_of, split
 
 BOUNDARY = b"frontier"
 

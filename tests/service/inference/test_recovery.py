@@ -1,20 +1,24 @@
 """Recovery after faults: what brings a model back, what does not, and what the service says meanwhile."""
 
+import logging
+
 import httpx
+import numpy as np
 import pytest
 
 from service.core import Service
-from service.errors import DeviceError
+from service.errors import DeviceError, NotReady, Overloaded
 from service.inference import model, recovery
 from service.inference.backend import Backend
+from service.inference.batcher import Scored
 from service.inference.session import CPU, CUDA
 from tests.conftest import Connect, MakeService
-from tests.drawings import jpeg
+from tests.drawings import encode, jpeg
 from tests.fakes import FakeBackend
 from tests.waiting import until_async
 
 pytestmark = pytest.mark.anyio
-JPEG = {"Content-Type": "image/jpeg"}
+JPEG, PNG = {"Content-Type": "image/jpeg"}, {"Content-Type": "image/png"}
 
 
 class Broken(FakeBackend):
@@ -58,27 +62,51 @@ async def status(client: httpx.AsyncClient) -> int:
     return (await client.get("/health/ready")).status_code
 
 
-async def test_a_model_that_is_well_again_is_found_without_traffic_but_not_under_load(
-    service: Service, connect: Connect, backend: Broken, monkeypatch: pytest.MonkeyPatch
+async def test_a_model_that_is_well_again_is_found_without_traffic(
+    service: Service, connect: Connect, backend: Broken
 ) -> None:
-    attempts = list[int]()
-    works = service.main.recovery._works
-
-    async def recorded() -> bool:
-        attempts.append(service.admission.images_in_flight)
-        return await works()
-
-    monkeypatch.setattr(service.main.recovery, "_works", recorded)
     async with connect(service) as client:
-        service.admission.add_images(2)
         await break_it(client, backend)
-        assert await status(client) == 503
         backend.is_broken = False
-        service.admission.images_in_flight -= 2
         await until_async(lambda: service.status == "ok")
         assert await status(client) == 200
-    assert attempts == [0]
     assert not service.must_restart
+
+
+@pytest.mark.parametrize("error", [Overloaded("the queue is full"), NotReady("stopping"), TimeoutError()])
+async def test_an_attempt_that_shows_nothing_rebuilds_nothing(
+    service: Service, connect: Connect, backend: Broken, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    attempts, submit = list[Exception](), service.main.batcher.submit
+
+    async def refused(*_: object, **__: object) -> Scored:
+        attempts.append(error)
+        raise error
+
+    async with connect(service) as client:
+        reopened = list[object]()
+        monkeypatch.setattr(service.main.recovery, "_reopen", lambda: reopened.append(1))
+        monkeypatch.setattr(service.main.batcher, "submit", refused)
+        service.main.batcher.faults = model._MAX_FAULTS
+        assert await status(client) == 503
+        await until_async(lambda: len(attempts) > recovery._MAX_ATTEMPTS)
+        assert not reopened
+        assert not service.must_restart
+        monkeypatch.setattr(service.main.batcher, "submit", submit)
+        await until_async(lambda: service.status == "ok")
+
+
+async def test_images_that_make_calls_fail_do_not_cost_the_session(
+    make_service: MakeService, connect: Connect, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    backend = FakeBackend()
+    service = make_service(backend)
+    async with connect(service) as client:
+        backend.invalid = 77
+        for _ in range(model._MAX_FAULTS):
+            await client.post("/predict", content=encode(np.full((300, 300), 77, np.uint8), "PNG"), headers=PNG)
+        await until_async(lambda: service.status == "ok")
+        assert service.main.backend.current is backend
 
 
 async def test_a_lost_gpu_is_replaced_by_a_session_on_the_cpu_which_it_says(
@@ -89,6 +117,7 @@ async def test_a_lost_gpu_is_replaced_by_a_session_on_the_cpu_which_it_says(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     async with connect(service) as client:
+        caplog.set_level(logging.INFO)
         reopened = list[Backend]()
 
         def reopen() -> Backend:
@@ -106,7 +135,7 @@ async def test_a_lost_gpu_is_replaced_by_a_session_on_the_cpu_which_it_says(
     assert len(described) == 1
     assert f'provider="{CPU}"' in described[0]
     assert len(reopened) == 1
-    assert "the model works again, with a new session" in caplog.text
+    assert "the model works again" in caplog.text
 
 
 async def test_a_model_that_no_session_helps_needs_another_process(

@@ -57,7 +57,7 @@ async def test_the_statistics(make_service: MakeService, connect: Connect) -> No
         await infer(client, request())
         await client.post(f"{MODEL}/infer", json=request(outputs=[{"name": "nothing"}]))
         [after] = (await client.get(f"{MODEL}/versions/1/stats")).json()["model_stats"]
-        assert (await client.get("/v2/models/stats")).json()["model_stats"] == [after]
+        assert (await client.get("/v2/models/stats")).json()["model_stats"][0] == after
     stages = after["inference_stats"]
     assert (after["inference_count"], after["execution_count"]) == (1, 1)
     assert (stages["success"]["count"], stages["fail"]["count"]) == (1, 1)

@@ -19,6 +19,7 @@ from openapi_spec_validator import validate
 from contract.image import SIDE, to_pixels
 from service.errors import InvalidInference
 from service.oip.request import parse
+from service.oip.views import WHOLE
 from tests.bundles import THRESHOLD
 from tests.conftest import Connect, MakeService, change_settings
 from tests.drawings import encode, jpeg, png
@@ -340,7 +341,7 @@ def test_a_request_costs_no_more_memory_than_a_multiple_of_its_size() -> None:
     ):
         tracemalloc.start()
         with pytest.raises(InvalidInference):
-            parse(body, None, max_images=8)
+            parse(body, None, max_images=8, view=WHOLE)
         peak = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
         assert peak < 64 * len(body), body[:60]
@@ -457,7 +458,7 @@ async def test_the_openapi_document_describes_the_protocol(make_service: MakeSer
 @given(st.binary(max_size=300), st.none() | st.integers(-5, 400).map(str) | st.text(max_size=5))
 def test_any_bytes_are_parsed_or_rejected(body: bytes, header_length: str | None) -> None:
     try:
-        parsed = parse(body, header_length, max_images=4)
+        parsed = parse(body, header_length, max_images=4, view=WHOLE)
     except InvalidInference:
         return
     assert list(parsed.images) == [body]  # only a raw file is that short
@@ -467,12 +468,12 @@ def test_any_bytes_are_parsed_or_rejected(body: bytes, header_length: str | None
 def test_binary_elements_are_split_where_they_were_joined(images: list[bytes], data: st.DataObject) -> None:
     request = files(*images)
     body, header = with_binary(request, elements(*images))
-    assert list(parse(body, header[LENGTH], max_images=4).images) == images
+    assert list(parse(body, header[LENGTH], max_images=4, view=WHOLE).images) == images
     flip = data.draw(st.integers(int(header[LENGTH]), len(body) - 1))
     broken = bytearray(body)
     broken[flip] ^= 0xFF
     try:
-        found = list(parse(bytes(broken), header[LENGTH], max_images=4).images)
+        found = list(parse(bytes(broken), header[LENGTH], max_images=4, view=WHOLE).images)
     except InvalidInference:
         return
     assert elements(*found) == bytes(broken[int(header[LENGTH]) :])  # type: ignore[arg-type]

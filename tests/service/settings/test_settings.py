@@ -6,7 +6,8 @@ import pytest
 from pydantic import ValidationError
 
 from service.__main__ import FAILED, WRONG_USE, main
-from service.settings import Settings, explain, settings_from
+from service.settings import Settings, explain
+from service.settings.sources import settings_from
 from tests import BUNDLED_MODEL
 
 
@@ -32,6 +33,12 @@ def test_options_override_the_environment(monkeypatch: pytest.MonkeyPatch) -> No
         ("MAX_BATCH", "-1", "XRAY_MAX_BATCH: it must be 0 or more"),
         ("DEADLINE_S", "-1", "XRAY_DEADLINE_S: it must be more than 0"),
         ("MAX_HELD_BYTES", "9", "XRAY_MAX_BODY_BYTES (67108864) must not exceed XRAY_MAX_HELD_BYTES (9)"),
+        (
+            "DICOM_AGES",
+            "adults",
+            "XRAY_DICOM_AGES: 'adults' is not a range of ages: use FROM-TO in years, such as 18-120",
+        ),
+        ("DICOM_AGES", "9-1", "XRAY_DICOM_AGES: '9-1' is not a range"),
         ("WORKERS", "0", "XRAY_WORKERS: it must be 1 or more"),
         ("MAX_IMAGES", "500", "XRAY_MAX_IMAGES (500) must not exceed XRAY_CAPACITY (128)"),
     ],

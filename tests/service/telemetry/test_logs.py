@@ -88,6 +88,18 @@ def test_the_end_of_the_process_does_not_wait_for_a_reader(pipe: Pipe, monkeypat
     assert in_time(logging.shutdown)
 
 
+def test_lines_can_be_waited_for_and_more_be_logged(pipe: Pipe) -> None:
+    for number in range(3):
+        pipe.log.error("%d", number)
+        pipe.lines.drain(DEADLINE_S)
+        assert os.read(pipe.reader, 100).decode() == f"{number}\n"
+
+
+def test_a_pipe_that_nobody_reads_is_not_waited_for(pipe: Pipe) -> None:
+    pipe.log_many()
+    assert in_time(lambda: pipe.lines.drain(0.0))
+
+
 def test_what_is_queued_at_the_end_is_written(pipe: Pipe) -> None:
     for number in range(MAX_QUEUED):
         pipe.log.error("%d", number)

@@ -22,8 +22,8 @@ from service.errors import (
     UnsupportedEncoding,
     UploadTimeout,
 )
-from service.http.encodings import decompressed
-from service.http.multipart import boundary_of, split
+from service.http.uploads.encodings import decompressed
+from service.http.uploads.multipart import boundary_of, split
 from service.inference.admission import Reservation
 from service.settings import Settings
 

@@ -1,0 +1,104 @@
+"""Sends results to one destination until each is acknowledged, with growing pauses."""
+
+import asyncio
+import logging
+from collections.abc import Callable, Sequence
+from concurrent.futures import Executor
+
+from node.config import CStore, Stow
+from node.cstore import CStoreSender
+from node.ledger import Ledger
+from node.monitor import Metrics
+from node.outcomes import Outcome, Sender, Unavailable, Verdict
+from node.records import DEAD, DELIVERED, Delivery
+from node.spool import Spool
+from node.stow import StowSender
+from service.client.retry import backoff_s
+
+log = logging.getLogger(__name__)
+
+_BATCH = 32  # results over one association
+_PAUSE_S, _LONGEST_PAUSE_S = 5.0, 600.0  # of one result that a destination does not take now
+
+
+class Deliverer:
+    """Delivers to one destination, until it is cancelled.
+
+    Args:
+        destination: where to.
+        ledger: what waits.
+        spool: the results.
+        metrics: counts.
+        executor: runs what blocks; it needs a thread for each destination.
+    """
+
+    def __init__(
+        self, destination: CStore | Stow, ledger: Ledger, spool: Spool, metrics: Metrics, executor: Executor
+    ) -> None:
+        self._name, self._sender = destination.name, new_sender(destination)
+        self._ledger, self._spool, self._metrics, self._executor = ledger, spool, metrics, executor
+        self.wake = asyncio.Event()
+        self.problem = ""
+
+    async def run(self, poll_s: float = 1.0, backoff: Callable[[int], float] = backoff_s) -> None:
+        """Send whatever is due. While the destination is not available, pauses grow from 0.5 s to 30 s."""
+        loop, failures = asyncio.get_running_loop(), 0
+        while True:
+            due = self._ledger.due_deliveries(self._name, _BATCH)
+            if not due:
+                self.wake.clear()
+                await _pause(self.wake, poll_s)
+                continue
+            try:
+                await loop.run_in_executor(self._executor, self._send_all, due)
+                failures, self.problem = 0, ""
+            except Unavailable as unavailable:
+                self._report(unavailable, failures)
+                await asyncio.sleep(backoff(failures))
+                failures += 1
+
+    def _send_all(self, due: Sequence[Delivery]) -> None:
+        with self._sender as sender:
+            for delivery in due:
+                self._send(sender, delivery)
+
+    def _send(self, sender: Sender, delivery: Delivery) -> None:
+        path = self._spool.result_path(delivery.uid, delivery.kind)
+        if path.exists():
+            outcome = sender.send(delivery, path)
+        else:
+            outcome = Outcome(Verdict.NEVER, "the result is missing in the spool")
+        self._metrics.sent.labels(self._name, outcome.verdict.value).inc()
+        if outcome.verdict is Verdict.STORED:
+            self._ledger.close_delivery(delivery, DELIVERED)
+        elif outcome.verdict is Verdict.NEVER:
+            self._ledger.close_delivery(delivery, DEAD, outcome.reason)
+            log.warning("%s refused the %s of object %s: %s", self._name, delivery.kind, delivery.uid, outcome.reason)
+        else:
+            pause_s = min(_PAUSE_S * 2 ** min(delivery.tries, 16), _LONGEST_PAUSE_S)
+            self._ledger.postpone_delivery(delivery, pause_s, outcome.reason)
+        if not self._ledger.needs_result(delivery.uid, delivery.kind):
+            self._spool.drop_result(delivery.uid, delivery.kind)
+
+    def _report(self, unavailable: Unavailable, failures: int) -> None:
+        self._metrics.sent.labels(self._name, "unavailable").inc()
+        self.problem = f"destination {self._name}: {unavailable}"
+        if failures == 0:
+            log.warning("%s: %s; results wait, and are sent once it answers", self._name, unavailable)
+
+
+def new_sender(destination: CStore | Stow) -> Sender:
+    """What sends to a destination.
+
+    Raises:
+        ConfigError: its certificates or credentials cannot be read.
+    """
+    return CStoreSender(destination) if isinstance(destination, CStore) else StowSender(destination)
+
+
+async def _pause(wake: asyncio.Event, seconds: float) -> None:
+    try:
+        async with asyncio.timeout(seconds):
+            await wake.wait()
+    except TimeoutError:
+        pass

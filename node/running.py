@@ -1,0 +1,153 @@
+"""Starts the parts of a node, and stops them."""
+
+import asyncio
+import logging
+import signal
+import sys
+import threading
+import warnings
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from http.server import ThreadingHTTPServer
+
+from node.analysis import Analyser
+from node.config import Config, ConfigError
+from node.delivery import Deliverer
+from node.ledger import Ledger
+from node.monitor import Metrics, SpoolCollector, health, serve
+from node.records import DEAD, WAITING
+from node.scp import Scp
+from node.spool import Spool
+
+log = logging.getLogger(__name__)
+
+_HOUSEKEEPING_S = 60.0
+_HOUR_S = 3600.0
+
+
+class Node:
+    """A running node: ``await run(stop)``."""
+
+    def __init__(self, config: Config) -> None:
+        self._config = config
+        self._spool = Spool(config.spool)
+        self._spool.claim()
+        self._ledger = Ledger(self._spool.ledger_path)
+        recover(self._spool, self._ledger)
+        self._metrics = Metrics()
+        self._executor = ThreadPoolExecutor(len(config.destinations), thread_name_prefix="delivery")
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Run until ``stop`` is set, then end in order: associations end by themselves for up to ``drain_s``.
+
+        Raises:
+            ConfigError: an address cannot be used, or a certificate or key not loaded.
+        """
+        config, loop = self._config, asyncio.get_running_loop()
+        parts = self._ledger, self._spool, self._metrics
+        deliverers = [Deliverer(each, *parts, self._executor) for each in config.destinations]
+        analyser = Analyser(config, *parts, lambda: _wake_all(deliverers))
+        scp = Scp(config.scp, self._spool, self._ledger, self._metrics, _waker(loop, analyser.wake))
+        self._metrics.registry.register(SpoolCollector(self._ledger, self._spool, lambda: scp.associations))
+        working: list[Analyser | Deliverer] = [analyser, *deliverers]
+        monitor = self._listen(scp, lambda: [part.problem for part in working if part.problem])
+        tasks = [asyncio.ensure_future(part.run()) for part in working]
+        tasks.append(asyncio.ensure_future(self._keep_house(scp)))
+        stopping = asyncio.ensure_future(stop.wait())
+        done, _ = await asyncio.wait([stopping, *tasks], return_when=asyncio.FIRST_COMPLETED)
+        await self._drain(scp)
+        for task in (stopping, *tasks):
+            task.cancel()
+        await asyncio.gather(stopping, *tasks, return_exceptions=True)
+        await asyncio.to_thread(self._executor.shutdown)
+        monitor.shutdown()
+        self._ledger.close()
+        self._spool.close()
+        for task in done - {stopping}:
+            task.result()  # a part has failed: its exception ends the process
+
+    def _listen(self, scp: Scp, problems: Callable[[], list[str]]) -> ThreadingHTTPServer:
+        http = self._config.http
+        try:
+            scp.start()
+            monitor = serve(http.address, http.port, self._metrics.registry, lambda: health(self._ledger, problems()))
+        except OSError as error:
+            raise ConfigError(f"cannot listen on the configured addresses: {error.strerror}") from None
+        log.info("listening: DICOM on port %d, metrics and health on port %d", scp.port, monitor.server_address[1])
+        return monitor
+
+    async def _drain(self, scp: Scp) -> None:
+        await asyncio.to_thread(scp.stop_listening)
+        if open_still := await asyncio.to_thread(scp.drain, self._config.drain_s):
+            log.warning("%d associations are aborted (drain_s)", open_still)
+        await asyncio.to_thread(scp.abort)
+
+    async def _keep_house(self, scp: Scp) -> None:
+        limits = self._config.spool
+        while True:
+            scp.discard_unfinished()
+            dead = self._ledger.give_up_older(limits.max_age_h * _HOUR_S)
+            if dead:
+                log.warning("%d objects or results waited too long and are dead letters (max_age_h)", dead)
+            if self._ledger.expire(limits.dead_letters_h * _HOUR_S, limits.remember_h * _HOUR_S):
+                await asyncio.to_thread(sweep, self._spool, self._ledger)
+            await asyncio.sleep(_HOUSEKEEPING_S)
+
+
+def recover(spool: Spool, ledger: Ledger) -> None:
+    """After a crash: note objects that were kept but not noted yet, and delete files that are not needed any more."""
+    for uid in spool.orphans(ledger.uids(WAITING, DEAD)):
+        if ledger.state(uid) is None:
+            ledger.add(uid)
+    sweep(spool, ledger)
+
+
+def sweep(spool: Spool, ledger: Ledger) -> None:
+    """Delete the files of what has been answered, delivered or has expired."""
+    spool.drop_objects_except(ledger.uids(WAITING, DEAD))
+    spool.drop_results_except(ledger.results_needed())
+
+
+def run(config: Config) -> None:
+    """Run a node until SIGTERM or SIGINT.
+
+    Raises:
+        ConfigError: the configuration cannot be used on this machine.
+        SpoolInUse: another node uses the spool.
+    """
+    configure_logging(config.log_level)
+    node = Node(config)
+
+    async def main() -> None:
+        stop, loop = asyncio.Event(), asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, stop.set)
+        await node.run(stop)
+
+    asyncio.run(main())
+    log.info("stopped")
+
+
+def configure_logging(level: str) -> None:
+    """Log to stderr. Libraries stay silent: their messages, warnings and stack traces may quote a patient's data."""
+    handler = logging.StreamHandler()
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    root = logging.getLogger("node")
+    root.handlers, root.propagate = [handler], False
+    root.setLevel(level.upper())
+    logging.getLogger().handlers = [logging.NullHandler()]
+    for library in ("pydicom", "pynetdicom", "httpx", "httpcore", "asyncio"):
+        logging.getLogger(library).setLevel(logging.CRITICAL + 1)
+    warnings.simplefilter("ignore")
+    threading.excepthook = lambda args: log.error("a thread ended: %s", args.exc_type.__name__)
+    sys.excepthook = lambda kind, _error, _trace: log.error("the node ended: %s", kind.__name__)
+
+
+def _waker(loop: asyncio.AbstractEventLoop, event: asyncio.Event) -> Callable[[], None]:
+    """Sets an event of the loop from another thread."""
+    return lambda: (loop.call_soon_threadsafe(event.set), None)[1]
+
+
+def _wake_all(deliverers: list[Deliverer]) -> None:
+    for deliverer in deliverers:
+        deliverer.wake.set()

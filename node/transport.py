@@ -1,0 +1,85 @@
+"""The connections of the DICOM server: TLS, and bounds on what one of them may take.
+
+pynetdicom reads a PDU of whatever length its header states, waits for ever for the rest of one, and does TLS handshakes
+one after the other in the thread that accepts connections. These classes take the place of its own.
+"""
+
+import contextlib
+import socket
+from typing import Any, cast
+
+from pynetdicom.association import Association
+from pynetdicom.transport import AssociationSocket, RequestHandler, ThreadedAssociationServer
+
+_LARGEST_OTHER_PDU = 1_048_576  # bytes; a request for an association may propose 128 presentation contexts
+# Connections, with or without an association, as a multiple of the associations that are allowed.
+_CONNECTIONS = 2
+
+
+class BoundedSocket(AssociationSocket):
+    """A socket that reads no PDU longer than allowed."""
+
+    def recv(self, nr_bytes: int) -> bytearray:
+        """Read this many bytes, or fewer if the connection ends.
+
+        Raises:
+            OSError: the PDU is too long, or nothing has arrived for the longest time allowed.
+        """
+        if nr_bytes > max(self.assoc.acceptor.maximum_length or 0, _LARGEST_OTHER_PDU):
+            raise OSError("the PDU is longer than allowed")
+        received, connection = bytearray(nr_bytes), cast(socket.socket, self.socket)
+        count = 0
+        with memoryview(received) as view:
+            while count < nr_bytes and (read := connection.recv_into(view[count:])):
+                count += read
+        del received[count:]
+        return received
+
+    def _shutdown_socket(self) -> None:
+        """Close the socket also if the peer has closed the connection: pynetdicom leaves it open then."""
+        super()._shutdown_socket()
+        if self.socket:
+            self.socket.close()
+
+
+class BoundedHandler(RequestHandler):
+    """Makes the association of a connection."""
+
+    def _create_association(self) -> Association:
+        association = super()._create_association()
+        # A second socket would announce the connection to the state machine a second time.
+        cast(AssociationSocket, association.dul.socket).__class__ = BoundedSocket
+        return association
+
+
+class BoundedServer(ThreadedAssociationServer):
+    """Bounds the number of connections, and does each TLS handshake in a thread of its own."""
+
+    daemon_threads = True
+    request_queue_size = 128
+
+    def get_request(self) -> tuple[socket.socket, Any]:
+        """Accept a connection; a TLS handshake follows in ``process_request_thread``."""
+        connection, address = cast(socket.socket, self.socket).accept()
+        connection.settimeout(self.ae.network_timeout)
+        if self.ssl_context:
+            connection = self.ssl_context.wrap_socket(connection, server_side=True, do_handshake_on_connect=False)
+        return connection, address
+
+    def verify_request(self, request: Any, client_address: Any) -> bool:
+        """Whether a connection is taken: not if there are too many already."""
+        return len(self.active_associations) < _CONNECTIONS * self.ae.maximum_associations
+
+    def process_request_thread(self, request: Any, client_address: Any) -> None:
+        """Serve one connection."""
+        try:
+            if self.ssl_context:
+                request.do_handshake()
+        except OSError:  # no TLS, or a client certificate that is missing or not trusted
+            with contextlib.suppress(OSError):
+                request.close()
+        else:
+            super().process_request_thread(request, client_address)
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Nothing: the default prints a stack trace, and the connection is closed."""

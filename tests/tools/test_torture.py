@@ -1,0 +1,75 @@
+"""The attacks of ``make torture``, each for a moment."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.server import Server, running
+from tools.torture import attacks
+from tools.torture.__main__ import attack
+from tools.torture.attacks import Broken, NotTried, Outcome
+from tools.torture.fuzzing import NAMES, Target, by_chance, targets
+
+FEW = 10
+
+
+@pytest.fixture(autouse=True)
+def _fewer_requests(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(attacks, "GOOD", 4)
+
+
+@pytest.fixture(scope="module")
+def audit(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("audit")
+
+
+@pytest.fixture(scope="module")
+def server(bundle_folder: Path, audit: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    limits = {"header_s": 1, "upload_s": 1, "audit": "on", "audit_folder": audit}
+    with running(bundle_folder, tmp_path_factory.mktemp("tortured"), None, **limits) as started:
+        yield started
+
+
+@pytest.mark.parametrize(
+    "run",
+    [attacks.idle, attacks.slow, attacks.hang_ups, attacks.never_reads, attacks.descriptors],
+    ids=lambda run: run.__name__,
+)
+def test_every_good_request_is_answered(run: Callable[[Server, int], Outcome], server: Server) -> None:
+    outcome = run(server, FEW)
+    assert outcome.answered == outcome.sent > 0
+
+
+def test_a_disk_on_which_no_file_grows(server: Server, audit: Path) -> None:
+    outcome = attacks.full_disk(server, audit)
+    assert outcome.answered == outcome.sent
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_changed_input_raises_only_what_is_answered(name: str) -> None:
+    assert by_chance(targets()[name], seconds=0.5) > 0
+
+
+def test_an_input_that_raises_something_else_ends_the_fuzzing() -> None:
+    def fail(data: bytes) -> None:
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        by_chance(Target(fail, (ValueError,), lambda: [b"seed"]), seconds=0.5)
+
+
+@pytest.mark.parametrize(
+    ("error", "survived"), [(NotTried("no"), "not tried"), (Broken("bad"), "no"), (OSError("bad"), "no")]
+)
+def test_the_table_says_what_did_not_survive(error: Exception, survived: str) -> None:
+    def run() -> Outcome:
+        raise error
+
+    row = attack("any", run)
+    assert row.survived == survived
+    assert str(error) in row.problem
+
+
+def test_a_good_request_without_an_answer_is_no_survival() -> None:
+    assert attack("any", lambda: Outcome(1, sent=2, answered=1)).survived == "no"

@@ -1,0 +1,180 @@
+"""Attacks the service and prints a table: what was tried, what survived, whether every good request was answered.
+
+    make torture                  or: python -m tools.torture [--fuzz-seconds 240] [--connections 1000] [--no-tests]
+
+First the tests of bad inputs and faults, then attacks on a running service, then fuzzing. Takes under half an hour. An
+attack that the machine does not allow is listed with the reason. Exits with 1 if anything did not survive.
+"""
+
+import argparse
+import re
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+import httpx
+import pytest
+from rich.console import Console
+from rich.table import Table
+
+from tests import BUNDLED_MODEL, ROOT
+from tests.drawings import chest, encode
+from tests.e2e.server import Server, running
+from tools.torture import attacks
+from tools.torture.attacks import Broken, NotTried, Outcome
+from tools.torture.fuzzing import NAMES
+
+# Tests of bad inputs and of faults, by what they are about; patterns below tests/.
+_TESTS = {
+    "bad inputs (field notes D.3)": ["e2e/test_bad_inputs.py", "e2e/test_costly_images.py", "contract/test_header.py"],
+    "connections, protocol errors": ["service/edge/test_connection.py", "service/edge/test_parsing.py"],
+    "model and batch faults": ["service/inference/test_batcher.py", "service/inference/test_admission.py"],
+    "workers that end or hang": ["e2e/test_workers.py"],
+    "stop under load, stderr that nobody reads": ["e2e/test_server.py", "e2e/test_unread_log.py"],
+    "audit: torn, forged, copied, full disk": ["service/audit"],
+    "keys, other sites, hostile servers": ["service/access", "e2e/test_terminal.py"],
+}
+_COUNTS = re.compile(r"(\d+) (\w+)")
+_RUNS = re.compile(r"Done (\d+) runs")
+_ROUND_S = 40
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A row of the table; ``problem``: what did not survive, or why it was not tried."""
+
+    name: str
+    tried: str
+    survived: str
+    answered: str
+    problem: str = ""
+
+
+def run_tests(name: str, files: list[str]) -> Row:
+    """Run tests of the suite."""
+    places = [f"tests/{file}" for file in files]
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-p",
+        "no:cacheprovider",
+        "-o",
+        "addopts=--import-mode=importlib",
+        *places,
+    ]
+    done = subprocess.run([*command, "-p", "no:schemathesis"], cwd=ROOT, capture_output=True, text=True, check=False)
+    [*_, last] = ["", *(done.stdout or done.stderr).strip().splitlines()]
+    counts = {word: int(count) for count, word in _COUNTS.findall(last)}
+    tried = sum(counts.get(word, 0) for word in ("passed", "failed", "error", "errors"))
+    return Row(name, f"{tried} tests", "no" if done.returncode else "yes", "", last if done.returncode else "")
+
+
+def fuzz(name: str, seconds: float) -> Row:
+    """Fuzz one target, in rounds, each in a process of its own."""
+    rounds, tried, problem, how = max(1, round(seconds / _ROUND_S)), 0, "", ""
+    with tempfile.TemporaryDirectory() as corpus:
+        for _ in range(rounds):
+            options = ["--seconds", str(seconds / rounds), "--corpus", corpus]
+            command = [sys.executable, "-m", "tools.torture.fuzzing", name, *options]
+            done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, errors="replace", check=False)
+            tried += sum(int(count) for count in _RUNS.findall(done.stdout + done.stderr))
+            how = "by chance" if "by chance" in done.stdout else "atheris"
+            if done.returncode:
+                problem = done.stderr.strip()[-300:]
+                break
+    return Row(f"fuzzing: {name} ({how})", f"{tried} inputs", "no" if problem else "yes", "", problem)
+
+
+def attack(name: str, run: Callable[[], Outcome]) -> Row:
+    """Run one attack."""
+    try:
+        outcome = run()
+    except NotTried as reason:
+        return Row(name, "0", "not tried", "", str(reason))
+    except (Broken, AssertionError, OSError, httpx.HTTPError, pytest.fail.Exception) as error:
+        return Row(name, "?", "no", "", f"{type(error).__name__}: {error}"[:300])
+    complete = outcome.answered == outcome.sent
+    answered = f"{outcome.answered} of {outcome.sent}"
+    return Row(name, str(outcome.tried), "yes" if complete else "no", answered)
+
+
+@contextmanager
+def served(**settings: Any) -> Iterator[tuple[Server, Path]]:
+    """A server of the bundled model with an audit log, and its folder."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        (folder / "audit").mkdir()
+        with running(BUNDLED_MODEL, folder, audit="on", audit_folder=folder / "audit", **settings) as server:
+            yield server, folder
+
+
+def costly_image() -> bytes:
+    """A progressive JPEG of a size that is decoded in a process of its own."""
+    return encode(chest(0, 6000, 6000), progressive=True, quality=95)
+
+
+def attack_all(connections: int) -> Iterator[Row]:
+    """All attacks on running services."""
+    limits = {"header_s": 5, "upload_s": 5, "max_connections": 3 * connections}
+    with served(**limits) as (server, folder):
+        yield attack(f"{connections} idle connections", lambda: attacks.idle(server, connections))
+        yield attack(f"{connections} slow connections", lambda: attacks.slow(server, connections))
+        yield attack("clients that hang up after the upload", lambda: attacks.hang_ups(server, connections // 2))
+        yield attack("clients that never read", lambda: attacks.never_reads(server, connections // 10))
+        yield attack("descriptors exhausted", lambda: attacks.descriptors(server, 100))
+        yield attack("processes and threads exhausted", lambda: attacks.processes(server, costly_image()))
+        yield attack("disk full (audit log and stderr)", lambda: attacks.full_disk(server, folder / "audit"))
+        yield Row("SIGTERM after all of this", "1", "yes" if (code := server.stop()) == 0 else f"exit code {code}", "")
+    with tempfile.TemporaryDirectory() as name:
+        clock_file = Path(name) / "clock"
+        yield attack("clock jumps by an hour and a day", lambda: _with_clock(clock_file))
+
+
+def _with_clock(clock_file: Path) -> Outcome:
+    with mock.patch.dict("os.environ", attacks.with_false_clock(clock_file)), served() as (server, _):
+        return attacks.clock(server, clock_file)
+
+
+def print_table(rows: list[Row], minutes: float) -> None:
+    """Print the table to stdout."""
+    table = Table("attack", "tried", "survived", "good requests answered", "remark", title=f"{minutes:.0f} minutes")
+    for row in rows:
+        table.add_row(row.name, row.tried, row.survived, row.answered, row.problem)
+    Console(width=None if sys.stdout.isatty() else 160).print(table)
+
+
+def main() -> int:
+    """Attack, and print the table. Returns the exit code."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--fuzz-seconds", type=float, default=240, help="for each of the four targets; two run at once")
+    parser.add_argument("--connections", type=int, default=1000)
+    parser.add_argument("--no-tests", action="store_true", help="leave out the tests, which the suite has run")
+    given = parser.parse_args()
+    began, rows = time.monotonic(), []
+
+    def add(row: Row) -> None:
+        rows.append(row)
+        print(f"{row.name}: {row.survived} {row.problem}", file=sys.stderr)
+
+    for name, files in () if given.no_tests else _TESTS.items():
+        add(run_tests(name, files))
+    for row in attack_all(given.connections):
+        add(row)
+    with ThreadPoolExecutor(2) as pool:
+        for row in pool.map(lambda name: fuzz(name, given.fuzz_seconds), NAMES):
+            add(row)
+    print_table(rows, (time.monotonic() - began) / 60)
+    return 1 if any(row.survived not in {"yes", "not tried"} for row in rows) else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
