@@ -35,7 +35,7 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
         dest="scopes",
         choices=get_args(Scope),
         help="what the key allows; repeat for several. predict (default): analyse images. metrics: GET /metrics. "
-        "admin: load and unload models. feedback: report what became known of an image later",
+        "admin: replace, load and unload models. feedback: report what became known of an image later",
     )
     add.add_argument("--images-per-minute", type=int, metavar="N", help="quota of the key. Default: none")
     add.add_argument("--days", type=int, metavar="N", help="days until the key expires. Default: it does not expire")

@@ -1,9 +1,10 @@
 """From one image to one result: admission, decoding, batching, the model. No HTTP. Imports the vocabulary and
 ``telemetry``.
 
-``model`` is one model while it is served: bundle, backend, guard, batcher, reader, from warm-up to shutdown. A service
-has a main model, used by every call that names none, and others by name and version (``repository``), which may be
-loaded and unloaded while the service runs.
+``loading`` reads a bundle that is trusted and tries its graph out. ``model`` is one model while it is served: bundle,
+backend, guard, batcher, reader, from warm-up to shutdown. A service has a main model, used by every call that names
+none, which may be replaced while the service runs, and others by name and version (``repository``), which may be loaded
+and unloaded. A request keeps the model that it began with.
 
     admission (a slot) -> reader -> contract.image in a thread of pool -> batcher (the queue) -> backend (the graph)
 

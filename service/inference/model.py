@@ -228,7 +228,8 @@ async def try_bundle(settings: Settings, bundle: Bundle) -> None:
     Raises:
         BundleError, SettingsError: it cannot be served.
     """
-    name, graph = (GRAPH, bundle.graph) if settings.device == "cuda" else cpu_graph(bundle, settings.precision)
+    on_cpu = settings.device == "cpu" or not has_cuda()
+    name, graph = cpu_graph(bundle, settings.precision) if on_cpu else (GRAPH, bundle.graph)
     plan, batch = _call_plan(settings, bundle), max_batch_of(settings, CPU)
     await try_in_another_process(graph, name, batch, plan.alone)
 

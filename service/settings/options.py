@@ -14,6 +14,7 @@ from service.settings.sources import VARIABLE, read_settings_file, settings_from
 # What matters to a command that loads the model in its own process and serves nobody. The others are accepted as well.
 LOCAL = {
     "model",
+    "model_key",
     "operating_point",
     "population",
     "device",
