@@ -67,7 +67,7 @@ def test_a_batcher_that_fails_ends_the_process(bundle_folder: Path, tmp_path: Pa
 
 
 def test_an_event_loop_that_hangs_ends_the_process(bundle_folder: Path, tmp_path: Path, faults: Path) -> None:
-    with running(bundle_folder, tmp_path, program="tests.e2e.faulty", worker_timeout_s=2) as server:
+    with running(bundle_folder, tmp_path, program="tests.e2e.faulty", worker_timeout_s=5) as server:
         (faults / "loop").touch()
         with server.client() as client, pytest.raises(httpx.TransportError):
             client.post("/predict", content=jpeg(), headers=JPEG)
