@@ -7,6 +7,7 @@ import os
 import signal
 import socket
 import sys
+import threading
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from functools import partial
@@ -55,7 +56,8 @@ def _serve(settings: Settings) -> bool:
     configure_logging(settings.log_level, with_pid=settings.workers > 1, log_format=settings.log_format)
     for unknown in unknown_variables(os.environ):
         log.warning("unknown setting in the environment: it has no effect", extra=unknown.model_dump(exclude_none=True))
-    if hasattr(signal, "SIGHUP"):
+    # Only the main thread may; in another there is no terminal that hangs up.
+    if hasattr(signal, "SIGHUP") and threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until there is a model to be replaced
     try:
         listeners = bind_sockets(settings.host, settings.port)  # before a model is loaded for nothing

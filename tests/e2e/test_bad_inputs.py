@@ -241,7 +241,12 @@ def test_a_gzip_bomb(client: httpx.Client) -> None:
     assert_problem(post(client, gzip.compress(bytes(50_000_000)), Content_Encoding="gzip"), 413, "body-too-large")
 
 
-@pytest.mark.parametrize("encoding", ["gzip", "deflate", "br"])
+def test_a_deflate_bomb(client: httpx.Client) -> None:
+    bomb = zlib.compress(bytes(50_000_000))
+    assert_problem(post(client, bomb, Content_Encoding="deflate"), 413, "body-too-large")
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "br"])
 def test_another_compression_is_not_inflated(client: httpx.Client, encoding: str) -> None:
     bomb = zlib.compress(b"\0" * 10_000_000)
     assert_problem(post(client, bomb, Content_Encoding=encoding), 415, "unsupported-encoding")

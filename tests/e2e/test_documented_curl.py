@@ -21,13 +21,14 @@ _SHELL = """set -euo pipefail
 curl() {{ command curl -sS --fail-with-body "$@"; }}
 {}
 """
+_OTHERS = re.compile(r"python -m service|^ *(kill|docker) ")
 
 
 def commands() -> Iterator[tuple[str, str]]:
-    """Each indented block with curl in it, without the lines that start or set up a service."""
+    """Each indented block with curl in it, without the lines that start, set up or signal a service."""
     for path in [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]:
         for block in re.findall(r"(?:^    .*\n)+", path.read_text(), re.M):
-            lines = [line[4:] for line in block.splitlines() if "python -m service" not in line]
+            lines = [line[4:] for line in block.splitlines() if not _OTHERS.search(line)]
             if "curl " in block:
                 yield path.name, "\n".join(lines)
 
@@ -35,10 +36,21 @@ def commands() -> Iterator[tuple[str, str]]:
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Server, str]]:
     folder = tmp_path_factory.mktemp("documented")
-    text, key = make_key("reader", ["admin", "predict"])
+    text, key = make_key("reader", ["admin", "feedback", "predict"])
     add_key(folder / "keys.json", key)
-    settings: dict[str, Any] = {"keys_file": folder / "keys.json", "allow_anonymous": 1, "model_control": 1}
-    with running(BUNDLED_MODEL, folder, **settings) as started:
+    (folder / "audit").mkdir()
+    settings: dict[str, Any] = {
+        "keys_file": folder / "keys.json",
+        "allow_anonymous": 1,
+        "model_control": 1,
+        "audit": "on",
+        "audit_folder": folder / "audit",
+    }
+    with running(BUNDLED_MODEL, folder, **settings) as started, started.client() as client:
+        # The image that the documents give feedback about.
+        client.post(
+            "/predict", content=jpeg(), headers={"Content-Type": "image/jpeg", "X-Request-ID": "8c5f0a2e9d4b4c1f"}
+        )
         yield started, text
 
 

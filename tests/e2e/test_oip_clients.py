@@ -17,6 +17,7 @@ from tests.commands import run
 from tests.drawings import jpeg
 from tests.e2e.server import Server
 from tests.programs import unusable
+from tests.waiting import DEADLINE_S
 
 CLIENTS = Path(__file__).parent / "clients"
 FILES = 5
@@ -37,7 +38,8 @@ def answers(package: str, server: Server, folder: Path) -> dict[str, Any]:
     if not python and importlib.util.find_spec(package) is None:
         pytest.skip(f"{package} is not installed, and {package.upper()}_PYTHON names no interpreter that has it")
     script = CLIENTS / f"{package}_client.py"
-    ended = run([python or sys.executable, script, server.url, folder / "0.jpeg"], env={"PATH": os.environ["PATH"]})
+    command = [python or sys.executable, script, server.url, folder / "0.jpeg", str(DEADLINE_S)]
+    ended = run(command, env={"PATH": os.environ["PATH"]})
     assert ended.returncode == 0, ended.stderr
     found: dict[str, Any] = json.loads(ended.stdout.splitlines()[-1])
     return found

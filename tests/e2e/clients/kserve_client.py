@@ -1,4 +1,4 @@
-"""KServe's own client against a server: its URL, and an image. Prints what it received, as JSON."""
+"""KServe's own client against a server: its URL, an image, and a deadline in seconds. Prints what it got, as JSON."""
 
 import asyncio
 import base64
@@ -9,12 +9,12 @@ from pathlib import Path
 import numpy as np
 from kserve import InferenceRESTClient, InferInput, InferRequest, RESTConfig
 
-URL, IMAGE = sys.argv[1], Path(sys.argv[2]).read_bytes()
+URL, IMAGE, DEADLINE_S = sys.argv[1], Path(sys.argv[2]).read_bytes(), float(sys.argv[3])
 
 
 async def main() -> None:
     """Ask what its users ask; the image is sent in base64 and as binary data, pixels likewise."""
-    client = InferenceRESTClient(RESTConfig(protocol="v2", timeout=300))
+    client = InferenceRESTClient(RESTConfig(protocol="v2", timeout=DEADLINE_S))
     found: dict[str, object] = {
         "live": await client.is_server_live(URL),
         "ready": await client.is_server_ready(URL),

@@ -1,4 +1,4 @@
-"""MLServer's types and codecs against a server: its URL, and an image. Prints what it received, as JSON."""
+"""MLServer's types and codecs against a server: its URL, an image, and a deadline in seconds. Prints JSON."""
 
 import json
 import sys
@@ -19,14 +19,14 @@ from mlserver.types import (
     RequestOutput,
 )
 
-URL, IMAGE = sys.argv[1], Path(sys.argv[2]).read_bytes()
+URL, IMAGE, DEADLINE_S = sys.argv[1], Path(sys.argv[2]).read_bytes(), float(sys.argv[3])
 
 
 def ask(path: str, request: Any = None) -> Any:
     """The JSON of an answer, an error's too. MLServer itself dumps requests with every absent member as null."""
     body = None if request is None else json.dumps(request).encode()
     try:
-        with urllib.request.urlopen(f"{URL}{path}", body, timeout=300) as answer:  # noqa: S310
+        with urllib.request.urlopen(f"{URL}{path}", body, timeout=DEADLINE_S) as answer:  # noqa: S310
             return json.load(answer)
     except urllib.error.HTTPError as error:
         return json.load(error)

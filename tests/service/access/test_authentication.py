@@ -21,7 +21,7 @@ from tests.waiting import until_async
 IMAGE = jpeg()
 JPEG = {"Content-Type": "image/jpeg"}
 # Open to every client: health, and static content that is public anyway.
-OPEN = {"/", "/page/{name}", "/health", "/health/live", "/health/ready", "/docs", "/docs/oauth2-redirect"}
+OPEN = {"/", "/page/{name}", "/health", "/health/live", "/health/ready", "/version", "/docs", "/docs/oauth2-redirect"}
 OPEN |= {"/v2/health/live", "/v2/health/ready"}
 MODEL, VERSION = "/v2/models/{name}", "/v2/models/{name}/versions/{version}"
 V2 = {"/v2", "/v2/repository/index", *(f"/v2/repository/models/{{name}}/{what}" for what in ("load", "unload"))}
@@ -287,5 +287,5 @@ async def test_the_schema_documents_which_calls_require_a_key(make_service: Make
     secured = {
         path for path, calls in schema["paths"].items() if any("security" in operation for operation in calls.values())
     }
-    assert secured == {"/predict", "/explain", "/feedback", "/model", "/model/card", "/metrics"} | V2
+    assert secured == {"/predict", "/explain", "/feedback", "/model", "/model/card", "/model/reload", "/metrics"} | V2
     assert {"401", "403", "429"} <= schema["paths"]["/predict"]["post"]["responses"].keys()
