@@ -73,6 +73,7 @@ def _no_settings_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 def _restored_logging() -> Iterator[None]:
     """A command configures logging for its whole process, which is also that of all other tests."""
     root, access = logging.getLogger(), logging.getLogger("uvicorn.access")
+    root.setLevel(logging.WARNING)  # a fixture of the module may have run a command before
     before, level = (root.handlers[:], access.disabled), root.level
     yield
     close_logging()
