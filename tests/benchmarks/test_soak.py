@@ -18,6 +18,8 @@ AUDIT = Counter({"ok": 92, "unsupported-media-type": 2, "truncated-image": 4, "c
 
 def test_counts_that_agree_have_no_difference() -> None:
     assert differences(SEEN, METRICS, AUDIT) == []
+    refused_unread = METRICS + Counter({"503": 1}), SEEN + Counter({HUNG_UP: 1})
+    assert differences(refused_unread[1], refused_unread[0], AUDIT) == []
 
 
 @pytest.mark.parametrize(
