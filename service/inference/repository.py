@@ -10,8 +10,12 @@ from pathlib import Path
 from contract.bundle import MANIFEST, NAME_PATTERN, VERSION_PATTERN, Bundle, BundleError, find_bundle
 from service.errors import DeviceError, ModelConflict, ServiceError, UnknownModel, UnsoundModel
 from service.inference.loading.bundles import Key, read_model, read_successor, without_path
+from service.inference.loading.memory import return_freed_memory
 from service.inference.model import Model, SharedResources, open_model, try_bundle
 from service.settings import Settings, SettingsError
+
+# Seconds after which nothing refers to a released model any more: tracebacks, answers that are being written.
+_RELEASED_AFTER_S = 1.0
 
 log = logging.getLogger(__name__)
 
@@ -127,6 +131,7 @@ class Repository:
             await asyncio.gather(*(model.drain() for model in unloading))
             for model in unloading:
                 log.info("a model was unloaded", extra=_log_fields(key_of(model)))
+            _return_memory_soon()
             return unloading
 
     async def open_successor(self, digest: str | None = None) -> Model | None:
@@ -152,6 +157,7 @@ class Repository:
             task = asyncio.create_task(model.drain(), name=f"drain {model.name}/{model.version}")
             self._retired.add(task)
             task.add_done_callback(self._retired.discard)
+            task.add_done_callback(lambda _: _return_memory_soon())
 
     async def stop(self) -> None:
         """Stop all models at once. Pending requests fail with NotReady."""
@@ -194,6 +200,12 @@ class Repository:
             yield
         finally:
             self._changing = False
+
+
+def _return_memory_soon() -> None:
+    """Return the memory of a released model once nothing refers to it any more."""
+    loop = asyncio.get_running_loop()
+    loop.call_later(_RELEASED_AFTER_S, loop.run_in_executor, None, return_freed_memory)
 
 
 def key_of(model: Model) -> Key:
