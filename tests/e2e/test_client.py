@@ -136,7 +136,7 @@ def test_the_client_retries_while_the_service_is_at_capacity(
 ) -> None:
     with running(bundle_folder, tmp_path, capacity=1, max_images=1) as full:
         ran = predict(capsys, full.url, "--parallel", 3, images)
-        lines = [line for line in full.log_lines if line.get("route") == "/predict"]
+    lines = [line for line in full.log_lines if line.get("route") == "/predict"]
     assert ran.code == 0
     assert len(ran.rows) == 24
     refused = [line["outcome"] for line in lines if line["status"] == 503]

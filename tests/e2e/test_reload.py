@@ -98,6 +98,7 @@ def test_all_workers_replace_the_model_or_none(models: Path, tmp_path: Path) -> 
             before = len(versions)
             until(lambda: len(versions) > before + 20)
             assert set(versions[-10:]) == {"2"}
+        server.await_log('"the model was replaced"', 2)
         assert server.log.count('"the model was replaced"') == 2
         _a_broken_one_is_kept_from_all(server, models, text)
         _a_worker_that_is_started_later_has_the_model_of_the_others(server, models)

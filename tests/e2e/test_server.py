@@ -176,7 +176,7 @@ def test_resident_memory_stays_under_300_mib(tmp_path: Path) -> None:
 def test_a_port_that_is_taken_is_a_failure(bundled_server: Server) -> None:
     ended = run([*SERVICE, "--port", bundled_server.port, "--model", BUNDLED_MODEL])
     assert ended.returncode == 1
-    assert "address already in use" in ended.stderr
+    assert "Address already in use" in ended.stderr
 
 
 def images_with_the_model(server: Server) -> float:

@@ -10,6 +10,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from service.inference.decoding import decoder
+from service.wire import VERSION
 from tests.bundles import INT8_FULL
 from tests.conftest import Connect, MakeService
 from tests.drawings import encode, jpeg
@@ -33,6 +34,7 @@ async def test_health_names_model_and_provider(make_service: MakeService, connec
         "device_requested": "cpu",
         "graph": "model.onnx",
         "precision": "float32",
+        "version": VERSION,
     }
     assert probes == [200, 200]
 
