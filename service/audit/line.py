@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field
 Count = Annotated[int, Field(ge=0, lt=2**63)]
 # The first line of a chain has this as the hash of the line before.
 GENESIS = "0" * 64
-# Whoever can write the file can forge a line: only digits that int accepts, and text that can be shown.
+# Everybody who can write the file can forge a line: only digits that int accepts, and text that can be shown.
 _BEGIN = re.compile(rb'\{"sequence":([0-9]{1,18}),"event":"([a-z_]{1,32})","time":"([ !#-~]{1,64})",')
 _END = re.compile(rb',"previous":"([0-9a-f]{64})","hash":"([0-9a-f]{64})"\}\n')
 _SEAL_BYTES = len(',"hash":""}\n') + 64

@@ -22,12 +22,12 @@ _HEAD = (
 def refusal(error: ServiceError, metrics: Metrics) -> bytes:
     """The whole response to an invalid or overdue request; the connection is closed after it."""
     record = RequestRecord(uuid.uuid4().hex)
-    told = problem(error, record.request_id)
-    record.status, record.outcome = told.status, told.type.rpartition("/")[2]
+    sent = problem(error, record.request_id)
+    record.status, record.outcome = sent.status, sent.type.rpartition("/")[2]
     record.emit(metrics)
-    body = told.model_dump_json().encode()
+    body = sent.model_dump_json().encode()
     head = _HEAD.format(
-        status=told.status, phrase=HTTPStatus(told.status).phrase, length=len(body), request_id=record.request_id
+        status=sent.status, phrase=HTTPStatus(sent.status).phrase, length=len(body), request_id=record.request_id
     )
     return head.encode() + body
 

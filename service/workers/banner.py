@@ -1,4 +1,4 @@
-"""What a person at a terminal is told once the service accepts connections."""
+"""What a terminal shows once the service accepts connections."""
 
 import socket
 

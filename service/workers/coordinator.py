@@ -20,7 +20,7 @@ class Coordinator:
     """Holds the bundle that workers serve, also those that are started later, and replaces it on request.
 
     Workers that are started get the verified bytes in memory: a bundle that has been put in its place meanwhile is not
-    served by some of them before all were told to load it.
+    served by some of them before all had to load it.
 
     Args:
         settings: the effective settings.
