@@ -41,7 +41,10 @@ class CStoreSender:
             for syntax in (ExplicitVRLittleEndian, ImplicitVRLittleEndian):
                 entity.add_requested_context(sop_class, syntax)
         tls = (self._tls, to.address) if self._tls else None
-        association = entity.associate(to.address, to.port, ae_title=to.ae_title, tls_args=tls)
+        try:
+            association = entity.associate(to.address, to.port, ae_title=to.ae_title, tls_args=tls)
+        except OSError as error:  # its name cannot be resolved, for example while the hospital's DNS is down
+            raise Unavailable(error.strerror or type(error).__name__) from None
         if association.is_rejected:
             raise Unavailable("the association was rejected (AE titles, or too many associations)")
         if not association.is_established:

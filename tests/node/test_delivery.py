@@ -16,10 +16,11 @@ import trustme
 from prometheus_client import generate_latest
 
 from node.config import COMPREHENSIVE_3D_SR, ConfigError, CStore, SpoolSection, Stow
+from node.cstore import CStoreSender
 from node.delivery import Deliverer, new_sender
 from node.ledger import Ledger
 from node.monitor import Metrics
-from node.outcomes import STORED, Verdict, outcome_of
+from node.outcomes import STORED, Unavailable, Verdict, outcome_of
 from node.spool import Spool
 from tests.node.objects import content, result, result_uid
 from tests.node.peers import FakePacs
@@ -323,3 +324,10 @@ def test_the_verdict_by_the_status(status: int, verdict: Verdict) -> None:
 def test_credentials_that_cannot_be_read_are_named(store: FakeStore, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="token cannot be read"):
         new_sender(stow(store, token_file=tmp_path / "token"))
+
+
+def test_a_name_that_cannot_be_resolved_is_a_destination_that_is_down() -> None:
+    """A name below .invalid never can (RFC 6761). It once ended the node."""
+    nowhere = CStore(name="pacs", type="c-store", address="pacs.invalid", port=104, ae_title="PACS")
+    with pytest.raises(Unavailable), CStoreSender(nowhere):
+        pass
