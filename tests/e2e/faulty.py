@@ -1,8 +1,8 @@
 """``python -m tests.e2e.faulty``: the service, with faults that files in the folder FAULTS switch on.
 
-``hang``: a model call does not return while the file exists. ``fail``: a model call raises. ``batcher``: the batcher
-itself fails after its next call. ``loop``: the event loop hangs after the next call. Calls count as hanging after half
-a second, so that tests need not wait long.
+``hang``: a model call does not return while the file exists, and writes the file ``hangs``. ``fail``: a model call
+raises. ``batcher``: the batcher itself fails after its next call. ``loop``: the event loop hangs after the next call.
+Calls count as hanging after half a second, so that tests need not wait long.
 """
 
 import os
@@ -15,6 +15,7 @@ from service import core
 from service.__main__ import main
 from service.inference.backend import OnnxBackend, Outputs
 from service.telemetry.metrics import Metrics
+from service.workers import grace
 
 _FAULTS = Path(os.environ["FAULTS"])
 _POLL_S = 0.01
@@ -23,6 +24,7 @@ _predict, _batch_done = OnnxBackend.predict, Metrics.batch_done
 
 def _faulty_predict(*arguments: Any, **options: Any) -> Outputs:
     while (_FAULTS / "hang").exists():
+        (_FAULTS / "hangs").touch()
         time.sleep(_POLL_S)
     if (_FAULTS / "fail").exists():
         raise RuntimeError("told to fail")
@@ -39,6 +41,7 @@ def _faulty_batch_done(*arguments: Any) -> None:
 
 if __name__ == "__main__":
     core._SHORTEST_DEADLINE_S = 0.5
+    grace._ALARM_MARGIN_S = 300  # where the machine pauses, the kernel's alarm would come before the forced exit
     OnnxBackend.predict = _faulty_predict  # type: ignore[method-assign]
     Metrics.batch_done = _faulty_batch_done  # type: ignore[method-assign, assignment]
     sys.exit(main())

@@ -40,7 +40,7 @@ def _server_unharmed(server: Server) -> Iterator[None]:
     with server.client() as client:
         assert client.post("/predict", content=jpeg(), headers=JPEG).status_code == 200
     assert server.resident_mib() - before < 100
-    assert not list(server.scratch.iterdir())
+    until(lambda: not list(server.scratch.iterdir()))
     until(lambda: open_descriptors(server) <= descriptors + 2)
     assert "Traceback" not in server.log
 
