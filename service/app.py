@@ -16,6 +16,7 @@ from service.core import Service
 from service.http import explain, feedback, model, openapi, page_files, responses
 from service.http.context import RequestContext
 from service.http.direct import DirectPredict
+from service.http.documents import problems as problem_pages
 from service.http.prefix import Prefix
 from service.http.routes import predict, router
 from service.http.site import SiteCheck
@@ -113,7 +114,7 @@ def create_app(service: Service) -> FastAPI:
 
 def _routers() -> list[APIRouter]:
     v2 = [oip_inspection.router, oip.router, oip_repository.router]
-    return [router, explain.router, model.router, feedback.router, *v2, page_files.page_router()]
+    return [router, explain.router, model.router, feedback.router, *v2, problem_pages.router, page_files.page_router()]
 
 
 def _route(endpoint: object) -> APIRoute:

@@ -9,6 +9,7 @@ from typing import Any
 import httpx
 from jsonschema import Draft202012Validator, FormatChecker
 
+from service.http.openapi import PROBLEM_TYPES
 from tests import ROOT
 
 FILE = ROOT / "docs" / "openapi.json"
@@ -33,10 +34,10 @@ def operations() -> Iterator[tuple[str, str, Operation]]:
 def problem_types(operation: Operation) -> dict[str, int]:
     """The problems of an operation: slug to status. Below ``/v2`` their media type is the protocol's."""
     schemas = [
-        (int(status), content["schema"]["properties"]["type"]["enum"])
+        (int(status), content[PROBLEM_TYPES])
         for status, response in operation["responses"].items()
         for content in response.get("content", {}).values()
-        if "type" in content["schema"].get("properties", {})
+        if PROBLEM_TYPES in content
     ]
     return {kind.removeprefix("/problems/"): status for status, kinds in schemas for kind in kinds}
 
@@ -65,6 +66,9 @@ def assert_documented(response: httpx.Response) -> None:
     schema = documented["content"][media_type]["schema"]
     if media_type.endswith("json"):
         complain(response.json(), schema)
+    if (types := documented["content"][media_type].get(PROBLEM_TYPES)) is not None:
+        assert response.json()["type"] in types
+        assert response.json()["status"] == response.status_code
 
 
 def _check_header(header: dict[str, Any], value: str | None) -> None:

@@ -46,6 +46,9 @@ def test_every_documented_setting_exists() -> None:
 
 def test_every_problem_is_documented_and_no_other() -> None:
     kinds = {kind.slug: kind.status for kind in (*problems.TABLE.values(), problems.INTERNAL, *COMMAND_LINE)}
+    kinds |= {"not-found": 404, "method-not-allowed": 405}
+    proxy = re.findall(r'"/problems/([a-z-]+)".*?"status": (\d+)', text("deploy/proxy/problems.conf"))
+    kinds |= {slug: int(status) for slug, status in proxy}
     sections = dict(re.findall(r"^## (\S+)\n(.*)", text("docs/errors.md"), re.M))
     assert sections.keys() == kinds.keys()
     for slug, first_line in sections.items():

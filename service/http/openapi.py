@@ -21,10 +21,13 @@ from service.http import responses
 from service.http.context import REQUEST_ID, SAFE_ID
 from service.problems import Kind
 from service.telemetry.metrics import HEALTH
+from service.wire import InferenceProblem, Problem
 
 Document = dict[str, Any]
 
 BINARY: Document = {"type": "string", "format": "binary"}
+# The extension, beside the schema of a problem, that lists the types it can have.
+PROBLEM_TYPES = "x-problem-types"
 CONTENT_DIGEST: Document = {
     "name": "Content-Digest",
     "in": "header",
@@ -79,6 +82,8 @@ def complete(app: FastAPI, routers: Iterable[APIRouter], open_to: frozenset[str]
     @cache
     def completed() -> Document:
         document = generate()
+        # Only referred to by what is added here. Not FastAPI's own, since no route declares it as a response model.
+        document["components"]["schemas"][InferenceProblem.__name__] = InferenceProblem.model_json_schema()
         document["components"]["securitySchemes"] |= OTHER_SCHEMES
         document["components"]["parameters"] = {"RequestId": _REQUEST_ID_PARAMETER}
         document["components"]["headers"] = {
@@ -158,17 +163,14 @@ def _causes(dependant: Dependant) -> Iterator[type[Exception]]:
 
 
 def _response(kinds: list[Kind], is_v2: bool) -> Document:
-    """The response object of one status, shared by these problems. The possible types stand beside the reference to
-    ``Problem``, as JSON Schema allows, so that a generated client has one class for all problems.
+    """The response object of one status, shared by these problems. The possible types are an extension of the media
+    type and not of its schema, which is a plain reference: so every generator makes one class for all problems.
     """
     status = kinds[0].status
-    properties: Document = {"type": {"enum": [kind.type for kind in kinds]}, "status": {"const": status}}
-    schema: Document = {"$ref": "#/components/schemas/Problem", "properties": properties}
-    if is_v2:
-        properties["error"] = {"type": "string", "description": "A copy of `detail`, for clients of the protocol."}
-        schema["required"] = ["error"]
+    schema = {"$ref": f"#/components/schemas/{(InferenceProblem if is_v2 else Problem).__name__}"}
+    content = {"schema": schema, PROBLEM_TYPES: [kind.type for kind in kinds]}
     return {
         "description": "\n".join(f"- `{kind.slug}`: {kind.title}" for kind in kinds),
-        "content": {responses.JSON if is_v2 else responses.PROBLEM_JSON: {"schema": schema}},
+        "content": {responses.JSON if is_v2 else responses.PROBLEM_JSON: content},
         "headers": dict(_PROBLEM_HEADERS.get(status, {})),
     }

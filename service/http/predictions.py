@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from contract.header import is_dicom
 from service.errors import NotAcceptable, UnlikeTrainingData
+from service.http.documents.negotiation import qualities
 from service.inference.guard import Guard
 from service.inference.model import Model
 from service.inference.points import Point
@@ -23,7 +24,6 @@ DICOM = "application/dicom"
 _OTHERS = ("application/json", "image/png", "application/*", "image/*", "*/*")
 ReadingOrError = Reading | BaseException
 
-_NONE = {"q=0", "q=0.0", "q=0.00", "q=0.000"}
 _TURNED = Caution(
     code="exif_orientation_applied",
     detail="the image was rotated or mirrored as its EXIF orientation says: verify left and right",
@@ -43,20 +43,14 @@ def wants_object(accept: str, images: Sequence[bytes]) -> bool:
     """
     if DICOM not in accept.lower():  # nearly every request
         return False
-    accepted = _accepted(accept)
+    accepted = qualities(accept).keys()
     if DICOM not in accepted:
         return False
     if len(images) == 1 and is_dicom(images[0]):
         return True
-    if accepted.intersection(_OTHERS):
+    if not accepted.isdisjoint(_OTHERS):
         return False
     raise NotAcceptable("the answer is a DICOM object only to one DICOM file; send one, or accept another type")
-
-
-def _accepted(accept: str) -> set[str]:
-    """The media ranges of an Accept header, but for those with the quality 0."""
-    ranges = [entry.lower().replace(" ", "").split(";") for entry in accept.split(",")]
-    return {media for media, *parameters in ranges if not _NONE.intersection(parameters)}
 
 
 async def read_all(

@@ -23,7 +23,10 @@ def body(
         others: the content objects of further media types.
     """
     schema = kind.model_json_schema()
-    json_content = {"schema": _inline(schema, schema.pop("$defs", {})), "example": example}
+    json_content = {
+        "schema": _inline(schema, schema.pop("$defs", {})),
+        "examples": {"example": {"value": example}},
+    }
     content = {"application/json": json_content} | (others or {})
     return {"parameters": [CONTENT_DIGEST], "requestBody": {"required": required, "content": content}}
 
@@ -36,7 +39,14 @@ def _inline(schema: Any, definitions: dict[str, Any]) -> Any:
         return schema
     if "$ref" in schema:
         return _inline(definitions[schema["$ref"].rpartition("/")[2]], definitions)
-    return {key: _inline(value, definitions) for key, value in schema.items()}
+    return {key: _inline(value, definitions) for key, value in schema.items() if not _is_object_default(key, value)}
+
+
+def _is_object_default(key: str, value: object) -> bool:
+    """Whether this is a default that is an object, which stands for one that is left out: generators of clients reject
+    it.
+    """
+    return key == "default" and isinstance(value, dict)
 
 
 # A grey PNG of 64 x 64 pixels.

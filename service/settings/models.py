@@ -7,8 +7,9 @@ from pydantic import Field, field_validator
 
 from contract.bundle import NAME_PATTERN, VERSION_PATTERN
 from service.settings.network import NetworkSettings, listed
+from service.settings.shipped import shipped
 
-_BUNDLED_MODEL = Path(__file__).parents[2] / "models" / "pneumonia" / "2"
+_BUNDLED_MODEL = shipped("models/pneumonia/2")
 
 
 class ModelSettings(NetworkSettings):

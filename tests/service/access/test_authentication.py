@@ -22,7 +22,7 @@ IMAGE = jpeg()
 JPEG = {"Content-Type": "image/jpeg"}
 # Open to every client: health, and static content that is public anyway.
 OPEN = {"/", "/page/{name}", "/health", "/health/live", "/health/ready", "/version", "/docs", "/docs/oauth2-redirect"}
-OPEN |= {"/v2/health/live", "/v2/health/ready"}
+OPEN |= {"/v2/health/live", "/v2/health/ready", "/problems", "/problems/{name}"}
 MODEL, VERSION = "/v2/models/{name}", "/v2/models/{name}/versions/{version}"
 V2 = {"/v2", "/v2/repository/index", *(f"/v2/repository/models/{{name}}/{what}" for what in ("load", "unload"))}
 V2 |= {f"{model}{what}" for model in (MODEL, VERSION) for what in ("", "/config", "/ready", "/stats", "/infer")}
