@@ -16,8 +16,8 @@ run: $(VENV)/.cpu  ## Start the service with the bundled model on port 8000.
 	$(BIN)/python -m service serve
 
 test: $(VENV)/.dev  ## Run the tests.
-	@echo "Running the tests in two processes. They import TensorFlow first: the first dots appear after up to a minute."
-	@$(BIN)/python -m pytest -n 2
+	@echo "Running the tests in three processes. They import TensorFlow first: the first dots appear after up to a minute."
+	@$(BIN)/python -m pytest -n 3
 
 pacs: $(VENV)/.dev  ## Run the tests with a real PACS (needs orthanc and dcmtk; skipped without).
 	@tests/pacs.sh

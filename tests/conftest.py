@@ -6,14 +6,12 @@ import os
 import signal
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import httpx
 import hypothesis
 import pytest
-from xdist.scheduler import LoadScopeScheduling
 
 from contract.bundle import INT8_GRAPH
 from service.app import create_app
@@ -25,6 +23,7 @@ from service.settings import Settings
 from service.telemetry.logs import close_logging
 from tests import ROOT
 from tests.bundles import GUARD, INT8_FULL, POINTS, brightness_graph, write_brightness_bundle
+from tests.distribution import FilesTogether, longest_first
 from tests.waiting import DEADLINE_S, until_async
 
 if TYPE_CHECKING:
@@ -42,20 +41,14 @@ if "PYTEST_XDIST_WORKER" in os.environ:  # threads of one that wait for each oth
     os.environ.setdefault("TF_NUM_INTRAOP_THREADS", "1")
 
 
-def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeScheduling:
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> FilesTogether:
     """The tests of a file run in one process, with the servers they share; so do all tests of the trained network."""
-    return _FilesTogether(config, log)
+    return FilesTogether(config, log)
 
 
-class _FilesTogether(LoadScopeScheduling):  # type: ignore[misc]  # it ships no types
-    def _split_scope(self, nodeid: str) -> str:
-        return _scope_of(nodeid.split("::", 1)[0])
-
-
-@cache
-def _scope_of(file: str) -> str:
-    """Where the network is not in the cache, one process trains it, and no other is held up by that."""
-    return "trained" if "from tests.trained import" in (ROOT / file).read_text() else file
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What takes long begins first."""
+    longest_first(items)
 
 
 @pytest.fixture(scope="session")

@@ -46,7 +46,7 @@ def cached_training(cache: Path) -> Trained:
 
 
 def _train_in(folder: Path) -> None:
-    root = write_data_folder(folder / "data", patients=12, images_each=4)
+    root = write_data_folder(folder / "data", patients=12, images_each=2)
     data = load_dataset(root, folder / "cache")
     split = split_dataset(data, CONFIG.split, folds=CONFIG.folds, seed=CONFIG.seed)
     run = Run.create(folder / "run", CONFIG, split, DataRecord.of(root, data))

@@ -93,7 +93,7 @@ def closed(server: Server) -> bool:
 @pytest.mark.parametrize("workers", [1, 2])
 async def test_sigterm_under_load_loses_no_accepted_request(workers: int, tmp_path: Path) -> None:
     """SIGTERM: readiness turns 503, accepted requests are answered, later ones get 503 and Retry-After, exit code 0."""
-    with running(BUNDLED_MODEL, tmp_path, drain_s=10, workers=workers) as server:
+    with running(BUNDLED_MODEL, tmp_path, drain_s=5, workers=workers) as server:
         statuses: list[int] = []
         refused: list[httpx.Response] = []
 

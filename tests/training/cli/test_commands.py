@@ -52,14 +52,14 @@ def test_real_radiographs_go_the_same_way(
     monkeypatch.delenv("XRAY_DATA", raising=False)  # else it holds before the folder a run remembers
     for label in ("NORMAL", "PNEUMONIA"):
         (tmp_path / "data" / label).mkdir(parents=True)
-        for path in sorted((real_data / "chest_xray" / "train" / label).iterdir())[:30]:
+        for path in sorted((real_data / "chest_xray" / "train" / label).iterdir())[:12]:
             (tmp_path / "data" / label / path.name).symlink_to(path)
     train = ["train", "--epochs", "1", "--folds", "3", "--data", "data", "--out", "run"]
     assert main(train) == DONE
     assert main(["export", "run", "models/real/1"]) == DONE
     capsys.readouterr()
     assert main(["evaluate", "models/real/1", "--data", "data", "--json"]) == DONE
-    assert json.loads(capsys.readouterr().out)["images"] == 60
+    assert json.loads(capsys.readouterr().out)["images"] == 24
     assert "were not stated when the bundle was made" in read_bundle(Path("models/real/1")).card
 
 

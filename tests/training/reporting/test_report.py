@@ -73,7 +73,7 @@ def test_the_report_measures_what_the_manifest_says(bundle: Bundle, report: Repo
     assert report.agreement.largest_difference == 0
     assert report.elsewhere is not None
     assert "folder adults" in report.elsewhere.measured_on
-    assert [group.images for group in report.groups] == [report.held_out.images, 96, 2]
+    assert [group.images for group in report.groups] == [report.held_out.images, 48, 2]
 
 
 def test_the_calibration_table_says_whether_a_model_is_calibrated(report: Report) -> None:
@@ -171,7 +171,7 @@ def test_the_guard_s_scores_are_drawn(report: Report) -> None:
 
 def test_the_gallery_sorts_by_truth_and_call(trained: Trained, bundle: Bundle) -> None:
     held_out = trained.data.rows(trained.run.split.test)
-    for threshold, counts in ((0.0, (12, 0, 12)), (1.0, (0, 12, 0))):
+    for threshold, counts in ((0.0, (6, 0, 6)), (1.0, (0, 6, 0))):
         examples = gallery(bundle.graph, held_out, threshold)
         assert tuple(example_set.of for example_set in examples) == counts
         assert [len(example_set.examples) for example_set in examples] == [min(8, count) for count in counts]
