@@ -54,7 +54,7 @@ def slope_per_hour(samples: Sequence[Sample], value: Callable[[Sample], float]) 
 
 def counted(url: str, key: str) -> Counter[str]:
     """The service's own count of /predict by status; 0 is left out."""
-    text = httpx.get(url.replace("/predict", "/metrics"), headers={"Authorization": f"Bearer {key}"}).text
+    text = httpx.get(url.replace("/predict", "/metrics"), headers={"Authorization": f"Bearer {key}"}, timeout=30).text
     found: Counter[str] = Counter()
     for family in text_string_to_metric_families(text):
         for each in family.samples:

@@ -109,7 +109,9 @@ class Clients:
             return type(error).__name__
 
     async def offer(self, rate: float, seconds: float) -> None:
-        """Send requests at random times, ``rate`` per second; return when all are answered."""
+        """Send one request of each kind, then any at random times, ``rate`` per second; return when all are answered."""
+        for kind in _KINDS:
+            await self.send(kind)
         loop = asyncio.get_running_loop()
         due, ends = loop.time(), loop.time() + seconds
         async with asyncio.TaskGroup() as group:

@@ -1,5 +1,6 @@
 """The input guards of the bundles in the repository, on both graphs: they flag what is no frontal chest radiograph."""
 
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -35,9 +36,14 @@ def flagged(bundle: Bundle, graph: bytes, pixels: NDArray[np.uint8]) -> NDArray[
     return scores > bundle.manifest.input_guard.threshold
 
 
-def pixels_of(bundle: Bundle, *folders: Path) -> NDArray[np.uint8]:
-    files = [file for folder in folders for file in sorted(folder.rglob("*")) if file.is_file()]
-    return np.stack([to_pixels(file.read_bytes(), contract=bundle.manifest.image_contract) for file in files])
+def pixels_of(bundle: Bundle, folder: Path) -> NDArray[np.uint8]:
+    return _pixels(folder, bundle.manifest.image_contract)
+
+
+@cache
+def _pixels(folder: Path, contract: int) -> NDArray[np.uint8]:
+    files = [file for file in sorted(folder.rglob("*")) if file.is_file()]
+    return np.stack([to_pixels(file.read_bytes(), contract=contract) for file in files])
 
 
 def test_drawn_images_are_flagged(bundle: Bundle, graph: bytes) -> None:
