@@ -109,7 +109,7 @@ class Clients:
             return type(error).__name__
 
     async def offer(self, rate: float, seconds: float) -> None:
-        """Send one request of each kind, then any at random times, ``rate`` per second; return when all are answered."""
+        """Send one of each kind, then any at random times, ``rate`` per second; return when all are answered."""
         for kind in _KINDS:
             await self.send(kind)
         loop = asyncio.get_running_loop()
