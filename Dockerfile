@@ -41,6 +41,7 @@ COPY service service
 COPY node node
 RUN python3 -m compileall -q /app
 COPY models models
+COPY docs/errors.md docs/errors.md
 RUN mkdir -p /volumes/keys /volumes/audit /volumes/spool
 
 FROM ${PYTHON_IMAGE} AS base

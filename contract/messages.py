@@ -32,6 +32,11 @@ _WORDS = {
     "too_long": "it must have at most {max_length} entries",
     "too_short": "it must have at least {min_length} entries",
     "tuple_type": "it must be a list",
+    "union_tag_invalid": "its {discriminator} must be one of {expected_tags}",
+    "union_tag_not_found": "its {discriminator} is missing",
+    "url_parsing": "it must be an address (URL): {error}",
+    "url_scheme": "it must begin with {expected_schemes}, and ://",
+    "url_type": "it must be an address (URL)",
 }
 
 

@@ -68,7 +68,13 @@ async function problemOf(response) {
 // Without what a terminal would interpret: a server may send anything.
 const printable = (text) => text.replace(/\p{C}/gu, "?");
 
+// fetch says only that it failed; the cause says why.
+const reason = (error) => printable(error.cause?.message ? `${error.message}: ${error.cause.message}` : error.message);
+
 async function main([url, ...names]) {
+  if (names.length === 0 || (names[0] === "--explain" && names.length !== 3)) {
+    throw new Error("usage: predict.mjs URL FILE...   or   predict.mjs URL --explain FILE OUT.png");
+  }
   const { readFile, writeFile } = await import("node:fs/promises");
   const options = { key: process.env.XRAY_CLIENT_KEY };
   const open = async (name) => new Blob([await readFile(name)]);
@@ -83,7 +89,7 @@ async function main([url, ...names]) {
       const warnings = prediction.warnings.map((warning) => warning.code).join(", ");
       console.log([name, printable(prediction.label), prediction.probability, printable(warnings)].join("\t"));
     } catch (error) {
-      console.error(`${name}: ${printable(error.message)}`);
+      console.error(`${name}: ${reason(error)}`);
       process.exitCode = 1;
     }
   }
@@ -92,7 +98,7 @@ async function main([url, ...names]) {
 // Only if run as a command, not if imported.
 if (globalThis.process?.argv?.[1]?.endsWith("predict.mjs")) {
   main(process.argv.slice(2)).catch((error) => {
-    console.error(printable(error.message));
+    console.error(reason(error));
     process.exitCode = 1;
   });
 }

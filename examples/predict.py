@@ -9,6 +9,7 @@ If the service requires an API key, set XRAY_CLIENT_KEY. For folders, retries an
 
 import base64
 import hashlib
+import http.client
 import json
 import os
 import sys
@@ -76,23 +77,31 @@ def printable(text: str) -> str:
 def main(url: str, *arguments: str) -> int:
     """Run the command. Returns its exit code: 1 if any file failed."""
     url = url.rstrip("/")
-    if arguments[0] == "--explain":
-        Path(arguments[2]).write_bytes(explain(url, Path(arguments[1]).read_bytes()))
-        return 0
     code = 0
-    for name in arguments:
+    for name in arguments[1:2] if arguments[0] == "--explain" else arguments:
         try:
-            prediction = predict(url, Path(name).read_bytes())["predictions"][0]
-        except (RequestFailed, OSError) as error:
-            print(f"{name}: {printable(str(error))}", file=sys.stderr)
+            if arguments[0] == "--explain":
+                Path(arguments[2]).write_bytes(explain(url, Path(name).read_bytes()))
+            else:
+                print(name, *shown(predict(url, Path(name).read_bytes())), sep="\t")
+        except (RequestFailed, OSError, http.client.HTTPException, ValueError, LookupError) as error:
+            # The service said no; file or service cannot be reached; the address is none; something else answered.
+            print(f"{name}: {printable(str(error) or type(error).__name__)}", file=sys.stderr)
             code = 1
-        else:
-            warnings = ", ".join(warning["code"] for warning in prediction["warnings"])
-            print(name, printable(prediction["label"]), prediction["probability"], printable(warnings), sep="\t")
     return code
 
 
+def shown(answer: dict[str, Any]) -> list[str]:
+    """Label, probability and codes of warnings in a response for one image."""
+    prediction = answer["predictions"][0]
+    warnings = ", ".join(warning["code"] for warning in prediction["warnings"])
+    return [printable(prediction["label"]), str(prediction["probability"]), printable(warnings)]
+
+
 if __name__ == "__main__":
-    if len(sys.argv) < 3:
-        sys.exit(__doc__)
-    sys.exit(main(*sys.argv[1:]))
+    if len(sys.argv) < 3 or (sys.argv[2] == "--explain" and len(sys.argv) != 5):
+        sys.exit("usage: predict.py URL FILE...   or   predict.py URL --explain FILE OUT.png")
+    try:
+        sys.exit(main(*sys.argv[1:]))
+    except KeyboardInterrupt:
+        sys.exit(130)

@@ -6,6 +6,8 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, HttpUrl, StringConstraints, ValidationError, model_validator
 
+from contract.messages import first_error
+
 AeTitle = Annotated[
     str, StringConstraints(strip_whitespace=True, min_length=1, max_length=16, pattern=r"^[\x20-\x5b\x5d-\x7e]+$")
 ]
@@ -166,18 +168,13 @@ def read_config(path: Path) -> Config:
     try:
         config = Config.model_validate(entries)
     except ValidationError as error:
-        raise ConfigError(f"{path}: {_explain(error)}") from None
+        entry, words = first_error(error)
+        raise ConfigError(f"{path}: {f'{entry}: ' if entry else ''}{words}") from None
     config = _absolute(config, path.resolve().parent)
     for named in _files(config):
         if not named.is_file():
             raise ConfigError(f"{path}: {named} does not exist or is not a file")
     return config
-
-
-def _explain(error: ValidationError) -> str:
-    first = error.errors(include_url=False, include_input=False)[0]
-    entry = ".".join(str(part) for part in first["loc"])
-    return f"{entry}: {first['msg'].removeprefix('Value error, ')}" if entry else first["msg"]
 
 
 def _absolute(section: Config, folder: Path) -> Config:

@@ -7,10 +7,6 @@ import json
 from typing import Annotated, Literal
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints
-from pydantic.json_schema import SkipJsonSchema
-
-from contract.bundle import CpuGraph, Manifest, Measured, Provenance
-from service.settings import GuardMode
 
 # The one place of the version: pyproject.toml reads it here. (In a clone and in the container image the package is not
 # installed, so there is no package metadata.)
@@ -185,49 +181,6 @@ class ServiceVersion(_Wire):
 
     name: Literal["xray-inference"] = "xray-inference"
     version: str = Field(examples=["0.1.0"])
-
-
-_VECTOR = Field(default=None, description="Of each feature in training. null unless `?full=1` asks for it.")
-
-
-class ServedFamiliar(_Wire):
-    """What the input guard knows of one population."""
-
-    location: tuple[float, ...] | None = _VECTOR
-    scale: tuple[float, ...] | None = _VECTOR
-    threshold: float = Field(description="An image at a greater distance is unfamiliar.")
-    false_alarms: Measured = Field(description="Fraction of held-out radiographs of the population above it.")
-
-
-class ServedGuard(_Wire):
-    """The input guard. With `populations` its score is the distance from the nearest one over that one's threshold."""
-
-    location: tuple[float, ...] | None = _VECTOR
-    scale: tuple[float, ...] | None = _VECTOR
-    populations: dict[str, ServedFamiliar] = {}
-    threshold: float = Field(description="An image with a greater score is flagged.")
-    false_alarms: Measured = Field(description="Fraction of held-out radiographs of the training population above it.")
-    chosen_on: str
-    reference: tuple[float, ...] = Field(description="Scores of validation patients at 0, 5, .. 100 %, for drift.")
-
-
-class ServedModel(Manifest):
-    """The manifest of the model, and the configuration in use."""
-
-    model_config = _Wire.model_config | ConfigDict(extra="ignore")
-
-    # The guard without what only a program that computes its score needs: half of the manifest's bytes.
-    input_guard: ServedGuard | None = Field(  # type: ignore[assignment]
-        default=None, description="null: this model has no input guard."
-    )
-
-    provenance: SkipJsonSchema[Provenance] = Field(exclude=True)
-    graph: CpuGraph = Field(description="The ONNX file of the bundle that is in use.")
-    operating_point: str = Field(description="Operating point of a request that names none.", examples=["balanced"])
-    population: str | None = Field(
-        default=None, description="Population of a request that names none. null: unknown.", examples=["adult"]
-    )
-    guard: GuardMode = Field(description="Mode of the input guard; `off` also if the model has none.")
 
 
 class ReloadedModel(_Wire):

@@ -26,11 +26,12 @@ def unusable(command: Sequence[str], at_least: Version = (), ask: str = "--versi
         command: the program, and its subcommand if one is needed.
         at_least: the oldest usable version; without it the version is not asked for.
         ask: the option that prints the version. Its exit code does not matter.
-        package: the Debian package, if its name differs.
+        package: the Debian package, if its name differs; or the command that installs it.
     """
     name = " ".join(command)
     if shutil.which(command[0]) is None:
-        return f"{name} is not installed (Debian: apt-get install {package or command[0]})"
+        command_line = package if " " in package else f"Debian: apt-get install {package or command[0]}"
+        return f"{name} is not installed ({command_line})"
     if not at_least:
         return ""
     asked = run([*command, ask])

@@ -11,11 +11,11 @@ import pytest
 
 from service import problems
 from service.audit.line import Event
-from service.cli.effective import describe
 from service.client.options import add_options
 from service.client.results import COLUMNS
 from service.problems import COMMAND_LINE
 from service.settings import Settings
+from service.settings.describing import describe
 from tests import ROOT
 from tests.conftest import Connect, MakeService
 from tests.test_architecture import ROOMS

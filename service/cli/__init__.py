@@ -1,5 +1,8 @@
-"""The commands of ``python -m service``. Imports every other room but ``oip``.
+"""The commands of ``python -m service``. Imports every other room but ``oip`` and ``edge``.
 
-``commands`` has a function for most commands, ``bundle`` checks and signs bundles. ``effective`` reports the settings
-in effect and the source of each, and ``local`` runs the service in this process for ``predict`` without ``--url``.
+``command_line`` is the parser, and calls a function for each command: ``commands`` has most of them, ``bundle`` checks
+and signs bundles. ``effective`` reports the settings in effect and the source of each, and ``local`` runs the service
+in this process for ``predict`` without ``--url``. ``interrupt`` is what Ctrl-C does before there is anything to end.
 """
+
+DONE, FAILED, WRONG_USE, INTERRUPTED = 0, 1, 2, 130  # exit codes

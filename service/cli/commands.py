@@ -115,13 +115,23 @@ def print_settings(
 
 def print_openapi(settings: Settings) -> None:
     """Print the OpenAPI document of a service with these settings, with sorted keys, so that files can be compared.
+    Only media types keep their order: generators of clients take the first for the usual one.
 
     Raises:
         BundleError, DeviceError, SettingsError: the service cannot start with this model, device or settings.
     """
     configure_logging("error", log_format="auto")
     settings = settings.model_copy(update={"audit": "off"})  # nothing is served, so there is nothing to record
-    print(json.dumps(create_app(build_service(settings)).openapi(), indent=2, sort_keys=True, ensure_ascii=False))
+    print(json.dumps(_sorted(create_app(build_service(settings)).openapi()), indent=2, ensure_ascii=False))
+
+
+def _sorted(node: object, key: str = "") -> object:
+    """The JSON value with the keys of all objects sorted, but of those that list media types."""
+    if isinstance(node, list):
+        return [_sorted(each) for each in node]
+    if not isinstance(node, dict):
+        return node
+    return {name: _sorted(node[name], name) for name in (node if key == "content" else sorted(node))}
 
 
 def build_service(settings: Settings, bundle: Bundle | None = None) -> Service:

@@ -10,7 +10,8 @@ from service.errors import InvalidParameter, ModelConflict, NotReady, UnsoundMod
 from service.http.documents.markdown import HTML, page
 from service.http.documents.negotiation import prefers
 from service.http.routes import ServiceDep, allow_only
-from service.wire import ModelName, ReloadedModel, ServedGuard, ServedModel
+from service.http.served_model import ServedGuard, ServedModel
+from service.wire import ModelName, ReloadedModel
 
 router = APIRouter(tags=["Model"])
 

@@ -23,10 +23,7 @@ def body(
         others: the content objects of further media types.
     """
     schema = kind.model_json_schema()
-    json_content = {
-        "schema": _inline(schema, schema.pop("$defs", {})),
-        "examples": {"example": {"value": example}},
-    }
+    json_content = {"schema": _inline(schema, schema.pop("$defs", {})) | {"examples": [example]}}
     content = {"application/json": json_content} | (others or {})
     return {"parameters": [CONTENT_DIGEST], "requestBody": {"required": required, "content": content}}
 

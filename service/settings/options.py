@@ -2,14 +2,16 @@
 
 import argparse
 import os
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
+from functools import partial
 from pathlib import Path
-from typing import Literal, get_args, get_origin
+from typing import get_args
 
 from pydantic.fields import FieldInfo
 
 from service.settings import Settings
-from service.settings.sources import VARIABLE, read_settings_file, settings_from
+from service.settings.describing import SettingInfo, describe
+from service.settings.sources import VARIABLE, read_settings_file
 
 # What matters to a command that loads the model in its own process and serves nobody. The others are accepted as well.
 LOCAL = {
@@ -42,21 +44,13 @@ def add_settings(parser: argparse.ArgumentParser, shown: Collection[str] = tuple
         "--config", type=Path, metavar="FILE", help=f"TOML file of settings, below the environment. Or: {VARIABLE}."
     )
     for name, field in Settings.model_fields.items():
-        default = "" if name == "model" or field.default is None else f" Default: {_text(field.default)}."
-        words = f"{field.description}{default}" if name in shown else argparse.SUPPRESS
-        group.add_argument(f"--{name.replace('_', '-')}", metavar=_metavar(field), help=words.replace("%", "%%"))
+        about = describe(name)
+        words = _help(about, field).replace("%", "%%") if name in shown else argparse.SUPPRESS
+        option = group.add_argument(f"--{name.replace('_', '-')}", metavar=_metavar(about, field), help=words)
+        if about.choices:  # checked with all settings, and offered by a shell that completes
+            option.completer = partial(_offered, about.choices)  # type: ignore[attr-defined]
     if len(shown) < len(Settings.model_fields):
         parser.epilog = "Further settings: xray-service settings --help"
-
-
-def settings_of(arguments: argparse.Namespace) -> Settings:
-    """The effective settings of a command.
-
-    Raises:
-        SettingsError: the file of settings cannot be used.
-        ValidationError: a setting is wrong.
-    """
-    return settings_from(given_options(arguments), given_in_file(arguments))
 
 
 def given_options(arguments: argparse.Namespace) -> dict[str, str]:
@@ -74,13 +68,21 @@ def given_in_file(arguments: argparse.Namespace) -> dict[str, object]:
     return read_settings_file(Path(path)) if path else {}
 
 
-def _metavar(field: FieldInfo) -> str:
-    if field.annotation is bool:
-        return "{true,false}"
-    if get_origin(field.annotation) is Literal:
-        return f"{{{','.join(map(str, get_args(field.annotation)))}}}"
-    return "VALUE"
+def _offered(choices: Sequence[str], **_: object) -> Sequence[str]:
+    return choices
 
 
-def _text(default: object) -> str:
-    return str(default).lower() if isinstance(default, bool) else str(default)
+def _metavar(about: SettingInfo, field: FieldInfo) -> str:
+    """What stands for the value in the help: the choices, or its unit or kind."""
+    if about.choices:
+        return f"{{{','.join(about.choices)}}}"
+    kinds = {get_args(field.annotation)[0] if get_args(field.annotation) else field.annotation}
+    if kinds & {int, float}:
+        return about.unit.upper() if about.unit in {"bytes", "seconds"} else "N"
+    return "PATH" if Path in kinds else "TEXT"
+
+
+def _help(about: SettingInfo, field: FieldInfo) -> str:
+    limits = f" {about.range[0].upper()}{about.range[1:]}." if about.range and not about.choices else ""
+    default = "" if field.default is None else f" Default: {about.default}."
+    return f"{about.meaning}{limits}{default}"

@@ -3,7 +3,7 @@
 import difflib
 import os
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, cast
 
@@ -25,9 +25,14 @@ def read_settings_file(path: Path) -> dict[str, object]:
     except ValueError as error:  # not UTF-8, or not TOML
         raise SettingsError(f"{path} is not a TOML file: {error}") from None
     for name in values.keys() - Settings.model_fields.keys():
-        near = difflib.get_close_matches(name, Settings.model_fields, n=1)
-        raise SettingsError(f"{path}: {name} is not a setting{f'; did you mean {near[0]}?' if near else ''}")
+        near = nearest(name, Settings.model_fields)
+        raise SettingsError(f"{path}: {name} is not a setting{f'; did you mean {near}?' if near else ''}")
     return values
+
+
+def nearest(name: str, known: Iterable[str]) -> str | None:
+    """The known name that was probably meant by a misspelt one; None if none is similar enough."""
+    return next(iter(difflib.get_close_matches(name, list(known), n=1, cutoff=0.75)), None)
 
 
 def settings_from(options: Mapping[str, object], file: Mapping[str, object] | None = None) -> Settings:

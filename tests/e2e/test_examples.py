@@ -100,6 +100,26 @@ def test_an_unreachable_service_is_an_error(command: list[str], images: list[Pat
     assert ended.stderr
 
 
+@pytest.mark.parametrize("command", [SHELL, PYTHON, NODE])
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        [],
+        ["http://127.0.0.1:1"],
+        ["http://127.0.0.1:1", "--explain", "IMAGE"],
+        ["http://127.0.0.1:1", "none.jpeg"],
+        ["http://127.0.0.1:1", "--explain", "IMAGE", "out.png"],
+        ["http://127.0.0.1:port", "IMAGE"],
+    ],
+    ids=["nothing", "no file", "no picture", "no such file", "no service", "no address"],
+)
+def test_a_failure_is_one_line(command: list[str], arguments: list[str], images: list[Path]) -> None:
+    ended = run(command, *[images[0] if each == "IMAGE" else each for each in arguments])
+    assert ended.returncode != 0
+    assert ended.stdout == ""
+    assert ended.stderr.count("\n") == 1, ended.stderr
+
+
 @CURL
 def test_the_shell_example_sends_no_file_names(images: list[Path]) -> None:
     with scripted(answer()) as server:

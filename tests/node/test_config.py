@@ -46,11 +46,11 @@ def test_the_defaults(tmp_path: Path) -> None:
     [
         ('["PACS"]', "[]", "scp.calling_ae_titles: "),
         ('["PACS"]', '["THIS TITLE IS TOO LONG"]', "scp.calling_ae_titles.0: "),
-        ("[spool]", 'ae_title = "X"\n[spool]', "scp.ae_title: Extra inputs are not permitted"),
-        ("port = 104", "port = 70000", "destinations.0.c-store.port: "),
-        ('type = "c-store"', 'type = "ftp"', "destinations.0: "),
+        ("[spool]", 'ae_title = "X"\n[spool]', "scp.ae_title: it is not known"),
+        ("port = 104", "port = 70000", "destinations.0.c-store.port: it must be 65535 or less"),
+        ('type = "c-store"', 'type = "ftp"', "destinations.0: its 'type' must be one of 'c-store', 'stow-rs'"),
         ('name = "pacs"', 'name = "a b"', "destinations.0.c-store.name: "),
-        ("http://127.0.0.1:8000", "127.0.0.1:8000", "service.url: "),
+        ("http://127.0.0.1:8000", "127.0.0.1:8000", "service.url: it must be an address (URL)"),
         ("[spool]", '[scp.tls]\nca_file = "ca.pem"\n[spool]', "scp: tls: a server needs certificate and key"),
         ("[spool]", '[scp.tls]\nkey = "k.pem"\n[spool]', "scp.tls: certificate and key are given together"),
         (

@@ -41,7 +41,7 @@ async def page(text: str) -> Response:
     headers = {
         # Only these styles apply. A bundle's card may come from elsewhere: what it names is not loaded.
         "Content-Security-Policy": f"default-src 'none'; style-src '{_style_digest()}'; base-uri 'none'; "
-        "form-action 'none'; frame-ancestors 'self'",
+        "form-action 'none'; frame-ancestors 'none'",
         "Referrer-Policy": "no-referrer",
         "Vary": "Accept",
     }

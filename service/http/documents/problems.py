@@ -29,6 +29,8 @@ async def problem(name: str) -> Response:
 @cache
 def _text() -> str:
     text = shipped("docs/errors.md").read_text(encoding="utf-8")
+    # "415. ..." would be an entry of a list.
+    text = re.sub(r"^(\d{3})(\.|, with (.*?)\.)", r"**\1**\2", text, flags=re.M)
     return re.sub(r"^## (\S+)$", r"## [\1](problems/\1)", text, flags=re.M)
 
 

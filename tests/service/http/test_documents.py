@@ -85,6 +85,9 @@ async def test_the_type_of_every_problem_leads_to_its_page(
     assert_balanced(page.text)
     assert f">{kind.title}</h1>".replace("'", "&#x27;") in page.text.replace("'", "&#x27;")
     assert ".md)" not in page.text
+    assert "<ol" not in page.text
+    if kind not in problems.COMMAND_LINE:
+        assert f"<strong>{kind.status}</strong>" in page.text
 
 
 async def test_the_list_of_problems_leads_to_each(make_service: MakeService, connect: Connect) -> None:
