@@ -21,7 +21,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -43,7 +43,7 @@ from service.access.keys import add_key, make_key
 from tests import ROOT
 
 _LOAD, _CONNECTIONS = 0.8, 16
-_TIMEOUT_S = 30.0
+_TIMEOUT_S, _SWAP_TIMEOUT_S = 30.0, 120.0
 # Of a hundred requests.
 _KINDS = {"good": 86, "damaged": 4, "no image": 3, "wrong key": 3, "hangs up": 4}
 _HANGS_UP_WITHIN_S = 0.03
@@ -150,7 +150,7 @@ def swapper(url: str, key: str, link: Path, targets: Sequence[Path]) -> Callable
         new.symlink_to(next(following))
         new.replace(link)
         address = url.replace("/predict", "/model/reload")
-        return httpx.post(address, headers={"Authorization": f"Bearer {key}"}, timeout=_TIMEOUT_S).status_code
+        return httpx.post(address, headers={"Authorization": f"Bearer {key}"}, timeout=_SWAP_TIMEOUT_S).status_code
 
     return swap
 
@@ -179,8 +179,8 @@ def settings(scratch: Path) -> tuple[dict[str, str], str, str]:
     return chosen | {"XRAY_AUDIT": "on", "XRAY_AUDIT_FOLDER": str(audit)}, predict, other
 
 
-def measure(images: Sequence[Path], minutes: float, cycle_count: int, scratch: Path) -> dict[str, Any]:
-    """The whole measurement."""
+def measure(images: Sequence[Path], minutes: float, cycle_count: int, scratch: Path) -> Iterator[dict[str, Any]]:
+    """The whole measurement: the result of the load, and the same with that of the cycles."""
     chosen, key, admin = settings(scratch)
     targets, link, run = [ROOT / "models" / "pneumonia" / version for version in "32"], scratch / "model", Run()
     link.symlink_to(targets[1])
@@ -195,7 +195,7 @@ def measure(images: Sequence[Path], minutes: float, cycle_count: int, scratch: P
         metrics = counted(server.url, admin) - before
         run.samples.append(sample(run.samples[-1].at_s + 1))
     audit = audited(scratch / "audit") - audit_before
-    return {
+    result = {
         **machine(),
         "minutes": minutes,
         "capacity": round(capacity, 1),
@@ -205,8 +205,10 @@ def measure(images: Sequence[Path], minutes: float, cycle_count: int, scratch: P
         "differences": differences(run.seen, metrics, audit),
         "swaps": {str(status): count for status, count in run.swaps.items()},
         **figures(run.samples),
-        **cycles(cycle_count, contender, scratch, bodies[0]),
+        "left": 0,
     }
+    yield result
+    yield result | cycles(cycle_count, contender, scratch, bodies[0])
 
 
 def await_quiet(url: str, key: str, total: int) -> None:
@@ -222,6 +224,7 @@ def main() -> int:
     add_images(parser)
     parser.add_argument("--minutes", type=float, default=60)
     parser.add_argument("--cycles", type=int, default=50)
+    parser.add_argument("--remark", help="about the machine, to be stored with the result")
     parser.add_argument("--store", action="store_true", help="write the result to benchmarks/results")
     given = parser.parse_args()
     adopt_orphans()
@@ -229,11 +232,12 @@ def main() -> int:
         scratch = Path(name)
         (scratch / "images").mkdir()
         images = find_images(given.images, scratch / "images")
-        result = measure(images, given.minutes, given.cycles, scratch)
-    text = json.dumps(result, indent=2)
+        for result in measure(images, given.minutes, given.cycles, scratch):
+            # Also before the cycles: they may fail.
+            text = json.dumps({"remark": given.remark, **result} if given.remark else result, indent=2)
+            if given.store:
+                (Path(__file__).parent / "results" / f"{result['date']}-soak.json").write_text(f"{text}\n")
     print(text)
-    if given.store:
-        (Path(__file__).parent / "results" / f"{result['date']}-soak.json").write_text(f"{text}\n")
     return 1 if result["differences"] or result["left"] else 0
 
 

@@ -3,7 +3,6 @@
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Literal
@@ -20,7 +19,7 @@ from service.inference.cpus import cpus_per_worker
 from service.inference.decoding.decoder import Decoder
 from service.inference.loading.bundles import Key
 from service.inference.model import Model, SharedResources
-from service.inference.pool import Pool
+from service.inference.pool import Pool, StartedThreads
 from service.inference.repository import Repository, key_of, repository_folder
 from service.settings import Settings
 from service.settings.network import listed
@@ -75,11 +74,11 @@ class Service:
         self.decoder = Decoder(self._pool.decoders, decoded_bytes, processes, self._calls)
         self.audit = Audit(settings, self.metrics)
         # One thread of its own: rendering for /explain must not delay the decoding for /predict.
-        self.drawer = ThreadPoolExecutor(1, thread_name_prefix="draw")
+        self.drawer = StartedThreads(1, "draw")
         # One thread, so one request body at a time: parsed JSON takes a multiple of the memory of its text.
-        self.parser = ThreadPoolExecutor(1, thread_name_prefix="parse")
+        self.parser = StartedThreads(1, "parse")
         # One thread, so one search in the audit log at a time.
-        self.searcher = ThreadPoolExecutor(1, thread_name_prefix="search")
+        self.searcher = StartedThreads(1, "search")
         shared = SharedResources(
             settings,
             self._pool,

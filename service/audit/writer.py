@@ -6,11 +6,11 @@ submit -> queue -> run: all queued events -> Chain.append in a thread: one write
 import asyncio
 import logging
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from service.audit.chain import AuditError, Chain
 from service.audit.line import Event, Gap, now
+from service.inference.pool import StartedThreads
 from service.telemetry.metrics import Metrics
 
 # Seconds. If a write takes longer, the disk counts as failed until the write ends.
@@ -39,7 +39,7 @@ class Writer:
     def __init__(self, opener: Callable[[], Chain], metrics: Metrics) -> None:
         self._open, self._metrics = opener, metrics
         self._queue: asyncio.Queue[_Submission] = asyncio.Queue(_MAX_QUEUED)
-        self._disk = ThreadPoolExecutor(1, thread_name_prefix="audit")
+        self._disk = StartedThreads(1, "audit")
         self._chain: Chain | None = None
         self._lost, self._gap_since = 0, ""
         self.failing = False

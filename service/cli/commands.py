@@ -23,6 +23,7 @@ from service.cli.effective import effective_settings, unknown_variables
 from service.cli.local import LocalPredictor
 from service.core import Service
 from service.inference.loading.bundles import read_main
+from service.inference.loading.memory import limit_arenas
 from service.inference.model import open_backend
 from service.settings import Settings
 from service.settings.network import listed
@@ -46,6 +47,7 @@ def serve(settings: Settings) -> bool:
     """
     require_keys_if_reachable(settings)
     _disable_core_dumps()
+    limit_arenas()
     try:
         return _serve(settings)
     finally:

@@ -9,7 +9,7 @@ import logging
 import math
 import time
 from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import Executor, ThreadPoolExecutor
+from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from service.errors import BackendFault, NotReady, Overloaded
 from service.inference.backend import Backend, Outputs
+from service.inference.pool import StartedThreads
 
 log = logging.getLogger(__name__)
 
@@ -84,7 +85,7 @@ class Batcher:
         self._queue: asyncio.Queue[_Job] = asyncio.Queue(limits.waiting)
         self._idle = 0
         self._executor = executor
-        self._model = executor or ThreadPoolExecutor(limits.runs, thread_name_prefix="model")
+        self._model = executor or StartedThreads(limits.runs, "model")
         self._open = True
         self.faults = 0  # failed batches in a row
 

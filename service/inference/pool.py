@@ -4,6 +4,7 @@ With separate thread pools, twice as many threads as CPUs would compete for the 
 that is descheduled while it holds the GIL blocks the event loop, and with it every request.
 """
 
+import threading
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
@@ -14,6 +15,32 @@ from service.inference.cpus import lower_priority
 _Task = tuple[Future[Any], Callable[[], Any]]
 P = ParamSpec("P")
 T = TypeVar("T")
+
+
+class StartedThreads(ThreadPoolExecutor):
+    """A thread pool that starts all its threads at once. The base class starts each when a task first needs it, and a
+    task that comes when no thread can be started fails.
+
+    Args:
+        count: of the threads, 1 or more.
+        name: prefix of their names.
+        initializer: called by each thread first; it must not raise.
+
+    Raises:
+        RuntimeError: the machine allows no more threads.
+    """
+
+    def __init__(self, count: int, name: str, initializer: Callable[[], object] | None = None) -> None:
+        super().__init__(count, thread_name_prefix=name, initializer=initializer)
+        all_run = threading.Barrier(count + 1)
+        try:
+            for _ in range(count):
+                self.submit(all_run.wait)  # a thread that waits takes no second task, so each task starts one
+        except RuntimeError:
+            all_run.abort()
+            self.shutdown(wait=False)
+            raise
+        all_run.wait()
 
 
 class Pool:
@@ -29,7 +56,7 @@ class Pool:
     def __init__(self, threads: int) -> None:
         # ThreadPoolExecutor joins its threads when the process exits. That is needed: if the process exits while a
         # thread is inside onnxruntime, it dies with SIGABRT, and the exit code is lost.
-        self._threads = ThreadPoolExecutor(threads, thread_name_prefix="compute", initializer=lower_priority)
+        self._threads = StartedThreads(threads, "compute", lower_priority)
         self.model, self.decoders = _QueueExecutor(self._request_thread), _QueueExecutor(self._request_thread)
 
     def shutdown(self) -> None:

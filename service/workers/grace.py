@@ -1,5 +1,6 @@
 """The grace: how long a shutdown may take, and the forced exit at its end, whatever hangs."""
 
+import contextlib
 import logging
 import math
 import os
@@ -35,7 +36,8 @@ def force_exit_after(seconds: float) -> None:
     a moment later.
     """
     ends_at = time.monotonic() + seconds + _EXIT_MARGIN_S
-    threading.Thread(target=_exit_at, args=(ends_at, seconds), name="grace", daemon=True).start()
+    with contextlib.suppress(RuntimeError):  # the machine allows no more threads; the alarm needs none
+        threading.Thread(target=_exit_at, args=(ends_at, seconds), name="grace", daemon=True).start()
     if hasattr(signal, "setitimer"):
         signal.setitimer(signal.ITIMER_REAL, seconds + _ALARM_MARGIN_S)
 

@@ -22,6 +22,7 @@ from service.edge.handshake import accept as accept_tls
 from service.edge.limits import limits_of
 from service.edge.shared import Edge
 from service.inference.admission import Phase
+from service.inference.pool import StartedThreads
 from service.telemetry.formats import is_text
 from service.telemetry.worker_table import WorkerSlot
 from service.workers.banner import banner
@@ -30,6 +31,8 @@ from service.workers.grace import SLOW_CLIENTS_S, force_exit_after, grace_s
 from service.workers.reload import ReloadOnSignal
 from service.workers.watchdog import Watchdog
 
+# What is neither a decoder nor a model runs in these: checksums of images, reading of bundles.
+_OTHER_THREADS = 4
 # Seconds, for sys.setswitchinterval: how long a busy event loop may hold the GIL while compute threads wait for it.
 _SWITCH_INTERVAL_S = 0.001
 
@@ -94,6 +97,7 @@ class Server(uvicorn.Server):
         """Run the app's start-up, then accept connections. With a slot uvicorn itself gets no sockets: its server would
         accept every connection it can, and know nothing of TLS handshakes in progress.
         """
+        asyncio.get_running_loop().set_default_executor(StartedThreads(_OTHER_THREADS, "other"))
         self.reload.start()
         if self._slot is None or self._balancer is None:
             await super().startup(sockets)

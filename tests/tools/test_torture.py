@@ -6,17 +6,17 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.server import Server, running
-from tools.torture import attacks
-from tools.torture.__main__ import attack
-from tools.torture.attacks import Broken, NotTried, Outcome
+from tools.torture import clients, machine, outcome
+from tools.torture.__main__ import attack, costly_image
 from tools.torture.fuzzing import NAMES, Target, by_chance, targets
+from tools.torture.outcome import Broken, NotTried, Outcome
 
 FEW = 10
 
 
 @pytest.fixture(autouse=True)
 def _fewer_requests(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(attacks, "GOOD", 4)
+    monkeypatch.setattr(outcome, "GOOD", 4)
 
 
 @pytest.fixture(scope="module")
@@ -34,17 +34,25 @@ def server(bundle_folder: Path, audit: Path, tmp_path_factory: pytest.TempPathFa
 
 @pytest.mark.parametrize(
     "run",
-    [attacks.idle, attacks.slow, attacks.hang_ups, attacks.never_reads, attacks.descriptors],
+    [clients.idle, clients.slow, clients.hang_ups, clients.never_reads, machine.descriptors],
     ids=lambda run: run.__name__,
 )
 def test_every_good_request_is_answered(run: Callable[[Server, int], Outcome], server: Server) -> None:
-    outcome = run(server, FEW)
-    assert outcome.answered == outcome.sent > 0
+    shown = run(server, FEW)
+    assert shown.answered == shown.sent > 0
 
 
 def test_a_disk_on_which_no_file_grows(server: Server, audit: Path) -> None:
-    outcome = attacks.full_disk(server, audit)
-    assert outcome.answered == outcome.sent
+    shown = machine.full_disk(server, audit)
+    assert shown.answered == shown.sent
+
+
+def test_a_machine_that_allows_no_more_threads_and_processes(server: Server) -> None:
+    try:
+        shown = machine.processes(server, costly_image())
+    except NotTried as reason:
+        pytest.skip(str(reason))
+    assert shown.answered == shown.sent
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -28,9 +28,9 @@ from rich.table import Table
 from tests import BUNDLED_MODEL, ROOT
 from tests.drawings import chest, encode
 from tests.e2e.server import Server, running
-from tools.torture import attacks
-from tools.torture.attacks import Broken, NotTried, Outcome
+from tools.torture import clients, machine
 from tools.torture.fuzzing import NAMES
+from tools.torture.outcome import Broken, NotTried, Outcome
 
 # Tests of bad inputs and of faults, by what they are about; patterns below tests/.
 _TESTS = {
@@ -97,14 +97,14 @@ def fuzz(name: str, seconds: float) -> Row:
 def attack(name: str, run: Callable[[], Outcome]) -> Row:
     """Run one attack."""
     try:
-        outcome = run()
+        shown = run()
     except NotTried as reason:
         return Row(name, "0", "not tried", "", str(reason))
     except (Broken, AssertionError, OSError, httpx.HTTPError, pytest.fail.Exception) as error:
         return Row(name, "?", "no", "", f"{type(error).__name__}: {error}"[:300])
-    complete = outcome.answered == outcome.sent
-    answered = f"{outcome.answered} of {outcome.sent}"
-    return Row(name, str(outcome.tried), "yes" if complete else "no", answered)
+    complete = shown.answered == shown.sent
+    answered = f"{shown.answered} of {shown.sent}"
+    return Row(name, str(shown.tried), "yes" if complete else "no", answered)
 
 
 @contextmanager
@@ -126,13 +126,13 @@ def attack_all(connections: int) -> Iterator[Row]:
     """All attacks on running services."""
     limits = {"header_s": 5, "upload_s": 5, "max_connections": 3 * connections}
     with served(**limits) as (server, folder):
-        yield attack(f"{connections} idle connections", lambda: attacks.idle(server, connections))
-        yield attack(f"{connections} slow connections", lambda: attacks.slow(server, connections))
-        yield attack("clients that hang up after the upload", lambda: attacks.hang_ups(server, connections // 2))
-        yield attack("clients that never read", lambda: attacks.never_reads(server, connections // 10))
-        yield attack("descriptors exhausted", lambda: attacks.descriptors(server, 100))
-        yield attack("processes and threads exhausted", lambda: attacks.processes(server, costly_image()))
-        yield attack("disk full (audit log and stderr)", lambda: attacks.full_disk(server, folder / "audit"))
+        yield attack(f"{connections} idle connections", lambda: clients.idle(server, connections))
+        yield attack(f"{connections} slow connections", lambda: clients.slow(server, connections))
+        yield attack("clients that hang up after the upload", lambda: clients.hang_ups(server, connections // 2))
+        yield attack("clients that never read", lambda: clients.never_reads(server, connections // 10))
+        yield attack("descriptors exhausted", lambda: machine.descriptors(server, 100))
+        yield attack("processes and threads exhausted", lambda: machine.processes(server, costly_image()))
+        yield attack("disk full (audit log and stderr)", lambda: machine.full_disk(server, folder / "audit"))
         yield Row("SIGTERM after all of this", "1", "yes" if (code := server.stop()) == 0 else f"exit code {code}", "")
     with tempfile.TemporaryDirectory() as name:
         clock_file = Path(name) / "clock"
@@ -140,8 +140,8 @@ def attack_all(connections: int) -> Iterator[Row]:
 
 
 def _with_clock(clock_file: Path) -> Outcome:
-    with mock.patch.dict("os.environ", attacks.with_false_clock(clock_file)), served() as (server, _):
-        return attacks.clock(server, clock_file)
+    with mock.patch.dict("os.environ", machine.with_false_clock(clock_file)), served() as (server, _):
+        return machine.clock(server, clock_file)
 
 
 def print_table(rows: list[Row], minutes: float) -> None:

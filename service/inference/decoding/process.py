@@ -6,12 +6,13 @@ import json
 import logging
 import subprocess
 import threading
-from concurrent.futures import ThreadPoolExecutor
 from typing import IO, cast
 
 from contract.errors import CUT_SHORT, TruncatedImage
+from service.errors import Overloaded
 from service.inference.decoding.messages import HEAD, Message, pack, raise_refusal
 from service.inference.loading.child import command, environment
+from service.inference.pool import StartedThreads
 
 log = logging.getLogger(__name__)
 
@@ -29,7 +30,7 @@ class DecoderProcesses:
 
     def __init__(self, count: int) -> None:
         # They only wait for the processes.
-        self._threads = ThreadPoolExecutor(count, thread_name_prefix="decoder-process")
+        self._threads = StartedThreads(count, "decoder-process")
         self._idle: list[Process] = []
         self._jobs: set[_Job] = set()
 
@@ -38,6 +39,7 @@ class DecoderProcesses:
 
         Raises:
             ImageRefused: the file cannot be used; also if it makes the process crash.
+            Overloaded: the machine allows no further process.
         """
         job = _Job(self._idle)
         self._jobs.add(job)
@@ -71,7 +73,11 @@ class _Job:
 
     def run(self, request: Message) -> Message:
         """Ask a process; called in a thread."""
-        process = self._take()
+        try:
+            process = self._take()
+        except OSError as error:  # of fork(2) or pipe(2)
+            log.error("no decoder process can be started", extra={"reason": error.strerror})
+            raise Overloaded("decoding the image needs a process, and the machine allows no more now") from None
         try:
             reply = _exchange(process, request)
         except (OSError, EOFError):

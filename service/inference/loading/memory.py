@@ -1,14 +1,33 @@
-"""Returning the memory of released models to the operating system."""
+"""The C library's memory: models that are replaced again and again must not make the process grow.
+
+glibc gives nearly every thread an arena of its own, and never merges them. A model that is released leaves holes in the
+arenas of the threads that loaded and ran it; requests fill some of these, and the next model, loaded by another thread,
+cannot use them. So the process has two arenas instead of eight for each CPU (mallopt(3)), and what a released model
+leaves is given back.
+"""
 
 import ctypes
+import os
 import sys
+
+_M_ARENA_MAX, _ARENAS = -8, 2
+# By which an administrator sets the same.
+_VARIABLES = ("MALLOC_ARENA_MAX", "GLIBC_TUNABLES")
+
+
+def limit_arenas() -> None:
+    """Have the C library use few arenas, for all threads that are started later. Does nothing where it has none (only
+    glibc has), or an environment variable says how many.
+    """
+    if (mallopt := _function("mallopt")) and not any(name in os.environ for name in _VARIABLES):
+        mallopt(_M_ARENA_MAX, _ARENAS)
 
 
 def return_freed_memory() -> None:
-    """Have the C library give free memory back. Does nothing where it cannot (only glibc can). Does not hold the GIL.
-
-    glibc keeps what a released model leaves, spread over an arena for each thread, and under load does not use it for
-    the next model: memory would grow with each one that is replaced.
-    """
-    if sys.platform == "linux" and (trim := getattr(ctypes.CDLL(None), "malloc_trim", None)):
+    """Have the C library give free memory back. Does nothing where it cannot (only glibc can). The GIL is not held."""
+    if trim := _function("malloc_trim"):
         trim(0)
+
+
+def _function(name: str) -> "ctypes._NamedFuncPointer | None":
+    return getattr(ctypes.CDLL(None), name, None) if sys.platform == "linux" else None

@@ -104,14 +104,17 @@ async def try_in_another_process(graph: bytes, name: str, batch: int, threads: i
         BundleError: it cannot be loaded, crashes, takes too long, or more memory than it may.
     """
     fields = json.dumps({"name": name, "batch": batch, "threads": threads}).encode()
-    process = await asyncio.create_subprocess_exec(
-        *command("service.inference.loading.trial"),
-        stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.DEVNULL,
-        env=environment(),
-        start_new_session=True,  # a terminal's Ctrl-C is for the service
-    )
+    try:
+        process = await asyncio.create_subprocess_exec(
+            *command("service.inference.loading.trial"),
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.DEVNULL,
+            env=environment(),
+            start_new_session=True,  # a terminal's Ctrl-C is for the service
+        )
+    except OSError as error:  # of fork(2) or pipe(2)
+        raise BundleError(f"{name}: the process that tries it out cannot be started: {error.strerror}") from None
     try:
         async with asyncio.timeout(_START_S + TRIAL_S):
             reason, _ = await process.communicate(_LENGTH.pack(len(fields)) + fields + graph)

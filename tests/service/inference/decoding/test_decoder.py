@@ -1,8 +1,10 @@
 """What is cheap is decoded in a thread, what is not in a process that is killed with its caller: the same pixels."""
 
 import asyncio
+import errno
 import os
 import signal
+import subprocess
 import threading
 from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -13,6 +15,7 @@ import pytest
 from contract.cost import Cost
 from contract.errors import TooManyPixels, TruncatedImage
 from contract.image import MAX_PIXELS, Decoded, decode, picture
+from service.errors import Overloaded
 from service.inference.decoding import decoder as module
 from service.inference.decoding.decoder import Decoder
 from service.inference.decoding.rules import Rules
@@ -139,6 +142,19 @@ async def test_a_file_that_crashes_the_process_is_refused(decoder: Decoder, ever
     with pytest.raises(TruncatedImage):
         await task
     await decoder.decode(png.plain(), RULES, itself)
+
+
+async def test_a_machine_that_allows_no_process_costs_only_the_image_that_needs_one(
+    decoder: Decoder, everything_is_expensive: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN))
+
+    with monkeypatch.context() as refusing:
+        refusing.setattr(subprocess, "Popen", refuse)
+        with pytest.raises(Overloaded, match="needs a process"):
+            await decoder.decode(jpeg.photo(), RULES, itself)
+    await decoder.decode(jpeg.photo(), RULES, itself)
 
 
 async def test_closing_ends_a_process_that_is_busy(threads: ThreadPoolExecutor, everything_is_expensive: None) -> None:

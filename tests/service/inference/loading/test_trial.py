@@ -1,6 +1,8 @@
 """What a graph may take before it is served: memory and time are bounded, in this process or in another."""
 
 import asyncio
+import errno
+import os
 import resource
 import sys
 from pathlib import Path
@@ -82,6 +84,15 @@ async def test_a_graph_that_takes_too_long_is_refused(monkeypatch: pytest.Monkey
     monkeypatch.setattr(trial, "TRIAL_S", 0)
     monkeypatch.setattr(trial, "_START_S", 0)
     with pytest.raises(BundleError, match="longer than 0 s"):
+        await try_in_another_process(brightness_graph(), "model.onnx", 1, 1)
+
+
+async def test_a_machine_that_allows_no_process_is_a_reason(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def refuse(*_: object, **__: object) -> None:
+        raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN))
+
+    monkeypatch.setattr(asyncio, "create_subprocess_exec", refuse)
+    with pytest.raises(BundleError, match=r"^model\.onnx: .* cannot be started: "):
         await try_in_another_process(brightness_graph(), "model.onnx", 1, 1)
 
 
