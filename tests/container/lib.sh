@@ -32,6 +32,7 @@ await() { # SECONDS COMMAND...: repeats the command until it succeeds
   until "$@" >/dev/null 2>&1; do [ $SECONDS -lt $end ] || return 1; sleep 0.2; done
 }
 healthy() { [ "$(inspect '{{.State.Health.Status}}' "$(container "${1:-service}")")" = healthy ]; }
+all_healthy() { for id in $(dc ps -aq service); do is '{{.State.Health.Status}}' healthy "$id" || return 1; done; }
 size() { docker image inspect -f '{{.Size}}' "$1" | awk '{ printf "%.0f", $1 / 1e6 }'; }
 ask() { curl -sSk --max-time 20 --data-binary "@$scratch/x.jpeg" -H 'Content-Type: image/jpeg' "$@"; }
 predicts() { ask -f "${1:-http://localhost:8000}/predict" | grep -q '"probability":0\.'; }
@@ -40,7 +41,7 @@ draw() { # a test image, drawn with the Pillow of the container image
 import sys; from PIL import Image
 Image.radial_gradient("L").resize((900, 700)).save(sys.stdout.buffer, "JPEG")' >"$scratch/x.jpeg"
 }
-no_cores() { check "$1: no core dumps" is '{{range .HostConfig.Ulimits}}{{.Name}} {{.Soft}} {{.Hard}}{{end}}' 'core 0 0' "$(container "$1")"; }
+no_cores() { check "$1: no core dumps" is '{{range .HostConfig.Ulimits}}{{.Name}} {{.Soft}} {{.Hard}}{{end}}' 'core 1 1' "$(container "$1")"; }
 hardened() { # SERVICE: one check per rule, on the running container
   local name=$1 of; of=$(container "$1")
   check "$name: a user by number, not root" sh -c 'expr "$0" : "[1-9]" >/dev/null' "$(inspect '{{.Config.User}}' "$of")"
@@ -55,4 +56,14 @@ hardened() { # SERVICE: one check per rule, on the running container
   check "$name: limited log size" has '{{.HostConfig.LogConfig.Config}}' max-size "$of"
   check "$name: health check" positive '{{len .Config.Healthcheck.Test}}' "$of"
   check "$name: restarts after a crash or a reboot" is '{{.HostConfig.RestartPolicy.Name}}' unless-stopped "$of"
+}
+begin_load() { # CLIENTS URL: each client sends one image after the other; a line for each answer, its status last
+  touch "$scratch/go"
+  rm -f "$scratch"/answers.*
+  for n in $(seq "$1"); do (while [ -e "$scratch/go" ]; do ask -w ' %{http_code}\n' "$2/predict"; done >"$scratch/answers.$n" 2>/dev/null) & done
+}
+end_load() { # the statuses are then in $scratch/codes
+  rm "$scratch/go"; wait
+  awk '{ print $NF }' "$scratch"/answers.* >"$scratch/codes" # in a file: with pipefail, grep -q would fail its pipe
+  sort "$scratch/codes" | uniq -c
 }

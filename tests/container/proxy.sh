@@ -76,21 +76,17 @@ check "a good client afterwards" await 20 predicts "$base"
 check "300 slow clients are disconnected, and do not slow down a good one" python3 tests/container/slow_clients.py localhost 8443 "$scratch/x.jpeg"
 show_output
 
-all_healthy() { for id in $(dc ps -aq service); do is '{{.State.Health.Status}}' healthy "$id" || return 1; done; }
 lose_a_replica() { # one replica is killed; when it is back, one is stopped; while four clients send requests
-  touch "$scratch/go"
-  for n in 1 2 3 4; do (while [ -e "$scratch/go" ]; do ask -o /dev/null -w '%{http_code}\n' "$base/predict" || echo 000; done >"$scratch/codes.$n" 2>&1) & done
+  begin_load 4 "$base"
   sleep 2
   kill -9 "$(inspect '{{.State.Pid}}' "$(dc ps -q service | head -1)")"
   sleep 1
   await 60 all_healthy
   docker stop "$(dc ps -q service | tail -1)" >/dev/null
   sleep 2
-  rm "$scratch/go"; wait
-  sort "$scratch"/codes.[1-4] | uniq -c
+  end_load
   # What the killed replica had in hand is lost (502; 504 if its network went first). One that meets the stopping replica
   # in all three attempts gets 503. Each at most once for each client.
-  cat "$scratch"/codes.[1-4] >"$scratch/codes" # in a file: with pipefail, grep -q would fail its pipe
   [ "$(grep -c 200 "$scratch/codes")" -gt 50 ] && not grep -qv '^200$\|^50[234]$' "$scratch/codes" &&
     [ "$(grep -c '50[24]' "$scratch/codes")" -le 4 ] && [ "$(grep -c 503 "$scratch/codes")" -le 4 ]
 }

@@ -1,0 +1,1 @@
+"""Kubernetes: the manifests in deploy/kubernetes and deploy/ray."""
