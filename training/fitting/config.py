@@ -43,7 +43,9 @@ class TrainingConfig(BaseModel):
     class_balance: bool = Field(
         default=False, description="Weigh both classes of every population equally in the loss."
     )
-    start: str = Field(default="", description="Folder of a finished run whose weights are the initial ones.")
+    start: str = Field(
+        default="", description="Folder of a finished run, or of a bundle, whose weights are the initial ones."
+    )
     teachers: str = Field(
         default="",
         description="Folders of finished runs, separated by commas: half of each target is their mean probability.",

@@ -14,6 +14,7 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
+from contract.bundle import MANIFEST, read_bundle
 from training.data.augment import acquisition, unchanged
 from training.data.batches import Batch, batches_in_order, randomised_batches, shuffled_batches
 from training.data.dataset import Dataset
@@ -21,6 +22,8 @@ from training.data.randomise import looks, randomiser
 from training.fitting.config import TrainingConfig
 from training.fitting.network import compiled
 from training.fitting.run import Epoch, Run
+from training.networks.compact import start_from
+from training.networks.recovered import recovered
 
 
 def _nothing(*_: object) -> None:
@@ -63,11 +66,18 @@ def fit(
 
 
 def _fresh(config: TrainingConfig, steps: int) -> keras.Model:
-    """The network before its first step: with weights from the seed, or with those of the run named by ``start``."""
+    """The network before its first step: with weights from the seed, or with those that ``start`` names."""
     model = compiled(config, steps)
     if config.start:
-        model.set_weights(Run(Path(config.start)).best_model().get_weights())
+        start_from(model, _network_of(Path(config.start)))
     return model
+
+
+def _network_of(folder: Path) -> keras.Model:
+    """The network of a run or of a bundle."""
+    if (folder / MANIFEST).exists():
+        return recovered(read_bundle(folder).graph)
+    return Run(folder).best_model()
 
 
 def _epochs(config: TrainingConfig, train: Dataset) -> tuple[Callable[[int], Iterator[Batch]], int]:

@@ -1,0 +1,51 @@
+"""A network from the graph of its bundle, to be trained further: the weights of ``compact``."""
+
+import re
+
+import keras
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+
+from training.errors import TrainingError
+from training.networks.architectures import build
+from training.networks.compact import RELU_GAIN, convolutions
+from training.networks.names import PROBABILITY
+
+# tf2onnx names constants after the layers that they come from; a layer's number counts those of its kind.
+_KERNEL = re.compile(r".*/standardised_conv_(?:(\d+)_)?\d+/mul")
+
+
+def recovered(graph: bytes) -> keras.Model:
+    """The network ``compact`` whose float32 graph this is, without its calibration.
+
+    Raises:
+        TrainingError: the graph is of another network.
+    """
+    proto = onnx.load_from_string(graph).graph
+    constants = {each.name: onnx.numpy_helper.to_array(each) for each in proto.initializer}
+    kernels = {
+        int(found[1] or 0): node.input
+        for node in proto.node
+        if node.op_type == "Conv" and (found := _KERNEL.match(node.input[1]))
+    }
+    model = build("compact", "rescale")
+    try:
+        for layer, number in zip(convolutions(model), sorted(kernels), strict=True):
+            _, kernel, bias = kernels[number]
+            layer.set_weights(_unstandardised(constants[kernel], constants[bias]))
+        head = [constants[name] for name in ("Cast/ReadVariableOp:0", "add/ReadVariableOp:0")]
+        model.get_layer(PROBABILITY).set_weights(head)
+    except (KeyError, ValueError):
+        raise TrainingError("the graph is not of the network compact as this program exports it") from None
+    return model
+
+
+def _unstandardised(kernel: NDArray[np.float32], bias: NDArray[np.float32]) -> list[NDArray[np.float32]]:
+    """The weights of a ``StandardisedConv`` from its effective kernel (filters, channels, size, size).
+
+    Its scale is the gain's; the kernel itself gets the variance of an untrained one, which training steps are made for.
+    """
+    placed = kernel.transpose(2, 3, 1, 0)
+    scale = placed.std(axis=(0, 1, 2)) * np.sqrt(np.prod(placed.shape[:3]))
+    return [placed * np.sqrt(2) / np.maximum(scale, 1e-12), scale / RELU_GAIN, bias]
