@@ -30,8 +30,11 @@ RUN --mount=type=cache,target=/var/cache/pip \
     $([ ${DICOM} = 0 ] || echo /requirements/dicom.txt)
 
 FROM builder AS build-training
-RUN --mount=type=cache,target=/var/cache/pip --mount=type=bind,source=requirements/training.txt,target=/lock.txt \
-    install-locked /lock.txt
+ARG DICOM
+RUN --mount=type=cache,target=/var/cache/pip \
+    --mount=type=bind,source=requirements/training.txt,target=/requirements/training.txt \
+    --mount=type=bind,source=requirements/dicom.txt,target=/requirements/dicom.txt \
+    install-locked /requirements/training.txt $([ ${DICOM} = 0 ] || echo /requirements/dicom.txt)
 
 FROM builder AS app
 WORKDIR /app
@@ -82,6 +85,7 @@ ENV TRAINING_REVISION=${REVISION} \
     MPLCONFIGDIR=/tmp/matplotlib
 COPY --from=build-training /opt/venv /opt/venv
 COPY contract /app/contract
+COPY dicom /app/dicom
 COPY training /app/training
 WORKDIR /runs
 ENTRYPOINT ["python3", "-m", "training"]

@@ -13,12 +13,24 @@ from contract.formats.jpeg_file import JpegFile
 from contract.formats.jpeg_segments import JPEG_MAGIC, read_jpeg
 from contract.formats.png_chunks import MAX_PNG_CHUNKS, PNG_MAGIC, PngFile, read_png
 
-__all__ = ["JPEG_MAGIC", "MAX_PNG_CHUNKS", "PNG_MAGIC", "Header", "ImageFile", "is_dicom", "read_file", "read_header"]
+__all__ = [
+    "JPEG_MAGIC",
+    "MARK_ENDS",
+    "MAX_PNG_CHUNKS",
+    "PNG_MAGIC",
+    "Header",
+    "ImageFile",
+    "is_dicom",
+    "read_file",
+    "read_header",
+]
 
 ImageFile = JpegFile | PngFile
 
 _READ: dict[bytes, Callable[[bytes], ImageFile]] = {JPEG_MAGIC: read_jpeg, PNG_MAGIC: read_png}
 _DICOM_MAGIC, _DICOM_AT = b"DICM", 128
+# Bytes of a file that decide whether it is a DICOM file.
+MARK_ENDS = _DICOM_AT + len(_DICOM_MAGIC)
 # First bytes of what people send besides, and its name (RFC 9649 for WebP, ISO 14496-12 for what begins with ftyp).
 _OTHERS = (
     (b"GIF8", 0, "a GIF"),
@@ -55,7 +67,7 @@ def is_dicom(data: bytes) -> bool:
 
     A JPEG or PNG that has its mark in the same place is none.
     """
-    return data[_DICOM_AT : _DICOM_AT + len(_DICOM_MAGIC)] == _DICOM_MAGIC and not data.startswith(tuple(_READ))
+    return data[_DICOM_AT:MARK_ENDS] == _DICOM_MAGIC and not data.startswith(tuple(_READ))
 
 
 def read_file(data: bytes) -> ImageFile:

@@ -212,7 +212,7 @@ def test_only_the_files_that_an_image_needs_are_copied(instructions: list[Instru
         for name in ("app", "training")
     }
     assert copied["app"] == {"deploy/install.sh", "contract", "dicom", "service", "node", "models"}
-    assert copied["training"] == {"/opt/venv", "contract", "training"}
+    assert copied["training"] == {"/opt/venv", "contract", "dicom", "training"}
     ignored = (ROOT / ".dockerignore").read_text().splitlines()
     assert "*" in ignored  # everything is ignored except the named files
     named = {line[1:] for line in ignored if line.startswith("!")}

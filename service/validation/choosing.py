@@ -12,8 +12,8 @@ from contract.thresholds import KEPT, Labelled, balanced_threshold, threshold_fo
 from service.validation.claims import more_for_width
 from service.validation.figures import rate_of
 from service.validation.intervals import Estimate, auc_by_patient
+from service.validation.report.wording import interval
 from service.validation.scoring import Scored
-from service.validation.wording import interval
 
 RULES = {
     "balanced": "greatest sensitivity + specificity",

@@ -14,14 +14,14 @@ from service.settings import Settings, SettingsError
 from service.settings.network import listed
 from service.validation.claims import Criteria, claimed_points
 from service.validation.figures import Basis, report_of
-from service.validation.gallery import Example, find_examples
 from service.validation.labels import Labels, read_labels
-from service.validation.page import write_page
+from service.validation.report.gallery import Example, find_examples
+from service.validation.report.page import write_page
+from service.validation.report.wording import summary
 from service.validation.schema import ServedBy, SiteData, ValidationReport
 from service.validation.scoring import Run, not_labelled, score_all
 from service.validation.site import add_site_options, check_site_options, write_site_bundle
 from service.validation.surveillance import COLUMNS, read_series, report_of_series
-from service.validation.wording import summary
 from service.wire import printable
 
 _DESCRIPTION = """\

@@ -33,8 +33,8 @@ from contract.site import Part, Site
 from service.settings import SettingsError
 from service.validation.choosing import RULES, CannotChoose, calibrated, choose_points, fit_calibration, halves
 from service.validation.intervals import auc_by_patient
+from service.validation.report.wording import interval
 from service.validation.scoring import Run, Scored
-from service.validation.wording import interval
 
 
 def add_site_options(parser: argparse.ArgumentParser) -> None:

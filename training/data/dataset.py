@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 
 from contract.bundle import LABELS, sha256
 from contract.errors import ImageRefused
-from contract.header import read_header
+from contract.header import is_dicom, read_header
 from contract.image import IMAGE_CONTRACT, SIDE, to_pixels
+from training.data import objects
 from training.data.folder import Radiograph
 from training.data.sources import People, find_all, read_sources
 from training.errors import DataError
@@ -112,7 +113,7 @@ def load_dataset(
     skipped: list[Skipped] = []
     sizes: Counter[tuple[int, int]] = Counter()
     for done, radiograph in enumerate(files, start=1):
-        read = _read(radiograph.name, radiograph.path, cache, contract)
+        read = _read(radiograph.name, radiograph.path, cache, contract, frontal=True)
         if isinstance(read, Skipped):
             skipped.append(read)
         else:
@@ -142,21 +143,29 @@ def read_images(
         pixels uint8 (n, 200, 200, 1), the n file names, and the files that could not be read.
     """
     paths = sorted(path for path in folder.iterdir() if path.is_file()) if folder.is_dir() else []
-    read = {path.name: _read(path.name, path, cache, contract) for path in paths}
+    read = {path.name: _read(path.name, path, cache, contract, frontal=False) for path in paths}
     pixels = {name: found[0] for name, found in read.items() if not isinstance(found, Skipped)}
     skipped = [found for found in read.values() if isinstance(found, Skipped)]
     return np.array(list(pixels.values()), np.uint8).reshape(-1, SIDE, SIDE, 1), list(pixels), skipped
 
 
-def _read(name: str, path: Path, cache: Path, contract: int) -> tuple[NDArray[np.uint8], tuple[int, int]] | Skipped:
-    """Decode one file to pixels and (width, height), or say why that is impossible."""
+def _read(
+    name: str, path: Path, cache: Path, contract: int, *, frontal: bool
+) -> tuple[NDArray[np.uint8], tuple[int, int]] | Skipped:
+    """Decode one file to pixels and (width, height), or say why that is impossible; see ``objects.decode``."""
     try:
         data = path.read_bytes()
     except OSError as error:
         return Skipped(name, error.strerror or "cannot be read")
     try:
+        if is_dicom(data):
+            kind = f"contract-{contract}{'' if frontal else '-any'}"
+            return _cached(
+                data, cache / kind, lambda: objects.decode(data, contract, frontal=frontal)
+            ), objects.size_of(data)
         header = read_header(data)
-        return _cached_pixels(data, cache, contract), (header.width, header.height)
+        pixels = _cached(data, cache / f"contract-{contract}", lambda: to_pixels(data, contract=contract))
+        return pixels, (header.width, header.height)
     except ImageRefused as refused:
         return Skipped(name, str(refused))
     except OSError as error:
@@ -165,12 +174,13 @@ def _read(name: str, path: Path, cache: Path, contract: int) -> tuple[NDArray[np
         ) from None
 
 
-def _cached_pixels(data: bytes, cache: Path, contract: int) -> NDArray[np.uint8]:
+def _cached(data: bytes, folder: Path, decode: Callable[[], NDArray[np.uint8]]) -> NDArray[np.uint8]:
+    """The pixels of a file from the cache, or decoded and cached."""
     digest = sha256(data)
-    path = cache / f"contract-{contract}" / digest[:2] / f"{digest}.raw"
+    path = folder / digest[:2] / f"{digest}.raw"
     if path.exists() and path.stat().st_size == SIDE * SIDE:
         return np.fromfile(path, np.uint8).reshape(SIDE, SIDE, 1)
-    pixels = to_pixels(data, contract=contract)
+    pixels = decode()
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_suffix(f".{os.getpid()}")
     partial.write_bytes(pixels.tobytes())

@@ -25,8 +25,9 @@ _PATIENT = (
 class Radiograph:
     """One image file. ``name`` is its path below the data folder; ``label`` is 1 for PNEUMONIA, 0 for NORMAL.
 
-    ``source`` and ``population`` are known in a data set of several sources; ``age`` (years), ``sex`` and ``view``
-    where a manifest tells them.
+    ``patient`` is empty where neither a table nor a file name that follows a known pattern tells it. ``source`` and
+    ``population`` are known in a data set of several sources; ``age`` (years), ``sex`` and ``view`` where a table or a
+    DICOM header tells them.
     """
 
     name: str
@@ -67,11 +68,9 @@ def find_radiographs(root: Path) -> list[Radiograph]:
 
 
 def patient_of(file_name: str) -> str:
-    """The patient that a file name identifies. A file name of unknown form counts as a patient of its own."""
-    for pattern in _PATIENT:
-        if match := pattern.match(file_name):
-            return match["patient"]
-    return Path(file_name).stem
+    """The patient that a file name identifies; empty if its form is not known."""
+    matches = (pattern.match(file_name) for pattern in _PATIENT)
+    return next((match["patient"] for match in matches if match), "")
 
 
 def _class_folders(base: Path) -> list[tuple[str | None, Literal[0, 1], Path]]:

@@ -1,13 +1,16 @@
 """Tables that describe the images of a folder: this project's own format, and those of public data sets.
 
-``manifest.csv``: ``file`` (a path whose folder is named after the class) and, where known, ``patient``, ``age``
-(years), ``sex`` and ``view``.
+``manifest.csv``: ``file``, ``label`` (PNEUMONIA or 1, NORMAL or 0; not needed where the file's folder is named after
+the class) and, where known, ``patient``, ``age`` (years), ``sex`` and ``view``. A site's list of labels for
+``python -m service validate`` is such a table.
 
 ``Data_Entry_2017*.csv`` of NIH ChestX-ray14: PNEUMONIA if the labels contain Pneumonia, NORMAL if they are "No
 Finding"; other images are left out. The images may be in subfolders.
 
 ``stage_2_detailed_class_info.csv`` of the RSNA Pneumonia Detection Challenge: "Lung Opacity" and "Normal"; other images
-are left out. The images are named after the patient and must have been converted to PNG or JPEG.
+are left out. The images are named after the patient: the DICOM objects of the download, or PNG or JPEG made of them.
+
+What a table does not tell of patient, age, sex and view, a DICOM header may (training.data.objects).
 """
 
 import csv
@@ -21,6 +24,8 @@ from training.errors import DataError
 
 _Row = dict[str, str]
 Label = Literal[0, 1]
+_LABELS: dict[str, Label] = {LABELS[0]: 0, "0": 0, LABELS[1]: 1, "1": 1}
+_SUFFIXES = {".png", ".jpg", ".jpeg", ".dcm"}
 
 
 def find_listed(folder: Path) -> list[Radiograph] | None:
@@ -43,13 +48,13 @@ def find_listed(folder: Path) -> list[Radiograph] | None:
 def _own(rows: list[_Row], table: Path) -> Iterator[Radiograph]:
     for row in rows:
         name = row["file"]
-        title = Path(name).parent.name
-        if title not in LABELS:
-            raise DataError(f"{table}: {name} is in no folder {' or '.join(LABELS)}")
+        title = (row.get("label") or Path(name).parent.name).strip()
+        if title not in _LABELS:
+            raise DataError(f"{table}: {name} has no label, and is in no folder {' or '.join(LABELS)}")
         yield Radiograph(
             name=name,
             path=table.parent / name,
-            label=1 if title == LABELS[1] else 0,
+            label=_LABELS[title],
             patient=row.get("patient") or patient_of(Path(name).name),
             part=None,
             age=_age(row.get("age") or ""),
@@ -102,12 +107,12 @@ def _label(sick: bool, well: bool) -> Label | None:
 
 
 def _images_below(folder: Path) -> dict[str, Path]:
-    return {path.stem: path for path in sorted(folder.rglob("*")) if path.suffix.lower() in {".png", ".jpg", ".jpeg"}}
+    return {path.stem: path for path in sorted(folder.rglob("*")) if path.suffix.lower() in _SUFFIXES}
 
 
 def _file(files: dict[str, Path], stem: str, table: Path) -> Path:
     if stem not in files:
-        raise DataError(f"{table}: there is no PNG or JPEG named {stem} in {table.parent} or below")
+        raise DataError(f"{table}: there is no PNG, JPEG or DICOM file named {stem} in {table.parent} or below")
     return files[stem]
 
 

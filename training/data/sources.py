@@ -6,7 +6,7 @@
                  {"name": "rsna", "folder": "adults_train/rsna_299", "population": "adult"}]}
 
 A folder's path is relative to the file. The folder has NORMAL/ and PNEUMONIA/ like any data folder, or a table that
-describes its images (training.data.listings).
+describes its images (training.data.listings). Images are JPEG, PNG or DICOM files.
 """
 
 from dataclasses import replace
@@ -19,6 +19,7 @@ from contract.bundle import NAME_PATTERN
 from contract.messages import first_error
 from training.data.folder import Radiograph, find_radiographs
 from training.data.listings import find_listed
+from training.data.objects import described
 from training.errors import DataError
 
 _Name = Annotated[str, StringConstraints(pattern=NAME_PATTERN)]
@@ -83,7 +84,7 @@ def find_all(root: Path) -> list[Radiograph]:
         DataError: a file or folder cannot be read or has an unknown layout.
     """
     if not root.is_file():
-        return find_radiographs(root)
+        return [_complete(radiograph) for radiograph in find_listed(root) or find_radiographs(root)]
     found = [radiograph for source in read_sources(root).sources for radiograph in _of(source, root.parent)]
     return sorted(found, key=lambda radiograph: radiograph.name)
 
@@ -100,5 +101,11 @@ def _of(source: Source, base: Path) -> list[Radiograph]:
             source=source.name,
             population=source.population,
         )
-        for radiograph in read
+        for radiograph in map(_complete, read)
     ]
+
+
+def _complete(radiograph: Radiograph) -> Radiograph:
+    """A radiograph with what its file tells; one whose patient is not known counts as a patient of its own."""
+    told = described(radiograph)
+    return replace(told, patient=told.patient or radiograph.path.stem)

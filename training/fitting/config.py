@@ -44,7 +44,8 @@ class TrainingConfig(BaseModel):
         default=False, description="Weigh both classes of every population equally in the loss."
     )
     start: str = Field(
-        default="", description="Folder of a finished run, or of a bundle, whose weights are the initial ones."
+        default="",
+        description="Folder of a finished run, or of a bundle of compact, whose weights are the initial ones.",
     )
     teachers: str = Field(
         default="",

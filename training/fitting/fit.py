@@ -22,7 +22,6 @@ from training.data.randomise import looks, randomiser
 from training.fitting.config import TrainingConfig
 from training.fitting.network import compiled
 from training.fitting.run import Epoch, Run
-from training.networks.compact import start_from
 from training.networks.recovered import recovered
 
 
@@ -69,7 +68,7 @@ def _fresh(config: TrainingConfig, steps: int) -> keras.Model:
     """The network before its first step: with weights from the seed, or with those that ``start`` names."""
     model = compiled(config, steps)
     if config.start:
-        start_from(model, _network_of(Path(config.start)))
+        model.set_weights(_network_of(Path(config.start)).get_weights())
     return model
 
 

@@ -13,7 +13,7 @@ import keras
 from keras import layers
 
 from contract.image import SIDE
-from training.networks.compact import compact, compact_fine
+from training.networks.compact import compact
 from training.networks.names import HIDDEN, MAPS, PROBABILITY
 
 Tensor = Any  # a symbolic Keras tensor; Keras ships no types for it
@@ -45,7 +45,6 @@ ARCHITECTURES: dict[str, Callable[[Tensor], Tensor]] = {
     "deep": deep,
     "deep-stacked": deep_stacked,
     "compact": compact,
-    "compact-fine": compact_fine,
     "compact-wide": partial(compact, width=2),
 }
 

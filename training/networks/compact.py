@@ -23,38 +23,20 @@ RELU_GAIN = 1.7139588594436646
 # Initial gain of each residual branch, so that an untrained network is near the identity.
 _BRANCH = 0.2
 _DROPOUT = 0.2
-# Variance floor: a standard deviation below 1 % of the grey scale is noise and must not be amplified.
-_FLOOR = 1e-4
-# Blocks that ``compact-fine`` has more than ``compact`` begin with these words.
-ADDED = "added"
 
 
 @keras.saving.register_keras_serializable("xray")
 class PhotometricNormalisation(layers.Layer):
     """Normalises each image to mean 0 and standard deviation 1; a uniform image becomes all zeros."""
 
+    # Variance floor: a standard deviation below 1 % of the grey scale is noise and must not be amplified.
+    _FLOOR = 1e-4
+
     def call(self, image: Tensor) -> Tensor:
         """Float32 (n, h, w, 1) to the same shape."""
         mean = ops.mean(image, axis=(1, 2, 3), keepdims=True)
         variance = ops.mean(ops.square(image - mean), axis=(1, 2, 3), keepdims=True)
-        return (image - mean) * ops.rsqrt(variance + _FLOOR)
-
-
-@keras.saving.register_keras_serializable("xray")
-class FinePhotometricNormalisation(layers.Layer):
-    """``PhotometricNormalisation`` of the half-size image, applied to all four pixels of each 2 x 2 square, which become
-    channels: a network behind it sees the full resolution at half the side.
-    """
-
-    def call(self, image: Tensor) -> Tensor:
-        """Float32 (n, h, w, 1) to (n, h / 2, w / 2, 4)."""
-        height, width = image.shape[1:3]
-        squares = ops.reshape(image, (-1, height // 2, 2, width // 2, 2))
-        pixels = ops.reshape(ops.transpose(squares, (0, 1, 3, 2, 4)), (-1, height // 2, width // 2, 4))
-        half = ops.mean(pixels, axis=-1, keepdims=True)
-        mean = ops.mean(half, axis=(1, 2, 3), keepdims=True)
-        variance = ops.mean(ops.square(half - mean), axis=(1, 2, 3), keepdims=True)
-        return (pixels - mean) * ops.rsqrt(variance + _FLOOR)
+        return (image - mean) * ops.rsqrt(variance + self._FLOOR)
 
 
 @keras.saving.register_keras_serializable("xray")
@@ -108,6 +90,12 @@ class StandardisedConv(layers.Layer):
         return {**super().get_config(), **own}
 
 
+def convolutions(model: keras.Model) -> list[StandardisedConv]:
+    """The convolutions of a network in the order in which they were made; ``model.layers`` is in another order."""
+    found = [layer for layer in model.layers if isinstance(layer, StandardisedConv)]
+    return sorted(found, key=lambda layer: int(layer.name.rpartition("_")[2]) if layer.name[-1].isdigit() else 0)
+
+
 def compact(image: Tensor, width: int = 1) -> Tensor:
     """The network: (n, 200, 200, 1) in 0..1 to the probability of PNEUMONIA; its last maps are 25 x 25.
 
@@ -116,49 +104,11 @@ def compact(image: Tensor, width: int = 1) -> Tensor:
         width: factor of all channel counts. Above 1 is for experiments, because it is too slow to serve on a CPU.
     """
     maps = layers.AveragePooling2D(2, dtype="float32")(image)
-    return _behind(PhotometricNormalisation(dtype="float32")(maps), width)
-
-
-def compact_fine(image: Tensor) -> Tensor:
-    """``compact`` that sees every pixel, and with three more blocks at 13 x 13: 0.48 GFLOP. Its additions can begin as
-    nothing, so that it starts from ``compact``'s weights (``start_from``).
-    """
-    return _behind(FinePhotometricNormalisation(dtype="float32")(image), 1, added=3)
-
-
-def convolutions(model: keras.Model) -> list[StandardisedConv]:
-    """The standardised convolutions of a network in the order in which they were made, without added ones."""
-    found = [layer for layer in model.layers if isinstance(layer, StandardisedConv) and ADDED not in layer.name]
-    return sorted(found, key=lambda layer: int(layer.name.rpartition("_")[2]) if layer.name[-1].isdigit() else 0)
-
-
-def start_from(model: keras.Model, weights: keras.Model) -> None:
-    """Set a network's weights to those of another. A ``compact-fine`` then computes what a ``compact`` does.
-
-    Raises:
-        ValueError: the networks are of other kinds.
-    """
-    if len(model.layers) == len(weights.layers):
-        return model.set_weights(weights.get_weights())
-    for source, target in zip(convolutions(weights), convolutions(model), strict=True):
-        kernel, gain, bias = source.get_weights()
-        if kernel.shape != tuple(target.kernel.shape):  # the first layer: four pixels for their mean
-            kernel, gain = kernel.repeat(4, axis=2), gain / 2
-        target.set_weights([kernel, gain, bias])
-    for layer in model.layers:
-        if ADDED in layer.name and layer.name.endswith("out"):
-            layer.gain.assign(ops.zeros_like(layer.gain))
-    return model.get_layer(PROBABILITY).set_weights(weights.get_layer(PROBABILITY).get_weights())
-
-
-def _behind(maps: Tensor, width: int, added: int = 0) -> Tensor:
-    """Normalised maps of 100 x 100 to the probability."""
+    maps = PhotometricNormalisation(dtype="float32")(maps)
     shallow = _basic(StandardisedConv(24 * width, 5, strides=2)(maps), 64 * width, strides=2)
     fine = _bottleneck(shallow, 96 * width)
     coarse = _basic(fine, 160 * width, strides=2)
     coarse = _bottleneck(_bottleneck(coarse, 160 * width), 160 * width)
-    for number in range(added):
-        coarse = _bottleneck(coarse, 160 * width, f"{ADDED}_{number}")
     coarse = layers.Identity(name=LAYOUT)(coarse)
     maps = layers.ReLU(name=MAPS)(_bottleneck(_merged(fine, coarse, 128 * width), 128 * width))
     evidence = layers.Dropout(_DROPOUT)(layers.GlobalAveragePooling2D()(maps))
@@ -180,13 +130,12 @@ def _basic(maps: Tensor, filters: int, strides: int = 1) -> Tensor:
     return layers.Add()([_shortcut(maps, before, filters, strides), branch])
 
 
-def _bottleneck(maps: Tensor, filters: int, name: str = "") -> Tensor:
+def _bottleneck(maps: Tensor, filters: int) -> Tensor:
     """A residual block of a 3 x 3 convolution between two of 1 x 1, on half the channels."""
-    names = [f"{name}_{part}" if name else None for part in ("in", "middle", "out")]
     before = layers.ReLU()(maps)
-    branch = StandardisedConv(filters // 2, 1, name=names[0])(before)
-    branch = StandardisedConv(filters // 2, 3, name=names[1])(layers.ReLU()(branch))
-    branch = StandardisedConv(filters, 1, gain=_BRANCH, name=names[2])(layers.ReLU()(branch))
+    branch = StandardisedConv(filters // 2, 1)(before)
+    branch = StandardisedConv(filters // 2, 3)(layers.ReLU()(branch))
+    branch = StandardisedConv(filters, 1, gain=_BRANCH)(layers.ReLU()(branch))
     return layers.Add()([_shortcut(maps, before, filters), branch])
 
 

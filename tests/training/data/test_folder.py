@@ -25,7 +25,7 @@ def fill(folder: Path, *names: str) -> Path:
         ("IM-0115-0001-0002.jpeg", "IM-0115"),
         ("NORMAL2-IM-0115-0001.jpeg", "NORMAL2-IM-0115"),
         ("00001300_002.jpg", "00001300"),
-        ("whatever.png", "whatever"),
+        ("whatever.png", ""),
     ],
 )
 def test_the_patient_is_in_the_name(name: str, patient: str) -> None:

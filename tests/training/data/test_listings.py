@@ -45,7 +45,7 @@ def test_the_rsna_s_table(tmp_path: Path) -> None:
     [
         ("manifest.csv", "name\nx\n", "has no column 'file'"),
         ("Data_Entry_2017.csv", "Image Index\nx.png\n", "has no column 'Finding Labels'"),
-        ("stage_2_detailed_class_info.csv", "patientId,class\nx,Normal\n", "no PNG or JPEG named x"),
+        ("stage_2_detailed_class_info.csv", "patientId,class\nx,Normal\n", "no PNG, JPEG or DICOM file named x"),
     ],
 )
 def test_a_table_that_lacks_something_is_refused(tmp_path: Path, table: str, text: str, words: str) -> None:

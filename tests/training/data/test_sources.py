@@ -69,7 +69,8 @@ def test_a_list_that_does_not_agree_with_itself_is_refused(listed: Path, before:
 
 
 @pytest.mark.parametrize(
-    ("text", "words"), [("name\nx\n", "no column 'file'"), ("file\nCATS/1.png\n", "CATS/1.png is in no folder NORMAL")]
+    ("text", "words"),
+    [("name\nx\n", "no column 'file'"), ("file\nCATS/1.png\n", "CATS/1.png has no label, and is in no folder NORMAL")],
 )
 def test_a_manifest_that_says_too_little_is_refused(listed: Path, text: str, words: str) -> None:
     (listed.parent / "clinic" / "manifest.csv").write_text(text)

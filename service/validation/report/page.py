@@ -4,10 +4,9 @@ import base64
 from collections.abc import Iterable, Sequence
 from html import escape
 
-from service.validation.drawing import claims_figure, reliability_figure
-from service.validation.gallery import Example
-from service.validation.schema import Failure, Figures, ValidationReport
-from service.validation.wording import (
+from service.validation.report.drawing import claims_figure, reliability_figure
+from service.validation.report.gallery import Example
+from service.validation.report.wording import (
     METHODS,
     RULE,
     calibration_sentences,
@@ -15,6 +14,7 @@ from service.validation.wording import (
     interval,
     more_images,
 )
+from service.validation.schema import Failure, Figures, ValidationReport
 
 _STYLE = """
 :root { color-scheme: light; }
