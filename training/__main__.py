@@ -60,6 +60,12 @@ def _parser() -> argparse.ArgumentParser:
         "reference", help="add the drift reference to an old bundle", description=_REFERENCE
     )
     reference.add_argument("bundle", type=Path, help="a bundle's folder")
+    guard = commands.add_parser("guard", help="give a bundle's network a new input guard", description=_GUARD)
+    guard.add_argument("bundle", type=Path, help="a bundle's folder")
+    guard.add_argument("--out", type=Path, required=True, metavar="BUNDLE", help="the new bundle: models/NAME/VERSION")
+    guard.add_argument(
+        "--about", type=Path, help="Markdown for the model card. Default: the text of the bundle's card."
+    )
     table = commands.add_parser("table", help="repeat the specification's experiments", description=_TABLE)
     table.add_argument(
         "--out", type=Path, required=True, metavar="FOLDER", help="for the runs, table.md and table.json"
@@ -69,9 +75,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     table.add_argument("--only", nargs="+", metavar="NETWORK/NORMALISATION", help="only these of the nine experiments")
     table.add_argument("--resume", action="store_true", help="continue the runs that the folder holds")
-    for command in (export, report):
+    for command in (export, report, guard):
         _add_extra_data(command)
-    for command in (evaluate, export, report, reference, table):
+    for command in (evaluate, export, report, reference, guard, table):
         _add_common(command)
     return parser
 
@@ -94,6 +100,11 @@ _REFERENCE = (
     "Write the drift reference into the manifest of a bundle that has none: quantiles of brightness, contrast and "
     "probability of the validation patients' images. Nothing else in the bundle changes. --data must be the folder "
     "that contains the images it was trained on. New bundles get the reference at export."
+)
+_GUARD = (
+    "Fit the input guard of a bundle of several populations anew, and write it with the same network as a new bundle. "
+    "Probabilities, heatmaps and thresholds stay as they are, and so do their figures in the card. --data must be the "
+    "folder that contains the images it was trained on."
 )
 _TABLE = (
     "Train each network with each input normalisation by the author's protocol, and compare the accuracies with the "

@@ -126,6 +126,23 @@ def reference(arguments: argparse.Namespace) -> None:
         Console().print(quantiles_table(measured))
 
 
+def guard(arguments: argparse.Namespace) -> None:
+    """Write a bundle with the network of another one and a new input guard, and print its figures."""
+    from training.exporting.bundle import check_target
+    from training.exporting.refit import refit_guard
+
+    check_target(arguments.out)
+    bundle = read_bundle(arguments.bundle)
+    contract = bundle.manifest.image_contract
+    data = load(data_folder(arguments, None), arguments, contract)
+    about = about_text(arguments.about) if arguments.about else about_of(bundle.card)
+    manifest = refit_guard(bundle, data, arguments.out, about, extra_data(arguments, contract))
+    if arguments.json:
+        print(manifest.model_dump_json(indent=2))
+    else:
+        Console().print_json(data=manifest.results["guard"])
+
+
 def table(arguments: argparse.Namespace) -> None:
     """Train the experiments that are missing in the table; write and print the table."""
     experiments = _experiments(arguments.only)
@@ -149,4 +166,4 @@ def _experiments(only: list[str] | None) -> list[Experiment]:
     return [experiment for experiment in EXPERIMENTS if not only or experiment.name in only]
 
 
-_COMMANDS = {command.__name__: command for command in (train, evaluate, export, report, reference, table)}
+_COMMANDS = {command.__name__: command for command in (train, evaluate, export, report, reference, guard, table)}

@@ -6,6 +6,7 @@ Everything is fitted on training images or chosen on validation patients; the te
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from contract.bundle import Calibration, InputGuard, OperatingPoint, Population
 from training.data.dataset import Dataset
@@ -14,13 +15,13 @@ from training.evaluation.calibration import calibration_error, fit_calibration, 
 from training.evaluation.evaluate import in_batches, score
 from training.evaluation.int8 import Int8Check, compare
 from training.evaluation.metrics import Scores
-from training.exporting.guard import COMPONENTS, centred, fit_guard, fit_guards, training_layouts
+from training.exporting.guard import COMPONENTS, centred, fit_guard, fit_guards, of_training
 from training.exporting.onnx import VERIFIED_BATCHES, export_graph, verify
 from training.exporting.points import DEFAULT, choose_points, shifted_scores
 from training.exporting.populations import fit_populations
 from training.exporting.quantise import CALIBRATION_IMAGES, quantise
 from training.fitting.run import Run
-from training.networks.features import fit_projection, has_layout
+from training.networks.features import Projection, fit_projection, has_layout, separating
 from training.networks.heatmap import QUIET_SHARE, has_switches
 from training.networks.readout import Readout
 
@@ -61,9 +62,9 @@ def make_artifacts(run: Run, data: Dataset) -> Artifacts:
     model, seed, parts = run.best_model(), run.config.seed, Parts.of(data, run.split)
     calibration = fit_calibration(score(keras_predict(model), parts.validation), parts.chosen_on)
     raw = Readout(model)
-    layouts = training_layouts(raw, parts.train, seed) if has_layout(model) else None
+    layouts = of_training(raw.layouts, parts.train, seed) if has_layout(model) else None
     of_whom = np.tile(parts.train.populations, 2)
-    projection = None if layouts is None else fit_projection(centred(layouts, of_whom), COMPONENTS)
+    projection = None if layouts is None else _projection(layouts, of_whom)
     readout = Readout(model, calibration, projection, 0.0 if has_switches(model) else _quiet(raw, parts.train))
     graph = export_graph(readout)
     difference = verify(graph, readout, parts.validation.pixels[: max(VERIFIED_BATCHES)])
@@ -76,12 +77,20 @@ def make_artifacts(run: Run, data: Dataset) -> Artifacts:
         return Artifacts(readout, graph, None, calibration, points, None, difference, None, populations)
     features = layouts @ projection.components
     guard = (
-        fit_guards(features, of_whom, readout, parts.validation)
+        fit_guards(features, of_whom, readout.features, parts.validation)
         if len(shifted) > 1
-        else fit_guard(features, readout, parts.validation)
+        else fit_guard(features, readout.features, parts.validation)
     )
     int8_graph, int8 = _int8(graph, parts, points[DEFAULT].threshold, guard)
     return Artifacts(readout, graph, int8_graph, calibration, points, guard, difference, int8, populations)
+
+
+def _projection(layouts: NDArray[np.float32], populations: NDArray[np.str_]) -> Projection:
+    """The guard's projection: principal components and, of several populations, what tells them apart."""
+    principal = fit_projection(centred(layouts, populations), COMPONENTS)
+    if len(np.unique(populations)) == 1:
+        return principal
+    return principal.extended(separating(layouts @ principal.components, populations))
 
 
 def _int8(graph: bytes, parts: Parts, threshold: float, guard: InputGuard) -> tuple[bytes | None, Int8Check]:

@@ -9,9 +9,9 @@ from contract.figures import Familiar
 from contract.guard import distance
 from training.data.augment import slight
 from training.data.dataset import Dataset
-from training.evaluation.evaluate import in_batches
+from training.evaluation.evaluate import Predict, in_batches
 from training.evaluation.metrics import Scores, share
-from training.networks.readout import Readout
+from training.networks.features import separating_count
 
 # Enough components to detect what is unlike any radiograph, few enough to estimate from 4,000 images: see
 # docs/experiments.md.
@@ -21,13 +21,18 @@ COMPONENTS = 300
 FALSE_ALARMS = 0.005
 # With several populations, half of those 2 %: with less, lateral views pass as frontal views of the other population.
 FALSE_ALARMS_OF_SEVERAL = 0.01
+# How many features each direction that tells populations apart counts as: the least with which 98 % of validation
+# images are covered by one population only (docs/experiments.md).
+SEPARATION = 15
 
 
-def training_layouts(readout: Readout, train: Dataset, seed: int) -> NDArray[np.float32]:
-    """Layouts (2n, d) of n training images and of a slightly changed copy of each, which must count as familiar too."""
+def of_training(extract: Predict, train: Dataset, seed: int) -> NDArray[np.float32]:
+    """Layouts or features (2n, d) of n training images and of a slightly changed copy of each, which must count as
+    familiar too.
+    """
     rng = np.random.default_rng(seed)
     shifted = np.stack([slight(row, rng) for row in train.pixels[..., 0]])[..., np.newaxis]
-    return np.concatenate([in_batches(readout.layouts, pixels) for pixels in (train.pixels, shifted)])
+    return np.concatenate([in_batches(extract, pixels) for pixels in (train.pixels, shifted)])
 
 
 def centred(layouts: NDArray[np.float32], populations: NDArray[np.str_]) -> NDArray[np.float32]:
@@ -39,25 +44,21 @@ def centred(layouts: NDArray[np.float32], populations: NDArray[np.str_]) -> NDAr
 
 
 def fit_guards(
-    features: NDArray[np.float32], populations: NDArray[np.str_], readout: Readout, validation: Dataset
+    features: NDArray[np.float32], populations: NDArray[np.str_], extract: Predict, validation: Dataset
 ) -> InputGuard:
     """Fit the guard of a model of several populations.
 
     Args:
-        features: float (n, k), of the training images.
+        features: float (n, k), of the training images; the last are those of ``training.networks.features.separating``.
         populations: (n,), the population of each.
-        readout: computes the features of the validation images.
+        extract: computes the features of the validation images.
         validation: images of other patients.
     """
-    fitted = {
-        name: fit_guard(
-            features[populations == name], readout, validation.of_population(str(name)), FALSE_ALARMS_OF_SEVERAL
-        )
-        for name in np.unique(populations)
-    }
+    weight = np.ones(features.shape[1])
+    weight[-separating_count(populations) :] = SEPARATION
     familiar = {
-        str(name): Familiar(**guard.model_dump(include={"location", "scale", "threshold", "false_alarms"}))
-        for name, guard in fitted.items()
+        str(name): _familiar(features[populations == name], extract, validation.of_population(str(name)), weight)
+        for name in np.unique(populations)
     }
     guard = InputGuard(
         populations=familiar,
@@ -66,32 +67,46 @@ def fit_guards(
         chosen_on=f"validation patients: {FALSE_ALARMS_OF_SEVERAL:.1%} of each population's images are unlike it",
         reference=(),
     )
-    scores = distance(in_batches(readout.features, validation.pixels), guard)
+    scores = distance(in_batches(extract, validation.pixels), guard)
     false_alarms = share(Scores.of(validation, scores), scores > guard.threshold)
     return guard.model_copy(update={"false_alarms": false_alarms, "reference": quantiles(scores, 4)})
 
 
+def _familiar(
+    features: NDArray[np.float32], extract: Predict, validation: Dataset, weight: NDArray[np.float64]
+) -> Familiar:
+    """The guard's part for one population."""
+    guard = fit_guard(features, extract, validation, FALSE_ALARMS_OF_SEVERAL, weight)
+    return Familiar(**guard.model_dump(include={"location", "scale", "threshold", "false_alarms"}))
+
+
 def fit_guard(
-    features: NDArray[np.float32], readout: Readout, validation: Dataset, false_alarms: float = FALSE_ALARMS
+    features: NDArray[np.float32],
+    extract: Predict,
+    validation: Dataset,
+    false_alarms: float = FALSE_ALARMS,
+    weight: NDArray[np.float64] | float = 1.0,
 ) -> InputGuard:
     """Fit the guard's statistics on training images and choose its threshold on validation patients.
 
     Args:
         features: float (n, k), of the training images.
-        readout: computes the features of the validation images.
+        extract: computes the features of the validation images.
         validation: images of other patients. The guard's ``false_alarms`` are measured on them; a report measures
             those of the test part.
         false_alarms: the fraction of the validation images that score above the threshold.
+        weight: how many features each one counts as, (k,).
     """
+    deviation = features.std(0, dtype=np.float64).clip(1e-6) / np.sqrt(weight)
     fitted = InputGuard(
         location=tuple(features.mean(0, dtype=np.float64).tolist()),
-        scale=tuple(features.std(0, dtype=np.float64).clip(1e-6).tolist()),
+        scale=tuple(deviation.tolist()),
         threshold=1,
         false_alarms=Measured(value=0, low=0, high=1),
         chosen_on="",
         reference=(),
     )
-    scores = distance(in_batches(readout.features, validation.pixels), fitted)
+    scores = distance(in_batches(extract, validation.pixels), fitted)
     threshold = round(float(np.quantile(scores, 1 - false_alarms)), 4)
     return fitted.model_copy(
         update={

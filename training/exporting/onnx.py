@@ -45,6 +45,38 @@ def export_graph(readout: Readout) -> bytes:
     return bytes(proto.SerializeToString())
 
 
+def projection_of(graph: bytes) -> NDArray[np.float32]:
+    """The projection that a graph's features are computed with, float32 (d, k).
+
+    Raises:
+        ExportError: the graph has no features, or not as this program exports them.
+    """
+    return onnx.numpy_helper.to_array(_projection_in(onnx.load_from_string(graph).graph))
+
+
+def with_projection(graph: bytes, components: NDArray[np.float32]) -> bytes:
+    """The same graph, float32 or int8, with another projection; all other outputs stay as they are.
+
+    Args:
+        graph: from ``export_graph`` or ``training.exporting.quantise.quantise``.
+        components: float32 (d, k).
+    """
+    proto = onnx.load_from_string(graph)
+    _projection_in(proto.graph).CopyFrom(onnx.numpy_helper.from_array(components, _projection_in(proto.graph).name))
+    features = next(value for value in proto.graph.output if value.name == FEATURES)
+    features.type.tensor_type.shape.dim[1].dim_value = components.shape[1]
+    onnx.checker.check_model(proto)
+    return bytes(proto.SerializeToString())
+
+
+def _projection_in(graph: onnx.GraphProto) -> onnx.TensorProto:
+    name = next((node.input[1] for node in graph.node if node.op_type == "MatMul" and FEATURES in node.output), None)
+    found = next((constant for constant in graph.initializer if constant.name == name), None)
+    if found is None:
+        raise ExportError("the graph has no features that are computed by one projection: its guard cannot be refitted")
+    return found
+
+
 def verify(graph: bytes, readout: Readout, pixels: NDArray[np.uint8]) -> float:
     """Verify that onnxruntime and Keras agree for several batch sizes, and that a row does not depend on its batch.
 

@@ -3,7 +3,8 @@
 They are the coarse maps of ``compact`` (training.networks.compact), averaged over 4 x 4 windows: texture alone does not
 distinguish a lateral view from a frontal one, layout does. They are projected onto their principal components over the
 training images, where they are therefore uncorrelated; so ``contract.guard.distance`` is a Mahalanobis distance (Lee et
-al., NeurIPS 2018, use it on such features to detect out-of-distribution inputs).
+al., NeurIPS 2018, use it on such features to detect out-of-distribution inputs). With several populations the
+directions that tell them apart follow (``separating``).
 """
 
 from dataclasses import dataclass
@@ -34,6 +35,10 @@ class Projection:
         """Project layouts (n, d) to features (n, k)."""
         return ops.matmul(layout, self.components)
 
+    def extended(self, directions: NDArray[np.float64]) -> "Projection":
+        """With further features: directions (k, m) in the space of these."""
+        return Projection(np.hstack([self.components, (self.components @ directions).astype(np.float32)]))
+
 
 def has_layout(model: keras.Model) -> bool:
     """Whether a network has the coarse maps that the features are computed from."""
@@ -58,3 +63,35 @@ def fit_projection(layouts: NDArray[np.float32], components: int) -> Projection:
     _, directions = np.linalg.eigh(standardised.T @ standardised)  # weakest first
     strongest = directions[:, ::-1][:, : min(components, len(layouts) - 1)]
     return Projection((strongest / deviation[:, np.newaxis]).astype(np.float32))
+
+
+def separating(features: NDArray[np.float32], populations: NDArray[np.str_]) -> NDArray[np.float64]:
+    """Directions along which populations differ most beside their spread: Fisher's linear discriminants.
+
+    Features of a projection are uncorrelated within populations, so the discriminant is the difference of the means
+    divided by the variances (Fisher, Annals of Eugenics 1936).
+
+    Args:
+        features: float (n, k), of training images.
+        populations: (n,), the population of each; at least two different ones.
+
+    Returns:
+        float64 (k, ``separating_count``), each population against the rest; features along them have a standard
+        deviation of 1 within populations.
+    """
+    names = np.unique(populations)
+    variance = np.mean([features[populations == name].var(0, dtype=np.float64) for name in names], axis=0).clip(1e-12)
+    directions = np.stack(
+        [
+            (features[populations == name].mean(0, dtype=np.float64) - features[populations != name].mean(0)) / variance
+            for name in names[: separating_count(populations)]
+        ],
+        axis=1,
+    )
+    return directions / np.sqrt((directions**2 * variance[:, np.newaxis]).sum(0))
+
+
+def separating_count(populations: NDArray[np.str_]) -> int:
+    """How many directions tell these populations apart: one for two of them, since each is the other's rest."""
+    count = len(np.unique(populations))
+    return count if count > 2 else count - 1

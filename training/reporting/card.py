@@ -3,6 +3,10 @@
 All figures come from the report; the text on population, uses, warnings and data is the ``--about`` file.
 """
 
+import re
+
+from contract.bundle import InputGuard
+from training.errors import TrainingError
 from training.reporting.schema import Report
 from training.reporting.sections import NOT_A_DEVICE, sections
 
@@ -66,7 +70,7 @@ def write_card(report: Report) -> str:
         heatmap=model.heatmap_method,
         threshold=point.threshold,
         chosen_on=point.chosen_on,
-        guard=_guard(report),
+        guard=guard_sentence(model.input_guard),
         performance="\n".join(f"### {section.title}\n\n{section.text}" for section in sections(report)),
         about=report.about,
         split=f"{_SPLIT[split.strategy]} {split.train} images to train, {split.validation} to choose, {split.test} to "
@@ -75,6 +79,50 @@ def write_card(report: Report) -> str:
         revision=provenance.git_revision,
         seed=provenance.seed,
     )
+
+
+def with_about(card: str, about: str) -> str:
+    """A card with another ``--about`` text, of which nothing is stated elsewhere."""
+    return _replaced(
+        card, r"(?s)(?<=\n)## Uses and directions\n.*?(?=\n## Other information\n)", about.rstrip("\n") + "\n"
+    )
+
+
+def with_guard(card: str, title: str, guard: InputGuard, flagged: dict[str, str], groups: str) -> str:
+    """A card for the same network with another input guard: what it says of the guard is replaced, all else is kept.
+
+    Args:
+        card: written by ``write_card``.
+        title: NAME VERSION of the new bundle.
+        guard: the new one.
+        flagged: the fraction that it flags, in words: of each population by name, and ``int8`` of that graph.
+        groups: the table of other kinds of images.
+
+    Raises:
+        TrainingError: the card does not say of the guard what ``write_card`` writes.
+    """
+    card = _replaced(card, r"\A# .*?:", f"# {title}:")
+    card = _replaced(card, r"(?m)^- Input guard: .*$", f"- Input guard: {guard_sentence(guard)}")
+    card = _replaced(card, r"(?s)(?<=### Other kinds of images\n\n).*?(?=\n## )", groups)
+    if "int8" in flagged:
+        card = _replaced(card, r"(?<=The guard flags ).*(?= of them on int8)", flagged["int8"])
+    for name in guard.populations:
+        opening = next((line for line in card.splitlines() if line.startswith(f"**`{name}`**: ")), "")
+        new = _replaced(opening, r"(?<=The input guard flags ).*(?= of them\.$)", flagged[name])
+        card = card.replace(opening, new)
+    return card
+
+
+def _replaced(card: str, pattern: str, text: str) -> str:
+    """Replace the one place where the pattern is.
+
+    Raises:
+        TrainingError: there is none, or more than one.
+    """
+    changed, count = re.subn(pattern, lambda _: text, card)
+    if count != 1:
+        raise TrainingError(f"the card was not written by this program: {pattern} is found {count} times in it")
+    return changed
 
 
 def about_of(card: str) -> str:
@@ -96,8 +144,8 @@ def _calibration(report: Report) -> str:
     return f"Its probabilities are calibrated (sigmoid of {calibration.scale:.3g} x logit + {calibration.shift:.3g})."
 
 
-def _guard(report: Report) -> str:
-    guard = report.model.input_guard
+def guard_sentence(guard: InputGuard | None) -> str:
+    """What the input guard does, and how its threshold was chosen."""
     if guard is None:
         return "none. The model classifies any image, radiograph or not, without a warning."
     unit = " (in units of the nearest population's threshold)" if guard.populations else ""

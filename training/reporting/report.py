@@ -126,7 +126,7 @@ def measure_report(  # noqa: PLR0913  a bundle in parts, because during export t
         **_shortcuts(graph, train, held_out, measured_on, extra.originals),
         agreement=_agreement(predict, extra.originals, data, manifest.threshold),
         elsewhere=_elsewhere(predict, extra.elsewhere, manifest.threshold),
-        groups=tuple(_groups(manifest, graph, held_out, extra)),
+        groups=tuple(measure_groups(manifest, graph, held_out, extra)),
         environment=Environment.here(),
         measured_at=datetime.now(UTC).replace(microsecond=0),
     )
@@ -199,7 +199,8 @@ def _elsewhere(predict: Predict, elsewhere: tuple[str, Dataset] | None, threshol
     return measure(score(predict, data), threshold, all_images_of(folder))
 
 
-def _groups(manifest: Manifest, graph: bytes, held_out: Dataset, extra: ExtraData) -> list[GroupResults]:
+def measure_groups(manifest: Manifest, graph: bytes, held_out: Dataset, extra: ExtraData) -> list[GroupResults]:
+    """How held-out radiographs, those from elsewhere, and images of other kinds are classified and flagged."""
     radiographs = [("held-out radiographs", held_out)]
     if extra.elsewhere:
         radiographs.append((f"{extra.elsewhere[0]} (radiographs elsewhere)", extra.elsewhere[1]))

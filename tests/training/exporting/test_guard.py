@@ -11,7 +11,7 @@ from training.data.split import split_dataset
 from training.evaluation.assess import Parts
 from training.evaluation.evaluate import in_batches
 from training.evaluation.int8 import compare
-from training.exporting.guard import COMPONENTS, FALSE_ALARMS, fit_guard, training_layouts
+from training.exporting.guard import COMPONENTS, FALSE_ALARMS, fit_guard, of_training
 from training.exporting.onnx import export_graph
 from training.exporting.quantise import quantise
 from training.networks.architectures import build
@@ -28,7 +28,7 @@ def parts(data: Dataset) -> Parts:
 def readout(parts: Parts) -> Readout:
     keras.utils.set_random_seed(0)
     raw = Readout(build("compact", "rescale"))
-    return Readout(raw.model, projection=fit_projection(training_layouts(raw, parts.train, 0), COMPONENTS))
+    return Readout(raw.model, projection=fit_projection(of_training(raw.layouts, parts.train, 0), COMPONENTS))
 
 
 def not_radiographs() -> np.ndarray:
@@ -41,7 +41,7 @@ def not_radiographs() -> np.ndarray:
 
 
 def test_a_fitted_guard_separates_radiographs_from_other_images(parts: Parts, readout: Readout) -> None:
-    guard = fit_guard(in_batches(readout.features, parts.train.pixels), readout, parts.validation)
+    guard = fit_guard(in_batches(readout.features, parts.train.pixels), readout.features, parts.validation)
     known = distance(readout.features(parts.held_out.pixels), guard)
     strange = distance(readout.features(not_radiographs()), guard)
     assert strange.min() > guard.threshold
@@ -65,7 +65,7 @@ def test_features_are_uncorrelated_in_training(parts: Parts) -> None:
 
 def test_the_int8_graph_is_smaller_and_gives_nearly_the_same_outputs(parts: Parts, readout: Readout) -> None:
     graph = export_graph(readout)
-    guard = fit_guard(in_batches(readout.features, parts.train.pixels), readout, parts.validation)
+    guard = fit_guard(in_batches(readout.features, parts.train.pixels), readout.features, parts.validation)
     int8 = quantise(graph, parts.train.pixels)
     assert len(int8) < 0.75 * len(graph)
     check = compare(graph, int8, parts.held_out, "drawn patients", 0.5, guard)

@@ -5,16 +5,20 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from contract.bundle import Manifest, read_bundle
+from contract.bundle import Bundle, BundleError, Manifest, read_bundle
 from contract.guard import distance, multiples
 from tests.datasets import write_sources
 from training.data.dataset import Dataset, load_dataset
 from training.data.split import split_dataset
+from training.errors import TrainingError
 from training.evaluation.assess import graph_output
 from training.exporting.bundle import export_run
+from training.exporting.refit import refit_guard
 from training.fitting.config import TrainingConfig
 from training.fitting.fit import fit
 from training.fitting.run import DataRecord, Run
+from training.reporting.card import with_guard
+from training.reporting.report import NO_EXTRA_DATA
 
 CONFIG = TrainingConfig(
     architecture="compact", epochs=2, batch=8, learning_rate=1e-3, optimizer="adamw", folds=4, class_balance=True
@@ -29,7 +33,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Manifest, bytes, str
     split = split_dataset(data, CONFIG.split, folds=CONFIG.folds, seed=CONFIG.seed)
     run = Run.create(folder / "run", CONFIG, split, DataRecord.of(root, data))
     fit(run, data)
-    export_run(run, data, folder / "models" / "drawn" / "1", "Drawn.")
+    export_run(run, data, folder / "models" / "drawn" / "1", "## Uses and directions\n\nDrawn.\n")
     bundle = read_bundle(folder / "models" / "drawn" / "1")
     return bundle.manifest, bundle.graph, bundle.card, data
 
@@ -67,3 +71,33 @@ def test_the_card_tells_of_each_population(made: tuple[Manifest, bytes, str, Dat
     assert "**`adult`**: adults. AUC" in card
     assert "| source clinic |" in card
     assert "the probability alone" in card
+
+
+def test_a_guard_that_is_fitted_again_makes_a_new_bundle_of_the_same_network(
+    made: tuple[Manifest, bytes, str, Dataset], tmp_path: Path
+) -> None:
+    manifest, graph, card, data = made
+    parent = Bundle(manifest=manifest, graph=graph, card=card)
+    about = "## Uses and directions\n\nFor tests.\n"
+    refit_guard(parent, data, tmp_path / "drawn" / "2", about, NO_EXTRA_DATA)
+    bundle = read_bundle(tmp_path / "drawn" / "2")
+    for output in ("probability", "heatmap"):
+        outputs = [graph_output(each, output)(data.pixels) for each in (graph, bundle.graph)]
+        assert (outputs[0] == outputs[1]).all()
+    assert bundle.manifest.input_guard
+    assert bundle.manifest.operating_points == manifest.operating_points
+    assert bundle.manifest.results["guard"]["network_of"] == "drawn/1"
+    assert bundle.card.startswith("# drawn 2: ")
+    assert "\nFor tests.\n" in bundle.card
+    assert "covered by one population alone" in bundle.card
+    performance = "### Under other conditions"
+    assert bundle.card.partition(performance)[2][:2000] == card.partition(performance)[2][:2000]
+    with pytest.raises(BundleError, match="already holds a bundle"):
+        refit_guard(parent, data, tmp_path / "drawn" / "2", about, NO_EXTRA_DATA)
+
+
+def test_a_card_of_other_hands_cannot_be_restated(made: tuple[Manifest, bytes, str, Dataset]) -> None:
+    manifest = made[0]
+    assert manifest.input_guard
+    with pytest.raises(TrainingError, match="not written by this program"):
+        with_guard("# Ours\n", "drawn 2", manifest.input_guard, {"adult": "", "child": ""}, "")
