@@ -8,6 +8,7 @@ import hashlib
 import json
 import tempfile
 from collections.abc import Iterable, Iterator
+from contextlib import nullcontext
 from itertools import islice
 from typing import Any, BinaryIO, Literal
 
@@ -203,15 +204,13 @@ def _group_size(part_size: int) -> int:
 
 def _plan_of(rules: Rules, items: Iterable[Item], file: BinaryIO | None) -> Plan:
     digest, count = hashlib.sha256(), 0
-    writer = parquet.ParquetWriter(file, ITEM_SCHEMA, compression="zstd", write_statistics=False) if file else None
-    for group in _groups(items, _group_size(rules.part_size)):
-        count += len(group)
-        for item in group:
-            digest.update(json.dumps(item).encode())
-        if writer:
-            writer.write_table(_table(group), row_group_size=len(group))
-    if writer:
-        writer.close()
+    with parquet.ParquetWriter(file, ITEM_SCHEMA, compression="zstd") if file else nullcontext() as writer:
+        for group in _groups(items, _group_size(rules.part_size)):
+            count += len(group)
+            for item in group:
+                digest.update(json.dumps(item).encode())
+            if writer:
+                writer.write_table(_table(group), row_group_size=len(group))
     if not count:
         raise SettingsError("there are no images to be read")
     return Plan(**rules.model_dump(), items=count, list_sha256=digest.hexdigest())
