@@ -14,7 +14,7 @@ from service.settings import SettingsError
 
 SCHEME = "s3://"
 # Of the S3 client: with its growing pauses, about two minutes for a store that is restarted.
-_ATTEMPTS = 10
+_ATTEMPTS = "10"
 _CONNECT_S = 5.0
 _ENDPOINTS = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL")
 _AWS_ERROR = re.compile(r"AWS Error (\w+)")
@@ -68,7 +68,7 @@ def filesystem() -> fs.S3FileSystem:
         allow_delayed_open=True,
         background_writes=False,
         tls_ca_file_path=os.environ.get("AWS_CA_BUNDLE"),
-        retry_strategy=fs.AwsStandardS3RetryStrategy(max_attempts=_ATTEMPTS),
+        retry_strategy=fs.AwsStandardS3RetryStrategy(max_attempts=int(os.environ.get("AWS_MAX_ATTEMPTS") or _ATTEMPTS)),
     )
 
 

@@ -171,6 +171,8 @@ def _in_one_line(what: str) -> Iterator[None]:
         yield
     except FileNotFoundError:
         raise
+    except NotADirectoryError as error:  # a file stands where a folder should
+        raise FileNotFoundError(error.errno, error.strerror) from None
     except OSError as error:
         raise StorageError(f"{what}: {error.strerror or 'the storage fails'}") from None
 

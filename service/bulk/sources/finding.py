@@ -61,8 +61,10 @@ def _items_of(source: str, on_skipped: Callable[[str], object]) -> Iterator[Item
         yield from _of_csv(place)
     elif place.lower().endswith(_PARQUET):
         yield from _of_parquet(place)
-    else:
+    elif s3.is_s3(place) or _exists(place):
         yield from _of_file(place)
+    else:
+        raise NotListed("there is no such file or folder")
 
 
 def _of_file(place: str) -> Iterator[Item]:
@@ -114,8 +116,8 @@ def _uri(place: str) -> str:
 
 
 def _exists(place: str) -> bool:
-    """Whether a name with the characters of a pattern is that of a file."""
-    return not s3.is_s3(place) and Path(place).exists()
+    """Whether there is a local file or folder of this name, which may have the characters of a pattern."""
+    return not s3.is_s3(place) and os.path.lexists(place)
 
 
 def _is_folder(place: str) -> bool:
