@@ -1,4 +1,4 @@
-"""The command line: serve (the default), predict, bulk, validate, settings, keys, audit, bundle, openapi, completion."""
+"""The command line: serve (the default), predict, bulk, validate, settings, keys, audit and others."""
 
 import argparse
 import os
