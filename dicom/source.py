@@ -48,16 +48,16 @@ def source_of(data: bytes) -> Dataset:
     found, clean = read_file(data, _NEEDED).dataset, Dataset()
     clean.SpecificCharacterSet = _UTF_8
     for keyword in _REQUIRED.split():
-        setattr(clean, keyword, _valid(found, keyword) or "")
+        setattr(clean, keyword, valid(found, keyword) or "")
     for keyword in _OPTIONAL.split():
-        if cleaned := _valid(found, keyword):
+        if cleaned := valid(found, keyword):
             setattr(clean, keyword, cleaned)
     if clean.PatientSex not in _SEXES:
         clean.PatientSex = ""
     clean.SOPClassUID = found.SOPClassUID
-    clean.SOPInstanceUID = _valid(found, "SOPInstanceUID") or uid_of("source", sha256(data).hexdigest())
-    clean.SeriesInstanceUID = _valid(found, "SeriesInstanceUID") or uid_of("source", clean.SOPInstanceUID, "series")
-    clean.StudyInstanceUID = _valid(found, "StudyInstanceUID") or uid_of("study", clean.SOPInstanceUID)
+    clean.SOPInstanceUID = valid(found, "SOPInstanceUID") or uid_of("source", sha256(data).hexdigest())
+    clean.SeriesInstanceUID = valid(found, "SeriesInstanceUID") or uid_of("source", clean.SOPInstanceUID, "series")
+    clean.StudyInstanceUID = valid(found, "StudyInstanceUID") or uid_of("study", clean.SOPInstanceUID)
     clean.PatientOrientation = _orientation(found)
     return clean
 
@@ -67,7 +67,7 @@ def procedure_of(data: bytes) -> tuple[str, str, str] | None:
     item = first_item(read_file(data, _NEEDED).dataset, "ProcedureCodeSequence")
     if item is None:
         return None
-    parts = [_valid(item, keyword) for keyword in _CODE]
+    parts = [valid(item, keyword) for keyword in _CODE]
     return (str(parts[0]), str(parts[1]), str(parts[2])) if all(parts) else None
 
 
@@ -81,7 +81,7 @@ def _orientation(dataset: Dataset) -> list[str] | None:
 _KINDS: dict[str, Callable[[str], Any]] = {"DA": DA, "TM": TM, "DS": float}
 
 
-def _valid(dataset: Dataset, keyword: str) -> str | None:
+def valid(dataset: Dataset, keyword: str) -> str | None:
     """The value as a string, if there is one alone and it keeps to its VR."""
     found = values(dataset, keyword)
     text = str(found[0]).strip(" \0") if len(found) == 1 else ""

@@ -14,13 +14,13 @@ import hypothesis
 import pytest
 
 from contract.bundle import INT8_GRAPH
-from service.app import create_app
 from service.cli.commands import build_service
 from service.core import Service
 from service.inference.backend import Backend
 from service.inference.loading.bundles import read_main
 from service.settings import Settings
 from service.telemetry.logs import close_logging
+from service.workers.app import create_app
 from tests import ROOT
 from tests.bundles import GUARD, INT8_FULL, POINTS, brightness_graph, write_brightness_bundle
 from tests.distribution import FilesTogether, longest_first

@@ -31,12 +31,12 @@ ROOMS: dict[str, dict[str, set[str]]] = {
         "core": {*_READING, "access", "audit"},
         "http": _SERVICE,
         "oip": {*_SERVICE, "http"},
-        "app": {*_SERVICE, "http", "oip"},
         "edge": {*_VOCABULARY, "telemetry"},
-        "workers": {*_SERVICE, "edge", "app"},
+        "workers": {*_SERVICE, "http", "oip", "edge"},
         "client": _VOCABULARY,
         "validation": {*_VOCABULARY, "audit", "client"},
-        "cli": {*_SERVICE, "http", "app", "workers", "client", "validation"},
+        "bulk": {*_READING, "http", "client"},
+        "cli": {*_SERVICE, "http", "workers", "client", "validation", "bulk"},
         "__main__": {"cli"},
     },
     "training": {
@@ -78,6 +78,9 @@ _SERVES = {"fastapi", "starlette", "uvicorn"}
 _DICOM = {"pydicom", "highdicom", "imagecodecs"}
 # The modules that import dicom/, when the first object comes: one of service/, one of training/.
 READS_DICOM = ("service.inference.dicom", "training.data.objects")
+# Of the extras bulk and cluster: what only this room imports.
+_TABLES = {"pyarrow", "ray"}
+_HAS_TABLES = "service.bulk"
 # What a package, or one room of it, may not import from outside the project.
 FORBIDDEN = {
     "contract": {"service", "training", "dicom", "node"},
@@ -137,6 +140,8 @@ def forbidden_imports(source: str, module: str) -> set[str]:
     wrong = {name for name in found if name.partition(".")[0] in outside}
     if module in READS_DICOM:
         wrong = {name for name in wrong if name.partition(".")[0] != "dicom"}
+    if not module.startswith(_HAS_TABLES):
+        wrong |= {name for name in found if name.partition(".")[0] in _TABLES}
     if package == "dicom":
         return wrong
     if package in PARTS:
@@ -185,6 +190,9 @@ def test_rooms_import_only_the_rooms_below_them(path: Path) -> None:
         ("dicom.report", "import onnxruntime"),
         ("contract.image", "from dicom.picture import decode"),
         ("contract.image", "import onnxruntime"),
+        ("service.client.results", "import pyarrow"),
+        ("service.core", "import ray"),
+        ("service.bulk.part", "from service.core import Service"),
         ("node.scp", "from node.running import Node"),
         ("node.scp", "from service.settings import Settings"),
         ("node.spool", "from contract.image import to_pixels"),

@@ -25,6 +25,7 @@ _TRAINING = ["keras", "tensorflow", "tf2onnx", "onnx", "onnxruntime", "sklearn",
 _CLIENT = ["httpx"]
 _SERVICE = ["fastapi", "starlette", "uvicorn", "onnxruntime", "prometheus_client", "fastapi_offline"]
 _NODE = ["pynetdicom"]
+_BULK = ["pyarrow"]
 _SERVICE += ["pythonjsonlogger", "multipart", "python_multipart"]
 
 
@@ -40,6 +41,7 @@ def run_without(missing: list[str], package: str, *arguments: str) -> subprocess
         ("service", _SERVICE, ["serve"], "xray-inference[cpu]"),
         ("service", _SERVICE, ["predict", "x.jpeg"], "xray-inference[cpu]"),
         ("service", _CLIENT, ["predict", "--url", "http://127.0.0.1:1", "x.jpeg"], "xray-inference[client]"),
+        ("service", _BULK, ["bulk", "x", "--out", "nowhere"], "xray-inference[cpu,bulk]"),
     ],
 )
 def test_the_missing_extra_is_named_in_one_line(
@@ -68,7 +70,7 @@ def test_the_node_names_its_extra(tmp_path: Path) -> None:
     [
         ("training", _TRAINING),
         ("service", _SERVICE),
-        ("service", [*_CLIENT, *_SERVICE]),
+        ("service", [*_BULK, *_CLIENT, *_SERVICE]),
         ("node", [*_NODE, *_CLIENT, *_SERVICE]),
     ],
 )

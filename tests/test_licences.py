@@ -23,7 +23,7 @@ def licence(package: str) -> str:
     return "; ".join(filter(None, [found["License-Expression"], (found["License"] or "").split("\n")[0], *classifiers]))
 
 
-@pytest.mark.parametrize("lock", ["cpu.txt", "client.txt"])
+@pytest.mark.parametrize("lock", ["bulk.txt", "cpu.txt", "client.txt"])
 def test_nothing_that_is_shipped_is_under_a_gpl(lock: str) -> None:
     licences = {}
     for package in packages(lock):

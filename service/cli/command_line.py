@@ -1,4 +1,4 @@
-"""The command line: serve (the default), predict, validate, settings, keys, audit, bundle, openapi, completion."""
+"""The command line: serve (the default), predict, bulk, validate, settings, keys, audit and others."""
 
 import argparse
 import os
@@ -15,6 +15,7 @@ from contract.bundle import BundleError
 from service.access import command as keys_command
 from service.access.keys import KeyFileError
 from service.audit import command as audit_command
+from service.bulk import command as bulk_command
 from service.cli import DONE, FAILED, WRONG_USE
 from service.cli import bundle as bundle_command
 from service.cli.interrupt import exit_on_interrupt
@@ -46,8 +47,14 @@ def run(given: list[str]) -> int:
     except (BundleError, DeviceError, KeyFileError, audit_command.AuditCommandError) as error:
         return _fail(str(error), FAILED)
     except ModuleNotFoundError as error:
-        extra = "[client]'" if getattr(arguments, "url", None) else "[cpu]' (or [gpu])"
-        return _fail(f"{error.name} is not installed; pip install 'xray-inference{extra}", FAILED)
+        return _fail(f"{error.name} is not installed; pip install 'xray-inference{_extra(error, arguments)}", FAILED)
+
+
+def _extra(error: ModuleNotFoundError, arguments: argparse.Namespace) -> str:
+    """The extra that has what is missing."""
+    if own := {"pyarrow": "bulk", "ray": "cluster"}.get((error.name or "").partition(".")[0]):
+        return f"[cpu,{own}]' (or [gpu,{own}])"
+    return "[client]'" if getattr(arguments, "url", None) else "[cpu]' (or [gpu])"
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +80,10 @@ def _serve(_: argparse.Namespace, given: _Given) -> int:
 
 def _predict(arguments: argparse.Namespace, given: _Given) -> int:
     return predict(given.settings, arguments, _open_local)
+
+
+def _bulk(arguments: argparse.Namespace, given: _Given) -> int:
+    return bulk_command.run(arguments, given.settings)
 
 
 def _validate(arguments: argparse.Namespace, given: _Given) -> int:
@@ -111,6 +122,7 @@ def _completion(arguments: argparse.Namespace, _: _Given) -> int:
 _RUN: dict[str, Callable[[argparse.Namespace, _Given], int]] = {
     "serve": _serve,
     "predict": _predict,
+    "bulk": _bulk,
     "validate": _validate,
     "settings": _settings,
     "keys": _keys,
@@ -168,6 +180,7 @@ def _parser() -> argparse.ArgumentParser:
         add_settings(command)
     for command in (predict_files, site, document):
         add_settings(command, LOCAL)
+    bulk_command.add_parser(commands)
     keys_command.add_parser(commands)
     audit_command.add_parser(commands)
     bundle_command.add_parser(commands)

@@ -1,6 +1,5 @@
 """The commands ``serve``, ``settings`` and ``openapi``, and the model for ``predict``."""
 
-import contextlib
 import json
 import logging
 import os
@@ -18,18 +17,18 @@ from rich.table import Column, Table
 
 from contract.bundle import Bundle
 from service.access.authentication import require_keys_if_reachable
-from service.app import create_app
 from service.cli.effective import effective_settings, unknown_variables
 from service.cli.local import LocalPredictor
 from service.core import Service
 from service.inference.loading.bundles import read_main
-from service.inference.loading.memory import limit_arenas
+from service.inference.loading.memory import disable_core_dumps, limit_arenas
 from service.inference.model import open_backend
 from service.settings import Settings
 from service.settings.network import listed
 from service.telemetry.logs import configure_logging, drain_logging
 from service.telemetry.worker_table import WorkerSlot, WorkerTable
 from service.workers import server
+from service.workers.app import create_app
 from service.workers.coordinator import Coordinator
 from service.workers.follower import Follower
 from service.workers.parent import Parent, bind_sockets, worker_settings
@@ -46,7 +45,7 @@ def serve(settings: Settings) -> bool:
         SystemExit: with several workers: the first one could not start, or a worker could not be restarted.
     """
     require_keys_if_reachable(settings)
-    _disable_core_dumps()
+    disable_core_dumps()
     limit_arenas()
     try:
         return _serve(settings)
@@ -157,7 +156,7 @@ async def open_local(settings: Settings) -> AsyncIterator[LocalPredictor]:
     Raises:
         BundleError, DeviceError, SettingsError: the model cannot be loaded with these settings.
     """
-    _disable_core_dumps()
+    disable_core_dumps()
     configure_logging("error", log_format="auto")
     try:
         service = build_service(settings)
@@ -165,14 +164,6 @@ async def open_local(settings: Settings) -> AsyncIterator[LocalPredictor]:
             yield LocalPredictor(service)
     finally:
         drain_logging()
-
-
-def _disable_core_dumps() -> None:
-    """A core dump of this process, or of one that it starts, would put images on the disk."""
-    with contextlib.suppress(ImportError):  # Windows
-        import resource
-
-        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
 
 def _service_with_models(settings: Settings, bundle: Bundle | None = None) -> Service:

@@ -93,7 +93,7 @@ def response(
         population=point.population,
         site=point.site,
         predictions=[
-            _prediction(model.guard, own, filename, result, request_id)
+            prediction_of(model.guard, own, filename, result, request_id)
             for own, filename, result in zip(points, filenames, results, strict=True)
         ],
     )
@@ -134,9 +134,10 @@ def model_name(model: Model) -> ModelName:
     return ModelName(name=model.name, version=model.version)
 
 
-def _prediction(
+def prediction_of(
     guard: Guard, point: Point, filename: str | None, result: ReadingOrError, request_id: str
 ) -> Prediction:
+    """What is answered about one image at an operating point; for an exception, its problem."""
     if isinstance(result, BaseException):
         return Prediction(filename=filename, error=problem(result, request_id))
     probability = point.calibrated(result.probability)

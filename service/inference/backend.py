@@ -27,6 +27,16 @@ class Outputs:
     heatmap: NDArray[np.float32] | None = None
     covered_by: list[str | None] | None = None
 
+    def check(self, count: int) -> None:
+        """Check that each output has one row for each of so many images.
+
+        Raises:
+            ValueError: one does not.
+        """
+        for column, axes in ((self.probability, 1), (self.guard_score, 1), (self.heatmap, 3)):
+            if column is not None and (column.ndim != axes or len(column) != count):
+                raise ValueError(f"the model returned shape {column.shape} for {count} images")
+
 
 class Backend(Protocol):
     """The interface of a model to the service."""

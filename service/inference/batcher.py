@@ -213,9 +213,7 @@ def _validated(outputs: Outputs, jobs: Sequence[_Job]) -> list[_Row | BackendFau
         ValueError: an output does not have one row per image.
     """
     probability, score, heatmap = outputs.probability, outputs.guard_score, outputs.heatmap
-    for column, axes in ((probability, 1), (score, 1), (heatmap, 3)):
-        if column is not None and (column.ndim != axes or len(column) != len(jobs)):
-            raise ValueError(f"the model returned shape {column.shape} for {len(jobs)} images")
+    outputs.check(len(jobs))
     scores = [None] * len(jobs) if score is None else score.tolist()
     maps = [heatmap[row] if job.explain and heatmap is not None else None for row, job in enumerate(jobs)]
     rows = zip(probability.tolist(), scores, maps, outputs.covered_by or [None] * len(jobs), strict=True)

@@ -12,7 +12,7 @@ from PIL import Image
 
 from contract import image
 from contract.cost import Cost
-from contract.errors import UnsupportedFormat
+from contract.errors import ImageRefused, UnsupportedFormat
 from contract.header import is_dicom
 from contract.image import Decoded
 from service.inference.decoding.rules import Rules
@@ -35,6 +35,34 @@ def decode(data: bytes, rules: Rules, limit: Cost | None = None) -> Decoded:
         from dicom.picture import decode as decode_object
     context = Context(rules.ages, refuse=rules.refuse_context)
     return decode_object(data, context, max_pixels=rules.max_pixels, contract=rules.contract, limit=limit)
+
+
+def is_installed() -> bool:
+    """Whether the extra is installed."""
+    try:
+        with _extra():
+            import dicom.identity  # noqa: F401
+    except UnsupportedFormat:
+        return False
+    return True
+
+
+def facts(data: bytes, *, ids: bool) -> dict[str, str | None]:
+    """What a DICOM file says of itself: ``modality``, ``view`` and ``sop_instance_uid``.
+
+    Args:
+        data: the file.
+        ids: whether ``patient_id``, ``accession_number`` and ``study_instance_uid`` are among them.
+
+    Returns:
+        the values, None where it has none; empty if the file cannot be read or the extra is not installed.
+    """
+    try:
+        with _extra():
+            from dicom.identity import identity_of
+        return identity_of(data, ids=ids)
+    except ImageRefused:
+        return {}
 
 
 def picture(data: bytes, longest: int, *, max_pixels: int, limit: Cost | None = None) -> Image.Image:

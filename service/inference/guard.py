@@ -4,6 +4,7 @@ import math
 from dataclasses import dataclass
 
 from contract.bundle import Manifest
+from service.errors import UnlikeTrainingData
 from service.settings import GuardMode, SettingsError
 
 
@@ -17,6 +18,18 @@ class Guard:
     def flags(self, score: float) -> bool:
         """Whether an image of this score is flagged. NaN is."""
         return not score <= self.threshold  # unlike score > threshold, true for NaN
+
+    def apply(self, score: float | None) -> bool:
+        """Whether an image of this score is flagged; None: it has none.
+
+        Raises:
+            UnlikeTrainingData: it is, and the mode is ``refuse``.
+        """
+        if score is None or not self.flags(score):
+            return False
+        if self.mode == "refuse":
+            raise UnlikeTrainingData(self.explain(score))
+        return True
 
     def explain(self, score: float) -> str:
         """What the score of a flagged image means, for a physician."""

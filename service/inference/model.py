@@ -13,10 +13,9 @@ from service.inference.batcher import Batcher, Limits
 from service.inference.calls import RunningCalls
 from service.inference.cpus import CallPlan, cpus_per_worker, plan_calls
 from service.inference.decoding.decoder import Decoder
-from service.inference.decoding.rules import Rules
 from service.inference.guard import choose_guard
 from service.inference.loading.trial import bounded_memory, try_in_another_process, try_out
-from service.inference.points import Point, ages_of, default_point, find_point, population_of_age
+from service.inference.points import Point, default_point, find_point, point_for_age, rules_of
 from service.inference.pool import Pool
 from service.inference.reader import Reader
 from service.inference.recovery import Recovery, SupervisedBackend
@@ -79,10 +78,7 @@ class Model:
             is_alone=shared.is_alone,
         )
         self._warm_up_images = min(runs * max_batch, settings.capacity)
-        ages = settings.ages or ages_of(bundle.manifest)
-        rules = Rules(
-            settings.max_pixels, bundle.manifest.image_contract, ages, refuse_context=settings.dicom_checks == "refuse"
-        )
+        rules = rules_of(settings, bundle.manifest)
         self.reader = Reader(self.batcher, shared.decoder, self.guard, metrics, rules, counts=main)
         self.recovery = Recovery(
             self.batcher,
@@ -125,10 +121,7 @@ class Model:
             point: of the request.
             age: in years; None: not known.
         """
-        population = population_of_age(self.bundle.manifest, age) if point.by_age and age is not None else None
-        if population in (None, point.population):
-            return point
-        return find_point(self.bundle.manifest, point.name, population)
+        return point_for_age(self.bundle.manifest, point, age)
 
     @property
     def graph_sha256(self) -> str:
@@ -228,10 +221,19 @@ async def try_bundle(settings: Settings, bundle: Bundle) -> None:
     Raises:
         BundleError, SettingsError: it cannot be served.
     """
-    on_cpu = settings.device == "cpu" or not has_cuda()
-    name, graph = cpu_graph(bundle, settings.precision) if on_cpu else (GRAPH, bundle.graph)
+    name, graph = expected_graph(settings, bundle)
     plan, batch = _call_plan(settings, bundle), max_batch_of(settings, CPU)
     await try_in_another_process(graph, name, batch, plan.alone)
+
+
+def expected_graph(settings: Settings, bundle: Bundle) -> tuple[str, bytes]:
+    """Name and bytes of the graph of a bundle that will run here, if CUDA works where it should.
+
+    Raises:
+        SettingsError: the precision is int8, but the bundle has no such graph.
+    """
+    on_cpu = settings.device == "cpu" or not has_cuda()
+    return cpu_graph(bundle, settings.precision) if on_cpu else (GRAPH, bundle.graph)
 
 
 def _call_plan(settings: Settings, bundle: Bundle) -> CallPlan:

@@ -7,8 +7,8 @@ from contract.bundle import UNKNOWN_POPULATION, Calibration, Manifest
 from contract.calibration import calibrate
 from contract.site import Site
 from service.errors import UnknownOperatingPoint, UnknownPopulation
-from service.inference.decoding.rules import Ages
-from service.settings import SettingsError
+from service.inference.decoding.rules import Ages, Rules
+from service.settings import Settings, SettingsError
 
 _CHILDREN: Ages = ((1.0, 6.0),)
 
@@ -92,6 +92,29 @@ def population_of_age(manifest: Manifest, age: float) -> str | None:
     ranges = zip(manifest.populations, ages_of(manifest), strict=False)
     found = [name for name, (low, high) in ranges if low <= age < high]
     return found[0] if len(found) == 1 else None
+
+
+def point_for_age(manifest: Manifest, point: Point, age: float | None) -> Point:
+    """The operating point of an image: that of its request, for the population of the patient's age if the request
+    states none.
+
+    Args:
+        manifest: of the model.
+        point: of the request.
+        age: in years; None: not known.
+    """
+    population = population_of_age(manifest, age) if point.by_age and age is not None else None
+    if population in (None, point.population):
+        return point
+    return find_point(manifest, point.name, population)
+
+
+def rules_of(settings: Settings, manifest: Manifest) -> Rules:
+    """How files become pixels for a model, by the settings and by what the model is meant for."""
+    refuse = settings.dicom_checks == "refuse"
+    return Rules(
+        settings.max_pixels, manifest.image_contract, settings.ages or ages_of(manifest), refuse_context=refuse
+    )
 
 
 def default_point(manifest: Manifest, name: str | None, population: str | None = None) -> Point:

@@ -13,7 +13,6 @@ from PIL import Image
 from contract.drift import brightness_and_contrast
 from contract.image import SIDE, Decoded, Note
 from contract.margins import Frame, on_whole_picture
-from service.errors import UnlikeTrainingData
 from service.inference.batcher import Batcher, Scored
 from service.inference.decoding.decoder import Decoder
 from service.inference.decoding.rules import Rules
@@ -82,7 +81,7 @@ class Reader:
             probability=scored.probability,
             guard_score=scored.guard_score,
             heatmap=None if scored.heatmap is None else on_whole_picture(scored.heatmap, prepared.frame),
-            flagged=self._apply_guard(scored.guard_score),
+            flagged=self.guard.apply(scored.guard_score),
             turned=prepared.turned,
             unclear_depth=prepared.unclear_depth,
             covered_by=scored.covered_by,
@@ -102,15 +101,6 @@ class Reader:
             features["guard_score"] = scored.guard_score
             self.metrics.guard_scored(scored.guard_score, self.guard.flags(scored.guard_score))
         self.metrics.drift_observed(features)
-
-    def _apply_guard(self, score: float | None) -> bool:
-        """Whether the image is flagged; raises UnlikeTrainingData if the guard is set to refuse such images."""
-        if score is None:
-            return False
-        flagged = self.guard.flags(score)
-        if flagged and self.guard.mode == "refuse":
-            raise UnlikeTrainingData(self.guard.explain(score))
-        return flagged
 
     async def warm_up(self, batch: int) -> None:
         """Decode a blank JPEG and a blank PNG, and score one image alone and then ``batch`` images at once.

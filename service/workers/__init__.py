@@ -1,4 +1,4 @@
-"""The server process, or several on one port. Imports ``app``, ``edge`` and what these may import, but not ``http`` or
+"""The server process, or several on one port. ``app`` is the ASGI app around a service; it alone imports ``http`` and
 ``oip``.
 
 ``server`` runs one service on a port until SIGTERM, and shuts it down in order.

@@ -15,7 +15,6 @@ import uvicorn
 from uvicorn.config import STARTUP_FAILURE
 
 from service.access.tls import Certificate, load_certificate
-from service.app import create_app
 from service.core import Service
 from service.edge.connection import Connection
 from service.edge.handshake import accept as accept_tls
@@ -25,6 +24,7 @@ from service.inference.admission import Phase
 from service.inference.pool import StartedThreads
 from service.telemetry.formats import is_text
 from service.telemetry.worker_table import WorkerSlot
+from service.workers.app import create_app
 from service.workers.banner import banner
 from service.workers.connection_balancer import ConnectionBalancer
 from service.workers.grace import SLOW_CLIENTS_S, force_exit_after, grace_s

@@ -27,8 +27,8 @@ import importlib.util, shutil, sys
 found = [t for t in ("gcc", "cc", "make", "curl", "wget", "git") if shutil.which(t)]
 sys.exit(str(found) if found or importlib.util.find_spec("pip") else 0)'
 check "byte-compiled" docker exec "$(container)" python3 -c '
-import fastapi, importlib.util, os, service.app, sys
-sys.exit(not all(os.path.exists(importlib.util.cache_from_source(m.__file__)) for m in (fastapi, service.app)))'
+import fastapi, importlib.util, os, service.workers.app, sys
+sys.exit(not all(os.path.exists(importlib.util.cache_from_source(m.__file__)) for m in (fastapi, service.workers.app)))'
 check "only the required folders" docker exec "$(container)" sh -c '[ "$(ls /app | xargs)" = "contract dicom models service" ]'
 echo XRAY_GUARD=refuse >"$scratch/settings"
 SETTINGS_FILE=$scratch/settings dc up -d --force-recreate >/dev/null 2>&1; await 60 healthy

@@ -94,10 +94,7 @@ class Decoder:
         except TooExpensive as error:
             cost = error.cost
         if cost.memory > self.memory.total:
-            raise TooManyPixels(
-                f"decoding the image takes about {cost.memory >> 20} MiB of memory; at most {self.memory.total >> 20} "
-                "MiB (XRAY_MAX_DECODED_BYTES) are allowed"
-            )
+            raise too_expensive(cost, self.memory.total)
         if not cost.fits(MOST_IN_A_THREAD):
             async with self.memory.reserve(cost.memory):
                 return await self._processes.ask(request)
@@ -109,6 +106,14 @@ class Decoder:
             return await asyncio.wrap_future(task)
         finally:
             del task  # the traceback of its exception has this frame: it would be a reference cycle
+
+
+def too_expensive(cost: Cost, memory: int) -> TooManyPixels:
+    """The refusal of an image whose decoding takes more than so many bytes of memory."""
+    return TooManyPixels(
+        f"decoding the image takes about {cost.memory >> 20} MiB of memory; at most {memory >> 20} MiB "
+        "(XRAY_MAX_DECODED_BYTES) are allowed"
+    )
 
 
 def _decoded(reply: Message) -> Decoded:

@@ -6,6 +6,7 @@ cannot use them. So the process has two arenas instead of eight for each CPU (ma
 leaves is given back.
 """
 
+import contextlib
 import ctypes
 import os
 import sys
@@ -31,3 +32,11 @@ def return_freed_memory() -> None:
 
 def _function(name: str) -> "ctypes._NamedFuncPointer | None":
     return getattr(ctypes.CDLL(None), name, None) if sys.platform == "linux" else None
+
+
+def disable_core_dumps() -> None:
+    """A core dump of this process, or of one that it starts, would put images on the disk."""
+    with contextlib.suppress(ImportError):  # Windows
+        import resource
+
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))

@@ -13,7 +13,7 @@ from fastapi.routing import APIRoute
 from service.__main__ import WRONG_USE, main
 from service.access.authentication import require_scope
 from service.access.keys import Scope, add_key, make_key, revoke_key
-from service.app import create_app
+from service.workers.app import create_app
 from tests.conftest import Connect, MakeService
 from tests.drawings import jpeg
 from tests.waiting import until_async

@@ -11,9 +11,9 @@ from openapi_spec_validator import validate
 from service import problems
 from service.__main__ import main
 from service.access.keys import add_key, make_key
-from service.app import create_app
 from service.oip.request import HEADER_LENGTH
 from service.problems import Kind
+from service.workers.app import create_app
 from tests.conftest import Connect, MakeService
 from tests.drawings import jpeg, png
 from tests.openapi import FILE, complain, document, operations, problem_types

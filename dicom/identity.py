@@ -1,0 +1,28 @@
+"""What an object says of itself, for a table of many: kind, view and UID, and only if it is wanted whose it is."""
+
+from dicom.attributes import tags_of
+from dicom.file import read_file
+from dicom.source import valid
+
+_ITSELF = {"modality": "Modality", "view": "ViewPosition", "sop_instance_uid": "SOPInstanceUID"}
+_WHOSE = {
+    "patient_id": "PatientID",
+    "accession_number": "AccessionNumber",
+    "study_instance_uid": "StudyInstanceUID",
+}
+_NEEDED = tags_of(" ".join(["SpecificCharacterSet", *_ITSELF.values(), *_WHOSE.values()]))
+
+
+def identity_of(data: bytes, *, ids: bool) -> dict[str, str | None]:
+    """The values by name; None where there is none, or one that breaks its VR.
+
+    Args:
+        data: the whole file.
+        ids: whether patient, accession number and study are among them.
+
+    Raises:
+        ImageRefused: as ``dicom.file.read_file``.
+    """
+    dataset = read_file(data, _NEEDED).dataset
+    wanted = _ITSELF | _WHOSE if ids else _ITSELF
+    return {name: valid(dataset, keyword) for name, keyword in wanted.items()}

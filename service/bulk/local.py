@@ -1,0 +1,181 @@
+"""The engine for one machine: worker processes, each with one thread for the model, each doing a part at a time.
+
+A worker that ends is replaced and its part done again. If workers end twice at the same image, the image is left out
+with a problem: it must not end a run.
+"""
+
+import contextlib
+import ctypes
+import logging
+import multiprocessing
+import signal
+import sys
+import threading
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from multiprocessing.connection import Connection, wait
+from typing import Any
+
+from contract.bundle import BundleError
+from service.bulk.errors import StorageError
+from service.bulk.job import Job
+from service.bulk.part import PartCounts, PartWorker
+from service.errors import DeviceError
+from service.inference.cpus import usable_cpus
+from service.inference.loading.memory import disable_core_dumps
+from service.settings import SettingsError
+from service.telemetry.logs import configure_logging, drain_logging
+
+log = logging.getLogger(__name__)
+
+# Ends of workers at one image after which it is left out; at one part, and before the first part, that end the run.
+_AT_ONE_IMAGE, _AT_ONE_PART, _AT_START = 2, 20, 3
+_READY = "ready"
+_FATAL = (BundleError, DeviceError, SettingsError, StorageError)
+_SPAWN = multiprocessing.get_context("spawn")  # a fork would take the threads' locks along
+
+
+def run_local(job: Job, numbers: Iterable[int], on_done: Callable[[PartCounts], object]) -> None:
+    """Do parts in processes of this machine; as ``service.bulk.job.Engine``."""
+    count = min(job.workers or usable_cpus(), job.parts)
+    if count:
+        with _Workers(job, count) as workers:
+            workers.run(iter(numbers), on_done)
+
+
+class _Worker:
+    """One process, and what it is doing."""
+
+    def __init__(self, job: Job) -> None:
+        self.connection, theirs = _SPAWN.Pipe()
+        # The place in its part of the image that it is at: still there after its end.
+        self.place = _SPAWN.RawValue(ctypes.c_long, -1)
+        self.part: int | None = None
+        self.ready = False
+        self.process = _SPAWN.Process(target=_work, args=(job.where, dict(job.fields), theirs, self.place), daemon=True)
+        with _sigint_ignored():  # Ctrl-C at a terminal reaches all processes of the group: this one ends the others
+            self.process.start()
+        theirs.close()
+
+    def give(self, number: int, left_out: set[int]) -> None:
+        """Have it do a part."""
+        self.part = number
+        with contextlib.suppress(OSError):  # it has ended, which is found when its connection is read
+            self.connection.send((number, left_out))
+
+
+class _Workers:
+    def __init__(self, job: Job, count: int) -> None:
+        self._job = job
+        self._workers = [_Worker(job) for _ in range(count)]
+        self._again: list[int] = []
+        self._left_out: defaultdict[int, set[int]] = defaultdict(set)
+        self._ends: Counter[tuple[int | None, int | None]] = Counter()
+
+    def run(self, numbers: Iterator[int], on_done: Callable[[PartCounts], object]) -> None:
+        """Do all parts."""
+        while self._workers:
+            by_connection = {worker.connection: worker for worker in self._workers}
+            for connection in wait(list(by_connection)):
+                worker = by_connection[connection]  # type: ignore[index]
+                try:
+                    answer = worker.connection.recv()
+                except (EOFError, OSError):
+                    self._replace(worker)
+                    continue
+                if isinstance(answer, Exception):
+                    raise answer
+                worker.ready = True
+                if isinstance(answer, PartCounts):
+                    worker.part = None
+                    on_done(answer)
+                self._give_next(worker, numbers)
+
+    def _give_next(self, worker: _Worker, numbers: Iterator[int]) -> None:
+        number = self._again.pop() if self._again else next(numbers, None)
+        if number is None:
+            self._workers.remove(worker)
+            _end(worker)
+        else:
+            worker.give(number, self._left_out[number])
+
+    def _replace(self, worker: _Worker) -> None:
+        """Start another worker in place of one that has ended."""
+        self._workers.remove(worker)
+        worker.process.join()
+        part, place = worker.part, worker.place.value
+        log.error("a worker has ended and is replaced", extra={"exit_code": worker.process.exitcode, "part": part})
+        self._ends[part, None] += 1
+        if part is not None:
+            self._again.append(part)
+            self._ends[part, place] += 1
+            if self._ends[part, place] >= _AT_ONE_IMAGE:
+                self._left_out[part].add(place)
+        if self._ends[part, None] >= (_AT_START if part is None else _AT_ONE_PART):
+            where = "before their first part" if part is None else f"at part {part}"
+            raise StorageError(f"the worker processes end again and again {where}: is there enough memory?")
+        self._workers.append(_Worker(self._job))
+
+    def __enter__(self) -> "_Workers":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Nothing is lost by killing them: a part's file is there as a whole or not at all."""
+        for worker in self._workers:
+            worker.process.kill()
+        for worker in self._workers:
+            worker.process.join()
+
+
+def _end(worker: _Worker) -> None:
+    with contextlib.suppress(OSError):
+        worker.connection.send(None)
+    worker.connection.close()
+    worker.process.join()
+
+
+def _work(where: str, fields: Mapping[str, Any], connection: Connection, place: Any) -> None:
+    """Run as a process: do parts until there are none, or nobody wants them."""
+    start_logging()
+    try:
+        with contextlib.suppress(EOFError, OSError):  # the parent has ended
+            _serve(PartWorker(where, fields), connection, place)
+    except _FATAL as error:
+        connection.send(error)
+    except Exception:
+        log.exception("a part failed")
+        connection.send(StorageError("a part failed in a way that is not foreseen; the log says how"))
+    drain_logging()
+
+
+def _serve(worker: PartWorker, connection: Connection, place: Any) -> None:
+    connection.send(_READY)
+    while received := connection.recv():
+        number, left_out = received
+
+        def at(index: int) -> None:
+            place.value = index
+            if connection.poll():  # nothing is sent meanwhile: the parent has ended
+                raise EOFError
+
+        connection.send(worker.do(number, left_out, at))
+    worker.close()
+
+
+def start_logging() -> None:
+    """For a process that does parts: errors alone are logged, and no image goes to the disk if it crashes."""
+    disable_core_dumps()
+    configure_logging("error", with_pid=True, log_format="auto")
+
+
+@contextmanager
+def _sigint_ignored() -> Iterator[None]:
+    if threading.current_thread() is not threading.main_thread() or sys.platform == "win32":
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)

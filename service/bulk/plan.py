@@ -1,0 +1,229 @@
+"""The plan of a run: the ordered list of items, cut into parts, and all else that the rows depend on.
+
+``_plan.parquet`` holds the items, ``_plan.json`` the rest and the digests; it is written last, so a plan is complete or
+absent.
+"""
+
+import hashlib
+import json
+import tempfile
+from collections.abc import Iterable, Iterator
+from contextlib import nullcontext
+from itertools import islice
+from typing import Any, BinaryIO, Literal
+
+import pyarrow
+from pyarrow import parquet
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from contract.bundle import Bundle
+from service.bulk.errors import StorageError
+from service.bulk.sources.items import Item
+from service.bulk.store import Store
+from service.inference.points import default_point
+from service.settings import GuardMode, Settings, SettingsError
+
+FORMAT = 1
+ITEMS, FACTS = "_plan.parquet", "_plan.json"
+ITEM_SCHEMA = pyarrow.schema(
+    [
+        pyarrow.field("uri", pyarrow.string(), nullable=False),
+        ("member", pyarrow.string()),
+        ("position", pyarrow.int64()),
+        ("size", pyarrow.int64()),
+        ("fault", pyarrow.string()),
+    ]
+)
+# Items that are read and written at a time, or one part if that is larger.
+_GROUP = 16_384
+
+
+class Rules(BaseModel):
+    """What the rows of a run depend on besides its list. Two runs of equal rules and lists leave equal files."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    format: int = FORMAT
+    part_size: int
+    model: str
+    version: str
+    manifest_sha256: str
+    graph: str
+    graph_sha256: str
+    image_contract: int
+    operating_point: str
+    population: str | None
+    guard: GuardMode
+    batch: int
+    max_body_bytes: int
+    max_pixels: int
+    max_decoded_bytes: int
+    dicom: bool
+    dicom_checks: Literal["warn", "refuse"]
+    dicom_ages: str | None
+    keep_ids: bool
+
+
+class Plan(Rules):
+    """The content of ``_plan.json``."""
+
+    items: int
+    list_sha256: str
+
+    @property
+    def parts(self) -> int:
+        """The number of parts."""
+        return -(-self.items // self.part_size)
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of the whole plan."""
+        return hashlib.sha256(self.model_dump_json().encode()).hexdigest()
+
+    def size_of(self, number: int) -> int:
+        """How many items a part has."""
+        return min(self.part_size, self.items - number * self.part_size)
+
+
+def part_name(number: int) -> str:
+    """The name of a part's file, which depends on its number alone."""
+    return f"part-{number:06d}.parquet"
+
+
+def rules_for(settings: Settings, bundle: Bundle, graph: str, **options: Any) -> Rules:
+    """The rules of a run with these settings.
+
+    Args:
+        settings: the effective settings.
+        bundle: the model.
+        graph: the name of the graph that will run.
+        options: ``part_size``, ``batch``, ``dicom`` and ``keep_ids``.
+    """
+    manifest = bundle.manifest
+    point = default_point(manifest, settings.operating_point, settings.population)
+    same = ("guard", "max_body_bytes", "max_pixels", "max_decoded_bytes", "dicom_checks", "dicom_ages")
+    return Rules(
+        model=manifest.name,
+        version=manifest.version,
+        manifest_sha256=bundle.digest,
+        graph=graph,
+        graph_sha256=manifest.files[graph],
+        image_contract=manifest.image_contract,
+        operating_point=point.name,
+        population=settings.population,
+        **{name: getattr(settings, name) for name in same},
+        **options,
+    )
+
+
+def write_plan(store: Store, rules: Rules, items: Iterable[Item]) -> Plan:
+    """Write a plan. The items are never all in memory.
+
+    Raises:
+        SettingsError: there are none; or what the items raise.
+        StorageError: the plan cannot be written.
+    """
+    with tempfile.TemporaryFile() as file:
+        plan = _plan_of(rules, items, file)
+        store.put_file(ITEMS, file)
+    store.put(FACTS, (plan.model_dump_json(indent=2) + "\n").encode())
+    return plan
+
+
+def plan_of(rules: Rules, items: Iterable[Item]) -> Plan:
+    """The plan of these rules and items, without writing it."""
+    return _plan_of(rules, items, None)
+
+
+def read_plan(store: Store) -> Plan | None:
+    """The plan of a run; None if it has none.
+
+    Raises:
+        SettingsError: another version wrote it, or it is damaged.
+    """
+    try:
+        content = json.loads(store.read(FACTS))
+        if isinstance(content, dict) and content.get("format") != FORMAT:
+            raise SettingsError(f"--out: {FACTS} has the format {content.get('format')}; this version reads {FORMAT}")
+        return Plan.model_validate(content)
+    except FileNotFoundError:
+        return None
+    except (ValidationError, ValueError):
+        raise SettingsError(f"--out: {FACTS} is damaged") from None
+
+
+def difference(found: Rules, wanted: Rules) -> str | None:
+    """What differs between a plan and another, or the rules of another; in words. None: nothing."""
+    before, now = found.model_dump(), wanted.model_dump()
+    for name, value in now.items():
+        if before[name] == value:
+            continue
+        if name in {"items", "list_sha256"}:
+            return f"the list of images ({before['items']} then, {now['items']} now)"
+        shown = "" if name.endswith("sha256") else f" ({before[name]} then, {value} now)"
+        return f"{name}{shown}"
+    return None
+
+
+class PlannedItems:
+    """The items of a plan, by part.
+
+    Args:
+        store: where the plan is.
+        plan: the plan.
+
+    Raises:
+        StorageError: the items are not there.
+    """
+
+    def __init__(self, store: Store, plan: Plan) -> None:
+        try:
+            self._file = parquet.ParquetFile(store.open(ITEMS))
+        except (FileNotFoundError, pyarrow.ArrowInvalid):
+            raise StorageError(f"{ITEMS} is not there, or damaged") from None
+        self._plan, self._group, self._rows = plan, -1, pyarrow.table({})
+
+    def of(self, number: int) -> list[Item]:
+        """The items of one part."""
+        size = _group_size(self._plan.part_size)
+        group, start = divmod(number * self._plan.part_size, size)
+        if group != self._group:
+            self._rows, self._group = self._file.read_row_group(group), group
+        rows = self._rows.slice(start, self._plan.part_size)
+        return [Item(*row) for row in zip(*(column.to_pylist() for column in rows.columns), strict=True)]
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close(force=True)
+
+
+def _group_size(part_size: int) -> int:
+    """Items of a row group: whole parts."""
+    return max(1, _GROUP // part_size) * part_size
+
+
+def _plan_of(rules: Rules, items: Iterable[Item], file: BinaryIO | None) -> Plan:
+    digest, count = hashlib.sha256(), 0
+    with parquet.ParquetWriter(file, ITEM_SCHEMA, compression="zstd") if file else nullcontext() as writer:
+        for group in _groups(items, _group_size(rules.part_size)):
+            count += len(group)
+            for item in group:
+                digest.update(json.dumps(item).encode())
+            if writer:
+                writer.write_table(_table(group), row_group_size=len(group))
+    if not count:
+        raise SettingsError("there are no images to be read")
+    return Plan(**rules.model_dump(), items=count, list_sha256=digest.hexdigest())
+
+
+def _groups(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
+    rest = iter(items)
+    while group := list(islice(rest, size)):
+        yield group
+
+
+def _table(items: list[Item]) -> pyarrow.Table:
+    columns = [
+        pyarrow.array(values, field.type) for values, field in zip(zip(*items, strict=True), ITEM_SCHEMA, strict=True)
+    ]
+    return pyarrow.Table.from_arrays(columns, schema=ITEM_SCHEMA)

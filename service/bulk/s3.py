@@ -1,0 +1,97 @@
+"""Buckets: the filesystem of ``s3://``, by the variables ``AWS_*`` alone, and what its errors mean."""
+
+import os
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
+from urllib.parse import urlsplit
+
+from pyarrow import fs
+
+from service.bulk.errors import StorageError
+from service.settings import SettingsError
+
+SCHEME = "s3://"
+# Of the S3 client: with its growing pauses, about two minutes for a store that is restarted.
+_ATTEMPTS = "10"
+_CONNECT_S = 5.0
+_ENDPOINTS = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL")
+_AWS_ERROR = re.compile(r"AWS Error (\w+)")
+_REFUSED = {
+    "ACCESS_DENIED",
+    "EXPIRED_TOKEN",
+    "INVALID_ACCESS_KEY_ID",
+    "INVALID_CLIENT_TOKEN_ID",
+    "INVALID_SIGNATURE",
+    "MISSING_AUTHENTICATION_TOKEN",
+    "SIGNATURE_DOES_NOT_MATCH",
+    "UNRECOGNIZED_CLIENT",
+}
+
+
+class NoSuchBucket(StorageError):
+    """The store has no bucket of this name."""
+
+
+def is_s3(place: str) -> bool:
+    """Whether a place is in a bucket."""
+    return place.startswith(SCHEME)
+
+
+def key_of(place: str) -> str:
+    """``bucket/key`` of ``s3://bucket/key``, without a slash at its end."""
+    return place.removeprefix(SCHEME).rstrip("/")
+
+
+@cache
+def filesystem() -> fs.S3FileSystem:
+    """The filesystem of all buckets.
+
+    Raises:
+        SettingsError: no endpoint is set. Without one, the client would go to a public cloud.
+    """
+    endpoint = next((value for name in _ENDPOINTS if (value := os.environ.get(name))), None)
+    url = urlsplit(endpoint or "")
+    if url.scheme not in {"http", "https"} or not url.netloc:
+        raise SettingsError(
+            "s3:// needs the address of the store in AWS_ENDPOINT_URL, such as https://minio.local:9000"
+        )
+    # Else the client asks an address of a public cloud, 169.254.169.254, for credentials and a region.
+    os.environ.setdefault("AWS_EC2_METADATA_DISABLED", "true")
+    return fs.S3FileSystem(
+        endpoint_override=url.netloc,
+        scheme=url.scheme,
+        region=os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION") or "us-east-1",
+        connect_timeout=_CONNECT_S,
+        # A small file is one PUT, at its close; what was cut short does not exist.
+        allow_delayed_open=True,
+        background_writes=False,
+        tls_ca_file_path=os.environ.get("AWS_CA_BUNDLE"),
+        retry_strategy=fs.AwsStandardS3RetryStrategy(max_attempts=int(os.environ.get("AWS_MAX_ATTEMPTS") or _ATTEMPTS)),
+    )
+
+
+@contextmanager
+def meaning(what: str) -> Iterator[None]:
+    """Give the errors of a context their meaning; FileNotFoundError stays.
+
+    Args:
+        what: is being done, for the message: "reading the list".
+
+    Raises:
+        NoSuchBucket: there is no such bucket.
+        StorageError: the store refuses or fails.
+    """
+    try:
+        yield
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        found = _AWS_ERROR.search(str(error))
+        code = found[1] if found else ""
+        if code == "NO_SUCH_BUCKET":
+            raise NoSuchBucket(f"{what}: there is no such bucket") from None
+        if code in _REFUSED or "HTTP status 403" in str(error):
+            raise StorageError(f"{what}: the store refuses the credentials of AWS_ACCESS_KEY_ID") from None
+        raise StorageError(f"{what}: the store fails{f' ({code})' if code else ''}") from None

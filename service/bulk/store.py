@@ -1,0 +1,186 @@
+"""Where a run is kept: a folder, or a prefix of a bucket. Every file appears whole, by one atomic step."""
+
+import contextlib
+import os
+import secrets
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO, Protocol
+
+import pyarrow
+from pyarrow import fs
+
+from service.bulk import s3
+from service.bulk.errors import StorageError
+from service.settings import SettingsError
+
+# In the names of files that are being written. A killed run leaves some; they are removed by the next one.
+_TEMPORARY = ".bulk-partial-"
+_COPIED = 8 * 2**20
+
+
+class Store(Protocol):
+    """A folder or prefix of one run."""
+
+    def prepare(self) -> None:
+        """Make sure that it is there, and remove what a killed run was writing.
+
+        Raises:
+            SettingsError: it cannot be there.
+        """
+
+    def names(self) -> set[str]:
+        """The names of its files."""
+
+    def read(self, name: str) -> bytes:
+        """The bytes of a file. Raises FileNotFoundError if there is none."""
+
+    def open(self, name: str) -> pyarrow.NativeFile:
+        """A file, open for reading at any place in it. Raises FileNotFoundError if there is none."""
+
+    def put(self, name: str, content: bytes) -> None:
+        """Write a file: after this it is complete and on the disk, whatever was there before."""
+
+    def put_file(self, name: str, file: BinaryIO) -> None:
+        """The same with the bytes of a temporary file, from its first."""
+
+
+def open_store(where: str) -> Store:
+    """The store of a folder or ``s3://bucket/prefix``. It need not exist.
+
+    Raises:
+        SettingsError: no endpoint is set, or no bucket is named.
+    """
+    if not s3.is_s3(where):
+        return _Folder(Path(where))
+    if not s3.key_of(where):
+        raise SettingsError("--out: name a bucket and a prefix: s3://bucket/prefix")
+    return _Prefix(s3.key_of(where), s3.filesystem())
+
+
+class _Folder:
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def prepare(self) -> None:
+        try:
+            self._path.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise SettingsError(f"--out: {self._path} cannot be made: {error.strerror}") from None
+        with _in_one_line("--out"):
+            for path in self._path.iterdir():
+                if path.name.startswith(_TEMPORARY):
+                    path.unlink(missing_ok=True)
+
+    def names(self) -> set[str]:
+        with _in_one_line("--out"):
+            return {path.name for path in self._path.iterdir() if not path.name.startswith(_TEMPORARY)}
+
+    def read(self, name: str) -> bytes:
+        with _in_one_line(name):
+            return (self._path / name).read_bytes()
+
+    def open(self, name: str) -> pyarrow.NativeFile:
+        with _in_one_line(name):
+            return pyarrow.OSFile(str(self._path / name), "rb")
+
+    def put(self, name: str, content: bytes) -> None:
+        with self._replacing(name) as file:
+            file.write(content)
+
+    def put_file(self, name: str, file: BinaryIO) -> None:
+        file.seek(0)
+        with self._replacing(name) as target:
+            shutil.copyfileobj(file, target, _COPIED)
+
+    @contextmanager
+    def _replacing(self, name: str) -> Iterator[BinaryIO]:
+        partial = self._path / f"{_TEMPORARY}{secrets.token_hex(8)}"
+        with _is_there(name), _in_one_line(name):
+            try:
+                with partial.open("xb") as file:
+                    yield file
+                    file.flush()
+                    os.fsync(file.fileno())
+                partial.replace(self._path / name)
+            except BaseException:
+                with contextlib.suppress(OSError):
+                    partial.unlink()
+                raise
+            _sync(self._path)
+
+
+def _sync(folder: Path) -> None:
+    """The name itself has to be on the disk, too. Some filesystems cannot, and need not."""
+    with contextlib.suppress(OSError):
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+class _Prefix:
+    def __init__(self, prefix: str, files: fs.S3FileSystem) -> None:
+        self._prefix, self._files = prefix, files
+
+    def prepare(self) -> None:
+        bucket = self._prefix.partition("/")[0]
+        try:
+            with s3.meaning("--out"):
+                found = self._files.get_file_info(bucket)
+        except s3.NoSuchBucket:
+            found = None
+        if found is None or found.type == fs.FileType.NotFound:
+            raise SettingsError(f"--out: there is no bucket {bucket}")
+
+    def names(self) -> set[str]:
+        with s3.meaning("--out"):
+            found = self._files.get_file_info(fs.FileSelector(self._prefix, allow_not_found=True))
+        return {info.base_name for info in found if info.is_file}
+
+    def read(self, name: str) -> bytes:
+        with s3.meaning(name), self._files.open_input_stream(f"{self._prefix}/{name}") as stream:
+            return bytes(stream.read())
+
+    def open(self, name: str) -> pyarrow.NativeFile:
+        with s3.meaning(name):
+            return self._files.open_input_file(f"{self._prefix}/{name}")
+
+    def put(self, name: str, content: bytes) -> None:
+        with self._written(name) as stream:
+            stream.write(content)
+
+    def put_file(self, name: str, file: BinaryIO) -> None:
+        file.seek(0)
+        with self._written(name) as stream:
+            while chunk := file.read(_COPIED):
+                stream.write(chunk)
+
+    @contextmanager
+    def _written(self, name: str) -> Iterator[pyarrow.NativeFile]:
+        with _is_there(name), s3.meaning(name), self._files.open_output_stream(f"{self._prefix}/{name}") as stream:
+            yield stream
+
+
+@contextmanager
+def _in_one_line(what: str) -> Iterator[None]:
+    try:
+        yield
+    except FileNotFoundError:
+        raise
+    except NotADirectoryError as error:  # a file stands where a folder should
+        raise FileNotFoundError(error.errno, error.strerror) from None
+    except OSError as error:
+        raise StorageError(f"{what}: {error.strerror or 'the storage fails'}") from None
+
+
+@contextmanager
+def _is_there(what: str) -> Iterator[None]:
+    """Folder or bucket were there when the run began."""
+    try:
+        yield
+    except FileNotFoundError:
+        raise StorageError(f"{what}: the folder or bucket of --out has gone") from None
