@@ -14,7 +14,7 @@ from service.audit.recorder import Audit
 from service.errors import UnsoundModel
 from service.inference.admission import Admission, Phase
 from service.inference.backend import Backend
-from service.inference.calls import RunningCalls
+from service.inference.calls import CountedThreads, RunningCalls
 from service.inference.cpus import cpus_per_worker
 from service.inference.decoding.decoder import Decoder
 from service.inference.loading.bundles import Key
@@ -28,8 +28,8 @@ from service.telemetry.metrics import Metrics
 
 log = logging.getLogger(__name__)
 
-# A call of a model or decoder that has been running for longer than so many deadlines of a request: the service is not
-# ready; it is not live; it exits. Each request that waits for such a call has got its 504 by then.
+# A call of a model, decoder or drawing that has been running for longer than so many deadlines of a request: the
+# service is not ready; it is not live; it exits. Each request that waits for such a call has got its 504 by then.
 _READY_DEADLINES, _LIVE_DEADLINES, _EXIT_DEADLINES = 1, 3, 6
 # Seconds that count as a deadline at least: a call may take longer than a short deadline without being stuck.
 _SHORTEST_DEADLINE_S = 5.0
@@ -74,9 +74,9 @@ class Service:
         self.decoder = Decoder(self._pool.decoders, decoded_bytes, processes, self._calls)
         self.audit = Audit(settings, self.metrics)
         # One thread of its own: rendering for /explain must not delay the decoding for /predict.
-        self.drawer = StartedThreads(1, "draw")
+        self.drawer = CountedThreads(self._calls, 1, "draw")
         # One thread, so one request body at a time: parsed JSON takes a multiple of the memory of its text.
-        self.parser = StartedThreads(1, "parse")
+        self.parser = CountedThreads(self._calls, 1, "parse")
         # One thread, so one search in the audit log at a time.
         self.searcher = StartedThreads(1, "search")
         shared = SharedResources(
@@ -125,7 +125,7 @@ class Service:
 
     @property
     def _oldest_call_deadlines(self) -> float:
-        """For how many deadlines of a request the oldest call of a model or decoder has been running."""
+        """For how many deadlines of a request the oldest call has been running: of a model, a decoder, a drawing."""
         return self._calls.oldest_s / max(self.settings.deadline_s, _SHORTEST_DEADLINE_S)
 
     @property
@@ -138,7 +138,7 @@ class Service:
         if self.main.recovery.has_failed:
             return "the model fails, and new sessions in this process do not help"
         if self._oldest_call_deadlines > _EXIT_DEADLINES:
-            return f"a call of the model or of a decoder has been running for {self._calls.oldest_s:.0f} s"
+            return f"a call of the model, a decoder or a drawing has been running for {self._calls.oldest_s:.0f} s"
         return None
 
     @asynccontextmanager

@@ -32,6 +32,7 @@ from service.workers.app import create_app
 from service.workers.coordinator import Coordinator
 from service.workers.follower import Follower
 from service.workers.parent import Parent, bind_sockets, worker_settings
+from service.workers.watchdog import bounded_start
 from service.workers.worker import Worker
 
 log = logging.getLogger(__name__)
@@ -85,7 +86,8 @@ def _serve_on(listeners: list[socket.socket], settings: Settings) -> bool:
     if settings.workers == 1:
         alone = WorkerSlot(0, os.getppid(), listeners, WorkerTable(1))
         return server.serve(_service_with_models(settings), partial(server.Server, slot=alone))
-    coordinator = Coordinator(settings)
+    with bounded_start(settings.start_s):
+        coordinator = Coordinator(settings)
     slot = Parent(settings, listeners, coordinator).run()
     if slot is None:
         return True
@@ -168,6 +170,7 @@ async def open_local(settings: Settings) -> AsyncIterator[LocalPredictor]:
 
 def _service_with_models(settings: Settings, bundle: Bundle | None = None) -> Service:
     """Create the service and load the further models that the settings name."""
-    service = build_service(settings, bundle)
-    service.repository.load_at_start(listed(settings.load))
+    with bounded_start(settings.start_s):
+        service = build_service(settings, bundle)
+        service.repository.load_at_start(listed(settings.load))
     return service

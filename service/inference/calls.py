@@ -2,8 +2,13 @@
 
 import time
 from collections.abc import Callable
-from typing import TypeVar
+from concurrent.futures import Future
+from functools import partial
+from typing import ParamSpec, TypeVar
 
+from service.inference.pool import StartedThreads
+
+P = ParamSpec("P")
 T = TypeVar("T")
 
 
@@ -31,3 +36,25 @@ class RunningCalls:
     def oldest_s(self) -> float:
         """Seconds for which the oldest call has been running; 0 if there is none."""
         return self._clock() - min(started) if (started := list(self._started.values())) else 0.0
+
+
+class CountedThreads(StartedThreads):
+    """A thread pool whose tasks are counted while they run.
+
+    Args:
+        calls: where they are counted.
+        count: of the threads, 1 or more.
+        name: prefix of their names.
+    """
+
+    def __init__(self, calls: RunningCalls, count: int, name: str) -> None:
+        self._calls = calls
+        super().__init__(count, name)
+
+    def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> "Future[T]":
+        """Queue a call.
+
+        Raises:
+            RuntimeError: the pool is shut down.
+        """
+        return super().submit(self._calls.run, partial(fn, *args, **kwargs))

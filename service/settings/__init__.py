@@ -59,6 +59,12 @@ class Settings(ModelSettings, DicomSettings):
         json_schema_extra={"unit": "seconds"},
         description="Maximum silence of an event loop. Beyond it the process ends; a worker is replaced.",
     )
+    start_s: float = Field(
+        default=300,
+        ge=1,
+        json_schema_extra={"unit": "seconds"},
+        description="Maximum time for loading the models at the start. Beyond it the process ends with exit code 1.",
+    )
     threads: int = Field(
         default=0,
         ge=0,

@@ -2,7 +2,8 @@
 
 ``hang``: a model call does not return while the file exists, and writes the file ``hangs``. ``fail``: a model call
 raises. ``batcher``: the batcher itself fails after its next call. ``loop``: the event loop hangs after the next call.
-Calls count as hanging after half a second, so that tests need not wait long.
+``start``: a bundle is not read while the file exists. Calls count as hanging after half a second, so that tests need
+not wait long.
 """
 
 import os
@@ -11,15 +12,18 @@ import time
 from pathlib import Path
 from typing import Any
 
+from contract.bundle import Bundle
 from service import core
 from service.__main__ import main
 from service.inference.backend import OnnxBackend, Outputs
+from service.inference.loading import bundles
+from service.settings import Settings
 from service.telemetry.metrics import Metrics
 from service.workers import grace
 
 _FAULTS = Path(os.environ["FAULTS"])
 _POLL_S = 0.01
-_predict, _batch_done = OnnxBackend.predict, Metrics.batch_done
+_predict, _batch_done, _read = OnnxBackend.predict, Metrics.batch_done, bundles._read
 
 
 def _faulty_predict(*arguments: Any, **options: Any) -> Outputs:
@@ -39,7 +43,14 @@ def _faulty_batch_done(*arguments: Any) -> None:
     _batch_done(*arguments)
 
 
+def _faulty_read(settings: Settings, folder: Path) -> Bundle:
+    while (_FAULTS / "start").exists():
+        time.sleep(_POLL_S)
+    return _read(settings, folder)
+
+
 if __name__ == "__main__":
+    bundles._read = _faulty_read
     core._SHORTEST_DEADLINE_S = 0.5
     grace._ALARM_MARGIN_S = 300  # where the machine pauses, the kernel's alarm would come before the forced exit
     OnnxBackend.predict = _faulty_predict  # type: ignore[method-assign]

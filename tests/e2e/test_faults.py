@@ -1,7 +1,9 @@
 """What hangs and what dies: the service says so, ends in time, and replaces what only a new process can mend."""
 
+import json
 import os
 import signal
+import sys
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -10,6 +12,8 @@ import httpx
 import pytest
 
 from service.workers.grace import FORCED_EXIT
+from tests import ROOT
+from tests.commands import run
 from tests.drawings import jpeg
 from tests.e2e.server import Server, running
 from tests.e2e.test_workers import JPEG, alive, answered_by, await_workers, ready_workers, samples
@@ -73,6 +77,16 @@ def test_a_batcher_that_fails_ends_the_process(bundle_folder: Path, tmp_path: Pa
         assert server.process.wait(DEADLINE_S) == 1
     assert "the batcher of brightness/1 has failed" in server.log
     assert "ZeroDivisionError" in server.log
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_start_that_hangs_ends_the_process(bundle_folder: Path, faults: Path, workers: int) -> None:
+    (faults / "start").touch()
+    options = ["--model", str(bundle_folder), "--port", "0", "--workers", str(workers), "--start-s", "1"]
+    ended = run([sys.executable, "-m", "tests.e2e.faulty", "serve", *options], cwd=ROOT)
+    assert ended.returncode == 1
+    (line,) = [json.loads(each) for each in ended.stderr.splitlines() if "the start hangs" in each]
+    assert "_faulty_read" in line["stack"]
 
 
 def test_an_event_loop_that_hangs_ends_the_process(bundle_folder: Path, tmp_path: Path, faults: Path) -> None:

@@ -1,12 +1,14 @@
 """Attacks the service and prints a table: what was tried, what survived, whether every good request was answered.
 
     make torture                  or: python -m tools.torture [--fuzz-seconds 240] [--connections 1000] [--no-tests]
+                                                              [--store] [--remark TEXT]
 
 First the tests of bad inputs and faults, then attacks on a running service, then fuzzing. Takes under half an hour. An
 attack that the machine does not allow is listed with the reason. Exits with 1 if anything did not survive.
 """
 
 import argparse
+import json
 import re
 import subprocess
 import sys
@@ -15,7 +17,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -25,6 +27,7 @@ import pytest
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks.machine import machine as machine_and_date
 from tests import BUNDLED_MODEL, ROOT
 from tests.drawings import chest, encode
 from tests.e2e.server import Server, running
@@ -152,12 +155,26 @@ def print_table(rows: list[Row], minutes: float) -> None:
     Console(width=None if sys.stdout.isatty() else 160).print(table)
 
 
+def store(rows: list[Row], minutes: float, remark: str | None) -> None:
+    """Write the table to benchmarks/results."""
+    result = {
+        **machine_and_date(),
+        "minutes": round(minutes, 1),
+        "remark": remark,
+        "rows": [asdict(row) for row in rows],
+    }
+    path = ROOT / "benchmarks" / "results" / f"{result['date']}-torture.json"
+    path.write_text(json.dumps(result, indent=2) + "\n")
+
+
 def main() -> int:
     """Attack, and print the table. Returns the exit code."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--fuzz-seconds", type=float, default=240, help="for each of the four targets; two run at once")
     parser.add_argument("--connections", type=int, default=1000)
     parser.add_argument("--no-tests", action="store_true", help="leave out the tests, which the suite has run")
+    parser.add_argument("--remark", help="about the machine, to be stored with the table")
+    parser.add_argument("--store", action="store_true", help="write the table to benchmarks/results as well")
     given = parser.parse_args()
     began, rows = time.monotonic(), []
 
@@ -172,7 +189,10 @@ def main() -> int:
     with ThreadPoolExecutor(2) as pool:
         for row in pool.map(lambda name: fuzz(name, given.fuzz_seconds), NAMES):
             add(row)
-    print_table(rows, (time.monotonic() - began) / 60)
+    minutes = (time.monotonic() - began) / 60
+    print_table(rows, minutes)
+    if given.store:
+        store(rows, minutes, given.remark)
     return 1 if any(row.survived not in {"yes", "not tried"} for row in rows) else 0
 
 

@@ -4,11 +4,14 @@ import asyncio
 import logging
 import threading
 from pathlib import Path
+from types import ModuleType
+from typing import Any
 
 import numpy as np
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from service.http import explain
 from service.inference.decoding import decoder
 from service.wire import VERSION
 from tests.bundles import INT8_FULL
@@ -115,20 +118,27 @@ async def test_probes_fail_after_the_batcher_died(make_service: MakeService, con
         assert_problem(await client.post("/predict", content=jpeg(), headers=JPEG), 503, "not-ready")
 
 
-async def test_probes_fail_while_a_decoder_hangs(
-    make_service: MakeService, connect: Connect, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("hanging", [("/predict", decoder, "decode"), ("/explain", explain, "draw")])
+async def test_probes_fail_while_a_decoder_or_a_drawing_hangs(
+    hanging: tuple[str, ModuleType, str], make_service: MakeService, connect: Connect, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    service, now, released = make_service(), 0.0, threading.Event()
-    decode = vars(decoder)["decode"]
+    path, module, function = hanging
+    service, now, hangs, released = make_service(), 0.0, threading.Event(), threading.Event()
+    work = vars(module)[function]
     monkeypatch.setattr(service._calls, "_clock", lambda: now)
+
+    def hang(*arguments: Any, **options: Any) -> Any:
+        hangs.set()
+        released.wait(DEADLINE_S)
+        return work(*arguments, **options)
 
     async def probes() -> list[int]:
         return [(await client.get(f"/health/{probe}")).status_code for probe in ("ready", "live")]
 
     async with connect(service) as client:
-        monkeypatch.setattr(decoder, "decode", lambda *a, **b: released.wait(DEADLINE_S) and decode(*a, **b))
-        request = asyncio.create_task(client.post("/predict", content=jpeg(), headers=JPEG))
-        await until_async(lambda: service._calls._started)
+        monkeypatch.setattr(module, function, hang)
+        request = asyncio.create_task(client.post(path, content=jpeg(), headers=JPEG))
+        await until_async(hangs.is_set)
         for deadlines, expected in ((1, [200, 200]), (3, [503, 200]), (6, [503, 503])):
             now = deadlines * service.settings.deadline_s
             assert await probes() == expected
