@@ -7,6 +7,9 @@ BIN := $(VENV)/bin
 # At a terminal pip shows what it does.
 INSTALL = $(BIN)/python -m pip install $$([ -t 2 ] || echo --quiet) --disable-pip-version-check --no-compile --no-deps --require-hashes -r
 
+# Where it is set, each of the many processes of the tests would compile all that it imports, and take twice as long.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: help run test pacs lint check format lock openapi docs screenshots bench soak torture offline images clean
 
 help:  ## List the targets.

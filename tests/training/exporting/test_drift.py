@@ -32,7 +32,7 @@ def test_an_exported_bundle_has_the_quantiles_of_its_validation_images(trained: 
     bundle, validation = read_bundle(trained.bundle), trained.data.rows(trained.run.split.validation)
     reference = bundle.manifest.drift_reference
     assert reference is not None
-    assert (reference.images, reference.measured_on) == (24, "validation patients (not trained on)")
+    assert (reference.images, reference.measured_on) == (12, "validation patients (not trained on)")
     probability = graph_predict(bundle.graph)(validation.pixels)
     brightness, contrast = zip(*(brightness_and_contrast(pixels) for pixels in validation.pixels), strict=True)
     for known, values in (
