@@ -10,7 +10,7 @@ INSTALL = $(BIN)/python -m pip install $$([ -t 2 ] || echo --quiet) --disable-pi
 # Where it is set, each of the many processes of the tests would compile all that it imports, and take twice as long.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help run test pacs lint check format lock openapi docs screenshots bench soak torture offline images clean
+.PHONY: help run test pacs lint check format lock openapi docs screenshots bench soak torture offline release images clean
 
 help:  ## List the targets.
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 13
@@ -64,6 +64,9 @@ torture: $(VENV)/.dev  ## Attack the service for half an hour and print a table 
 PARTS ?= proxy monitoring
 offline:  ## Make one archive that installs the service without internet (needs Docker).
 	deploy/offline.sh $(PARTS)
+
+release: $(VENV)/.dev  ## Build a release in dist/VERSION: wheel, packages, SBOM, checksums, notes; with Docker also the images.
+	deploy/release.sh
 
 IMAGES = python:3.11-slim $(shell sed -nE 's/^ *image: \$$\{[A-Z]+_IMAGE:-(.*)\}/\1/p' compose.*.yaml)
 images:  ## Renew the digests of base and third-party images in deploy/images.lock (needs Docker and a registry).

@@ -1,8 +1,8 @@
-"""Prints the software bill of materials of an image (CycloneDX): Python packages, Debian packages, models.
+"""Prints a software bill of materials (CycloneDX): Python packages, models, and of an image also the Debian packages.
 
-    python deploy/sbom.py VENV MODELS VERSION
+    python deploy/sbom.py VENV MODELS VERSION [application]
 
-Run by the Dockerfile's sbom stages, with cyclonedx-bom installed (requirements/sbom.txt).
+Run by the Dockerfile's sbom stages and, for the wheel (``application``), by deploy/release.sh, with cyclonedx-bom installed (requirements/sbom.txt).
 """
 
 import hashlib
@@ -59,10 +59,11 @@ def _model(path: Path) -> dict[str, Any]:
 
 def main() -> int:
     """Print the document. Returns 1, and prints none, if it does not conform to its schema."""
-    venv, folder, version = sys.argv[1:]
+    venv, folder, version, *kinds = sys.argv[1:]
+    kind = kinds[0] if kinds else "container"
     document = python_packages(Path(venv))
-    document["metadata"]["component"] = {"type": "container", "name": "xray-inference", "version": version}
-    document["components"] += [*system_packages(), *models(Path(folder))]
+    document["metadata"]["component"] = {"type": kind, "name": "xray-inference", "version": version}
+    document["components"] += [*(system_packages() if kind == "container" else []), *models(Path(folder))]
     text = json.dumps(document, indent=1)
     if error := JsonStrictValidator(_VERSION).validate_str(text):
         print(f"sbom: {error}", file=sys.stderr)

@@ -211,7 +211,7 @@ def test_only_the_files_that_an_image_needs_are_copied(instructions: list[Instru
         name: {shlex.split(value)[-2] for word, value in stage(instructions, name) if word == "COPY"}
         for name in ("app", "training")
     }
-    assert copied["app"] == {"deploy/install.sh", "contract", "dicom", "service", "node", "models"}
+    assert copied["app"] == {"deploy/install.sh", "contract", "dicom", "service", "node", "models", "docs/errors.md"}
     assert copied["training"] == {"/opt/venv", "contract", "dicom", "training"}
     ignored = (ROOT / ".dockerignore").read_text().splitlines()
     assert "*" in ignored  # everything is ignored except the named files
@@ -258,7 +258,7 @@ def test_the_proxy_s_own_problems_are_the_service_s_or_documented() -> None:
         if slug in known:
             assert (known[slug].status, known[slug].title) == (problem["status"], problem["title"])
         else:
-            assert f"`{slug}`" in documented
+            assert f"\n## {slug}\n{status}" in documented
 
 
 def test_every_problem_of_the_proxy_is_used() -> None:

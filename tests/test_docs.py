@@ -96,6 +96,7 @@ def test_every_make_target_of_the_readme_exists_and_help_lists_them() -> None:
         "soak",
         "torture",
         "offline",
+        "release",
         "images",
         "clean",
         "help",
