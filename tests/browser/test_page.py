@@ -16,6 +16,7 @@ from service.client.results import COLUMNS
 from tests.browser.pictures import pixel
 from tests.drawings import chest, encode, jpeg
 from tests.e2e.server import Server
+from tests.waiting import until
 
 CHEST = encode(chest(0), "PNG")
 
@@ -277,9 +278,9 @@ def test_the_keyboard_alone_is_enough(page: Page) -> None:
         shown = readout.inner_text()
         page.keyboard.press(key)
         expect(readout).not_to_have_text(shown)
-    transform = page.locator("#plane").get_attribute("style")
+    transform = page.locator("#pane .plane").get_attribute("style")
     page.keyboard.press("ArrowLeft")
-    assert page.locator("#plane").get_attribute("style") != transform
+    assert page.locator("#pane .plane").get_attribute("style") != transform
     page.keyboard.press("0")
     expect(readout).to_have_text(before)
     page.keyboard.press("]")
@@ -317,7 +318,7 @@ def test_the_width_of_a_phone(page: Page) -> None:
     expect(page.locator("#list")).to_be_visible()
 
 
-def test_light_on_request_and_dark_again_after_a_reload(page: Page) -> None:
+def test_the_theme_is_that_of_the_system_or_the_chosen_one_which_is_remembered(page: Page) -> None:
     def ground() -> str:
         return str(page.evaluate("getComputedStyle(document.body).backgroundColor"))
 
@@ -331,7 +332,7 @@ def test_light_on_request_and_dark_again_after_a_reload(page: Page) -> None:
     page.locator("#theme").select_option("system")
     assert ground() == system
     page.emulate_media(color_scheme="dark")
-    assert ground() == dark
+    until(lambda: ground() == dark)
 
 
 def test_file_names_stay_in_the_browser(page: Page, server: Server) -> None:
@@ -387,7 +388,7 @@ def test_a_folder_is_searched_and_other_files_are_skipped(page: Page, tmp_path: 
         (tmp_path / name).write_bytes(CHEST)
     page.set_input_files("#folder", tmp_path)
     finished(page, 3)
-    expect(page.locator("#notes")).to_contain_text("2 files skipped (not JPEG, PNG or DICOM)")
+    expect(page.locator("#notes")).to_contain_text("Files skipped (not JPEG, PNG or DICOM): 2:")
 
 
 def test_all_images_can_be_removed_during_analysis(page: Page) -> None:

@@ -3,9 +3,7 @@
 import { preference, remember } from "./preferences.js";
 
 /** The languages, each by its own name. */
-export const LANGUAGES = {
-  en: "English", de: "Deutsch", fr: "Français", es: "Español", pt: "Português", zh: "中文",
-};
+export const LANGUAGES = { en: "English", de: "Deutsch" };
 
 let texts = {};
 let language = "en";

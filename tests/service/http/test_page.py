@@ -90,9 +90,7 @@ async def test_the_policy_is_the_pages_own(make_service: MakeService, connect: C
         assert docs != page
 
 
-@pytest.mark.parametrize(
-    "name", ["nope.js", "..%2Fapp.py", "%2e%2e/app.py", ".", "app.js/", "common"]
-)
+@pytest.mark.parametrize("name", ["nope.js", "..%2Fapp.py", "%2e%2e/app.py", ".", "app.js/", "common"])
 async def test_there_are_no_other_files(make_service: MakeService, connect: Connect, name: str) -> None:
     async with connect(make_service()) as client:
         assert_problem(await client.get(f"/page/{name}"), 404, "not-found")
