@@ -20,6 +20,7 @@ __all__ = [
     "PNG_MAGIC",
     "Header",
     "ImageFile",
+    "Viewing",
     "is_dicom",
     "read_file",
     "read_header",
@@ -60,6 +61,24 @@ class Header:
     format: Literal["JPEG", "PNG"]
     width: int
     height: int
+
+
+@dataclass(frozen=True, slots=True)
+class Viewing:
+    """What a viewer shows beside a picture: the size of the file's picture in pixels, and what a DICOM object says.
+
+    ``spacing``: millimetres from pixel to pixel, down and across; ``at_detector``: measured there, where the patient is
+    magnified. ``window``: level and width of its first window, in its own units. ``view``: View Position. ``age``: of
+    the patient, in years. None: it says nothing of this.
+    """
+
+    columns: int
+    rows: int
+    spacing: tuple[float, float] | None = None
+    at_detector: bool = False
+    window: tuple[float, float] | None = None
+    view: str | None = None
+    age: float | None = None
 
 
 def is_dicom(data: bytes) -> bool:

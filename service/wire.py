@@ -8,6 +8,8 @@ from typing import Annotated, Literal
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints
 
+from service.settings import AuditMode
+
 # The one place of the version: pyproject.toml reads it here. (In a clone and in the container image the package is not
 # installed, so there is no package metadata.)
 VERSION = "0.1.0"
@@ -177,10 +179,15 @@ class Health(_Wire):
 
 
 class ServiceVersion(_Wire):
-    """What this is."""
+    """What this is, and what it keeps of an analysis."""
 
     name: Literal["xray-inference"] = "xray-inference"
     version: str = Field(examples=["0.1.0"])
+    audit: AuditMode = Field(
+        description="`off`: nothing is kept of an analysis. Otherwise the audit log keeps a record without the image: "
+        "caller, time, digest of the file, answer; `required`: without that record no answer is given.",
+        examples=["off"],
+    )
 
 
 class ReloadedModel(_Wire):

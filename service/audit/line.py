@@ -97,6 +97,19 @@ class ImageRead(Event):
     problem: str | None = None
 
 
+class ImageRendered(Event):
+    """An image was drawn for its viewer, and not analysed: the caller, and the image's digest; or a problem."""
+
+    event: str = "rendered"
+    caller: str | None
+    user: str | None
+    request_id: str
+    trace_id: str | None
+    image: int = 0
+    image_sha256: str
+    problem: str | None = None
+
+
 class Feedback(Event):
     """The truth about an analysed image became known: ``truth``; null withdraws what was recorded before.
 

@@ -1,4 +1,4 @@
-"""Records in the audit log who submitted which image and what was answered, for every route that analyses images."""
+"""Records in the audit log who submitted which image and what was answered, for every route that takes images."""
 
 import asyncio
 import hashlib
@@ -8,35 +8,21 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Protocol
 
 from fastapi import Request
 
-from contract.bundle import Bundle
 from service.audit.chain import AuditError, Chain
-from service.audit.line import Event, Feedback, ImageRead, Replaced, Started, Stopped
+from service.audit.fields import ServedModel, analysis_fields, answer_fields, caller_fields, model_fields
+from service.audit.line import Event, Feedback, ImageRead, ImageRendered, Replaced, Started, Stopped
 from service.audit.writer import WRITE_TIMEOUT_S, Writer
 from service.errors import AuditUnavailable
-from service.inference.backend import Backend
 from service.inference.points import Point
 from service.problems import kind_of
 from service.settings import Settings, SettingsError
 from service.telemetry.metrics import Metrics
-from service.wire import FeedbackRequest, Prediction, PredictResponse
+from service.wire import FeedbackRequest, PredictResponse
 
 log = logging.getLogger("service.audit")
-
-
-class ServedModel(Protocol):
-    """A model in service."""
-
-    @property
-    def bundle(self) -> Bundle:
-        """Its verified bundle."""
-
-    @property
-    def backend(self) -> Backend:
-        """The loaded model."""
 
 
 @dataclass(slots=True)
@@ -94,7 +80,7 @@ class Audit:
             yield
             return
         task = asyncio.create_task(self._writer.run(), name="audit")
-        started = Started(instance=socket.gethostname(), service=version, audit=self._mode, **_model_fields(served))
+        started = Started(instance=socket.gethostname(), service=version, audit=self._mode, **model_fields(served))
         self._writer.submit([started])
         try:
             yield
@@ -107,7 +93,7 @@ class Audit:
     def model_replaced(self, served: ServedModel) -> None:
         """Record that another model is served from now on."""
         if self._writer is not None:
-            self._writer.submit([Replaced(**_model_fields(served))])
+            self._writer.submit([Replaced(**model_fields(served))])
 
     @asynccontextmanager
     async def recording(
@@ -128,14 +114,40 @@ class Audit:
         if self._writer is None:
             yield audited
             return
+        line = partial(ImageRead, **caller_fields(request), **analysis_fields(request, served, point))
+        async with self._recorded(self._writer, line, images, audited):
+            yield audited
+
+    @asynccontextmanager
+    async def rendering(self, request: Request, image: bytes) -> AsyncIterator[None]:
+        """Draw an image for people within this context; that it was drawn, or the exception, is recorded.
+
+        Raises:
+            AuditUnavailable: the audit log is required and cannot be written. The picture must not be sent.
+        """
+        if self._writer is None:
+            yield
+            return
+        line = partial(ImageRendered, **caller_fields(request))
+        async with self._recorded(self._writer, line, [image], AuditedAnswer()):
+            yield
+
+    @asynccontextmanager
+    async def _recorded(
+        self,
+        writer: Writer,
+        line: "partial[ImageRead] | partial[ImageRendered]",
+        images: Sequence[bytes | memoryview],
+        audited: AuditedAnswer,
+    ) -> AsyncIterator[None]:
+        """One line for each image, when this context ends."""
         if self.blocks_requests:
             raise AuditUnavailable
         digests = await asyncio.to_thread(_digests, images)
-        line = partial(ImageRead, **_caller_fields(request), **_analysis_fields(request, served, point))
         try:
-            yield audited
+            yield
         except asyncio.CancelledError:
-            self._writer.submit(
+            writer.submit(
                 [line(image=at, image_sha256=digest, problem="cancelled") for at, digest in enumerate(digests)]
             )
             raise
@@ -145,10 +157,10 @@ class Audit:
                 [line(image=at, image_sha256=digest, problem=problem) for at, digest in enumerate(digests)]
             )
             raise
-        predictions = audited.answer.predictions if audited.answer else []
+        predictions = audited.answer.predictions if audited.answer else [None] * len(digests)
         await self._record(
             [
-                line(image=at, image_sha256=digest, **_answer_fields(prediction))
+                line(image=at, image_sha256=digest, **answer_fields(prediction))
                 for at, (digest, prediction) in enumerate(zip(digests, predictions, strict=True))
             ]
         )
@@ -174,7 +186,7 @@ class Audit:
             AuditUnavailable: it could not be written.
         """
         event = Feedback(
-            **_caller_fields(request),
+            **caller_fields(request),
             analysed=image.request_id,
             image=image.image,
             image_sha256=image.image_sha256,
@@ -202,47 +214,3 @@ class Audit:
 
 def _digests(images: Sequence[bytes | memoryview]) -> list[str]:
     return [hashlib.sha256(image).hexdigest() for image in images]
-
-
-def _model_fields(served: ServedModel) -> dict[str, str]:
-    manifest, graph = served.bundle.manifest, served.backend.graph
-    return {
-        "model": manifest.name,
-        "version": manifest.version,
-        "graph": graph,
-        "graph_sha256": manifest.files[graph],
-        "provider": served.backend.provider,
-    }
-
-
-def _caller_fields(request: Request) -> dict[str, Any]:
-    record = request.state.record
-    return {
-        "caller": record.caller,
-        "user": record.user,
-        "request_id": record.request_id,
-        "trace_id": record.trace_id,
-    }
-
-
-def _analysis_fields(request: Request, served: ServedModel, point: Point) -> dict[str, Any]:
-    return {
-        "route": request.scope["route"].path,
-        "operating_point": point.name,
-        "population": point.population,
-        "threshold": point.threshold,
-        **_model_fields(served),
-    }
-
-
-def _answer_fields(prediction: Prediction) -> dict[str, Any]:
-    if prediction.error:
-        return {"problem": prediction.error.type.rpartition("/")[2]}
-    return {
-        "label": prediction.label,
-        "probability": prediction.probability,
-        "guard_score": prediction.guard_score,
-        "population": prediction.population,
-        "threshold": prediction.threshold,
-        "warnings": tuple(warning.code for warning in prediction.warnings),
-    }

@@ -30,7 +30,7 @@ _MAX_URI_BYTES = 8192
 # Seconds between two rejections. Each takes half a millisecond of the event loop and of the GIL, which the compute
 # threads need as well.
 _REJECTION_INTERVAL_S = 0.002
-_IMAGE_ROUTES = frozenset({"/predict", "/explain"})
+_IMAGE_ROUTES = frozenset({"/predict", "/explain", "/render"})
 
 
 # Defaults for every response: caches store nothing, browsers do not guess another type, and neither run, load nor frame

@@ -22,7 +22,7 @@ _HEADERS = {
 
 def page_router() -> APIRouter:
     """The routes of the page. The files are read once, here, so a requested name never becomes a file system path."""
-    files = {path.name: path.read_bytes() for path in sorted(_FOLDER.iterdir()) if path.is_file()}
+    files = {path.relative_to(_FOLDER).as_posix(): path.read_bytes() for path in _FOLDER.rglob("*") if path.is_file()}
     router = APIRouter(include_in_schema=False)
 
     @router.get("/")
@@ -30,9 +30,9 @@ def page_router() -> APIRouter:
         """The HTML of the page."""
         return _response(_INDEX, files[_INDEX])
 
-    @router.get("/page/{name}")
+    @router.get("/page/{name:path}")
     async def part(name: str) -> Response:
-        """A script, style sheet or image of the page."""
+        """A script, style sheet, image or table of texts of the page."""
         if name not in files:
             raise HTTPException(404)
         return _response(name, files[name])

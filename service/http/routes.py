@@ -187,9 +187,9 @@ async def health(response: Response, service: ServiceDep) -> Health:
 
 
 @router.get("/version", tags=["Health"], summary="The version of the service")
-async def version() -> ServiceVersion:
-    """Name and version of the service. Those of the model: `GET /model`."""
-    return ServiceVersion(version=VERSION)
+async def version(service: ServiceDep) -> ServiceVersion:
+    """Name and version of the service, and whether it keeps records. Those of the model: `GET /model`."""
+    return ServiceVersion(version=VERSION, audit=service.settings.audit)
 
 
 @router.get(

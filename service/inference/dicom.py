@@ -13,7 +13,7 @@ from PIL import Image
 from contract import image
 from contract.cost import Cost
 from contract.errors import ImageRefused, UnsupportedFormat
-from contract.header import is_dicom
+from contract.header import Viewing, is_dicom, read_header
 from contract.image import Decoded
 from service.inference.decoding.rules import Rules
 from service.wire import PredictResponse
@@ -76,6 +76,20 @@ def picture(data: bytes, longest: int, *, max_pixels: int, limit: Cost | None = 
     with _extra():
         from dicom.picture import picture as picture_of_object
     return picture_of_object(data, longest, max_pixels=max_pixels, limit=limit)
+
+
+def viewing(data: bytes) -> Viewing:
+    """What a viewer shows beside the picture of a JPEG, PNG or DICOM file.
+
+    Raises:
+        ImageRefused: as ``decode``.
+    """
+    if not is_dicom(data):
+        header = read_header(data)
+        return Viewing(columns=header.width, rows=header.height)
+    with _extra():
+        from dicom.viewing import viewing as viewing_of_object
+    return viewing_of_object(data)
 
 
 def report(data: bytes, answer: PredictResponse, model_sha256: str, software: str) -> bytes:

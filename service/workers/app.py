@@ -13,7 +13,7 @@ from service import problems
 from service.access.authentication import is_private
 from service.access.credentials import KEY_HEADER
 from service.core import Service
-from service.http import explain, feedback, model, openapi, page_files, responses
+from service.http import explain, feedback, model, openapi, page_files, render, responses
 from service.http.context import RequestContext
 from service.http.direct import DirectPredict
 from service.http.documents import problems as problem_pages
@@ -109,14 +109,15 @@ def create_app(service: Service) -> FastAPI:
     openapi.complete(app, routers, service.authenticator.anonymous_scopes)
     kinds = problems.kinds()
     service.metrics.initialise_requests(
-        ("/predict", "/explain"), (kind.status for kind in kinds), (kind.type for kind in kinds)
+        ("/predict", "/explain", "/render"), (kind.status for kind in kinds), (kind.type for kind in kinds)
     )
     return app
 
 
 def _routers() -> list[APIRouter]:
     v2 = [oip_inspection.router, oip.router, oip_repository.router]
-    return [router, explain.router, model.router, feedback.router, *v2, problem_pages.router, page_files.page_router()]
+    ours = [router, explain.router, render.router, model.router, feedback.router]
+    return [*ours, *v2, problem_pages.router, page_files.page_router()]
 
 
 def _route(endpoint: object) -> APIRoute:

@@ -12,7 +12,8 @@ from tests.e2e.server import Server, running
 from tests.programs import unusable
 
 _STORED = """async () => [
-    localStorage.length, sessionStorage.length, document.cookie, (await indexedDB.databases()).length,
+    Object.keys(localStorage).filter((key) => !["xray.language", "xray.theme", "xray.prevalence"].includes(key)).length,
+    sessionStorage.length, document.cookie, (await indexedDB.databases()).length,
     (await caches.keys()).length, (await navigator.serviceWorker.getRegistrations()).length,
 ]"""
 
@@ -57,7 +58,7 @@ def _load(opened: Page, url: str) -> None:
 
 @pytest.fixture
 def page(browser: Browser, server: Server) -> Iterator[Page]:
-    """The page, opened. It sends requests to this server only, raises no error and stores nothing."""
+    """The page, opened. It sends requests to this server only, raises no error and stores nothing but preferences."""
     context = new_context(browser)
     opened = context.new_page()
     asked: list[str] = []

@@ -21,8 +21,8 @@ from tests.waiting import until_async
 IMAGE = jpeg()
 JPEG = {"Content-Type": "image/jpeg"}
 # Open to every client: health, and static content that is public anyway.
-OPEN = {"/", "/page/{name}", "/health", "/health/live", "/health/ready", "/version", "/docs", "/docs/oauth2-redirect"}
-OPEN |= {"/v2/health/live", "/v2/health/ready", "/problems", "/problems/{name}"}
+OPEN = {"/", "/page/{name:path}", "/health", "/health/live", "/health/ready", "/version", "/docs"}
+OPEN |= {"/docs/oauth2-redirect", "/v2/health/live", "/v2/health/ready", "/problems", "/problems/{name}"}
 MODEL, VERSION = "/v2/models/{name}", "/v2/models/{name}/versions/{version}"
 V2 = {"/v2", "/v2/repository/index", *(f"/v2/repository/models/{{name}}/{what}" for what in ("load", "unload"))}
 V2 |= {f"{model}{what}" for model in (MODEL, VERSION) for what in ("", "/config", "/ready", "/stats", "/infer")}
@@ -78,7 +78,7 @@ async def test_with_keys_each_call_requires_one_with_its_scope(
 ) -> None:
     ward, prometheus = add("ward-3"), add("prometheus", "metrics")
     async with connect(make_service(keys_file=keys_file)) as client:
-        for path in ("/predict", "/explain"):
+        for path in ("/predict", "/explain", "/render"):
             anonymous = await post(client, path)
             assert (anonymous.status_code, slug(anonymous)) == (401, "unauthorized")
             assert anonymous.headers["WWW-Authenticate"] == "Bearer"
@@ -287,5 +287,8 @@ async def test_the_schema_documents_which_calls_require_a_key(make_service: Make
     secured = {
         path for path, calls in schema["paths"].items() if any("security" in operation for operation in calls.values())
     }
-    assert secured == {"/predict", "/explain", "/feedback", "/model", "/model/card", "/model/reload", "/metrics"} | V2
+    assert (
+        secured
+        == {"/predict", "/explain", "/render", "/feedback", "/model", "/model/card", "/model/reload", "/metrics"} | V2
+    )
     assert {"401", "403", "429"} <= schema["paths"]["/predict"]["post"]["responses"].keys()

@@ -1,26 +1,10 @@
-// The list of images: one row per image, in the order in which they were chosen.
+// The list of images: one row per image, in the order of the worklist.
 
-import { byId, el, shown } from "./dom.js";
-import { isTransient } from "./items.js";
-import { problemText, say, shortWarning } from "./texts.js";
-
-const THUMB = 56;
-
-/** The CSS classes of a label: an unreliable one looks different. */
-export const labelClass = ({ label, unreliable }) => `label ${label} ${unreliable ? "unreliable" : ""}`;
-
-/** A bar that shows the probability relative to the threshold, on a scale from 0 to 1. */
-export function scale(verdict) {
-  const { probability, threshold } = verdict;
-  const values = { probability: shown(probability), threshold: threshold.toFixed(4) };
-  const bar = el("div", { className: labelClass(verdict).replace("label", "scale"), role: "img", "aria-label": say("scale", values) });
-  for (const [name, value] of [["fill", probability], ["tick", threshold], ["dot", probability]]) {
-    const mark = el("span", { className: name });
-    mark.style[name === "fill" ? "width" : "left"] = `${100 * value}%`;
-    bar.append(mark);
-  }
-  return bar;
-}
+import { byId, el, nameOf } from "../common/dom.js";
+import { problemText, say, shortWarning, shown } from "../common/texts.js";
+import { isTransient } from "../images/items.js";
+import { labelClass, labelText, scale } from "./labels.js";
+import { drawThumb, THUMB } from "./thumbs.js";
 
 export class List {
   #rows = new Map();
@@ -43,7 +27,6 @@ export class List {
     const row = el("li", {}, button);
     thumb.item = item;
     this.#rows.set(item, { row, button, body });
-    this.element.append(row);
     this.visible.observe(thumb);
     this.update(item);
   }
@@ -52,9 +35,20 @@ export class List {
     const { row, button, body } = this.#rows.get(item);
     const retryable = item.state === "failed" && isTransient(item.problem);
     button.classList.toggle("retryable", retryable);
-    body.replaceChildren(el("span", { className: "name", title: item.name }, item.name), ...summary(item));
+    body.replaceChildren(nameOf(item.name), ...summary(item));
     row.querySelector(".retry")?.remove();
     if (retryable) row.append(this.#retryButton(item));
+  }
+
+  /** Show these items, in this order. The focus stays on its row. */
+  arrange(items) {
+    const rows = items.map((item) => this.#rows.get(item).row);
+    if (rows.length === this.element.children.length && rows.every((row, at) => row === this.element.children[at])) return;
+    const focused = this.element.contains(document.activeElement) ? document.activeElement : null;
+    this.element.replaceChildren(...rows);
+    if (focused?.isConnected) focused.focus({ preventScroll: true });
+    const buttons = this.#buttons();
+    if (!buttons.some((button) => button.tabIndex === 0) && buttons.length) this.#makeCurrent(buttons[0]);
   }
 
   #retryButton(item) {
@@ -84,13 +78,17 @@ export class List {
     this.#rows.get(item)?.button.focus();
   }
 
+  #buttons() {
+    return [...this.element.querySelectorAll(".row")];
+  }
+
   /** Roving tab index: Tab reaches one row, the arrow keys reach the others. */
   #makeCurrent(button) {
     for (const other of this.#rows.values()) other.button.tabIndex = other.button === button ? 0 : -1;
   }
 
   #key(event) {
-    const buttons = [...this.#rows.values()].map(({ button }) => button);
+    const buttons = this.#buttons();
     const at = buttons.indexOf(document.activeElement);
     const to = { ArrowDown: at + 1, ArrowUp: at - 1, Home: 0, End: buttons.length - 1 }[event.key];
     if (at < 0 || to === undefined) return;
@@ -103,18 +101,10 @@ export class List {
     for (const { target, isIntersecting } of entries) {
       if (!isIntersecting) continue;
       this.visible.unobserve(target);
-      this.#thumbs = this.#thumbs.then(() => drawThumb(target)).catch(() => {}); // a file that cannot be decoded has no thumbnail
+      this.#thumbs = this.#thumbs.then(() => target.isConnected && drawThumb(target, target.item.file))
+        .catch(() => {}); // a file that cannot be decoded has no thumbnail
     }
   }
-}
-
-async function drawThumb(canvas) {
-  if (!canvas.isConnected) return;
-  const side = canvas.width;
-  const bitmap = await createImageBitmap(canvas.item.file, { resizeWidth: side, resizeQuality: "medium" });
-  const height = Math.min((side * bitmap.height) / bitmap.width, side);
-  canvas.getContext("2d").drawImage(bitmap, 0, (side - height) / 2, side, height);
-  bitmap.close();
 }
 
 function summary(item) {
@@ -123,7 +113,7 @@ function summary(item) {
   if (!verdict) return [el("span", { className: "quiet" }, say(item.state === "analysing" ? "analysing" : "waiting"))];
   return [
     el("span", { className: "verdict" },
-      el("span", { className: labelClass(verdict) }, say(`labels.${verdict.label}`)),
+      el("span", { className: labelClass(verdict) }, labelText(verdict)),
       el("span", { className: "number" }, shown(verdict.probability))),
     scale(verdict),
     ...verdict.warnings.map((warning) => el("span", { className: "warning" }, shortWarning(warning))),

@@ -1,30 +1,39 @@
 // The viewer of one image: its result, its heatmap and their controls.
 
-import { byId, el, shown } from "./dom.js";
-import { labelClass, scale } from "./list.js";
-import { heatmap, problemOf } from "./service.js";
-import { sixteenBitCanvas } from "./sixteen.js";
+import { byId, el, nameOf } from "../common/dom.js";
+import { problemText, say } from "../common/texts.js";
+import { heatmap, problemOf } from "../service/client.js";
+import { resultOf, termList } from "./facts.js";
+import { loadPicture } from "./picture.js";
 import { Stage } from "./stage.js";
-import { problemText, say, warningText } from "./texts.js";
+
+const TOOLS = ["window", "pan", "ruler"];
 
 export class Viewer {
   #opened = new AbortController();
   #urls = [];
+  #heatState = null;
   #heatRequested = false;
   item = null;
 
-  constructor() {
+  /** `served` holds the served model; see facts.js. */
+  constructor(served) {
+    this.served = served;
     this.stage = new Stage();
     byId("heat-on").addEventListener("change", () => this.#drawHeat());
     byId("opacity").addEventListener("input", () => this.#drawHeat());
-    for (const tool of ["window", "pan"]) {
+    byId("split").addEventListener("change", () => this.stage.split(byId("split").checked));
+    for (const tool of TOOLS) {
       byId(`tool-${tool}`).addEventListener("change", () => {
         this.stage.tool = tool;
       });
     }
-    byId("zoom-in").addEventListener("click", () => this.stage.zoom(1.25));
-    byId("zoom-out").addEventListener("click", () => this.stage.zoom(0.8));
-    byId("reset").addEventListener("click", () => this.stage.reset());
+    const clicks = {
+      "zoom-in": () => this.stage.zoom(1.25), "zoom-out": () => this.stage.zoom(0.8),
+      "actual-size": () => this.stage.actualSize(), invert: () => this.stage.invert(),
+      rotate: () => this.stage.rotate(), flip: () => this.stage.flip(), reset: () => this.stage.reset(),
+    };
+    for (const [id, action] of Object.entries(clicks)) byId(id).addEventListener("click", action);
   }
 
   /** Open an image. Its heatmap is requested only now, or once the image has been analysed. */
@@ -45,6 +54,7 @@ export class Viewer {
     for (const url of this.#urls) URL.revokeObjectURL(url);
     this.#urls = [];
     this.#heatRequested = false;
+    this.#heatState = null;
     this.item = null;
     this.stage.clear();
     byId("heat").removeAttribute("src");
@@ -55,11 +65,13 @@ export class Viewer {
     byId("viewer-open").hidden = true;
   }
 
-  /** Redraw after a change of the item. */
+  /** Redraw after a change of the item, the language or the served model. */
   update() {
     const { item } = this;
-    byId("viewer-name").textContent = item.name;
-    byId("facts").replaceChildren(...facts(item));
+    byId("viewer-name").replaceChildren(nameOf(item.name));
+    byId("facts").replaceChildren(...resultOf(item), termList(item, this.served));
+    byId("prevalence-form").hidden = !item.verdict;
+    this.#drawHeatState();
     if (!item.verdict || this.#heatRequested) return;
     this.#heatRequested = true;
     this.#showHeatmap(item, this.#opened);
@@ -67,6 +79,10 @@ export class Viewer {
 
   toggleHeat() {
     byId("heat-on").click();
+  }
+
+  toggleSplit() {
+    byId("split").click();
   }
 
   fade(step) {
@@ -81,20 +97,24 @@ export class Viewer {
     heat.style.opacity = byId("opacity").value / 100;
   }
 
+  #drawHeatState() {
+    byId("heat-state").textContent = this.#heatState ? this.#heatState() : "";
+  }
+
   async #showPicture(item, opened) {
     try {
-      const canvas = await sixteenBitCanvas(item.file).catch(() => null);
-      const picture = canvas ?? el("img", { alt: "", draggable: false, src: this.#url(item.file, opened) });
-      if (!canvas) await picture.decode();
-      if (!opened.signal.aborted) this.stage.show(picture);
+      const { element, facts } = await loadPicture(item.file, opened.signal, (blob) => this.#url(blob, opened));
+      if (opened.signal.aborted) return;
+      item.facts = facts;
+      this.stage.show(element, facts?.size, facts?.spacing);
+      if (facts) this.update();
     } catch {
       if (!opened.signal.aborted) byId("readout").textContent = say("noPicture");
     }
   }
 
   async #showHeatmap(item, opened) {
-    const state = byId("heat-state");
-    state.textContent = say("heatmapLoading");
+    this.#setHeatState(() => say("heatmapLoading"));
     try {
       item.heatmap ??= await heatmap(item.file, opened.signal);
       if (opened.signal.aborted) return;
@@ -102,12 +122,17 @@ export class Viewer {
       heat.src = this.#url(item.heatmap, opened);
       await heat.decode();
       if (opened.signal.aborted) return;
-      state.textContent = isDark(heat) ? say("heatmapDark") : "";
+      this.#setHeatState(isDark(heat) ? () => say("heatmapDark") : null);
       this.#drawHeat();
     } catch (error) {
       const problem = problemOf(error, opened.signal);
-      if (problem) state.textContent = say("heatmapFailed", { why: problemText(problem) });
+      if (problem) this.#setHeatState(() => say("heatmapFailed", { why: problemText(problem) }));
     }
+  }
+
+  #setHeatState(text) {
+    this.#heatState = text;
+    this.#drawHeatState();
   }
 
   #url(blob, opened) {
@@ -124,29 +149,4 @@ function isDark(heat) {
   const context = canvas.getContext("2d");
   context.drawImage(heat, 0, 0);
   return !context.getImageData(0, 0, canvas.width, canvas.height).data.some((value, at) => at % 4 === 3 && value > 50);
-}
-
-function facts(item) {
-  const { verdict, problem } = item;
-  if (problem) return [el("p", { className: "error" }, `${say("failed")}: ${problemText(problem)}`)];
-  if (!verdict) return [el("p", {}, say(item.state === "analysing" ? "analysing" : "waiting"))];
-  const warnings = verdict.warnings.map((warning) => el("li", {}, warningText(warning)));
-  return [
-    warnings.length ? el("ul", { className: "warnings" }, ...warnings) : null,
-    el("p", { className: labelClass(verdict) }, say(`labelMeanings.${verdict.label}`),
-      verdict.unreliable ? el("small", {}, ` ${say("unreliable")}`) : null),
-    scale(verdict),
-    table([
-      ["probability", shown(verdict.probability)],
-      ["threshold", `${verdict.threshold.toFixed(4)} (${verdict.point})`],
-      verdict.guardScore === null ? null
-        : ["guardScore", say("guardMeaning", { score: verdict.guardScore.toFixed(2) })],
-      ["modelName", `${verdict.model.name} ${verdict.model.version}`],
-      ["requestId", verdict.requestId],
-    ]),
-  ].filter(Boolean);
-}
-
-function table(rows) {
-  return el("dl", {}, ...rows.filter(Boolean).flatMap(([name, value]) => [el("dt", {}, say(name)), el("dd", {}, value)]));
 }

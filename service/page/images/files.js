@@ -1,8 +1,12 @@
 // Collects the files that the user drops or chooses, including the contents of folders.
 
-const READABLE = /\.(jpe?g|jpe|jfif|png|dcm|dicom)$/i;
+import { isDicom } from "./formats.js";
 
-/** The dropped files as {file, name}, and the names of the files in folders whose name is not that of an image. */
+const READABLE = /\.(jpe?g|jpe|jfif|png|dcm|dicom)$/i;
+// On the discs of other hospitals, DICOM objects are called IM000001 or like their UID.
+const UNTOLD = /^[^.]+$|\.\d+$/;
+
+/** The dropped files as {file, name}, and the names of the files in folders that are no images. */
 export async function fromDrop(transfer) {
   // All entries must be read synchronously: after the first await, the data of the drop is no longer available.
   const entries = [...transfer.items].filter((item) => item.kind === "file")
@@ -16,22 +20,30 @@ export async function fromDrop(transfer) {
 }
 
 /** The files of an <input>, like fromDrop. */
-export function fromInput(input) {
+export async function fromInput(input) {
   const all = [...input.files].map((file) => ({ file, name: file.webkitRelativePath || file.name }));
-  const chosen = input.webkitdirectory ? all.filter(({ name }) => READABLE.test(name)) : all;
-  return { chosen, skipped: all.filter((one) => !chosen.includes(one)).map(({ name }) => name) };
+  if (!input.webkitdirectory) return { chosen: all, skipped: [] };
+  const found = { chosen: [], skipped: [] };
+  for (const one of all) {
+    if (await isImage(one.file)) found.chosen.push(one);
+    else found.skipped.push(one.name);
+  }
+  return found;
+}
+
+async function isImage(file) {
+  if (READABLE.test(file.name)) return true;
+  return UNTOLD.test(file.name) && file.name !== "DICOMDIR" && isDicom(file).catch(() => false);
 }
 
 async function walk(entry, found, inFolder) {
   if (entry.isDirectory) {
     for (const child of await children(entry)) await walk(child, found, true);
-  } else if (inFolder && !READABLE.test(entry.name)) {
-    found.skipped.push(entry.name);
-  } else {
-    const file = await new Promise((resolve, reject) => entry.file(resolve, reject)).catch(() => null);
-    if (file) found.chosen.push({ file, name: entry.fullPath.slice(1) });
-    else found.skipped.push(entry.name);
+    return;
   }
+  const file = await new Promise((resolve, reject) => entry.file(resolve, reject)).catch(() => null);
+  if (file && (!inFolder || (await isImage(file)))) found.chosen.push({ file, name: entry.fullPath.slice(1) });
+  else found.skipped.push(entry.name);
 }
 
 async function children(folder) {
