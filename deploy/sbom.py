@@ -2,7 +2,8 @@
 
     python deploy/sbom.py VENV MODELS VERSION [application]
 
-Run by the Dockerfile's sbom stages and, for the wheel (``application``), by deploy/release.sh, with cyclonedx-bom installed (requirements/sbom.txt).
+Run by the Dockerfile's sbom stages and, for the wheel (``application``), by deploy/release.sh, with cyclonedx-bom
+installed (requirements/sbom.txt).
 """
 
 import hashlib

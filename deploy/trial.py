@@ -1,4 +1,4 @@
-"""Starts the installed service, has it analyse a picture, and stops it. Run by deploy/release.sh, in an empty folder."""
+"""Starts the installed service, has it analyse a picture, stops it. Run by deploy/release.sh, in an empty folder."""
 
 import io
 import json
@@ -21,7 +21,7 @@ DEADLINE_S = 120
 def ask(path: str, body: bytes | None = None) -> Any:
     """The JSON answer of the service; the text of a page."""
     headers = {"Content-Type": "application/octet-stream", "Accept": "text/html"}
-    request = urllib.request.Request(f"http://127.0.0.1:{PORT}{path}", body, headers)  # noqa: S310
+    request = urllib.request.Request(f"http://127.0.0.1:{PORT}{path}", body, headers)
     with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request, timeout=10) as response:
         content = response.read()
         return json.loads(content) if response.headers.get_content_type() == "application/json" else content.decode()
