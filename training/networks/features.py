@@ -19,6 +19,8 @@ from training.networks.names import LAYOUT
 
 # Windows of 4 with stride 3: 4 x 4 windows on the 13 x 13 maps; neighbouring windows overlap by one.
 _WINDOW, _STEP = 4, 3
+# Of the largest variance: with few images the last components hardly vary, and a direction along them would be rounding.
+_FLOOR = 1e-5
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -80,7 +82,8 @@ def separating(features: NDArray[np.float32], populations: NDArray[np.str_]) -> 
         deviation of 1 within populations.
     """
     names = np.unique(populations)
-    variance = np.mean([features[populations == name].var(0, dtype=np.float64) for name in names], axis=0).clip(1e-12)
+    variance = np.mean([features[populations == name].var(0, dtype=np.float64) for name in names], axis=0)
+    variance = variance.clip(_FLOOR * variance.max())
     directions = np.stack(
         [
             (features[populations == name].mean(0, dtype=np.float64) - features[populations != name].mean(0)) / variance
