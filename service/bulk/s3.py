@@ -15,7 +15,8 @@ from service.settings import SettingsError
 SCHEME = "s3://"
 # Of the S3 client: with its growing pauses, about two minutes for a store that is restarted.
 _ATTEMPTS = "10"
-_CONNECT_S = 5.0
+# A store that is silent for longer is asked again. The client's own values, 1 and 3 s, are for a data centre.
+_CONNECT_S, _SILENCE_S = 10.0, 60.0
 _ENDPOINTS = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL")
 _AWS_ERROR = re.compile(r"AWS Error (\w+)")
 _REFUSED = {
@@ -64,6 +65,7 @@ def filesystem() -> fs.S3FileSystem:
         scheme=url.scheme,
         region=os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION") or "us-east-1",
         connect_timeout=_CONNECT_S,
+        request_timeout=_SILENCE_S,
         # A small file is one PUT, at its close; what was cut short does not exist.
         allow_delayed_open=True,
         background_writes=False,
