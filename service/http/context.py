@@ -93,7 +93,7 @@ class RequestContext:
             if message["type"] == "http.response.start":
                 record.status = message["status"]
                 defaults = _DOCS_HEADERS if scope["path"].startswith("/docs") else _HEADERS
-                message["headers"] = _completed(message["headers"], record.request_id, defaults)
+                message["headers"] = _completed(message.get("headers", []), record.request_id, defaults)
             await send(message)
 
         try:
