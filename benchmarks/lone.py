@@ -3,7 +3,8 @@
     python benchmarks/lone.py [--model models/pneumonia/2] [--images FOLDER] [--requests 300] [--beside CHECKOUT]
 
 Each image is decoded and scored in this process, with the best number of threads, and sent to the service of this
-checkout, and to that of another checkout if one is given. Prints JSON: medians in milliseconds; ``over_ms`` is the
+checkout, with its defaults and with one thread for each call of the model (``XRAY_THREADS=1``), and to that of another
+checkout if one is given. Prints JSON: medians in milliseconds; ``over_ms`` is the
 median of the additional time that the service took for the same image.
 """
 
@@ -84,11 +85,15 @@ def main() -> None:
     with contextlib.ExitStack() as stack:
         scratch = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         images = [path.read_bytes() for path in find_images(given.images, scratch)]
-        for name, checkout in {"this": ROOT, "beside": given.beside}.items():
+        for name, checkout, settings in (
+            ("this", ROOT, {}),
+            ("this, one thread a call", ROOT, {"threads": 1}),
+            ("beside", given.beside, {}),
+        ):
             if checkout:
                 (scratch / name).mkdir()
                 with contextlib.chdir(checkout):
-                    server = stack.enter_context(running(model, scratch / name))
+                    server = stack.enter_context(running(model, scratch / name, **settings))
                 ways[name] = by_request(server.port)
         measured = compare(ways, images, given.requests)
     print(json.dumps({**machine(), "model": "/".join(model.parts[-2:]), **measured}, indent=2))

@@ -9,7 +9,7 @@ import time
 import uuid
 from collections.abc import Callable
 
-from starlette.datastructures import Headers, MutableHeaders
+from starlette.datastructures import Headers
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import RedirectResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -23,6 +23,8 @@ from service.telemetry.metrics import CLIENT_GONE, Metrics
 from service.telemetry.record import RequestRecord
 
 REQUEST_ID = "X-Request-ID"
+_Fields = list[tuple[bytes, bytes]]
+_REQUEST_ID, _POLICY = b"x-request-id", b"content-security-policy"
 SAFE_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 # W3C Trace Context, level 1: version, trace id, parent id, flags.
 _TRACEPARENT = re.compile(r"(?!ff)[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}(-.*)?")
@@ -36,19 +38,19 @@ _IMAGE_ROUTES = frozenset({"/predict", "/explain", "/render"})
 # Defaults for every response: caches store nothing, browsers do not guess another type, and neither run, load nor frame
 # anything. No Strict-Transport-Security: it would bind every other service under the same host name, on any port; that
 # decision is the hospital's.
-_HEADERS = {
-    "Cache-Control": "no-store",
-    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
-    "Referrer-Policy": "no-referrer",
-    "X-Content-Type-Options": "nosniff",
-    "X-Frame-Options": "DENY",
-}
+_HEADERS: _Fields = [
+    (b"cache-control", b"no-store"),
+    (_POLICY, b"default-src 'none'; frame-ancestors 'none'"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"x-content-type-options", b"nosniff"),
+    (b"x-frame-options", b"DENY"),
+]
 # The HTML of Swagger UI has an inline script, and sets styles by script; it shows an image response from a blob URL.
-_DOCS_HEADERS = {
-    **_HEADERS,
-    "Content-Security-Policy": "default-src 'self'; script-src 'self' 'unsafe-inline'; "
-    "style-src 'self' 'unsafe-inline'; img-src 'self' data: blob:; base-uri 'none'; frame-ancestors 'none'",
-}
+_DOCS_POLICY = (
+    b"default-src 'self'; script-src 'self' 'unsafe-inline'; "
+    b"style-src 'self' 'unsafe-inline'; img-src 'self' data: blob:; base-uri 'none'; frame-ancestors 'none'"
+)
+_DOCS_HEADERS = [(name, _DOCS_POLICY if name == _POLICY else value) for name, value in _HEADERS]
 
 
 class RequestContext:
@@ -90,10 +92,8 @@ class RequestContext:
                 message = {**message, "body": b""}
             if message["type"] == "http.response.start":
                 record.status = message["status"]
-                headers = MutableHeaders(scope=message)
-                headers[REQUEST_ID] = record.request_id
-                for name, value in (_DOCS_HEADERS if scope["path"].startswith("/docs") else _HEADERS).items():
-                    headers.setdefault(name, value)
+                defaults = _DOCS_HEADERS if scope["path"].startswith("/docs") else _HEADERS
+                message["headers"] = _completed(message.get("headers", []), record.request_id, defaults)
             await send(message)
 
         try:
@@ -139,6 +139,14 @@ class RequestContext:
                 raise
             await asyncio.sleep(due - now)
             check()
+
+
+def _completed(headers: _Fields, request_id: str, defaults: _Fields) -> _Fields:
+    """The header fields of a response with its request id, and with the defaults that it does not set itself."""
+    present = {name for name, _ in headers}
+    kept = [each for each in headers if each[0] != _REQUEST_ID] if _REQUEST_ID in present else headers
+    missing = [each for each in defaults if each[0] not in present]
+    return [*kept, (_REQUEST_ID, request_id.encode()), *missing]
 
 
 def _request_id(headers: Headers) -> str:

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from service.errors import BackendFault, NotReady, Overloaded
 from service.inference.backend import Backend, Outputs
-from service.inference.pool import StartedThreads
+from service.inference.pool import StartedThreads, run_in
 
 log = logging.getLogger(__name__)
 
@@ -191,7 +191,7 @@ class Batcher:
         batch = np.stack([job.pixels for job in jobs])
         explain = any(job.explain for job in jobs)
         call = partial(self._backend.predict, batch, explain=explain, alone=self._is_alone())
-        return await asyncio.get_running_loop().run_in_executor(self._model, call)
+        return await run_in(self._model, call)
 
 
 def _append_if_pending(job: _Job, jobs: list[_Job]) -> None:

@@ -4,15 +4,16 @@ With separate thread pools, twice as many threads as CPUs would compete for the 
 that is descheduled while it holds the GIL blocks the event loop, and with it every request.
 """
 
+import asyncio
+import contextlib
 import threading
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
-from typing import Any, ParamSpec, TypeVar
+from typing import Any, Generic, ParamSpec, TypeVar
 
 from service.inference.cpus import lower_priority
 
-_Task = tuple[Future[Any], Callable[[], Any]]
 P = ParamSpec("P")
 T = TypeVar("T")
 
@@ -41,6 +42,61 @@ class StartedThreads(ThreadPoolExecutor):
             self.shutdown(wait=False)
             raise
         all_run.wait()
+
+
+class _Awaited(Generic[T]):
+    """What a thread of the pool settles, and a coroutine awaits: with the methods of ``concurrent.futures.Future`` that
+    a task needs, without its locks, and without the second future that asyncio chains to it.
+    """
+
+    __slots__ = ("_loop", "future")
+
+    def __init__(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self.future: asyncio.Future[T] = self._loop.create_future()
+
+    def set_running_or_notify_cancel(self) -> bool:
+        """Whether the result is still wanted."""
+        return not self.future.cancelled()
+
+    def set_result(self, result: T) -> None:
+        """Hand the result to the event loop."""
+        self._hand_over(_set_result, result)
+
+    def set_exception(self, error: BaseException) -> None:
+        """Hand an exception to the event loop."""
+        self._hand_over(_set_exception, error)
+
+    def cancel(self) -> bool:
+        """Cancel the future, in the event loop."""
+        self._hand_over(lambda future, _: future.cancel(), None)
+        return True
+
+    def _hand_over(self, settle: Callable[["asyncio.Future[T]", Any], object], value: Any) -> None:
+        with contextlib.suppress(RuntimeError):  # the event loop is closed: nobody waits
+            self._loop.call_soon_threadsafe(settle, self.future, value)
+
+
+def _set_result(future: "asyncio.Future[T]", result: T) -> None:
+    if not future.done():  # the caller may have given up
+        future.set_result(result)
+
+
+def _set_exception(future: "asyncio.Future[T]", error: BaseException) -> None:
+    if not future.done():
+        future.set_exception(error)
+
+
+_Task = tuple[Future[Any] | _Awaited[Any], Callable[[], Any]]
+
+
+async def run_in(executor: Executor, call: Callable[[], T]) -> T:
+    """Await a call in a thread of an executor. If the awaiting task is cancelled before the call has begun, it is not
+    made.
+    """
+    if isinstance(executor, _QueueExecutor):
+        return await executor.awaitable(call)
+    return await asyncio.get_running_loop().run_in_executor(executor, call)
 
 
 class Pool:
@@ -95,6 +151,17 @@ class _QueueExecutor(Executor):
         self._tasks.append((future, lambda: fn(*args, **kwargs)))
         self._request_thread()
         return future
+
+    def awaitable(self, call: Callable[[], T]) -> "asyncio.Future[T]":
+        """Queue a call whose result is awaited in the running event loop.
+
+        Raises:
+            RuntimeError: the pool is shut down.
+        """
+        awaited = _Awaited[T]()
+        self._tasks.append((awaited, call))
+        self._request_thread()
+        return awaited.future
 
     def pop(self) -> _Task | None:
         """Remove and return the oldest task; None if there is none."""

@@ -1,6 +1,7 @@
 """The bins in which incoming images are counted, so that their distribution can be compared with a reference."""
 
-from bisect import bisect_right
+import math
+from bisect import bisect_left, bisect_right
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -35,7 +36,7 @@ class Bins:
 
     def find(self, value: float) -> int:
         """The index of the bin of a value. NaN and infinity are in the last bin."""
-        return sum(not value <= edge for edge in self.edges)
+        return len(self.edges) if math.isnan(value) else bisect_left(self.edges, value)
 
 
 def tenths(quantiles: Sequence[float]) -> Bins:

@@ -15,6 +15,7 @@ import time
 from collections.abc import Iterator
 from logging.handlers import QueueHandler, QueueListener
 from queue import SimpleQueue
+from typing import Any
 
 from prometheus_client.core import CounterMetricFamily
 from prometheus_client.registry import Collector
@@ -42,6 +43,8 @@ def configure_logging(level: str, *, with_pid: bool = False, log_format: LogForm
         log_format: of the lines.
     """
     formatter = formatter_of(log_format, with_pid=with_pid)
+    # Not looked up for each record: no line names its thread.
+    logging.logThreads = logging.logMultiprocessing = False
     root = logging.getLogger()
     close_logging()
     root.handlers = [QueuedLines(formatter, _stderr())]
@@ -73,7 +76,7 @@ class QueuedLines(QueueHandler):
     """
 
     def __init__(self, formatter: logging.Formatter, descriptor: int, max_queued: int = MAX_QUEUED_LINES) -> None:
-        self._lines: SimpleQueue[logging.LogRecord] = SimpleQueue()  # its methods may be called in a signal handler
+        self._lines: SimpleQueue[str] = SimpleQueue()  # its methods may be called in a signal handler
         super().__init__(self._lines)
         self.setFormatter(formatter)
         self._max_queued, self._dropped, self._reported, self._reported_at = max_queued, 0, 0, float("-inf")
@@ -85,8 +88,12 @@ class QueuedLines(QueueHandler):
         """The lines dropped so far."""
         return self._dropped
 
-    def enqueue(self, record: logging.LogRecord) -> None:
-        """Queue a formatted record, or drop it."""
+    def prepare(self, record: logging.LogRecord) -> str:
+        """The line. Logging's own method would copy the record, which nobody needs once it is formatted."""
+        return self.format(record)
+
+    def enqueue(self, record: Any) -> None:
+        """Queue what ``prepare`` has made, or drop it."""
         if self._lines.qsize() < self._max_queued:
             self._lines.put_nowait(record)
         else:
@@ -132,17 +139,21 @@ class DroppedLines(Collector):
 class _Writer(QueueListener):
     """The writer thread. It is a daemon: a blocked write does not keep the process from ending."""
 
+    def __init__(self, lines: "SimpleQueue[str]", descriptor: "_Descriptor") -> None:
+        super().__init__(lines)
+        self._descriptor = descriptor
+
     def drain(self, timeout_s: float) -> None:
         if self._thread is not None and self._thread.is_alive():  # a forked process does not have the thread
             written = threading.Event()
             self.queue.put_nowait(written)
             written.wait(timeout_s)
 
-    def handle(self, record: logging.LogRecord | threading.Event) -> None:
+    def handle(self, record: Any) -> None:
         if isinstance(record, threading.Event):
             record.set()
         else:
-            super().handle(record)
+            self._descriptor.write(record)
 
     def stop(self) -> None:
         if self._thread is not None:
@@ -151,23 +162,20 @@ class _Writer(QueueListener):
             self._thread = None
 
 
-class _Descriptor(logging.Handler):
+class _Descriptor:
     """Writes each line with one system call, so that the lines of several processes do not mix.
 
-    It writes to the descriptor, not to ``sys.stderr``: a blocked write would hold the lock of that stream.
+    It writes to the descriptor, not to ``sys.stderr``: a blocked write would hold the lock of that stream. No lock:
+    only one thread writes, and at the end of the process another would wait for a blocked write.
     """
 
     def __init__(self, lines: QueuedLines, descriptor: int) -> None:
-        super().__init__()
         self._lines, self._descriptor = lines, descriptor
 
-    def createLock(self) -> None:  # noqa: N802  logging's name
-        """No lock: only one thread writes, and at the end of the process logging would wait for a blocked write."""
-        self.lock = None
-
-    def emit(self, record: logging.LogRecord) -> None:
+    def write(self, line: str) -> None:
+        """Write a line, and after it how many were dropped, if any were."""
         try:
-            self._write(record.getMessage())
+            self._write(line)
             if report := self._lines.report():
                 self._write(report)
         except OSError:  # nobody has the other end of the pipe open, or the disk is full

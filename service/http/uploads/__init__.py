@@ -61,8 +61,7 @@ async def read_uploads(request: Request, settings: Settings, reservation: Reserv
         IMAGES_PROBLEMS: the request is malformed or over a limit.
         Overloaded: the service holds too many bytes already.
     """
-    stream = _limited_chunks(request, settings.max_body_bytes, reservation)
-    return await _within(settings.upload_s, _read_images(request, stream, max_images))
+    return await _within(settings.upload_s, _read_images(request, settings.max_body_bytes, reservation, max_images))
 
 
 async def read_body(request: Request, settings: Settings, reservation: Reservation | None = None) -> bytes:
@@ -73,7 +72,7 @@ async def read_body(request: Request, settings: Settings, reservation: Reservati
         Overloaded: the service holds too many bytes already.
     """
     limit = settings.max_body_bytes if reservation else _SMALL
-    return await _within(settings.upload_s, _join(_limited_chunks(request, limit, reservation)))
+    return await _within(settings.upload_s, _body(request, limit, reservation))
 
 
 async def _within(seconds: float, upload: Awaitable[T]) -> T:
@@ -84,16 +83,38 @@ async def _within(seconds: float, upload: Awaitable[T]) -> T:
         raise UploadTimeout(f"the body did not arrive within {seconds:g} s") from None
 
 
-async def _join(stream: AsyncGenerator[bytes, None]) -> bytes:
-    return b"".join([chunk async for chunk in stream])
+async def _body(request: Request, limit: int, reservation: Reservation | None) -> bytes:
+    """The whole body. One that is not compressed, and so nearly any, without the layers of a stream."""
+    headers = request.headers
+    if int(headers.get("content-length", 0)) > limit:
+        raise _too_large(limit)
+    encoding, stated = headers.get("content-encoding", "").strip().lower(), _stated_digest(request)
+    if encoding not in ("", "identity"):
+        return b"".join([chunk async for chunk in _inflated_chunks(request, encoding, limit, reservation)])
+    chunks, received, more = [], 0, True
+    while more:
+        message = await request.receive()
+        if message["type"] == "http.disconnect":
+            raise ClientDisconnect
+        chunk, more = message.get("body", b""), message.get("more_body", False)
+        received += len(chunk)
+        if received > limit:
+            raise _too_large(limit)
+        if reservation:
+            reservation.add_bytes(len(chunk))
+        chunks.append(chunk)
+    body = chunks[0] if len(chunks) == 1 else b"".join(chunks)
+    if stated:
+        _check_digest(hashlib.sha256(body).digest(), stated)
+    return body
 
 
-async def _read_images(request: Request, stream: AsyncGenerator[bytes, None], max_images: int) -> list[Upload]:
+async def _read_images(request: Request, limit: int, reservation: Reservation, max_images: int) -> list[Upload]:
     content_type = request.headers.get("content-type", "")
     media_type = content_type.partition(";")[0].strip().lower()
     if media_type not in ("", MULTIPART, *RAW_TYPES, *_OTHER_NAMES):
         raise UnsupportedBody(f"send {', '.join(RAW_TYPES)} or {MULTIPART}")
-    body = await _join(stream)
+    body = await _body(request, limit, reservation)
     if media_type == MULTIPART:
         return _files(body, content_type, max_images)
     if not body:
@@ -101,12 +122,12 @@ async def _read_images(request: Request, stream: AsyncGenerator[bytes, None], ma
     return [Upload(None, body)]
 
 
-async def _limited_chunks(request: Request, limit: int, reservation: Reservation | None) -> AsyncGenerator[bytes, None]:
-    """The chunks of the body, decompressed. Rejects a body over the limit, at once if its Content-Length is."""
-    if int(request.headers.get("content-length", 0)) > limit:
-        raise _too_large(limit)
+async def _inflated_chunks(
+    request: Request, encoding: str, limit: int, reservation: Reservation | None
+) -> AsyncGenerator[bytes, None]:
+    """The chunks of a compressed body, inflated."""
     received = 0
-    async for chunk in decompressed(_sent_chunks(request, limit), request.headers.get("content-encoding", "")):
+    async for chunk in decompressed(_sent_chunks(request, limit), encoding):
         received += len(chunk)
         if received > limit:
             raise _too_large(limit)
@@ -126,7 +147,12 @@ async def _sent_chunks(request: Request, limit: int) -> AsyncGenerator[bytes, No
         if digest:
             digest.update(chunk)
         yield chunk
-    if digest and base64.b64encode(digest.digest()).decode() != stated:
+    if digest and stated:
+        _check_digest(digest.digest(), stated)
+
+
+def _check_digest(digest: bytes, stated: str) -> None:
+    if base64.b64encode(digest).decode() != stated:
         raise DigestMismatch(
             "the body does not match its Content-Digest: it was altered in transit, or is another body"
         )

@@ -23,6 +23,7 @@ from service.inference.decoding.messages import Message
 from service.inference.decoding.process import DecoderProcesses
 from service.inference.decoding.rules import Rules
 from service.inference.dicom import decode, picture
+from service.inference.pool import run_in
 
 T = TypeVar("T")
 
@@ -90,7 +91,7 @@ class Decoder:
     async def _run(self, threads: Executor, call: Callable[..., T], request: Message) -> T | Message:
         loop = asyncio.get_running_loop()
         try:
-            return await loop.run_in_executor(threads, self._calls.run, partial(call, limit=CHEAP))
+            return await run_in(threads, partial(self._calls.run, partial(call, limit=CHEAP)))
         except TooExpensive as error:
             cost = error.cost
         if cost.memory > self.memory.total:

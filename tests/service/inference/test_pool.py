@@ -1,16 +1,18 @@
 """The laws of the pool: model tasks first, each result to its caller, nothing starts after shutdown."""
 
+import asyncio
 import os
 import sys
 import threading
 from collections.abc import Iterator
 from concurrent.futures import CancelledError
+from functools import partial
 
 import pytest
 
-from service.inference.pool import Pool
+from service.inference.pool import Pool, run_in
 from tests.commands import run
-from tests.waiting import DEADLINE_S
+from tests.waiting import DEADLINE_S, until_async
 
 
 @pytest.fixture
@@ -94,3 +96,68 @@ def test_its_threads_and_only_they_have_a_lower_priority(pool: Pool) -> None:
         return os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
 
     assert pool.decoders.submit(nice).result(DEADLINE_S) == min(19, nice() + 5)
+
+
+@pytest.mark.anyio
+async def test_a_call_is_awaited_and_so_is_its_failure(pool: Pool) -> None:
+    assert await run_in(pool.model, lambda: threading.current_thread().name) != threading.current_thread().name
+    with pytest.raises(ZeroDivisionError):
+        await run_in(pool.decoders, lambda: 1 // 0)
+
+
+@pytest.mark.anyio
+async def test_a_call_that_nobody_awaits_any_more_is_not_made(pool: Pool) -> None:
+    free, ran = blocked(pool), list[str]()
+    waiting = [asyncio.create_task(run_in(pool.decoders, partial(ran.append, name))) for name in ("left", "stays")]
+    await asyncio.sleep(0)
+    waiting[0].cancel()
+    await asyncio.wait([waiting[0]])
+    free.set()
+    await waiting[1]
+    assert ran == ["stays"]
+
+
+@pytest.mark.anyio
+async def test_the_result_of_a_call_whose_caller_has_left_is_dropped(pool: Pool) -> None:
+    begun, free = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        begun.set()
+        free.wait(DEADLINE_S)
+
+    task = asyncio.create_task(run_in(pool.decoders, hold))
+    await until_async(begun.is_set)
+    task.cancel()
+    await asyncio.wait([task])
+    free.set()
+    assert await run_in(pool.decoders, lambda: 7) == 7  # the thread goes on
+
+
+@pytest.mark.anyio
+async def test_shutdown_cancels_an_awaited_call() -> None:
+    pool = Pool(1)
+    free = blocked(pool)
+    task = asyncio.create_task(run_in(pool.model, print))
+    await asyncio.sleep(0)
+    pool.shutdown()
+    free.set()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+
+
+def test_a_result_for_an_event_loop_that_has_ended_harms_nothing(pool: Pool) -> None:
+    free = blocked(pool)
+
+    async def begin() -> None:
+        task = asyncio.create_task(run_in(pool.decoders, lambda: 1))
+        await asyncio.sleep(0)
+        del task
+
+    loop = asyncio.new_event_loop()
+    loop.run_until_complete(begin())
+    for task in asyncio.all_tasks(loop):
+        task.cancel()
+    loop.run_until_complete(asyncio.sleep(0))
+    loop.close()
+    free.set()
+    assert pool.model.submit(divmod, 7, 2).result(DEADLINE_S) == (3, 1)
