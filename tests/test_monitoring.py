@@ -20,7 +20,7 @@ from tests import ROOT
 from tests.commands import run
 from tests.conftest import Connect, MakeService
 from tests.drawings import encode, jpeg
-from tests.programs import needs
+from tests.programs import needs, unusable
 
 FOLDER = ROOT / "deploy" / "monitoring"
 DASHBOARD = json.loads((FOLDER / "grafana" / "dashboards" / "xray-inference.json").read_text())
@@ -35,10 +35,9 @@ CASES = [case for file in TESTS for case in yaml.safe_load(file.read_text())["te
 COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "compose.monitoring.yaml").read_text())
 ADDED = {name: service for name, service in COMPOSE["services"].items() if name != "service"}
 
-# An older one need not know all that the version that is deployed knows.
-DEPLOYED = re.search(r"prometheus:v(\d+)\.(\d+)", ADDED["prometheus"]["image"])
-assert DEPLOYED
-PROMTOOL = needs("promtool", at_least=tuple(map(int, DEPLOYED.groups())), package="prometheus")
+# Debian 12's. The version that is deployed is newer, and leaves out a sample at the very beginning of a range; no
+# result here depends on it.
+PROMTOOL = needs("promtool", at_least=(2, 42), package="prometheus")
 
 # The labels that Prometheus adds to each series, and the series it generates itself.
 ADDED_LABELS = {"instance", "job"}
@@ -291,8 +290,12 @@ def test_promtool_accepts_the_configuration(tmp_path: Path) -> None:
 
 @PROMTOOL
 @pytest.mark.parametrize("file", TESTS, ids=lambda file: str(file.name))
-def test_promtool_runs_the_alerts_tests(file: Path) -> None:
-    promtool("test", "rules", file.name)
+def test_promtool_runs_the_alerts_tests(file: Path, tmp_path: Path) -> None:
+    folder = shutil.copytree(FOLDER, tmp_path / "monitoring")
+    if unusable(("promtool",), at_least=(3, 0)):  # an older one knows no other comparison, and needs none
+        tests = re.sub(r"^fuzzy_compare: true.*\n", "", file.read_text(), flags=re.M)
+        (folder / file.name).write_text(tests)
+    promtool("test", "rules", str(folder / file.name))
 
 
 def test_every_replica_is_scraped_and_no_other_host() -> None:

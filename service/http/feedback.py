@@ -19,6 +19,8 @@ from service.http.uploads import BODY_PROBLEMS, read_body
 from service.wire import FeedbackRecorded, FeedbackRequest
 
 router = APIRouter()
+# Seconds before the audit log is searched again: a worker writes what it has queued within milliseconds, or a few more.
+_PAUSES_S = (0.1, 0.4)
 _BODY = {
     "parameters": [CONTENT_DIGEST],
     "requestBody": {"required": True, "content": {"application/json": {"schema": FeedbackRequest.model_json_schema()}}},
@@ -62,6 +64,19 @@ def _parse(body: bytes) -> FeedbackRequest:
 
 
 async def _find(service: Service, request_id: str) -> list[ImageRead]:
+    """The lines of a request. The answer may have come from another worker, whose line may still be on its way."""
+    settings = service.settings
+    pauses_s = _PAUSES_S if settings.workers > 1 and settings.audit != "required" else ()
+    found = await _search(service, request_id)
+    for pause_s in pauses_s:
+        if found:
+            break
+        await asyncio.sleep(pause_s)
+        found = await _search(service, request_id)
+    return found
+
+
+async def _search(service: Service, request_id: str) -> list[ImageRead]:
     folder = service.settings.audit_folder
     if folder is None:
         raise AuditUnavailable

@@ -85,8 +85,8 @@ lose_a_replica() { # one replica is killed; when it is back, one is stopped; whi
   docker stop "$(dc ps -q service | tail -1)" >/dev/null
   sleep 2
   end_load
-  # What the killed replica had in hand is lost (502; 504 if its network went first). One that meets the stopping replica
-  # in all three attempts gets 503. Each at most once for each client.
+  # What the killed replica had in hand is lost (502; 504 if its network went first). While one is away, the other can be
+  # full, or leave at the same moment (503). Each at most once for each client.
   [ "$(grep -c 200 "$scratch/codes")" -gt 50 ] && not grep -qv '^200$\|^50[234]$' "$scratch/codes" &&
     [ "$(grep -c '50[24]' "$scratch/codes")" -le 4 ] && [ "$(grep -c 503 "$scratch/codes")" -le 4 ]
 }

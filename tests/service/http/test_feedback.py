@@ -14,7 +14,9 @@ import pytest
 
 from service.access.keys import Scope, add_key, make_key
 from service.audit import search
+from service.audit.line import ImageRead
 from service.core import Service
+from service.http import feedback
 from tests.conftest import Connect, MakeService
 from tests.drawings import jpeg
 from tests.problems import assert_problem
@@ -180,3 +182,27 @@ async def test_an_altered_line_is_no_image(ward: Ward) -> None:
         file.read_text().replace('"NORMAL"', '"PNEUMONIA"').replace('"request_id":"one"', '"request_id":"two"')
     )
     assert_problem(await ward.report(request_id="two", label="NORMAL"), 404, "unknown-request")
+
+
+@pytest.mark.parametrize(
+    "case", [({"workers": 2, "audit": "on"}, 200), ({"workers": 1, "audit": "on"}, 404), ({"workers": 2}, 404)]
+)
+async def test_the_line_of_another_worker_may_come_a_moment_later(
+    case: tuple[dict[str, Any], int],
+    make_service: MakeService,
+    connect: Connect,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    settings, status = case
+    searches: list[str] = []
+
+    def find_later(folder: Path, request_id: str) -> list[ImageRead]:
+        searches.append(request_id)
+        return search.find_images(folder, request_id) if len(searches) > 2 else []
+
+    monkeypatch.setattr(feedback, "find_images", find_later)
+    monkeypatch.setattr(feedback, "_PAUSES_S", (0, 0))
+    async with opened(make_service, connect, tmp_path, **settings) as ward:
+        await ward.analyse(IMAGES[:1], "one")
+        assert (await ward.report(request_id="one", label="NORMAL")).status_code == status
