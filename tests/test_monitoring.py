@@ -373,3 +373,10 @@ def test_grafana_contacts_no_host_and_has_no_logins(names: list[str], value: str
     environment = ADDED["grafana"]["environment"]
     assert {name: environment.get(f"GF_{name}") for name in names} == dict.fromkeys(names, value)
     assert environment["GF_AUTH_ANONYMOUS_ORG_ROLE"] == "Viewer"
+
+
+@needs("promtool", package="prometheus")
+def test_what_the_documentation_says_of_any_promtool() -> None:
+    for command in (["check", "config", "--syntax-only", "prometheus.yml"], ["check", "rules", *map(str, RULE_FILES)]):
+        checked = run(["promtool", *command], cwd=FOLDER)
+        assert checked.returncode == 0, checked.stderr
