@@ -3,7 +3,9 @@
 import { preference, remember } from "./preferences.js";
 
 /** The languages, each by its own name. */
-export const LANGUAGES = { en: "English", de: "Deutsch" };
+export const LANGUAGES = {
+  en: "English", de: "Deutsch", fr: "Français", es: "Español", pt: "Português", zh: "中文",
+};
 
 let texts = {};
 let language = "en";
