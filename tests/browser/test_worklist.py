@@ -11,8 +11,8 @@ from playwright.sync_api import Page, Route, expect
 from tests.browser.pages import CHEST, choose, finished, rows
 from tests.drawings import chest, encode
 
-# The stand-in's probability is the brightness; its threshold is 0.4, and what has no contrast is flagged.
-DARK, BRIGHT = (encode(np.clip(chest(0) * share, 0, 255).astype(np.uint8), "PNG") for share in (0.3, 1.4))
+# The stand-in's probability is the brightness, here 0.38 and 0.61; its threshold is 0.4. No contrast: it is flagged.
+DARK, BRIGHT = (encode(np.clip(chest(0) * share, 0, 255).astype(np.uint8), "PNG") for share in (0.88, 1.4))
 FLAT = encode(np.full((300, 300), 200, np.uint8), "PNG")
 
 
