@@ -9,6 +9,8 @@ for each call the problems that its route and its dependencies declare with ``@r
 
 ``page_files`` sends the files of ``service/page``: no framework, no build step, nothing inline, no address but this
 service's; the Content-Security-Policy forbids all of that. The page uses ``GET /model``, ``/model/card``, ``/predict``
-and ``/explain`` only. Files stay in the browser and are sent as raw bodies without a name, four at a time; after a 503
-all wait as long as ``Retry-After`` says. ``/explain`` is called only for an image that is opened. Nothing is stored.
+``/explain``, ``/render``, ``/version`` and ``/health/ready`` only. Files stay in the browser and are sent as raw bodies
+without a name, four at a time; after a 503 all wait as long as ``Retry-After`` says, and while the service is away,
+until it is ready again. ``/explain`` is called only for an image that is opened, ``/render`` for DICOM objects that are
+seen. The browser stores the user's preferences, and nothing else.
 """

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from service.wire import Prediction, PredictResponse
+from service.wire import Caution, Prediction, PredictResponse
 
 Style = Literal["overlay", "heatmap", "side-by-side"]
 # Pixels. Larger originals are scaled down to it.
@@ -48,6 +48,8 @@ _NOT_A_DEVICE = (
     "Not a medical device; not for diagnostic use; decision support only. Not a localisation: the colours show where "
     "the model found evidence, they do not outline a disease."
 )
+
+_UNLIKE = "outside the training data (unlike the radiographs the model was trained on): the result is unreliable"
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,10 +141,15 @@ def _lines(response: PredictResponse) -> list[_Line]:
             f"{entry.label}: probability {entry.probability:.4f}, threshold {entry.threshold:.4f} "
             f"(operating point {response.operating_point}{population})"
         ),
-        *(_Line(f"Warning: {warning.detail}", _WARNING) for warning in entry.warnings),
+        *(_Line(f"Warning: {_for_readers(warning)}", _WARNING) for warning in entry.warnings),
         _Line(f"Model {response.model.name} {response.model.version}{_of_site(response)}", _SECONDARY),
         _Line(_NOT_A_DEVICE, _SECONDARY),
     ]
+
+
+def _for_readers(warning: Caution) -> str:
+    """What a warning means to who reads the picture; ``detail`` names calls and limits, for programmers."""
+    return _UNLIKE if warning.code == "unlike_training_data" else warning.detail
 
 
 def _of_site(response: PredictResponse) -> str:

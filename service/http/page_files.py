@@ -5,12 +5,16 @@ from pathlib import Path
 
 from fastapi import APIRouter, HTTPException, Response
 
+from service.http.documents.markdown import style_digest
+
 _FOLDER = Path(__file__).parents[1] / "page"
 _INDEX = "index.html"
 # The page loads from and connects to this service only, injected text can neither run as script nor apply styles, no
-# site can frame the page, and links send no referrer. For the page only: the HTML of /docs has inline scripts.
+# site can frame the page, and links send no referrer. For the page only: the HTML of /docs has inline scripts. The one
+# inline style is that of the rendered model card, which the page takes apart.
 _HEADERS = {
-    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob:; "
+    "Content-Security-Policy": f"default-src 'none'; script-src 'self'; style-src 'self' '{style_digest()}'; "
+    "img-src 'self' blob:; "
     "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; "
     "require-trusted-types-for 'script'; trusted-types 'none'",
     "Cross-Origin-Opener-Policy": "same-origin",

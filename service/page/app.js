@@ -5,7 +5,10 @@ import { byId, definitions, el } from "./common/dom.js";
 import { changeLanguage, currentLanguage, LANGUAGES, list, loadTexts, say, writeTexts } from "./common/texts.js";
 import { startTheme } from "./common/theme.js";
 import { startKeyForm } from "./dialogs/key_form.js";
+import { sleep } from "./service/client.js";
 import { Session } from "./session.js";
+
+const PAUSE_MS = 1000; // between attempts to load the texts
 
 function write() {
   writeTexts(document);
@@ -25,7 +28,7 @@ function startLanguages(session) {
   });
 }
 
-await loadTexts();
+while (!(await loadTexts().then(() => true, () => false))) await sleep(PAUSE_MS);
 write();
 startTheme();
 startKeyForm();

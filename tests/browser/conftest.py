@@ -34,9 +34,9 @@ def server(guarded_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> It
         yield started
 
 
-def new_context(browser: Browser, height: int = 800) -> BrowserContext:
+def new_context(browser: Browser, height: int = 800, locale: str = "en-GB") -> BrowserContext:
     """A browser context of a desktop's size, with the tests' deadline as its timeout."""
-    context = browser.new_context(viewport={"width": 1280, "height": height})
+    context = browser.new_context(viewport={"width": 1280, "height": height}, locale=locale)
     context.set_default_timeout(DEADLINE_MS)
     return context
 

@@ -9,7 +9,7 @@ from playwright.sync_api import Browser, Page, expect
 
 from service.access.keys import Scope, add_key, make_key, revoke_key
 from tests.browser.conftest import new_context
-from tests.browser.test_page import CHEST, choose, finished, rows
+from tests.browser.pages import CHEST, choose, finished, rows
 from tests.e2e.server import Server, running
 from tests.waiting import until
 

@@ -10,33 +10,14 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
-from playwright.sync_api import Locator, Page, expect
+from playwright.sync_api import Page, expect
 
 from service.client.results import COLUMNS
+from tests.browser.pages import CHEST, a_file, choose, finished, rows
 from tests.browser.pictures import pixel
 from tests.drawings import chest, encode, jpeg
 from tests.e2e.server import Server
 from tests.waiting import until
-
-CHEST = encode(chest(0), "PNG")
-
-
-def a_file(name: str, data: bytes) -> Any:
-    """A file as Playwright hands it to an <input>."""
-    return {"name": name, "mimeType": "", "buffer": data}
-
-
-def choose(page: Page, *files: tuple[str, bytes]) -> None:
-    page.set_input_files("#files", [a_file(name, data) for name, data in files])
-
-
-def finished(page: Page, total: int) -> None:
-    expect(page.locator("#progress")).to_contain_text(f"{total} of {total} done")
-
-
-def rows(page: Page) -> Locator:
-    return page.locator("#list > li")
-
 
 DROP = """([files, target]) => {
   const transfer = new DataTransfer();

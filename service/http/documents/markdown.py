@@ -40,7 +40,7 @@ async def page(text: str) -> Response:
     """The response with a Markdown text as a page. It is rendered in a thread, and kept."""
     headers = {
         # Only these styles apply. A bundle's card may come from elsewhere: what it names is not loaded.
-        "Content-Security-Policy": f"default-src 'none'; style-src '{_style_digest()}'; base-uri 'none'; "
+        "Content-Security-Policy": f"default-src 'none'; style-src '{style_digest()}'; base-uri 'none'; "
         "form-action 'none'; frame-ancestors 'none'",
         "Referrer-Policy": "no-referrer",
         "Vary": "Accept",
@@ -64,7 +64,8 @@ def _style() -> str:
 
 
 @cache
-def _style_digest() -> str:
+def style_digest() -> str:
+    """The digest of the styles of a page, as a Content-Security-Policy names it."""
     return f"sha256-{base64.b64encode(hashlib.sha256(_style().encode()).digest()).decode()}"
 
 

@@ -3,10 +3,15 @@
 import { preference, remember } from "./preferences.js";
 
 /** The languages, each by its own name. */
-export const LANGUAGES = { en: "English", de: "Deutsch" };
+export const LANGUAGES = {
+  en: "English", de: "Deutsch", fr: "Français", es: "Español", pt: "Português", zh: "中文",
+};
 
 let texts = {};
 let language = "en";
+
+/** The language as the browser's user writes it, such as en-GB: for numbers and dates. */
+const locale = () => navigator.languages.find((tag) => tag.toLowerCase().startsWith(language)) ?? language;
 
 /** The code of the language in use. */
 export const currentLanguage = () => language;
@@ -65,14 +70,14 @@ export function problemText(problem) {
 
 /** A number with so many decimals, as the language writes it. */
 export function decimal(value, digits) {
-  return new Intl.NumberFormat(language, {
+  return new Intl.NumberFormat(locale(), {
     minimumFractionDigits: digits, maximumFractionDigits: digits, useGrouping: false,
   }).format(value);
 }
 
 /** A share of one as a percentage, with at most one decimal. */
 export function percent(fraction) {
-  return new Intl.NumberFormat(language, { style: "percent", maximumFractionDigits: 1 }).format(fraction);
+  return new Intl.NumberFormat(locale(), { style: "percent", maximumFractionDigits: 1 }).format(fraction);
 }
 
 /** A probability with four decimals, never rounded to 0 or 1. */
@@ -83,7 +88,7 @@ export function shown(fraction) {
 }
 
 /** A date and time of now. */
-export const now = () => new Intl.DateTimeFormat(language, { dateStyle: "long", timeStyle: "short" }).format(new Date());
+export const now = () => new Intl.DateTimeFormat(locale(), { dateStyle: "long", timeStyle: "short" }).format(new Date());
 
 const find = (path) => path.split(".").reduce((node, key) => node?.[key], texts);
 const fill = (text, values) => text.replace(/\{(\w+)\}/g, (_, name) => values[name]);

@@ -6,7 +6,7 @@ import { renderedCard } from "../service/client.js";
 
 // What a card is made of; anything else of the service's HTML stays out of the page.
 const ALLOWED = new Set(["H1", "H2", "H3", "H4", "P", "UL", "OL", "LI", "TABLE", "THEAD", "TBODY", "TR", "TH", "TD",
-  "CODE", "PRE", "STRONG", "EM", "DL", "DT", "DD", "DIV", "SECTION", "BLOCKQUOTE", "HR", "BR", "SPAN", "A", "NAV"]);
+  "CODE", "PRE", "STRONG", "EM", "DL", "DT", "DD", "DIV", "SECTION", "BLOCKQUOTE", "HR", "BR", "SPAN", "A", "NAV", "CITE"]);
 
 /** Show the card: as the service renders it, else its text. */
 export async function openCard(text) {

@@ -4,6 +4,7 @@ import { byId, el } from "../common/dom.js";
 import { now, say } from "../common/texts.js";
 import { count } from "../images/items.js";
 import { resultOf, termList } from "../viewer/facts.js";
+import { labelClass } from "../worklist/labels.js";
 import { cellsOf } from "../worklist/table.js";
 
 const LONGEST_SIDE = 1400; // pixels of a printed picture
@@ -60,7 +61,8 @@ function fillList(items, served) {
   if (failed) counts.push(say("failures", { count: failed }));
   const rows = items.map((item) => {
     const cells = cellsOf(item);
-    return el("tr", {}, ...LIST_COLUMNS.map((column) => el("td", { className: column }, cells[column])));
+    const classes = { name: "file", label: item.verdict ? labelClass(item.verdict) : "" };
+    return el("tr", {}, ...LIST_COLUMNS.map((column) => el("td", { className: classes[column] ?? column }, cells[column])));
   });
   const heads = LIST_COLUMNS.map((column) => el("th", { scope: "col" }, say(`columns.${column}`)));
   byId("report").replaceChildren(
@@ -77,8 +79,9 @@ const heading = (title) => [
 ];
 
 const closing = ({ model, uses }) => [
-  el("p", {}, [say("model", model), uses.meantFor ? say("meantFor", { uses: uses.meantFor }) : say("usesNotStated"),
-    uses.notMeantFor ? say("notMeantFor", { uses: uses.notMeantFor }) : ""].join(" ")),
+  el("p", {}, say("model", model)),
+  el("p", {}, uses.meantFor ? say("meantFor", { uses: uses.meantFor }) : say("usesNotStated")),
+  el("p", {}, uses.notMeantFor ? say("notMeantFor", { uses: uses.notMeantFor }) : ""),
   el("p", { className: "report-signature" }, say("signature")),
   el("p", { className: "quiet" }, say("printed", { time: now(), service: model.service ?? "" })),
 ];
