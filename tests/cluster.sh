@@ -28,5 +28,5 @@ if [ -z "${CLUSTER_PYTHON-}" ]; then
   fi
 fi
 export CLUSTER_PYTHON
-exec "${isolated[@]}" sh -c 'mkdir -p /run/netns && mount -t tmpfs none /run/netns && ip link set lo up && exec "$@"' \
+exec "${isolated[@]}" sh -c 'mkdir -p /run/netns && mount -t tmpfs none /run/netns && mount -t tmpfs none /tmp && ip link set lo up && exec "$@"' \
   sh .venv/bin/python -m pytest tests/cluster "$@"

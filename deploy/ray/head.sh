@@ -5,4 +5,6 @@
 set -eu
 [ $# = 1 ] || { sed -n '2,4s/^# //p' "$0" >&2; exit 2; }
 . "$(dirname "$0")/common.sh"
+# Of the autoscaler, which has nothing to do here.
+export AUTOSCALER_METRIC_PORT=6386
 start --head --port 6379 --num-cpus 0 --include-dashboard false

@@ -15,7 +15,7 @@ from tests.drawings import chest, encode
 
 # Of an environment with the extras cpu and cluster.
 PYTHON = os.environ.get("CLUSTER_PYTHON", "")
-IMAGES, PART_SIZE = 480, 4
+IMAGES, PART_SIZE = 200, 4
 _DRAWN = 12
 
 
@@ -31,10 +31,11 @@ def _possible() -> None:
 def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder of images, two of them bad."""
     folder = tmp_path_factory.mktemp("archive")
-    drawn = [encode(Image.fromarray(chest(seed)).resize((2000, 1800)), "JPEG") for seed in range(_DRAWN)]
-    for number in range(IMAGES - 2):
-        (folder / f"{number:04}.jpeg").write_bytes(drawn[number % _DRAWN])
-    (folder / "cut.jpeg").write_bytes(drawn[0][:5000])
+    for number in range(_DRAWN):
+        (folder / f"{number:04}.jpeg").write_bytes(encode(Image.fromarray(chest(number)).resize((1600, 1400))))
+    for number in range(_DRAWN, IMAGES - 2):
+        (folder / f"{number:04}.jpeg").hardlink_to(folder / f"{number % _DRAWN:04}.jpeg")
+    (folder / "cut.jpeg").write_bytes((folder / "0000.jpeg").read_bytes()[:5000])
     (folder / "empty.jpeg").touch()
     return folder
 

@@ -11,7 +11,9 @@ from tests.commands import run
 from tests.waiting import until
 
 SWITCH, OUT = "switch", "out"
-GCS, RAYLET, OTHERS = 6379, 6380, range(6381, 6386)
+GCS, RAYLET, OTHERS = 6379, 6380, range(6381, 6387)
+# In /proc/net/tcp: a state; 127.0.0.1 and ::1, as this machine writes the numbers.
+_LISTENING, _LOOPBACK = "0A", ("0100007F", "01000000")
 _WATCH = "add table inet watch; add chain inet watch out { type filter hook output priority 0; }"
 
 
@@ -23,6 +25,7 @@ class Machine:
         self._folder, self._started = folder, list[subprocess.Popen[bytes]]()
         self._in = ["ip", "netns", "exec", name]
         _ip("netns", "add", name)
+        self._namespace = _namespace(Path(f"/run/netns/{name}"))
         self.run("sysctl", "-qw", "net.ipv6.conf.all.disable_ipv6=1")  # the kernel's own packets, for neighbours
         for device, at in (("eth0", [f"{address}/24"]), (OUT, [])):
             _ip("link", "add", "name", f"{name}-{device}", "type", "veth", "peer", "name", device, "netns", name)
@@ -53,7 +56,7 @@ class Machine:
 
     def processes(self) -> list[int]:
         """All processes that run there."""
-        return [int(word) for word in run(["ip", "netns", "pids", self.name]).stdout.split() if _runs(int(word))]
+        return [each for each in _alive() if _namespace(Path(f"/proc/{each}/ns/net")) == self._namespace]
 
     def kill(self, but: tuple[bytes, ...] = ()) -> None:
         """Kill every process that runs there, except those with one of these in their command line."""
@@ -65,8 +68,10 @@ class Machine:
 
     def ports(self) -> set[int]:
         """The ports that are listened on, except by the loopback alone."""
-        sockets = [line.split()[3] for line in run([*self._in, "ss", "-Hltn"]).stdout.splitlines()]
-        return {int(each.rpartition(":")[2]) for each in sockets if not each.startswith(("127.", "[::1]"))}
+        inside = next(iter(self.processes()), None)
+        lines = [line for name in ("tcp", "tcp6") for line in _lines(Path(f"/proc/{inside}/net/{name}"))[1:]]
+        sockets = [line.split()[1].split(":") for line in lines if line.split()[3] == _LISTENING]
+        return {int(port, 16) for address, port in sockets if not address.endswith(_LOOPBACK)}
 
     def packets_out(self) -> int:
         """How many packets were for an address that is none of the cluster's."""
@@ -115,11 +120,29 @@ def _ip(*words: str) -> None:
     assert done.returncode == 0, done.stderr
 
 
-def _runs(process: int) -> bool:
+def _alive() -> list[int]:
+    """All processes but those that have ended and are not waited for."""
+    found = [int(path.name) for path in Path("/proc").iterdir() if path.name.isdecimal()]
+    return [each for each in found if _state(each) not in {"", "Z"}]
+
+
+def _state(process: int) -> str:
+    """S, R, ...; of one that is gone, nothing."""
+    return "".join(_lines(Path(f"/proc/{process}/stat"))).rpartition(")")[2].strip()[:1]
+
+
+def _lines(path: Path) -> list[str]:
     try:
-        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+        return path.read_text().splitlines()
+    except OSError:  # the process has ended
+        return []
+
+
+def _namespace(path: Path) -> int:
+    try:
+        return path.stat().st_ino
     except OSError:
-        return False
+        return 0
 
 
 def _command_line(process: int) -> bytes:
