@@ -190,7 +190,9 @@ def _counts_of(store: "Store", plan: "Plan", numbers: Iterable[int]) -> "list[Pa
 
 def _engine(name: str) -> "Engine":
     if name == "ray":
-        raise SettingsError("--engine ray is not in this version")
+        from service.bulk.ray_engine import run_ray
+
+        return run_ray
     from service.bulk.local import run_local
 
     return run_local

@@ -1,0 +1,32 @@
+#!/usr/bin/env bash
+# Tests of bulk runs on a Ray cluster: a head and two nodes, each in a network namespace, with no way out.
+#
+#     tests/cluster.sh [ARGUMENTS OF PYTEST]
+#
+# Needs root, ip (iproute2), nft (nftables) and Linux's namespaces; otherwise the tests are skipped. All that is started is
+# in a process namespace, and ends with it. The service with Ray alone is installed in build/cluster, as on a node
+# (CLUSTER_PYTHON names the Python of another environment).
+set -euo pipefail
+cd "$(dirname "$0")/.."
+export PATH=$PATH:/usr/sbin:/sbin
+isolated=(unshare --net --mount --pid --fork --kill-child --mount-proc)
+for needed in ip nft unshare; do
+  command -v "$needed" >/dev/null || { echo "skipped: $needed is not installed"; exit 0; }
+done
+"${isolated[@]}" sh -c 'ip link set lo up && nft list tables' >/dev/null 2>&1 || { echo "skipped: no namespaces here (root is needed)"; exit 0; }
+
+if [ -z "${CLUSTER_PYTHON-}" ]; then
+  CLUSTER_PYTHON=$PWD/build/cluster/bin/python
+  locks=(requirements/cpu.txt requirements/cluster.txt)
+  if [ "$(cat "${locks[@]}" | cksum)" != "$(cat build/cluster/.installed 2>/dev/null)" ]; then
+    echo "Installing the service with Ray into build/cluster (once; about 1 GB)"
+    .venv/bin/python -m venv --clear build/cluster
+    for lock in "${locks[@]}"; do
+      "$CLUSTER_PYTHON" -m pip install --quiet --disable-pip-version-check --no-compile --no-deps --require-hashes -r "$lock"
+    done
+    cat "${locks[@]}" | cksum >build/cluster/.installed
+  fi
+fi
+export CLUSTER_PYTHON
+exec "${isolated[@]}" sh -c 'mkdir -p /run/netns && mount -t tmpfs none /run/netns && mount -t tmpfs none /tmp && ip link set lo up && exec "$@"' \
+  sh .venv/bin/python -m pytest tests/cluster "$@"
