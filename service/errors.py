@@ -154,6 +154,13 @@ class BackendFault(ServiceError):
         super().__init__("the model failed on this image; the service's log has the cause")
 
 
+class ProcessEnded(ServiceError):
+    """The processes that analysed an image ended, more than once: the image, or what it needs of the machine."""
+
+    def __init__(self) -> None:
+        super().__init__("the process that analysed the image ended, more than once")
+
+
 class ModelError(Exception):
     """An error of the Open Inference Protocol or of the model repository. Its message is sent to the client."""
 

@@ -24,6 +24,7 @@ class Kind:
         return f"/problems/{self.slug}"
 
 
+INTERNAL = Kind(500, "internal-error", "Internal error")
 EMPTY_FILE = Kind(422, "empty-file", "An empty file")
 BODY_TOO_LARGE = Kind(413, "body-too-large", "Too many bytes")
 # Of the command-line client only: the service opens no files and calls no other service.
@@ -80,12 +81,12 @@ TABLE: dict[type[Exception], Kind] = {
     errors.QuotaExceeded: Kind(429, "quota-exceeded", "The quota of this key is used up"),
     errors.HeaderTooLarge: Kind(431, "header-too-large", "The header is too large"),
     errors.BackendFault: Kind(500, "model-fault", "The model failed"),
+    errors.ProcessEnded: INTERNAL,
     errors.Overloaded: Kind(503, "overloaded", "The service is overloaded"),
     errors.NotReady: Kind(503, "not-ready", "The service is not ready"),
     errors.AuditUnavailable: Kind(503, "audit-unavailable", "The audit log cannot be written"),
     TimeoutError: Kind(504, "deadline-exceeded", "Deadline exceeded"),
 }
-INTERNAL = Kind(500, "internal-error", "Internal error")
 
 
 def new_problem(kind: Kind, detail: str, request_id: str) -> Problem:
@@ -103,7 +104,7 @@ def problem(error: BaseException, request_id: str) -> Problem:
 
 def kinds() -> list[Kind]:
     """Every kind of problem that the service returns."""
-    return [*TABLE.values(), INTERNAL]
+    return list(dict.fromkeys([*TABLE.values(), INTERNAL]))
 
 
 def kind_of(error: BaseException) -> Kind:

@@ -26,7 +26,7 @@ from service.bulk.plan import Plan
 from service.bulk.sources.items import Item, ItemReader
 from service.client.predicting import LOCAL_REQUEST_ID
 from service.client.targets import TargetError
-from service.errors import BackendFault, ServiceError
+from service.errors import BackendFault, ProcessEnded
 from service.http.predictions import prediction_of
 from service.inference import dicom
 from service.inference.backend import Backend, Outputs
@@ -42,13 +42,6 @@ log = logging.getLogger(__name__)
 
 # Files that are read ahead; a store needs more requests at a time than a disk.
 _AHEAD, _AHEAD_STORE = 4, 16
-
-
-class ProcessEnded(ServiceError):
-    """Processes have ended at this image, more than once."""
-
-    def __init__(self) -> None:
-        super().__init__("the process that analysed the image ended, more than once")
 
 
 class Content(NamedTuple):

@@ -19,7 +19,7 @@ from training.networks.names import LAYOUT
 
 # Windows of 4 with stride 3: 4 x 4 windows on the 13 x 13 maps; neighbouring windows overlap by one.
 _WINDOW, _STEP = 4, 3
-# Of the largest variance: with few images the last components hardly vary, and a direction along them would be rounding.
+# Of the largest variance: with few images the last components hardly vary, and a direction along them is rounding.
 _FLOOR = 1e-5
 
 
