@@ -1,4 +1,4 @@
-# Built with BuildKit; nothing is downloaded at run time. Targets: service (CPU; the default), service-gpu, bulk, training,
+# Built with BuildKit; nothing is downloaded at run time. Targets: service (CPU; the default), service-gpu, training,
 # and sbom-service and sbom-service-gpu, the software bills of materials of the two services (`docker build --output`).
 ARG PYTHON_IMAGE=python:3.11-slim
 ARG VERSION=0.1.0
@@ -118,21 +118,6 @@ RUN --mount=type=bind,from=build-gpu,source=/opt/venv,target=/opt/listed \
     /opt/venv/bin/python /sbom.py /opt/listed /models "${VERSION}" >/sbom.cdx.json
 FROM scratch AS sbom-service-gpu
 COPY --from=sbom-service-gpu-run /sbom.cdx.json /sbom-service-gpu.cdx.json
-
-FROM builder AS build-bulk
-RUN --mount=type=cache,target=/var/cache/pip \
-    --mount=type=bind,source=requirements/cpu.txt,target=/requirements/cpu.txt \
-    --mount=type=bind,source=requirements/dicom.txt,target=/requirements/dicom.txt \
-    --mount=type=bind,source=requirements/bulk.txt,target=/requirements/bulk.txt \
-    install-locked /requirements/cpu.txt /requirements/dicom.txt /requirements/bulk.txt
-
-FROM base AS bulk
-WORKDIR /app
-ENV XRAY_DEVICE=cpu
-COPY --from=build-bulk /opt/venv /opt/venv
-COPY --from=app /app /app
-ENTRYPOINT ["python3", "-m", "service", "bulk"]
-CMD ["--help"]
 
 FROM serving AS node
 EXPOSE 11112 9113

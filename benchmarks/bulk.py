@@ -74,25 +74,27 @@ class Marks:
         self._first = 2 * workers
         self.parts = self.rows = 0
         self.began = self.ended = (0.0, 0.0)
+        self._cpu: dict[int, float] = {}  # of each worker, also of one that has no more to do and has ended
 
     def done(self, counts: PartCounts) -> None:
         """Count a part."""
         self.parts += 1
         if self.parts <= self._first:
-            self.began = time.perf_counter(), _cpu_of_children()
+            self.began = time.perf_counter(), self._cpu_of_workers()
         else:
             self.rows += counts.rows
-            self.ended = time.perf_counter(), _cpu_of_children()
+            self.ended = time.perf_counter(), self._cpu_of_workers()
 
     def figures(self) -> tuple[float, float]:
         """Images per second, and CPU milliseconds an image."""
         seconds, cpu = (end - begin for begin, end in zip(self.began, self.ended, strict=True))
         return self.rows / seconds, 1e3 * cpu / self.rows
 
-
-def _cpu_of_children() -> float:
-    fields = [Path(f"/proc/{child.pid}/stat").read_text().rpartition(")")[2].split() for child in active_children()]
-    return sum(int(each[11]) + int(each[12]) for each in fields) / _TICKS
+    def _cpu_of_workers(self) -> float:
+        for child in active_children():
+            fields = Path(f"/proc/{child.pid}/stat").read_text().rpartition(")")[2].split()
+            self._cpu[child.pid or 0] = (int(fields[11]) + int(fields[12])) / _TICKS
+        return sum(self._cpu.values())
 
 
 def limit(engines: dict[int, Engine], images: Sequence[bytes], cpus: int) -> tuple[float, float]:

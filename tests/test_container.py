@@ -186,7 +186,7 @@ def test_packages_are_installed_from_lock_files_only(instructions: list[Instruct
     script = (ROOT / "deploy" / "install.sh").read_text()
     assert "--no-deps --require-hashes" in script
     installs = [value for word, value in instructions if word == "RUN" and "install" in value]
-    assert len(installs) == 5
+    assert len(installs) == 4
     for value in installs:
         assert "install-locked" in value
         assert "pip install" not in value

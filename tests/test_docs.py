@@ -11,6 +11,7 @@ import pytest
 
 from service import problems
 from service.audit.line import Event
+from service.bulk import command as bulk_command
 from service.client.options import add_options
 from service.client.results import COLUMNS
 from service.problems import COMMAND_LINE
@@ -86,11 +87,11 @@ def test_every_make_target_of_the_readme_exists_and_help_lists_them() -> None:
         "test",
         "lint",
         "pacs",
-        "store",
         "check",
         "format",
         "lock",
         "openapi",
+        "store",
         "docs",
         "screenshots",
         "bench",
@@ -119,6 +120,13 @@ def test_every_option_of_the_client_is_documented_and_no_other() -> None:
     add_options(parser)
     options = [option for action in parser._actions for option in action.option_strings]
     assert sorted(re.findall(r"^\| `(--[a-z-]+)", text("docs/client.md"), re.M)) == sorted(options)
+
+
+def test_every_option_of_bulk_is_documented_and_no_other() -> None:
+    parser = argparse.ArgumentParser(add_help=False)
+    bulk_command.add_options(parser)
+    options = [option for action in parser._actions for option in action.option_strings]
+    assert sorted(re.findall(r"^\| `(--[a-z-]+)", text("docs/bulk.md"), re.M)) == sorted([*options])
 
 
 def test_every_column_of_the_client_s_csv_is_documented() -> None:

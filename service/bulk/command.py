@@ -38,6 +38,8 @@ DONE, FAILED, INTERRUPTED = 0, 1, 130  # exit codes
 _PART_SIZE, _MAX_PART_SIZE = 256, 100_000
 _SUCCESS = "_SUCCESS.json"
 _ENGINES = ("local", "ray")
+# Settings that its help lists: each worker has one thread, and there are no requests.
+_SHOWN = (LOCAL - {"threads", "decode_threads", "max_images"}) | {"dicom_checks", "dicom_ages"}
 _FOOTERS = 16  # read at a time
 
 
@@ -47,7 +49,7 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     parser = commands.add_parser(
         "bulk", help="analyse whole archives into a table", description=_DESCRIPTION, conflict_handler="resolve"
     )
-    add_settings(parser, LOCAL)
+    add_settings(parser, _SHOWN)
     add_options(parser)
 
 
