@@ -7,7 +7,7 @@ from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 
-from contract.bundle import MANIFEST, Manifest, read_bundle, sha256
+from contract.bundle import MANIFEST, UNKNOWN_POPULATION, Manifest, read_bundle, sha256
 from service.client.predicting import Predictor
 from service.client.progress import ProgressDisplay, print_error
 from service.settings import Settings, SettingsError
@@ -36,7 +36,7 @@ OpenLocal = Callable[[Settings], AbstractAsyncContextManager[Predictor]]
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the options of ``validate``, except the settings."""
     parser.description = _DESCRIPTION
-    parser.add_argument("--images", type=Path, metavar="FOLDER", help="the radiographs: JPEG or PNG")
+    parser.add_argument("--images", type=Path, metavar="FOLDER", help="the radiographs: JPEG, PNG or DICOM")
     parser.add_argument(
         "--labels",
         type=Path,
@@ -105,17 +105,33 @@ def validate(settings: Settings, arguments: argparse.Namespace, open_local: Open
     if not run.answers:
         print_error("no file could be analysed: there is no report")
         return False
-    report = _report(run, labels, manifest, settings, arguments)
-    threshold = report.overall.points[report.model.default_operating_point].threshold
-    examples = find_examples(run.scored(), threshold, arguments.images, settings) if arguments.gallery else None
-    _write(arguments.out, report, examples)
-    print(printable(summary(report), keep="\n"))
+    parts = run.parts()
+    for name, part in parts.items():
+        out = arguments.out if len(parts) == 1 else arguments.out / (name or UNKNOWN_POPULATION)
+        if len(parts) > 1:
+            print(f"{out}: {len(part.answers)} images, by the ages in them")
+        _report_on(part, labels, manifest, settings, arguments, out)
     if arguments.site is not None:
+        if len(parts) > 1:
+            found = ", ".join(name or UNKNOWN_POPULATION for name in parts)
+            raise SettingsError(f"--site: by the ages in them, the images are of {found}: choose one with --population")
         write_site_bundle(bundle, parent_sha256, run, arguments)
         print_error(
             f"{arguments.out_bundle}: a bundle with the operating points and the calibration of {arguments.site}"
         )
     return True
+
+
+def _report_on(  # noqa: PLR0913, PLR0917  all that a report is made of
+    run: Run, labels: Labels, manifest: Manifest, settings: Settings, arguments: argparse.Namespace, out: Path
+) -> None:
+    """Write the report on images of one population, and print its verdicts."""
+    report = _report(run, labels, manifest, settings, arguments)
+    threshold = report.overall.points[report.model.default_operating_point].threshold
+    examples = find_examples(run.scored(), threshold, arguments.images, settings) if arguments.gallery else None
+    _prepare(out)
+    _write(out, report, examples)
+    print(printable(summary(report), keep="\n"))
 
 
 def _validate_from_audit(settings: Settings, arguments: argparse.Namespace) -> bool:
@@ -159,7 +175,7 @@ def _report(
         default_operating_point=settings.operating_point or manifest.default_operating_point,
     )
     data = SiteData(
-        images=len(labels.rows),
+        images=len(run.answers) + len(run.failures),
         failed=len(run.failures),
         repeated=len(run.digests) - len(set(run.digests)),
         not_labelled=not_labelled(arguments.images, labels),

@@ -3,7 +3,7 @@
 import hashlib
 from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -41,11 +41,17 @@ class Scored:
 
 @dataclass(slots=True)
 class Run:
-    """What a run over all images found. ``digests``: SHA-256 of the files that were read, in hexadecimal."""
+    """What a run over all images found.
+
+    ``digests``: SHA-256 of the files that were read, in hexadecimal. ``whose``: by which population's calibration and
+    operating points each was answered, by its digest; DICOM objects that state an age may be of several.
+    """
 
     answers: list[tuple[Labelled, float, bool]] = field(default_factory=list)
     failures: list[Failure] = field(default_factory=list)
     digests: list[str] = field(default_factory=list)
+    whose: dict[str, str | None] = field(default_factory=dict)
+    populations: list[str | None] = field(default_factory=list)
     provider: str = ""
     graph: str = ""
     population: str | None = None
@@ -55,6 +61,15 @@ class Run:
     def fingerprint(self) -> str:
         """SHA-256 over the sorted digests of the files."""
         return hashlib.sha256("".join(sorted(self.digests)).encode()).hexdigest()
+
+    def parts(self) -> dict[str | None, "Run"]:
+        """The run of each population's images alone; all of them name the failures, whose population is not known."""
+        names = sorted(set(self.populations), key=lambda name: (name is None, name))
+        found = {name: replace(self, population=name) for name in names}
+        for name, run in found.items():
+            run.answers = [one for one, whose in zip(self.answers, self.populations, strict=True) if whose == name]
+            run.digests = [digest for digest in self.digests if self.whose[digest] == name]
+        return found
 
     def scored(self) -> Scored:
         """The predictions as arrays."""
@@ -94,7 +109,7 @@ async def score_all(
     async with opening as predictor:
         concurrency, max_bytes = limits
         run.graph = predictor.info.graph or ""
-        digesting = _Digesting(predictor, run.digests)
+        digesting = _Digesting(predictor, run)
         await predict_many(digesting, targets, emit, concurrency=concurrency, max_bytes=max_bytes)
     return run
 
@@ -108,14 +123,16 @@ def not_labelled(folder: Path, labels: Labels) -> int:
 class _Digesting:
     """A predictor that also records the digest of every image that got a prediction."""
 
-    def __init__(self, predictor: Predictor, digests: list[str]) -> None:
-        self._predictor, self._digests = predictor, digests
+    def __init__(self, predictor: Predictor, run: Run) -> None:
+        self._predictor, self._run = predictor, run
         self.info = predictor.info
 
     async def predict(self, image: bytes) -> PredictResponse:
         answer = await self._predictor.predict(image)
         if answer.predictions[0].error is None:
-            self._digests.append(hashlib.sha256(image).hexdigest())
+            digest = hashlib.sha256(image).hexdigest()
+            self._run.digests.append(digest)
+            self._run.whose[digest] = answer.population
         return answer
 
 
@@ -129,6 +146,7 @@ def _keep(run: Run, row: Labelled, answer: PredictResponse) -> None:
     run.guarded = run.guarded or entry.guard_score is not None
     flagged = any(warning.code == FLAGGED for warning in entry.warnings)
     run.answers.append((row, entry.probability, flagged))
+    run.populations.append(answer.population)
 
 
 def groups_of(scored: Scored, columns: Sequence[str]) -> dict[str, dict[str, Scored]]:

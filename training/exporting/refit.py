@@ -78,7 +78,10 @@ def refit_guard(bundle: Bundle, data: Dataset, folder: Path, about: str, extra: 
             "created_at": datetime.now(UTC).replace(microsecond=0),
         }
     )
-    contents = {**graphs, CARD: _card(with_about(bundle.card, about), draft, graphs[GRAPH], parts, extra).encode()}
+    contents: dict[str, bytes] = {
+        **graphs,
+        CARD: _card(with_about(bundle.card, about), draft, graphs[GRAPH], parts, extra).encode(),
+    }
     manifest = draft.model_copy(update={"files": {name: sha256(content) for name, content in contents.items()}})
     write_bundle(folder, manifest, contents)
     return manifest

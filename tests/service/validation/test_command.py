@@ -10,6 +10,7 @@ import pytest
 
 from service.__main__ import DONE, FAILED, WRONG_USE, main
 from tests.bundles import GUARD, POINTS, POPULATIONS, brightness_graph, write_brightness_bundle
+from tests.dicom_objects import drawn
 from tests.drawings import chest, encode
 
 # Grey levels below and above the threshold of 0.4, which is 102; the last of each class is on the wrong side.
@@ -129,6 +130,58 @@ def test_a_population_s_thresholds_and_calibration_apply(site: Path, tmp_path: P
     assert report["overall"]["points"]["balanced"]["threshold"] == 0.06
     assert report["calibration"]["trained_prevalence"] == POPULATIONS["adult"].prevalence
     assert max(each["probability"] for each in report["calibration"]["bins"]) < 0.7  # 170/255, calibrated
+
+
+@pytest.fixture
+def wards(tmp_path: Path) -> tuple[Path, Path]:
+    """DICOM objects of four children and four adults, and one that states no age; and a model of both populations."""
+    (tmp_path / "images").mkdir()
+    rows = ["file,label"]
+    for number in range(9):
+        age = None if number == 8 else "003Y" if number % 2 else "040Y"
+        pixels = np.full((200, 200), 600 + 400 * number, np.uint16)
+        (tmp_path / "images" / f"{number}").write_bytes(drawn(pixels, PatientAge=age))
+        rows.append(f"{number},{int(number > 4)}")
+    (tmp_path / "labels.csv").write_text("\n".join(rows) + "\n")
+    ages = {"child": {"from_age": 1, "below_age": 6}, "adult": {"from_age": 18}}
+    populations = {name: POPULATIONS[name].model_copy(update=limits) for name, limits in ages.items()}
+    model = write_brightness_bundle(
+        tmp_path / "model" / "1", brightness_graph(), operating_points=POINTS, populations=populations
+    )
+    return tmp_path, model
+
+
+def test_objects_of_several_ages_are_reported_on_by_population(
+    wards: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(command(*wards, tmp_path / "out")) == DONE
+    assert "child: 4 images, by the ages in them" in capsys.readouterr().out
+    reports = {path.name: report_of(path) for path in (tmp_path / "out").iterdir()}
+    assert {name: report["overall"]["images"] for name, report in reports.items()} == {
+        "adult": 4,
+        "child": 4,
+        "unknown": 1,
+    }
+    for name in ("adult", "child"):
+        point = reports[name]["overall"]["points"]["balanced"]
+        assert point["threshold"] == POPULATIONS[name].operating_points["balanced"].threshold
+        assert reports[name]["model"]["population"] == name
+    assert len({report["data"]["fingerprint"] for report in reports.values()}) == 3
+
+
+def test_objects_of_several_ages_are_one_population_if_it_is_named(wards: tuple[Path, Path], tmp_path: Path) -> None:
+    assert main(command(*wards, tmp_path / "out", "--population", "adult")) == DONE
+    assert report_of(tmp_path / "out")["overall"]["images"] == 9
+
+
+def test_a_site_s_bundle_is_of_one_population(
+    wards: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    site = ("--site", "Ours", "--by", "Dr. A", "--out-bundle", str(tmp_path / "site" / "1"))
+    assert main(command(*wards, tmp_path / "out", *site)) == WRONG_USE
+    assert "the images are of adult, child, unknown: choose one with --population" in capsys.readouterr().err
+    assert (tmp_path / "out" / "adult" / "report.html").exists()
+    assert not (tmp_path / "site").exists()
 
 
 @pytest.mark.parametrize(

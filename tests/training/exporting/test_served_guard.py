@@ -8,7 +8,7 @@ import pytest
 from numpy.typing import NDArray
 
 from contract.bundle import FEATURES, Bundle, read_bundle
-from contract.guard import distance
+from contract.guard import distance, only_covering
 from contract.image import to_pixels
 from tests import ROOT
 from tests.training.exporting.test_guard import not_radiographs
@@ -18,7 +18,7 @@ from training.evaluation.evaluate import in_batches
 SERVED = ROOT / "models" / "pneumonia"
 
 
-@pytest.fixture(scope="module", params=["2", "3"])
+@pytest.fixture(scope="module", params=["2", "3", "4"])
 def bundle(request: pytest.FixtureRequest) -> Bundle:
     return read_bundle(SERVED / request.param)
 
@@ -62,6 +62,26 @@ def test_radiographs_of_the_training_population_are_not(bundle: Bundle, graph: b
 
 def test_inverted_radiographs_are_flagged(bundle: Bundle, graph: bytes, real_data: Path) -> None:
     assert flagged(bundle, graph, 255 - pixels_of(bundle, real_data / "originals" / "NORMAL")).mean() >= 0.95
+
+
+def test_lateral_views_are_flagged_where_populations_are_told_apart(
+    bundle: Bundle, graph: bytes, real_data: Path
+) -> None:
+    lateral = flagged(bundle, graph, pixels_of(bundle, real_data / "not_chest" / "lateral_chest"))
+    assert lateral.all() if bundle.manifest.version in {"2", "4"} else lateral.mean() >= 0.95
+
+
+@pytest.mark.parametrize(("folder", "population"), [("adults", "adult"), ("originals", "child")])
+def test_an_image_says_which_population_it_is_like(real_data: Path, folder: str, population: str) -> None:
+    """Adults of other patients; full-size originals of children, trained on or not."""
+    bundle = read_bundle(SERVED / "4")
+    assert bundle.manifest.input_guard
+    assert bundle.int8_graph
+    for graph in (bundle.graph, bundle.int8_graph):
+        features = in_batches(graph_output(graph, FEATURES), pixels_of(bundle, real_data / folder))
+        covered = only_covering(features, bundle.manifest.input_guard)
+        assert covered.count(population) >= 0.95 * len(covered)
+        assert set(covered) <= {population, None}
 
 
 def test_adults_are_known_to_the_guard_that_was_trained_on_adults(
