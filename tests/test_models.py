@@ -10,6 +10,7 @@ RELEASED = {
     "pneumonia/1": "1dd2093806614eee917c783053bec1534e106b197ee27f275cc5e9587fc5a1d8",
     "pneumonia/2": "c307ab45f26ef3a738cff0982aba78b5ef5f31b6cfe9f3e1b1af58a5bb6e6f23",
     "pneumonia/3": "653e2081fd2e94df188c6d0e1dfd5176e2cd65c5f93765e6ca2f7663991b98fa",
+    "pneumonia/4": "9fc4cd5fa339f8e311a3f45446c0ad8d388f8d46fdcd546de7a7fac66dc957fb",
 }
 
 

@@ -19,8 +19,10 @@ from training.networks.names import LAYOUT
 
 # Windows of 4 with stride 3: 4 x 4 windows on the 13 x 13 maps; neighbouring windows overlap by one.
 _WINDOW, _STEP = 4, 3
-# Of the largest variance: with few images the last components hardly vary, and a direction along them is rounding.
-_FLOOR = 1e-5
+
+# Of a feature, as a share of the greatest one's, for the direction that tells populations apart. With fewer images than
+# components some have next to none, and would decide it by rounding errors. (The least of ``pneumonia/3``: 7.6e-5.)
+_LEAST_VARIANCE = 5e-5
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -83,7 +85,7 @@ def separating(features: NDArray[np.float32], populations: NDArray[np.str_]) -> 
     """
     names = np.unique(populations)
     variance = np.mean([features[populations == name].var(0, dtype=np.float64) for name in names], axis=0)
-    variance = variance.clip(_FLOOR * variance.max())
+    variance = variance.clip(_LEAST_VARIANCE * variance.max())
     directions = np.stack(
         [
             (features[populations == name].mean(0, dtype=np.float64) - features[populations != name].mean(0)) / variance
