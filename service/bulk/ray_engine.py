@@ -12,7 +12,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from multiprocessing.connection import Connection
 from queue import SimpleQueue
 from typing import Any
@@ -72,7 +72,7 @@ def _address(given: str | None) -> str | None:
     return given or os.environ.get("RAY_ADDRESS")
 
 
-def _messages(job: Job, address: str | None, numbers: Sequence[int]) -> Iterator[PartCounts | Exception]:
+def _messages(job: Job, address: str | None, numbers: Sequence[int]) -> Generator[PartCounts | Exception, None, None]:
     """What the process that talks to Ray reports, until it ends, in whatever way."""
     ours, theirs = _SPAWN.Pipe(duplex=False)
     process = _SPAWN.Process(target=_drive, args=(job, address, numbers, theirs), daemon=True)

@@ -50,7 +50,7 @@ class Machine:
         if any(each.poll() is None for each in self._started):
             return
         env = {"RAY_AUTH_TOKEN_PATH": str(token), "RAY_TEMP": str(self._folder / self.name)}
-        command = [*self._in, ROOT / "deploy" / "ray" / script, self.address, *arguments]
+        command = [*self._in, str(ROOT / "deploy" / "ray" / script), self.address, *arguments]
         self.kill()
         with (self._folder / f"{self.name}.log").open("wb") as log:
             self._started.append(subprocess.Popen(command, env=os.environ | env, stdout=log, stderr=log))
