@@ -1,4 +1,4 @@
-# Built with BuildKit; nothing is downloaded at run time. Targets: service (CPU; the default), service-gpu, training,
+# Built with BuildKit; nothing is downloaded at run time. Targets: service (CPU; the default), service-gpu, bulk, training,
 # and sbom-service and sbom-service-gpu, the software bills of materials of the two services (`docker build --output`).
 ARG PYTHON_IMAGE=python:3.11-slim
 ARG VERSION=0.1.0
@@ -6,6 +6,8 @@ ARG VERSION=0.1.0
 ARG CUDA=12
 # 0: without the extra dicom, 110 MB smaller; DICOM objects are then refused.
 ARG DICOM=1
+# 1: with Ray in the target bulk (docs/bulk.md).
+ARG CLUSTER=0
 
 FROM ${PYTHON_IMAGE} AS builder
 RUN python3 -m venv /opt/venv
@@ -27,6 +29,14 @@ RUN --mount=type=cache,target=/var/cache/pip \
     --mount=type=bind,source=requirements/gpu-cuda12.txt,target=/requirements/gpu-cuda12.txt \
     --mount=type=bind,source=requirements/dicom.txt,target=/requirements/dicom.txt \
     install-locked "/requirements/gpu$([ "${CUDA}" = 13 ] || echo "-cuda${CUDA}").txt" \
+    $([ ${DICOM} = 0 ] || echo /requirements/dicom.txt)
+
+FROM builder AS build-bulk
+ARG DICOM
+ARG CLUSTER
+RUN --mount=type=cache,target=/var/cache/pip \
+    --mount=type=bind,source=requirements,target=/requirements \
+    install-locked /requirements/cpu.txt /requirements/$([ ${CLUSTER} = 0 ] && echo bulk || echo cluster).txt \
     $([ ${DICOM} = 0 ] || echo /requirements/dicom.txt)
 
 FROM builder AS build-training
@@ -118,6 +128,13 @@ RUN --mount=type=bind,from=build-gpu,source=/opt/venv,target=/opt/listed \
     /opt/venv/bin/python /sbom.py /opt/listed /models "${VERSION}" >/sbom.cdx.json
 FROM scratch AS sbom-service-gpu
 COPY --from=sbom-service-gpu-run /sbom.cdx.json /sbom-service-gpu.cdx.json
+
+FROM serving AS bulk
+HEALTHCHECK NONE
+COPY --from=build-bulk /opt/venv /opt/venv
+COPY --from=app /app /app
+ENTRYPOINT ["python3", "-m", "service", "bulk"]
+CMD ["--help"]
 
 FROM serving AS node
 EXPOSE 11112 9113

@@ -10,7 +10,7 @@ INSTALL = $(BIN)/python -m pip install $$([ -t 2 ] || echo --quiet) --disable-pi
 # Where it is set, each of the many processes of the tests would compile all that it imports, and take twice as long.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help run test pacs lint check format lock openapi docs screenshots bench soak torture offline release images clean
+.PHONY: help run test pacs cluster lint check format lock openapi docs screenshots bench soak torture offline release images clean
 
 help:  ## List the targets.
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 13
@@ -24,6 +24,9 @@ test: $(VENV)/.dev  ## Run the tests.
 
 pacs: $(VENV)/.dev  ## Run the tests with a real PACS (needs orthanc and dcmtk; skipped without).
 	@tests/pacs.sh
+
+cluster: $(VENV)/.dev  ## Run the tests with a Ray cluster in network namespaces (needs root, iproute2 and nftables; skipped without).
+	@tests/cluster.sh
 
 lint: $(VENV)/.dev  ## Check format, style and types.
 	$(BIN)/ruff format --check --quiet .

@@ -21,8 +21,9 @@ if [ -z "${CLUSTER_PYTHON-}" ]; then
   if [ "$(cat "${locks[@]}" | cksum)" != "$(cat build/cluster/.installed 2>/dev/null)" ]; then
     echo "Installing the service with Ray into build/cluster (once; about 1 GB)"
     .venv/bin/python -m venv --clear build/cluster
+    # Compiled: Ray's processes start again and again, and give up if it takes 15 s.
     for lock in "${locks[@]}"; do
-      "$CLUSTER_PYTHON" -m pip install --quiet --disable-pip-version-check --no-compile --no-deps --require-hashes -r "$lock"
+      "$CLUSTER_PYTHON" -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r "$lock"
     done
     cat "${locks[@]}" | cksum >build/cluster/.installed
   fi

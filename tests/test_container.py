@@ -153,12 +153,12 @@ def test_a_requested_gpu_is_not_silently_replaced_by_the_cpu() -> None:
     assert "deploy" not in services("docker-compose.yml")["service"]  # the default requests no GPU
 
 
-@pytest.mark.parametrize("target", ["service", "service-gpu", "training"])
+@pytest.mark.parametrize("target", ["service", "service-gpu", "bulk", "training"])
 def test_an_image_runs_as_a_fixed_user_that_is_not_root(instructions: list[Instruction], target: str) -> None:
     assert [value for word, value in stage(instructions, target) if word == "USER"] == ["10001:10001"]
 
 
-@pytest.mark.parametrize("target", ["service", "service-gpu", "training"])
+@pytest.mark.parametrize("target", ["service", "service-gpu", "bulk", "training"])
 def test_signals_reach_the_process(instructions: list[Instruction], target: str) -> None:
     final = stage(instructions, target)
     for word in ("ENTRYPOINT", "CMD"):
@@ -172,7 +172,7 @@ def test_the_health_check_needs_no_tool(instructions: list[Instruction], target:
     assert json.loads(check[check.index("CMD ") + 4 :])[0] == "python3"
 
 
-@pytest.mark.parametrize("target", ["service", "service-gpu", "training"])
+@pytest.mark.parametrize("target", ["service", "service-gpu", "bulk", "training"])
 def test_the_final_stage_installs_nothing(instructions: list[Instruction], target: str) -> None:
     assert not [value for word, value in stage(instructions, target) if word in {"RUN", "ADD"}]
 
@@ -186,7 +186,7 @@ def test_packages_are_installed_from_lock_files_only(instructions: list[Instruct
     script = (ROOT / "deploy" / "install.sh").read_text()
     assert "--no-deps --require-hashes" in script
     installs = [value for word, value in instructions if word == "RUN" and "install" in value]
-    assert len(installs) == 4
+    assert len(installs) == 5
     for value in installs:
         assert "install-locked" in value
         assert "pip install" not in value

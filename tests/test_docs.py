@@ -87,6 +87,7 @@ def test_every_make_target_of_the_readme_exists_and_help_lists_them() -> None:
         "test",
         "lint",
         "pacs",
+        "cluster",
         "check",
         "format",
         "lock",

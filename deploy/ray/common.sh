@@ -1,3 +1,4 @@
+#!/bin/sh
 # What head.sh and node.sh share. The ports are listed in docs/bulk.md.
 #
 # RAY_AUTH_TOKEN_PATH  file with the token that all machines of the cluster have (default /etc/xray/ray-token)

@@ -123,6 +123,10 @@ def _run(arguments: argparse.Namespace, settings: Settings) -> int:
 def _check(arguments: argparse.Namespace) -> None:
     if arguments.address and arguments.engine != "ray":
         raise SettingsError("--address is for --engine ray")
+    if arguments.engine == "ray":
+        from service.bulk.ray_engine import check_cluster
+
+        check_cluster(arguments.address)
     if not arguments.sources and not arguments.resume:
         raise SettingsError("name at least one SOURCE")
     if arguments.part_size and arguments.part_size > _MAX_PART_SIZE:

@@ -12,7 +12,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from multiprocessing.connection import Connection
 from queue import SimpleQueue
 from typing import Any
@@ -42,21 +42,23 @@ _QUIET = {
 _SPAWN = multiprocessing.get_context("spawn")
 
 
-def run_ray(job: Job, numbers: Iterable[int], on_done: Callable[[PartCounts], object]) -> None:
-    """Do parts on a cluster; as ``service.bulk.job.Engine``. Without an address, on a cluster of this machine alone.
+def check_cluster(address: str | None) -> None:
+    """Check what can be known before anything is done.
 
     Raises:
         ModuleNotFoundError: the extra ``cluster`` is not installed.
-        SettingsError: the address is one, but no token is required there.
+        SettingsError: there is an address, but no token is required of whoever connects to it.
     """
-    import ray.data  # noqa: F401  asks only whether it is there
-
-    address = job.address or os.environ.get("RAY_ADDRESS")
-    if address and os.environ.get("RAY_AUTH_MODE") != "token":
+    if _address(address) and os.environ.get("RAY_AUTH_MODE") != "token":
         raise SettingsError("a Ray cluster runs what anybody sends it: set RAY_AUTH_MODE=token and RAY_AUTH_TOKEN_PATH")
+    import ray.data  # noqa: F401
+
+
+def run_ray(job: Job, numbers: Iterable[int], on_done: Callable[[PartCounts], object]) -> None:
+    """Do parts on a cluster; as ``service.bulk.job.Engine``. Without an address, on a cluster of this machine alone."""
     wanted = list(numbers)
     missing = set(wanted)
-    with contextlib.closing(_messages(job, address, wanted)) as messages:
+    with contextlib.closing(_messages(job, _address(job.address), wanted)) as messages:
         for message in messages:
             if isinstance(message, Exception):
                 raise message
@@ -66,7 +68,11 @@ def run_ray(job: Job, numbers: Iterable[int], on_done: Callable[[PartCounts], ob
         raise StorageError("the Ray cluster was lost")
 
 
-def _messages(job: Job, address: str | None, numbers: Sequence[int]) -> Iterator[PartCounts | Exception]:
+def _address(given: str | None) -> str | None:
+    return given or os.environ.get("RAY_ADDRESS")
+
+
+def _messages(job: Job, address: str | None, numbers: Sequence[int]) -> Generator[PartCounts | Exception, None, None]:
     """What the process that talks to Ray reports, until it ends, in whatever way."""
     ours, theirs = _SPAWN.Pipe(duplex=False)
     process = _SPAWN.Process(target=_drive, args=(job, address, numbers, theirs), daemon=True)
@@ -177,7 +183,8 @@ class _Parts:
         self._failed: Exception | None = None
         if version != VERSION:
             self._failed = SettingsError(f"a node of the cluster has version {VERSION}, and the command {version}")
-        threading.Thread(target=self._run, daemon=True).start()
+        else:
+            threading.Thread(target=self._run, daemon=True).start()
 
     def _run(self) -> None:
         try:

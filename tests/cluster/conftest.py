@@ -52,7 +52,7 @@ def local(archive: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What the engine for one machine writes."""
     out = tmp_path_factory.mktemp("local") / "out"
     done = subprocess.run(bulk(archive, out), capture_output=True, text=True, check=False, cwd=ROOT)
-    assert done.returncode == 1, done.stderr  # two images are bad
+    assert (out / "_SUCCESS.json").exists(), done.stderr
     return out
 
 

@@ -11,7 +11,7 @@ from tests.commands import run
 from tests.waiting import until
 
 SWITCH, OUT = "switch", "out"
-GCS, RAYLET, OTHERS = 6379, 6380, range(6381, 6387)
+RAYLET, OTHERS = 6380, (6379, *range(6381, 6387))
 # In /proc/net/tcp: a state; 127.0.0.1 and ::1, as this machine writes the numbers.
 _LISTENING, _LOOPBACK = "0A", ("0100007F", "01000000")
 _WATCH = "add table inet watch; add chain inet watch out { type filter hook output priority 0; }"
@@ -47,11 +47,12 @@ class Machine:
 
     def ray(self, script: str, *arguments: str, token: Path) -> None:
         """Start Ray there by a script of ``deploy/ray``, unless it runs."""
-        if self.processes():
+        if any(each.poll() is None for each in self._started):
             return
         env = {"RAY_AUTH_TOKEN_PATH": str(token), "RAY_TEMP": str(self._folder / self.name)}
-        command = [*self._in, ROOT / "deploy" / "ray" / script, self.address, *arguments]
-        with (self._folder / f"{self.name}.log").open("ab") as log:
+        command = [*self._in, str(ROOT / "deploy" / "ray" / script), self.address, *arguments]
+        self.kill()
+        with (self._folder / f"{self.name}.log").open("wb") as log:
             self._started.append(subprocess.Popen(command, env=os.environ | env, stdout=log, stderr=log))
 
     def processes(self) -> list[int]:
@@ -81,8 +82,8 @@ class Machine:
         return int(count)
 
     def log(self) -> str:
-        """What Ray's start printed."""
-        return (self._folder / f"{self.name}.log").read_text()[-2000:]
+        """What Ray's last start printed."""
+        return (self._folder / f"{self.name}.log").read_text()[-4000:]
 
 
 def connect() -> None:
@@ -107,12 +108,23 @@ class Cluster:
         if not self.head.processes():
             for each in self.nodes:
                 each.kill()
-            self.head.ray("head.sh", token=self.token)
-            until(lambda: GCS in self.head.ports(), self.head.log)
+        self._start(self.head, "head.sh")
         for each in self.nodes:
-            each.ray("node.sh", self.head.address, "--num-cpus", "1", token=self.token)
+            self._start(each, "node.sh", self.head.address, "--num-cpus", "1", wait=False)
         for each in self.nodes:
-            until(lambda each=each: RAYLET in each.ports(), each.log)
+            self._start(each, "node.sh", self.head.address, "--num-cpus", "1")
+
+    def _start(self, machine: Machine, script: str, *arguments: str, wait: bool = True) -> None:
+        """Start Ray on a machine; again if it gives up, which it does after 30 s, whatever else the machine does."""
+
+        def up() -> bool:
+            machine.ray(script, *arguments, token=self.token)
+            return RAYLET in machine.ports() and "Ray runtime started" in machine.log()
+
+        if wait:
+            until(up, machine.log)
+        else:
+            up()
 
 
 def _ip(*words: str) -> None:

@@ -12,7 +12,7 @@ import pytest
 
 from tests import ROOT
 from tests.cluster.conftest import IMAGES, PART_SIZE, bulk
-from tests.cluster.machines import GCS, OTHERS, RAYLET, Cluster
+from tests.cluster.machines import OTHERS, RAYLET, Cluster
 from tests.waiting import until
 
 PARTS = IMAGES // PART_SIZE
@@ -75,7 +75,7 @@ def test_a_cluster_s_table_is_that_of_one_machine(cluster: Cluster, archive: Pat
 
 
 def test_what_is_listened_on_is_documented(cluster: Cluster) -> None:
-    known = {GCS, RAYLET, *OTHERS}
+    known = {RAYLET, *OTHERS}
     for machine in cluster.machines:
         assert machine.ports() <= {*known, *range(6400, 6500)}
     text = (ROOT / "docs" / "bulk.md").read_text()

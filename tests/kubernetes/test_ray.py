@@ -1,4 +1,4 @@
-"""A bulk run on Kubernetes says the same as the scripts that start Ray elsewhere, and its pods are as hardened as the others."""
+"""A bulk run on Kubernetes: the same options as in the scripts for Ray, and pods as hardened as the service's."""
 
 import re
 from typing import Any
