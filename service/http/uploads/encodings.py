@@ -11,16 +11,21 @@ _FORMATS = {"gzip": 31, "x-gzip": 31, "deflate": 15}
 _PIECE = 256 * 1024  # bytes inflated before others have their turn
 
 
-async def decompressed(stream: AsyncGenerator[bytes, None], encoding: str) -> AsyncGenerator[bytes, None]:
-    """A body without its encoding, in lower case. How much of it is taken is up to the caller.
+async def decompressed(stream: AsyncGenerator[bytes, None], content_encoding: str) -> AsyncGenerator[bytes, None]:
+    """A body without its encoding. How much of it is taken is up to the caller.
 
     Raises:
-        UnsupportedEncoding: it is neither gzip nor deflate, or not what it is said to be.
+        UnsupportedEncoding: it is neither identity, gzip nor deflate, or not what it is said to be.
     """
-    if encoding not in _FORMATS:
+    encoding = content_encoding.strip().lower()
+    if encoding in ("", "identity"):
+        async for chunk in stream:
+            yield chunk
+    elif encoding in _FORMATS:
+        async for chunk in _inflated(stream, encoding):
+            yield chunk
+    else:
         raise UnsupportedEncoding("send the body without a Content-Encoding, or as gzip or deflate")
-    async for chunk in _inflated(stream, encoding):
-        yield chunk
 
 
 async def _inflated(stream: AsyncGenerator[bytes, None], encoding: str) -> AsyncGenerator[bytes, None]:
