@@ -21,7 +21,7 @@ from tests.browser.chromium import chromium
 from tests.e2e.server import running
 from tools.stand_in import files, write_stand_in
 
-_SIZES = {"page.png": (1200, 740), "phone.png": (360, 760)}
+_SIZES = {"page.png": (1366, 768), "phone.png": (360, 760)}
 _OPENED = "case-02.png"
 # Otherwise each answer would have another, and so each picture.
 _REQUEST_ID = "8c5f0a2e9d4b4c1f"
@@ -34,7 +34,7 @@ def take(browser: Browser, out: Path) -> None:
         write_stand_in(model, Settings.model_fields["model"].default)
         with running(model, Path(scratch)) as server:
             for name, (width, height) in _SIZES.items():
-                page = browser.new_page(viewport={"width": width, "height": height})
+                page = browser.new_page(viewport={"width": width, "height": height}, color_scheme="dark", locale="en-GB")
                 page.route("**/predict*", _with_request_id)
                 page.goto(server.url)
                 _open_one(page)

@@ -17,7 +17,7 @@ def test_they_show_a_radiograph_with_its_heatmap(browser: Browser, tmp_path: Pat
         for path in tmp_path.glob("*.png")
     }
     assert {name: pixels.shape for name, pixels in pictures.items()} == {
-        "page.png": (740, 1200, 3),
+        "page.png": (768, 1366, 3),
         "phone.png": (760, 360, 3),
     }
     for pixels in pictures.values():
