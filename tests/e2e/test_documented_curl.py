@@ -11,6 +11,7 @@ import pytest
 from service.access.keys import add_key, make_key
 from tests import BUNDLED_MODEL, ROOT
 from tests.commands import run
+from tests.dicom_objects import drawn, grey16
 from tests.drawings import jpeg
 from tests.e2e.server import Server, running
 from tests.programs import needs
@@ -21,7 +22,7 @@ _SHELL = """set -euo pipefail
 curl() {{ command curl -sS --fail-with-body "$@"; }}
 {}
 """
-_OTHERS = re.compile(r"python -m service|^ *(kill|docker) ")
+_OTHERS = re.compile(r"python -m service|pip install|^ *(kill|docker|sha256sum|python3|mkdir|install|systemctl) ")
 
 
 def commands() -> Iterator[tuple[str, str]]:
@@ -58,6 +59,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Server, s
 def test_it_runs(name: str, command: str, server: tuple[Server, str], tmp_path: Path) -> None:
     started, key = server
     (tmp_path / "xray.jpeg").write_bytes(jpeg())
+    (tmp_path / "xray.dcm").write_bytes(drawn(grey16()))
     program = _SHELL.format(command.replace("localhost:8000", f"127.0.0.1:{started.port}"))
     ended = run(["bash", "-c", program], cwd=tmp_path, env=os.environ | {"KEY": key}, errors="replace")
     assert ended.returncode == 0, ended.stdout + ended.stderr
