@@ -130,7 +130,10 @@ def _connect(address: str | None) -> None:
     import ray
 
     alone: dict[str, Any] = {} if address else {"include_dashboard": False}
-    ray.init(address=address, log_to_driver=False, logging_level="critical", configure_logging=True, **alone)
+    try:
+        ray.init(address=address, log_to_driver=False, logging_level="critical", **alone)
+    except ConnectionError:  # Ray does not say which
+        raise StorageError(f"no Ray cluster answers at {address}, or it refuses the token") from None
 
 
 def _needs(job: Job) -> dict[str, float]:
