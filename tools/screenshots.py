@@ -34,7 +34,9 @@ def take(browser: Browser, out: Path) -> None:
         write_stand_in(model, Settings.model_fields["model"].default)
         with running(model, Path(scratch)) as server:
             for name, (width, height) in _SIZES.items():
-                page = browser.new_page(viewport={"width": width, "height": height}, color_scheme="dark", locale="en-GB")
+                page = browser.new_page(
+                    viewport={"width": width, "height": height}, color_scheme="dark", locale="en-GB"
+                )
                 page.route("**/predict*", _with_request_id)
                 page.goto(server.url)
                 _open_one(page)
