@@ -3,6 +3,9 @@
 import { isAway } from "../service/client.js";
 import { pointsOf } from "./points.js";
 
+// Warnings that say: the model is not meant for such an image.
+const UNRELIABLE = new Set(["unlike_training_data", "lateral_view", "other_body_part", "age_outside_model"]);
+
 /** A chosen image. The file stays in the browser and is read from there whenever it is needed. */
 export function makeItem(id, file, name) {
   return { id, file, name, state: "waiting", answer: null, problem: null, verdict: null, heatmap: null, facts: null };
@@ -24,7 +27,7 @@ export function judge(item, model, pointName) {
     point,
     population,
     warnings: entry.warnings,
-    unreliable: entry.warnings.some((warning) => warning.code === "unlike_training_data"),
+    unreliable: entry.warnings.some((warning) => UNRELIABLE.has(warning.code)),
     guardScore: entry.guard_score,
     model: item.answer.model,
     isOfServedModel: same,
@@ -36,7 +39,8 @@ export function judge(item, model, pointName) {
 export const isTransient = (problem) =>
   isAway(problem) || [401, 403, 408, 429].includes(problem.status) || problem.status >= 500;
 
-/** Whether the input check rejected an image, with or without an answer: it is in no total of the labels. */
+/** Whether the model is not meant for an image, by its warnings or by a refusal of the input check: it is in no total of
+ * the labels. */
 export const isOutside = (item) => item.verdict?.unreliable || item.problem?.type.endsWith("/unlike-training-data");
 
 /** Whether there is something to look at: a warning of any kind. */
