@@ -1,7 +1,5 @@
 """What an object says of its picture that a viewer shows; nothing is decoded, and nothing of it names the patient."""
 
-import re
-
 from pydicom import Dataset
 
 from contract.header import Viewing
@@ -11,7 +9,8 @@ from dicom.file import read_file
 from dicom.values import number, text, values
 
 _SPACING = tags_of("PixelSpacing ImagerPixelSpacing NominalScannedPixelSpacing")
-_VIEW = re.compile(r"[A-Z0-9]{1,16}")
+# PS3.3 C.8.1.2 and C.8.11.5, and what people write. Free text may name the patient.
+_VIEWS = {"AP", "PA", "LL", "RL", "RLD", "LLD", "RLO", "LLO", "LAT", "LATERAL"}
 
 
 def viewing(data: bytes) -> Viewing:
@@ -32,7 +31,7 @@ def viewing(data: bytes) -> Viewing:
         spacing=spacing,
         at_detector=at_detector,
         window=None if center is None or width is None or width <= 0 else (center, width),
-        view=view if _VIEW.fullmatch(view) else None,
+        view=view if view in _VIEWS else None,
         age=age(dataset),
     )
 

@@ -44,7 +44,9 @@ _PICTURE: dict[str, Any] = {
         "X-Window": header(
             "Level and width of the DICOM object's window, in its own units.", required=False, example="2048, 4096"
         ),
-        "X-View-Position": header("View Position of the DICOM object.", required=False, example="PA"),
+        "X-View-Position": header(
+            "View Position of the DICOM object, if it is one of the usual ones.", required=False, example="PA"
+        ),
         "X-Patient-Age": header(
             "The patient's age in years, by the DICOM object.", required=False, type="number", minimum=0, example=4
         ),

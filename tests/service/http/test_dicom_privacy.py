@@ -79,6 +79,7 @@ async def answers(client: httpx.AsyncClient, data: bytes) -> list[httpx.Response
         await client.post("/explain", content=data),
         await client.post("/predict", content=data, headers=DICOM),
         await client.post("/explain", content=data, headers=DICOM),
+        await client.post("/render", content=data),
         await client.post("/explain", **multipart),  # type: ignore[arg-type]
     ]
 
