@@ -35,6 +35,7 @@ _LOOK_S, _NO_NODE_S = 2.0, 60.0
 _CAUSES = {each.__name__: each for each in (BundleError, DeviceError, SettingsError, StorageError)}
 _QUIET = {
     "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_USAGE_STATS_REPORT_URL": "http://127.0.0.1:9",  # it would report that they are off
     "RAY_BACKEND_LOG_LEVEL": "fatal",
     "RAY_DATA_DISABLE_PROGRESS_BARS": "1",
     "RAY_gcs_rpc_server_reconnect_timeout_s": "20",

@@ -14,7 +14,9 @@ SWITCH, OUT = "switch", "out"
 RAYLET, OTHERS = 6380, (6379, *range(6381, 6387))
 # In /proc/net/tcp: a state; 127.0.0.1 and ::1, as this machine writes the numbers.
 _LISTENING, _LOOPBACK = "0A", ("0100007F", "01000000")
-_WATCH = "add table inet watch; add chain inet watch out { type filter hook output priority 0; }"
+_WATCH = """add table inet watch; add chain inet watch out { type filter hook output priority 0; };
+add set inet watch seen { type ipv4_addr . inet_proto . inet_service; flags dynamic; }"""
+_WHERE = "{ ip daddr . meta l4proto . th dport }"
 
 
 class Machine:
@@ -37,7 +39,7 @@ class Machine:
         _ip("-n", name, "link", "set", "lo", "up")
         # A packet for any other address would be sent there; without this route it would not even be made.
         _ip("-n", name, "route", "add", "default", "dev", OUT)
-        self.run("nft", f"{_WATCH}; add rule inet watch out oifname {OUT} counter drop")
+        self.run("nft", f"{_WATCH}; add rule inet watch out oifname {OUT} add @seen {_WHERE} drop")
 
     def run(self, *command: str) -> str:
         """Run a command there; returns what it prints."""
@@ -74,12 +76,11 @@ class Machine:
         sockets = [line.split()[1].split(":") for line in lines if line.split()[3] == _LISTENING]
         return {int(port, 16) for address, port in sockets if not address.endswith(_LOOPBACK)}
 
-    def packets_out(self) -> int:
-        """How many packets were for an address that is none of the cluster's."""
-        table = json.loads(self.run("nft", "-j", "list", "table", "inet", "watch"))["nftables"]
-        (rule,) = [each["rule"] for each in table if "rule" in each]
-        (count,) = [each["counter"]["packets"] for each in rule["expr"] if "counter" in each]
-        return int(count)
+    def sent_out(self) -> list[str]:
+        """Address, protocol and port of packets that were for none of the cluster's machines."""
+        table = json.loads(self.run("nft", "-j", "list", "set", "inet", "watch", "seen"))["nftables"]
+        (found,) = [each["set"] for each in table if "set" in each]
+        return [" ".join(map(str, each["concat"])) for each in found.get("elem", [])]
 
     def log(self) -> str:
         """What Ray's last start printed."""

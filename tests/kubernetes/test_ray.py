@@ -13,7 +13,7 @@ from tests import ROOT
 from tests.kubernetes.test_manifests import CONTAINER, OURS, POD, VERSIONS
 
 FOLDER = ROOT / "deploy" / "ray"
-CLUSTER, JOB = yaml.safe_load_all((FOLDER / "kuberay.yaml").read_text())
+CLUSTER, POLICY, JOB = yaml.safe_load_all((FOLDER / "kuberay.yaml").read_text())
 HEAD, (WORKERS,) = CLUSTER["spec"]["headGroupSpec"], CLUSTER["spec"]["workerGroupSpecs"]
 PODS: dict[str, dict[str, Any]] = {
     "head": HEAD["template"]["spec"],
@@ -31,7 +31,8 @@ def options(text: str) -> dict[str, str]:
 @pytest.mark.parametrize("version", VERSIONS)
 def test_it_is_valid(version: str) -> None:
     jsonschema.validate(CLUSTER["spec"], OURS["RayCluster"])
-    kubernetes_validate.validate(JOB, version, strict=True)
+    for each in (POLICY, JOB):
+        kubernetes_validate.validate(each, version, strict=True)
     for group in (HEAD, WORKERS):
         pod = {"apiVersion": "v1", "kind": "Pod", **group["template"], "metadata": {"name": "x"}}
         kubernetes_validate.validate(pod, version, strict=True)
