@@ -96,30 +96,23 @@ def create_app(service: Service) -> FastAPI:
     routers = _routers()
     for each in routers:
         app.include_router(each)
+    # The middleware added last is the outermost.
+    if origins := listed(service.settings.cors_origins):
+        app.add_middleware(CORSMiddleware, allow_origins=origins, **_CORS)
+    else:
+        app.add_middleware(DirectPredict, route=_route(predict))
+    # Early rejections, and the responses of DirectPredict, carry no CORS headers: with CORS, neither is used.
+    check = None if origins else service.admission.check
+    site = SiteCheck(listed(service.settings.allowed_hosts), origins, is_private=is_private(service.settings))
+    prefix = Prefix(service.settings.root_path, service.proxies)
+    app.add_middleware(RequestContext, metrics=service.metrics, site=site, prefix=prefix, check=check)
     responses.install(app)
-    _wrap(app, service)
     openapi.complete(app, routers, service.authenticator.anonymous_scopes)
     kinds = problems.kinds()
     service.metrics.initialise_requests(
         ("/predict", "/explain", "/render"), (kind.status for kind in kinds), (kind.type for kind in kinds)
     )
     return app
-
-
-def _wrap(app: FastAPI, service: Service) -> None:
-    """Put the layers around the application that handle every request, outside those of FastAPI: nearly no request is
-    for these, and each takes CPU time (docs/decisions/0040-fewer-layers.md).
-    """
-    origins = listed(service.settings.cors_origins)
-    if origins:
-        app.add_middleware(CORSMiddleware, allow_origins=origins, **_CORS)
-    inner = app.build_middleware_stack()
-    # Early rejections, and the responses of DirectPredict, carry no CORS headers: with CORS, neither is used.
-    check = None if origins else service.admission.check
-    site = SiteCheck(listed(service.settings.allowed_hosts), origins, is_private=is_private(service.settings))
-    prefix = Prefix(service.settings.root_path, service.proxies)
-    direct = inner if origins else DirectPredict(inner, route=_route(predict))
-    app.middleware_stack = RequestContext(direct, metrics=service.metrics, site=site, prefix=prefix, check=check)
 
 
 def _routers() -> list[APIRouter]:
