@@ -113,7 +113,7 @@ def test_metadata_and_readiness(hospital: Hospital) -> None:
         assert guarded == (version != "1")
     assert not client.is_model_ready(NAME, "3", headers=headers)
     assert not client.is_model_ready(NAME)  # no key
-    assert hospital.index() == {"1": "READY", "2": "READY", "3": "UNAVAILABLE"}
+    assert hospital.index() == {"1": "READY", "2": "READY", "3": "UNAVAILABLE", "4": "UNAVAILABLE"}
 
 
 @pytest.mark.parametrize("version", ["1", "2", ""])
@@ -225,7 +225,7 @@ def test_versions_are_unloaded_and_loaded_again(hospital: Hospital, expected: di
     client, one = hospital.client, {"version": "1"}
     client.unload_model(NAME, headers=hospital.headers, query_params=one)
     try:
-        assert hospital.index() == {"1": "UNAVAILABLE", "2": "READY", "3": "UNAVAILABLE"}
+        assert hospital.index() == {"1": "UNAVAILABLE", "2": "READY", "3": "UNAVAILABLE", "4": "UNAVAILABLE"}
         assert not client.is_model_ready(NAME, "1", headers=hospital.headers)
         with pytest.raises(InferenceServerException, match="is loaded"):
             hospital.infer([as_files()], "1")
@@ -237,7 +237,7 @@ def test_versions_are_unloaded_and_loaded_again(hospital: Hospital, expected: di
             client.load_model(NAME, headers=hospital.headers, config="{}")
     finally:
         client.load_model(NAME, headers=hospital.headers, query_params=one)
-    assert hospital.index() == {"1": "READY", "2": "READY", "3": "UNAVAILABLE"}
+    assert hospital.index() == {"1": "READY", "2": "READY", "3": "UNAVAILABLE", "4": "UNAVAILABLE"}
     assert_same(hospital.infer([as_files()], "1"), expected["1"])
 
 
@@ -249,7 +249,7 @@ def test_loading_is_off_by_default(bundled_server: Server) -> None:
                 control(NAME, query_params={"version": "1"})
             assert refused.value.status() == "403"
         states = {entry["version"]: entry["state"] for entry in client.get_model_repository_index()}
-        assert states == {"1": "UNAVAILABLE", "2": "READY", "3": "UNAVAILABLE"}
+        assert states == {"1": "UNAVAILABLE", "2": "READY", "3": "UNAVAILABLE", "4": "UNAVAILABLE"}
 
 
 @needs("curl")

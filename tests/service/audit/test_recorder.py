@@ -186,9 +186,12 @@ async def test_a_failed_disk_does_not_stop_the_service_if_the_audit_log_is_not_r
         folder.rename(tmp_path / "elsewhere")
         for _ in range(5):
             assert (await client.post("/predict", content=jpeg(), headers=JPEG)).status_code == 200
-        metrics = (await client.get("/metrics")).text
-        assert metric(metrics, "xray_audit_lost_total") >= 1
-        assert metric(metrics, "xray_audit_failing") == 1
+
+        async def all_lost() -> bool:
+            return metric((await client.get("/metrics")).text, "xray_audit_lost_total") == 5
+
+        await until_async(all_lost)
+        assert metric((await client.get("/metrics")).text, "xray_audit_failing") == 1
         assert (await client.get("/health/ready")).status_code == 200
         (tmp_path / "elsewhere").rename(folder)
         await until_async(lambda: recorded(folder, "gap"))
