@@ -29,7 +29,7 @@ sys.exit(str(found) if found or importlib.util.find_spec("pip") else 0)'
 check "byte-compiled" docker exec "$(container)" python3 -c '
 import fastapi, importlib.util, os, service.workers.app, sys
 sys.exit(not all(os.path.exists(importlib.util.cache_from_source(m.__file__)) for m in (fastapi, service.workers.app)))'
-check "only the required folders" docker exec "$(container)" sh -c '[ "$(ls /app | xargs)" = "contract dicom models service" ]'
+check "only the required folders" docker exec "$(container)" sh -c '[ "$(ls /app | xargs)" = "contract dicom docs models node service" ]'
 echo XRAY_GUARD=refuse >"$scratch/settings"
 SETTINGS_FILE=$scratch/settings dc up -d --force-recreate >/dev/null 2>&1; await 60 healthy
 check "a setting from a file takes effect" sh -c 'curl -sf localhost:8000/model | grep -q "\"refuse\""'
