@@ -4,6 +4,8 @@ import contextlib
 import json
 import os
 import sys
+import time
+import uuid
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -76,6 +78,20 @@ def audited(folder: Path) -> Counter[str]:
     """The lines of the audit log by problem; answers are ``ok``."""
     lines = [json.loads(line) for path in folder.rglob("*.jsonl") for line in path.read_text().splitlines()]
     return Counter(line["problem"] or "ok" for line in lines if line["event"] == "read")
+
+
+def both_counts(url: str, key: str, image: bytes, folder: Path) -> tuple[Counter[str], Counter[str]]:
+    """The service's count and that of its audit log, between two loads.
+
+    Lines reach the disk in their order, but later than a request is counted. So one more image is sent: once its line
+    is there, so are those of all requests that have ended.
+    """
+    name = uuid.uuid4().hex
+    headers = {"Authorization": f"Bearer {key}", "Content-Type": "image/jpeg", "X-Request-ID": name}
+    httpx.post(url, content=image, headers=headers, timeout=30).raise_for_status()
+    while not any(name in path.read_text() for path in folder.rglob("*.jsonl")):
+        time.sleep(0.05)
+    return counted(url, key), audited(folder)
 
 
 def differences(seen: Counter[str], metrics: Counter[str], audit: Counter[str]) -> list[str]:

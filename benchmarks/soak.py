@@ -36,7 +36,7 @@ from benchmarks.contenders import DEFAULT, OURS, Contender
 from benchmarks.images import add_images, find_images
 from benchmarks.load import load
 from benchmarks.machine import machine
-from benchmarks.observed import HUNG_UP, Sample, audited, counted, differences, figures, sample
+from benchmarks.observed import HUNG_UP, Sample, audited, both_counts, counted, differences, figures, sample
 from benchmarks.overload import RequestProtocol
 from benchmarks.processes import adopt_orphans, descendants, serving
 from service.access.keys import add_key, make_key
@@ -188,7 +188,7 @@ def measure(images: Sequence[Path], minutes: float, cycle_count: int, scratch: P
     bodies = [path.read_bytes() for path in images]
     with serving(contender, Path(sys.executable), scratch, bodies[0]) as server:
         capacity = load(server.url, images, _CONNECTIONS, min(10, 15 * minutes)).rate
-        before, audit_before = counted(server.url, admin), audited(scratch / "audit")
+        before, audit_before = both_counts(server.url, admin, bodies[0], scratch / "audit")
         clients = Clients(server.url, bodies, key, run)
         uvloop.run(soak(clients, run, _LOAD * capacity, 60 * minutes, swapper(server.url, admin, link, targets)))
         await_quiet(server.url, admin, sum(before.values()) + sum(run.seen.values()))
