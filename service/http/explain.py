@@ -17,6 +17,7 @@ from service.http.openapi import BINARY, header
 from service.http.routes import PREDICT_PROBLEMS, SERVER_TIMING, PointNames, ServiceDep, image_body, point_parameter
 from service.http.uploads import IMAGES_PROBLEMS, read_uploads
 from service.inference import dicom
+from service.inference.pool import run_in
 from service.inference.reader import Reading
 from service.telemetry.record import RequestRecord
 from service.wire import VERSION, PredictResponse
@@ -151,4 +152,4 @@ async def render(  # noqa: PLR0913  what is drawn, and as what
             return png(drawn)
         return dicom.capture(data, drawn, response, graph_sha256, VERSION)
 
-    return await asyncio.get_running_loop().run_in_executor(service.drawer, rendered)
+    return await run_in(service.drawer, rendered)

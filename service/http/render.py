@@ -5,7 +5,6 @@ from functools import partial
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query, Request, Response
-from PIL import Image
 from pydantic.json_schema import SkipJsonSchema
 
 from contract.errors import ImageRefused
@@ -19,6 +18,7 @@ from service.http.openapi import BINARY, header
 from service.http.routes import ServiceDep, allow_only, image_body
 from service.http.uploads import IMAGES_PROBLEMS, read_uploads
 from service.inference import dicom
+from service.inference.pool import run_in
 from service.telemetry.record import RequestRecord
 
 router = APIRouter()
@@ -93,12 +93,9 @@ async def render(request: Request, service: ServiceDep, longest: Annotated[int, 
         reservation.add_images(1)
         data = uploads[0].data
         async with service.audit.rendering(request, data), asyncio.timeout(service.settings.deadline_s):
-            in_drawer = partial(asyncio.get_running_loop().run_in_executor, service.drawer)
-            facts: Viewing = await in_drawer(dicom.viewing, data)
-            picture: Image.Image = await service.decoder.picture(
-                service.drawer, data, longest, service.settings.max_pixels
-            )
-            drawn: bytes = await in_drawer(png, picture)
+            facts = await run_in(service.drawer, partial(dicom.viewing, data))
+            picture = await service.decoder.picture(service.drawer, data, longest, service.settings.max_pixels)
+            drawn = await run_in(service.drawer, partial(png, picture))
     record.images = 1
     return Png(drawn, headers=_headers(facts))
 

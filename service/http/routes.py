@@ -21,6 +21,7 @@ from service.http.openapi import BINARY, CONTENT_DIGEST, Document, header
 from service.http.uploads import IMAGES_PROBLEMS, MULTIPART, PART, RAW_TYPES, read_uploads
 from service.inference import dicom
 from service.inference.model import Model
+from service.inference.pool import run_in
 from service.wire import VERSION, Health, PredictResponse, Probe, ServiceVersion
 
 router = APIRouter()
@@ -163,7 +164,7 @@ async def predict(
 async def _report(service: Service, model: Model, data: bytes, response: PredictResponse) -> bytes:
     """The Structured Report on the only image of a response, made in the thread that draws."""
     call = partial(dicom.report, data, response, model.graph_sha256, VERSION)
-    return await asyncio.get_running_loop().run_in_executor(service.drawer, call)
+    return await run_in(service.drawer, call)
 
 
 @router.get(
