@@ -4,7 +4,6 @@ import contextlib
 import json
 import os
 import sys
-import time
 import uuid
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -19,6 +18,7 @@ from prometheus_client.parser import text_string_to_metric_families
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from benchmarks.processes import descendants
+from tests.waiting import until
 
 # How a client is counted that closed its connection before its answer.
 HUNG_UP = "hung up"
@@ -89,8 +89,7 @@ def both_counts(url: str, key: str, image: bytes, folder: Path) -> tuple[Counter
     name = uuid.uuid4().hex
     headers = {"Authorization": f"Bearer {key}", "Content-Type": "image/jpeg", "X-Request-ID": name}
     httpx.post(url, content=image, headers=headers, timeout=30).raise_for_status()
-    while not any(name in path.read_text() for path in folder.rglob("*.jsonl")):
-        time.sleep(0.05)
+    until(lambda: any(name in path.read_text() for path in folder.rglob("*.jsonl")))
     return counted(url, key), audited(folder)
 
 
