@@ -32,6 +32,7 @@ from benchmarks.images import add_images, find_images
 from benchmarks.limit import Engine, combinations
 from benchmarks.machine import machine
 from benchmarks.peers.work import DECODERS
+from benchmarks.processes import cpu_s, memory_mib
 from benchmarks.timing import rate, spread
 from contract.bundle import read_bundle
 from contract.image import to_pixels
@@ -47,7 +48,6 @@ from tests.drawings import chest, encode
 
 _PART = 20
 _LIMIT_S = 4.0  # of each round
-_TICKS = os.sysconf("SC_CLK_TCK")
 
 
 def planned(settings: Settings, source: Path, out: Path, part_size: int) -> Plan:
@@ -92,8 +92,8 @@ class Marks:
 
     def _cpu_of_workers(self) -> float:
         for child in active_children():
-            fields = Path(f"/proc/{child.pid}/stat").read_text().rpartition(")")[2].split()
-            self._cpu[child.pid or 0] = (int(fields[11]) + int(fields[12])) / _TICKS
+            pid = child.pid or 0
+            self._cpu[pid] = cpu_s(pid)
         return sum(self._cpu.values())
 
 
@@ -154,8 +154,8 @@ def measure_memory(given: argparse.Namespace, scratch: Path) -> dict[str, Any]:
     def done(counts: PartCounts) -> None:
         nonlocal rows
         rows += counts.rows
-        pids = ["self", *(str(child.pid) for child in active_children())]
-        resident.append((rows, sum(map(_resident_mib, pids))))
+        children = (child.pid for child in active_children() if child.pid)
+        resident.append((rows, memory_mib([os.getpid(), *children])))
 
     job = Job(str(scratch / "out"), settings.model_dump(mode="json"), plan.parts, workers=given.workers)
     run_local(job, iter(range(plan.parts)), done)
@@ -172,11 +172,6 @@ def measure_memory(given: argparse.Namespace, scratch: Path) -> dict[str, Any]:
 def _median_near(resident: Sequence[tuple[int, float]], rows: float, count: int) -> float:
     """Of the parts around a place; a single one has whatever was just being decoded."""
     return round(statistics.median(mib for done, mib in resident if abs(done - rows) <= count / 20), 1)
-
-
-def _resident_mib(pid: str) -> float:
-    lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
-    return sum(int(line.split()[1]) for line in lines if line.startswith("Pss:")) / 1024
 
 
 def measure_plan(given: argparse.Namespace, scratch: Path) -> dict[str, Any]:

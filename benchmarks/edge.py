@@ -35,6 +35,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 from benchmarks.images import add_images, find_images
 from benchmarks.machine import machine
 from benchmarks.overload import percentile
+from benchmarks.processes import cpu_s
 from service.edge.connection import Connection
 from service.edge.limits import Limits
 from service.edge.shared import Edge
@@ -79,12 +80,6 @@ def served(kind: str) -> Iterator[tuple[int, int]]:
         yield process.pid or 0, listener.getsockname()[1]
     finally:
         process.kill()
-
-
-def cpu_s(pid: int) -> float:
-    """Seconds of CPU that a process has taken, user and system."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def ask(connections: list[socket.socket], requests: int) -> None:

@@ -124,6 +124,12 @@ def memory_mib(processes: Iterable[int]) -> float:
     return total / 1024
 
 
+def cpu_s(pid: int) -> float:
+    """Seconds of CPU that a process has taken, user and system."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
 def _end(process: subprocess.Popen[bytes]) -> None:
     """Send SIGTERM, then SIGKILL to all processes that are left."""
     process.send_signal(signal.SIGTERM)
