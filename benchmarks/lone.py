@@ -1,11 +1,12 @@
-"""Measures the overhead of a request over decoding and inference on an idle service; can compare two checkouts.
+"""Measures the overhead of a request over decoding and inference on an idle service, and where it arises.
 
     python benchmarks/lone.py [--model models/pneumonia/2] [--images FOLDER] [--requests 300] [--beside CHECKOUT]
 
-Each image is decoded and scored in this process, with the best number of threads, and sent to the service of this
-checkout, with its defaults and with one thread for each call of the model (``XRAY_THREADS=1``), and to that of another
-checkout if one is given. Prints JSON: medians in milliseconds; ``over_ms`` is the
-median of the additional time that the service took for the same image.
+Each image is decoded and scored in this process, with the best number of threads, and sent to a bare protocol with the
+same pool and model (benchmarks/bare.py), to the service of this checkout, with its defaults and with one thread a call
+of the model (``XRAY_THREADS=1``), and to that of another checkout if one is given. Prints JSON, medians in milliseconds:
+``over_ms`` is the additional time for the same image; ``trace`` divides the time into decoding (with the wait for a
+thread), queue and inference, as ``Server-Timing`` reports them, and the rest: HTTP, event loop, client.
 """
 
 import argparse
@@ -13,12 +14,15 @@ import contextlib
 import http.client
 import itertools
 import json
+import re
 import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
@@ -26,49 +30,79 @@ from benchmarks.images import add_images, find_images
 from benchmarks.limit import Engine
 from benchmarks.machine import machine
 from benchmarks.peers.work import DECODERS
+from benchmarks.threads import bare
 from service.inference.cpus import plan_calls, usable_cpus
 from tests import BUNDLED_MODEL, ROOT
 from tests.e2e.server import running
 
 _WARM = 10
+_STAGE = re.compile(r"(\w+);dur=([\d.]+)")
 
 
-def in_process(engines: Sequence[Engine]) -> Callable[[bytes], float]:
-    """Measures decoding and inference with the fastest of the engines, in milliseconds."""
-    return lambda image: 1e3 * min(engine.read(image) for engine in engines)
+@dataclass(frozen=True, slots=True)
+class Took:
+    """Milliseconds for one image, as a whole and by stage, as far as that is known."""
+
+    whole: float
+    stages: dict[str, float]
 
 
-def by_request(port: int) -> Callable[[bytes], float]:
-    """Measures a request for one image over one connection, in milliseconds. http.client has the least overhead."""
+Way = Callable[[bytes], Took]
+
+
+def in_process(engines: Sequence[Engine]) -> Way:
+    """Measures decoding and inference with the fastest of the engines."""
+
+    def analyse(image: bytes) -> Took:
+        decode_s, inference_s = min((engine.stages(image) for engine in engines), key=sum)
+        return Took(1e3 * (decode_s + inference_s), {"decode": 1e3 * decode_s, "inference": 1e3 * inference_s})
+
+    return analyse
+
+
+def by_request(port: int) -> Way:
+    """Measures a request for one image over one connection. http.client has the least overhead."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
 
-    def send(image: bytes) -> float:
+    def send(image: bytes) -> Took:
         began = time.perf_counter()
         connection.request("POST", "/predict", image, {"Content-Type": "image/jpeg"})
         response = connection.getresponse()
         body = response.read()
-        took = 1e3 * (time.perf_counter() - began)
+        whole = 1e3 * (time.perf_counter() - began)
         assert response.status == 200, body
-        return took
+        stages = {name: float(value) for name, value in _STAGE.findall(response.headers.get("Server-Timing", ""))}
+        return Took(whole, stages)
 
     return send
 
 
-def compare(ways: dict[str, Callable[[bytes], float]], images: Sequence[bytes], requests: int) -> dict[str, object]:
-    """The median of each way over ``requests`` images, and the median difference from the first way."""
-    took: dict[str, list[float]] = {name: [] for name in ways}
+def compare(ways: dict[str, Way], images: Sequence[bytes], requests: int) -> dict[str, object]:
+    """The medians of each way over ``requests`` images, and the median difference from the first way."""
+    took: dict[str, list[Took]] = {name: [] for name in ways}
     for number, image in enumerate(itertools.islice(itertools.cycle(images), _WARM + requests)):
         for name, way in ways.items():
             found = way(image)
             if number >= _WARM:
                 took[name].append(found)
     first, *others = took
-    over = {name: [a - b for a, b in zip(took[name], took[first], strict=True)] for name in others}
+    over = {name: [a.whole - b.whole for a, b in zip(took[name], took[first], strict=True)] for name in others}
     return {
         "requests": requests,
-        "ms": {name: round(statistics.median(found), 2) for name, found in took.items()},
-        "over_ms": {name: round(statistics.median(found), 2) for name, found in over.items()},
+        "ms": {name: _median(each.whole for each in found) for name, found in took.items()},
+        "over_ms": {name: _median(found) for name, found in over.items()},
+        "trace": {name: trace(found) for name, found in took.items() if found[0].stages},
     }
+
+
+def trace(found: Sequence[Took]) -> dict[str, float]:
+    """The medians of the stages, and of the rest."""
+    stages = {name: _median(took.stages[name] for took in found) for name in found[0].stages}
+    return stages | {"rest": _median(took.whole - sum(took.stages.values()) for took in found)}
+
+
+def _median(values: Iterable[float]) -> float:
+    return round(statistics.median(values), 2)
 
 
 def main() -> None:
@@ -83,6 +117,8 @@ def main() -> None:
     model = given.model.resolve()
     ways = {"in process": in_process([Engine(model, None, DECODERS["contract"], size) for size in sizes])}
     with contextlib.ExitStack() as stack:
+        _, url = stack.enter_context(bare(model))
+        ways["bare protocol"] = by_request(urlsplit(url).port or 80)
         scratch = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         images = [path.read_bytes() for path in find_images(given.images, scratch)]
         for name, checkout, settings in (

@@ -67,10 +67,10 @@ def measured(pid: int, url: str, images: Sequence[Path], connections: int, secon
 
 
 @contextlib.contextmanager
-def bare() -> Iterator[tuple[int, str]]:
+def bare(model: Path = BUNDLED_MODEL) -> Iterator[tuple[int, str]]:
     """Process and URL of the bare protocol."""
     port = free_port()
-    command = [sys.executable, "benchmarks/bare.py", "--port", str(port), "--model", str(BUNDLED_MODEL)]
+    command = [sys.executable, "benchmarks/bare.py", "--port", str(port), "--model", str(model)]
     with subprocess.Popen(command, cwd=ROOT) as process:
         try:
             until(lambda: process.poll() is not None or accepts(port))

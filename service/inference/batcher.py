@@ -11,43 +11,23 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
-from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 
 from service.errors import BackendFault, NotReady, Overloaded
-from service.inference.backend import Backend, Outputs
+from service.inference.backend import Backend
 from service.inference.pool import StartedThreads, run_in
+from service.inference.scoring import Image, Scored, Scorer
+
+_STOPPING = "the model is being stopped"
 
 log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class Scored:
-    """The outputs of the model for one image, the size of its batch, and the seconds in the queue and in the model.
-
-    ``guard_score`` is None if no guard is in use; ``heatmap`` (float32 (h, w), 0..1) if it was not requested.
-    ``covered_by``: the only population that covers the image, or None.
-    """
-
-    probability: float
-    guard_score: float | None
-    heatmap: NDArray[np.float32] | None
-    covered_by: str | None
-    batch_size: int
-    queue_s: float
-    inference_s: float
-
-
-# Probability, guard score, heatmap and the only covering population of one image.
-_Row = tuple[float, float | None, NDArray[np.float32] | None, str | None]
-
-
 @dataclass(slots=True, eq=False)
 class _Job:
-    pixels: NDArray[np.uint8]
-    explain: bool
+    image: Image
     result: asyncio.Future[Scored]
     enqueued: float = field(default_factory=time.monotonic)
 
@@ -63,6 +43,8 @@ class Limits:
 
 class Batcher:
     """Collects single images into batches for a model.
+
+    ``scorer``: calls the model, and knows its faults in a row.
 
     Args:
         backend: the model; called from up to ``limits.runs`` threads at once.
@@ -81,18 +63,35 @@ class Batcher:
         executor: Executor | None = None,
         is_alone: Callable[[], bool] = lambda: False,
     ) -> None:
-        self._backend, self._limits, self._on_batch, self._is_alone = backend, limits, on_batch, is_alone
+        self.scorer, self._limits = Scorer(backend, on_batch, is_alone), limits
         self._queue: asyncio.Queue[_Job] = asyncio.Queue(limits.waiting)
         self._idle = 0
         self._executor = executor
         self._model = executor or StartedThreads(limits.runs, "model")
         self._open = True
-        self.faults = 0  # failed batches in a row
 
     @property
     def depth(self) -> int:
         """Images in the queue."""
         return self._queue.qsize()
+
+    def score_now(self, pixels: NDArray[np.uint8], *, explain: bool) -> Scored:
+        """Score one image in the calling thread, which is one of the executor's, without the queue.
+
+        Args:
+            pixels: uint8 (200, 200, 1).
+            explain: whether the result includes the heatmap.
+
+        Raises:
+            NotReady: the batcher has stopped.
+            BackendFault: the model failed on this image.
+        """
+        if not self._open:
+            raise NotReady(_STOPPING)
+        [row], took_s = self.scorer.score([Image(pixels, explain)])
+        if isinstance(row, BackendFault):
+            raise row
+        return Scored(*row, batch_size=1, queue_s=0.0, inference_s=took_s)
 
     async def submit(self, pixels: NDArray[np.uint8], *, explain: bool = False) -> Scored:
         """Queue one image, and wait for its result.
@@ -107,8 +106,8 @@ class Batcher:
             BackendFault: the model failed on this image.
         """
         if not self._open:
-            raise NotReady("the model is being stopped")
-        job = _Job(pixels, explain, asyncio.get_running_loop().create_future())
+            raise NotReady(_STOPPING)
+        job = _Job(Image(pixels, explain), asyncio.get_running_loop().create_future())
         try:
             self._queue.put_nowait(job)
         except asyncio.QueueFull:
@@ -162,9 +161,8 @@ class Batcher:
 
     async def _process(self, jobs: Sequence[_Job]) -> None:
         started = time.monotonic()
-        rows = await self._score(jobs)
-        took_s = time.monotonic() - started
-        self._on_batch(len(jobs), took_s)
+        images = [job.image for job in jobs]
+        rows, took_s = await run_in(self._model, lambda: self.scorer.score(images))
         for job, row in zip(jobs, rows, strict=True):
             if job.result.done():
                 continue
@@ -172,26 +170,6 @@ class Batcher:
                 job.result.set_exception(row)
             else:
                 job.result.set_result(Scored(*row, len(jobs), started - job.enqueued, took_s))
-
-    async def _score(self, jobs: Sequence[_Job]) -> list[_Row | BackendFault]:
-        """One row or fault per job. If the model fails on a batch, each job is tried alone: only the culprits fail."""
-        try:
-            rows = _validated(await self._call_model(jobs), jobs)
-        except Exception:
-            log.exception("the model failed on a batch", extra={"batch_size": len(jobs)})
-            if len(jobs) > 1:
-                return [(await self._score([job]))[0] for job in jobs]
-            rows = [BackendFault()]
-        failed = any(isinstance(row, BackendFault) for row in rows)
-        self.faults = self.faults + 1 if failed else 0
-        return rows
-
-    async def _call_model(self, jobs: Sequence[_Job]) -> Outputs:
-        """The outputs for a batch: with heatmaps for all images if one job requests its own, else without."""
-        batch = np.stack([job.pixels for job in jobs])
-        explain = any(job.explain for job in jobs)
-        call = partial(self._backend.predict, batch, explain=explain, alone=self._is_alone())
-        return await run_in(self._model, call)
 
 
 def _append_if_pending(job: _Job, jobs: list[_Job]) -> None:
@@ -203,25 +181,4 @@ def _fail(jobs: Iterable[_Job]) -> None:
     """Fail the jobs that have no result yet."""
     for job in jobs:
         if not job.result.done():
-            job.result.set_exception(NotReady("the model is being stopped"))
-
-
-def _validated(outputs: Outputs, jobs: Sequence[_Job]) -> list[_Row | BackendFault]:
-    """The outputs by image. An image whose probability or requested heatmap is not within 0..1 gets a fault.
-
-    Raises:
-        ValueError: an output does not have one row per image.
-    """
-    probability, score, heatmap = outputs.probability, outputs.guard_score, outputs.heatmap
-    outputs.check(len(jobs))
-    scores = [None] * len(jobs) if score is None else score.tolist()
-    maps = [heatmap[row] if job.explain and heatmap is not None else None for row, job in enumerate(jobs)]
-    rows = zip(probability.tolist(), scores, maps, outputs.covered_by or [None] * len(jobs), strict=True)
-    return [row if _is_valid(row, job) else BackendFault() for row, job in zip(rows, jobs, strict=True)]
-
-
-def _is_valid(row: _Row, job: _Job) -> bool:
-    probability, _, heatmap, _ = row
-    if job.explain and (heatmap is None or not ((heatmap >= 0) & (heatmap <= 1)).all()):
-        return False
-    return 0 <= probability <= 1
+            job.result.set_exception(NotReady(_STOPPING))

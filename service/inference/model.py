@@ -69,17 +69,20 @@ class Model:
         self.guard = choose_guard(bundle.manifest, settings.guard)
         max_batch = max_batch_of(settings, backend.provider)
         # Calls are serialised on a GPU: concurrent ones would only hold more memory.
-        runs = _call_plan(settings, bundle).runs if backend.provider == CPU else 1
+        on_cpu = backend.provider == CPU
+        runs = _call_plan(settings, bundle).runs if on_cpu else 1
         self.batcher = Batcher(
             self.backend,
             Limits(max_batch, settings.capacity, runs),
             on_batch=metrics.batch_done,
-            executor=shared.pool.model if backend.provider == CPU else None,
+            executor=shared.pool.model if on_cpu else None,
             is_alone=shared.is_alone,
         )
         self._warm_up_images = min(runs * max_batch, settings.capacity)
         rules = rules_of(settings, bundle.manifest)
-        self.reader = Reader(self.batcher, shared.decoder, self.guard, metrics, rules, counts=main)
+        # Where each compute thread may call the model, the one that has decoded an image does, without a detour.
+        at_once = on_cpu and runs >= shared.pool.size
+        self.reader = Reader(self.batcher, shared.decoder, self.guard, metrics, rules, counts=main, at_once=at_once)
         self.recovery = Recovery(
             self.batcher,
             self.backend,
@@ -141,7 +144,7 @@ class Model:
     @property
     def is_healthy(self) -> bool:
         """Whether the batcher runs, and fewer than three batches in a row have failed."""
-        return self.is_live and self.batcher.faults < _MAX_FAULTS
+        return self.is_live and self.batcher.scorer.faults < _MAX_FAULTS
 
     def describe(self) -> None:
         """Name the model, its graph and its execution provider in the metrics, if it is the served one."""

@@ -106,10 +106,11 @@ class Pool:
     are completed before further images are decoded.
 
     Args:
-        threads: 1 or more.
+        threads: 1 or more; ``size`` later.
     """
 
     def __init__(self, threads: int) -> None:
+        self.size = threads
         # ThreadPoolExecutor joins its threads when the process exits. That is needed: if the process exits while a
         # thread is inside onnxruntime, it dies with SIGABRT, and the exit code is lost.
         self._threads = StartedThreads(threads, "compute", lower_priority)

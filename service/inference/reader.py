@@ -3,7 +3,7 @@
 import asyncio
 import io
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
@@ -13,10 +13,11 @@ from PIL import Image
 from contract.drift import brightness_and_contrast
 from contract.image import SIDE, Decoded, Note
 from contract.margins import Frame, on_whole_picture
-from service.inference.batcher import Batcher, Scored
+from service.inference.batcher import Batcher
 from service.inference.decoding.decoder import Decoder
 from service.inference.decoding.rules import Rules
 from service.inference.guard import Guard
+from service.inference.scoring import Scored
 from service.telemetry.metrics import Metrics
 
 
@@ -48,7 +49,9 @@ class Reading:
 
 @dataclass(slots=True)
 class Reader:
-    """Analyses single images. ``counts``: whether they count in the metrics of guard and drift; it may change."""
+    """Analyses single images. ``counts``: whether they count in the metrics of guard and drift; it may change.
+    ``at_once``: whether the thread that has decoded an image scores it, too; else the batcher collects images.
+    """
 
     batcher: Batcher
     decoder: Decoder
@@ -56,6 +59,7 @@ class Reader:
     metrics: Metrics
     rules: Rules
     counts: bool = True
+    at_once: bool = False
 
     async def read(self, image: bytes | NDArray[np.uint8], *, explain: bool = False) -> Reading:
         """Analyse one image.
@@ -71,9 +75,9 @@ class Reader:
         """
         started = time.monotonic()
         # Explained images do not count: people look again at unusual images, which must not look like a drift.
-        prepared = await self._prepare(image, counts=self.counts and not explain)
-        decode_s = time.monotonic() - started
-        scored = await self.batcher.submit(prepared.pixels, explain=explain)
+        prepared = await self._prepare(image, counts=self.counts and not explain, explain=explain)
+        decode_s = prepared.ready_at - started
+        scored = prepared.scored or await self.batcher.submit(prepared.pixels, explain=explain)
         self.metrics.image_analysed(decode_s, scored.queue_s, scored.inference_s)
         if prepared.light and self.counts:  # it may have changed meanwhile
             self._count(prepared.light, scored)
@@ -112,15 +116,36 @@ class Reader:
         for size in sorted({1, batch}):
             await asyncio.gather(*(self.batcher.submit(blank[0].pixels) for _ in range(size)))
 
-    async def _prepare(self, image: bytes | NDArray[np.uint8], *, counts: bool) -> "_Prepared":
+    async def _prepare(self, image: bytes | NDArray[np.uint8], *, counts: bool, explain: bool = False) -> "_Prepared":
         if not isinstance(image, bytes):
             return _measured(Decoded(image, turned=False), counts=counts)
-        return await self.decoder.decode(image, self.rules, partial(_measured, counts=counts))
+        caller = _Caller()
+        then = partial(self._score, caller, explain=explain) if self.at_once else None
+        try:
+            return await self.decoder.decode(image, self.rules, partial(_measured, counts=counts), then)
+        except asyncio.CancelledError:
+            caller.is_gone = True
+            raise
+
+    def _score(self, caller: "_Caller", prepared: "_Prepared", *, explain: bool) -> "_Prepared":
+        """Score a decoded image in the thread that has decoded it."""
+        if caller.is_gone:
+            return prepared
+        return replace(prepared, scored=self.batcher.score_now(prepared.pixels, explain=explain))
+
+
+@dataclass(slots=True)
+class _Caller:
+    """Whether the one that sent an image has stopped waiting."""
+
+    is_gone: bool = False
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Prepared:
-    """A decoded image. ``light``: brightness and contrast for the drift metrics; None if the image does not count."""
+    """A decoded image. ``light``: brightness and contrast for the drift metrics; None if the image does not count.
+    ``ready_at``: when it was decoded, on the monotonic clock. ``scored``: None until it is.
+    """
 
     pixels: NDArray[np.uint8]
     turned: bool
@@ -129,12 +154,21 @@ class _Prepared:
     notes: tuple[Note, ...]
     age: float | None
     light: tuple[float, float] | None
+    ready_at: float
+    scored: Scored | None = None
 
 
 def _measured(decoded: Decoded, *, counts: bool) -> _Prepared:
     light = brightness_and_contrast(decoded.pixels) if counts else None
     return _Prepared(
-        decoded.pixels, decoded.turned, decoded.unclear_depth, decoded.frame, decoded.notes, decoded.age, light
+        decoded.pixels,
+        decoded.turned,
+        decoded.unclear_depth,
+        decoded.frame,
+        decoded.notes,
+        decoded.age,
+        light,
+        time.monotonic(),
     )
 
 

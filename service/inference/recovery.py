@@ -107,7 +107,7 @@ class Recovery:
         """Attempt to recover whenever it is due, until cancelled."""
         while True:
             await asyncio.sleep(min(_PAUSE_S * 2**self._attempts, _MAX_PAUSE_S))
-            if self._batcher.faults < self._faults:
+            if self._batcher.scorer.faults < self._faults:
                 self._attempts = 0
             elif await self._fails():
                 await self._rebuild()
@@ -122,12 +122,12 @@ class Recovery:
             return True
         except (ServiceError, TimeoutError):
             return False
-        self._batcher.faults = 0
+        self._batcher.scorer.faults = 0
         log.info("the model works again", extra={"provider": self._backend.provider, "graph": self._backend.graph})
         return False
 
     async def _rebuild(self) -> None:
-        log.warning("the model has failed %d times in a row: its session is rebuilt", self._batcher.faults)
+        log.warning("the model has failed %d times in a row: its session is rebuilt", self._batcher.scorer.faults)
         self._backend.replace(_NoSession(self._backend.provider, self._backend.graph))
         try:
             self._backend.replace(await asyncio.to_thread(self._reopen))

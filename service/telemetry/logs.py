@@ -1,6 +1,9 @@
 """Logging: one JSON object or text per line, on stderr, written by a thread of its own.
 
-    any thread -> line -> bounded queue -> writer thread -> stderr
+    any thread -> line or record -> bounded queue -> writer thread -> stderr
+
+A record without arguments or a trace, such as that of each request, becomes a line in the writer thread, several of
+them in a row: one by one, between two images, they cost more (docs/decisions/0038-less-code-a-request.md).
 
 If nobody reads stderr, a write to it blocks for ever once its pipe is full (64 KiB on Linux). Only the writer thread is
 held up by that; lines that the queue has no room for are dropped and counted.
@@ -24,6 +27,8 @@ from service.telemetry.formats import LogFormat, formatter_of
 
 # A busy service logs some hundred lines a second, of about 0.5 kB each.
 MAX_QUEUED_LINES = 4096
+# Seconds for which the writer thread lets records collect.
+_COLLECT_S = 0.05
 # Seconds for which the end of the process waits for lines that are still queued.
 CLOSE_TIMEOUT_S = 2.0
 # Seconds between two lines that report dropped ones.
@@ -43,8 +48,9 @@ def configure_logging(level: str, *, with_pid: bool = False, log_format: LogForm
         log_format: of the lines.
     """
     formatter = formatter_of(log_format, with_pid=with_pid)
-    # Not looked up for each record: no line names its thread.
+    # Not looked up for each record: no line names its thread, or a place in the code (logging's howto, "Optimization").
     logging.logThreads = logging.logMultiprocessing = False
+    logging._srcfile = None  # type: ignore[attr-defined]
     root = logging.getLogger()
     close_logging()
     root.handlers = [QueuedLines(formatter, _stderr())]
@@ -67,7 +73,7 @@ def close_logging() -> None:
 
 
 class QueuedLines(QueueHandler):
-    """Formats records where they are logged, and has another thread write them; drops them while its queue is full.
+    """Has another thread write records; drops them while its queue is full.
 
     Args:
         formatter: makes a line of a record.
@@ -76,7 +82,8 @@ class QueuedLines(QueueHandler):
     """
 
     def __init__(self, formatter: logging.Formatter, descriptor: int, max_queued: int = MAX_QUEUED_LINES) -> None:
-        self._lines: SimpleQueue[str] = SimpleQueue()  # its methods may be called in a signal handler
+        # Its methods may be called in a signal handler.
+        self._lines: SimpleQueue[str | logging.LogRecord] = SimpleQueue()
         super().__init__(self._lines)
         self.setFormatter(formatter)
         self._max_queued, self._dropped, self._reported, self._reported_at = max_queued, 0, 0, float("-inf")
@@ -88,9 +95,9 @@ class QueuedLines(QueueHandler):
         """The lines dropped so far."""
         return self._dropped
 
-    def prepare(self, record: logging.LogRecord) -> str:
-        """The line. Logging's own method would copy the record, which nobody needs once it is formatted."""
-        return self.format(record)
+    def prepare(self, record: logging.LogRecord) -> str | logging.LogRecord:
+        """The line; or the record, if nothing in it can change until the writer thread formats it."""
+        return self.format(record) if record.args or record.exc_info or record.stack_info else record
 
     def enqueue(self, record: Any) -> None:
         """Queue what ``prepare`` has made, or drop it."""
@@ -139,9 +146,10 @@ class DroppedLines(Collector):
 class _Writer(QueueListener):
     """The writer thread. It is a daemon: a blocked write does not keep the process from ending."""
 
-    def __init__(self, lines: "SimpleQueue[str]", descriptor: "_Descriptor") -> None:
+    def __init__(self, lines: "SimpleQueue[str | logging.LogRecord]", descriptor: "_Descriptor") -> None:
         super().__init__(lines)
         self._descriptor = descriptor
+        self._is_idle = True
 
     def drain(self, timeout_s: float) -> None:
         if self._thread is not None and self._thread.is_alive():  # a forked process does not have the thread
@@ -152,8 +160,13 @@ class _Writer(QueueListener):
     def handle(self, record: Any) -> None:
         if isinstance(record, threading.Event):
             record.set()
-        else:
+        elif isinstance(record, str):
             self._descriptor.write(record)
+        else:
+            if self._is_idle:
+                time.sleep(_COLLECT_S)
+            self._descriptor.write_record(record)
+        self._is_idle = self.queue.empty()
 
     def stop(self) -> None:
         if self._thread is not None:
@@ -180,6 +193,15 @@ class _Descriptor:
                 self._write(report)
         except OSError:  # nobody has the other end of the pipe open, or the disk is full
             self._lines.drop()
+
+    def write_record(self, record: logging.LogRecord) -> None:
+        """Write the line of a record."""
+        try:
+            line = self._lines.format(record)
+        except Exception:
+            self._lines.handleError(record)
+        else:
+            self.write(line)
 
     def _write(self, line: str) -> None:
         remaining = f"{line}\n".encode(errors="backslashreplace")

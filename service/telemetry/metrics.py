@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 
 from prometheus_client import (
     CollectorRegistry,
@@ -17,6 +18,7 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
 from contract.bundle import LABELS
+from service.telemetry.deferred import DeferredUpdates
 from service.telemetry.drift import Bins
 from service.telemetry.logs import DroppedLines
 from service.telemetry.totals import Totals, replacements_counter
@@ -42,6 +44,8 @@ class Metrics:
     def __init__(self) -> None:
         self.registry = registry = CollectorRegistry()
         self._exported: Collector = registry
+        self._deferred = DeferredUpdates()
+        registry.register(self._deferred)  # first, so that it is collected before what it updates
         for collector in (ProcessCollector, PlatformCollector, GCCollector):
             collector(registry=registry)
         registry.register(DroppedLines())
@@ -98,6 +102,7 @@ class Metrics:
 
     def initialise_images(self, operating_points: Iterable[str], bins: Mapping[str, Bins]) -> None:
         """Start the image counters at 0, and export the reference shares of the bins. Those of another model end."""
+        self._deferred.apply()
         self._drift.clear()
         self._share.clear()
         self._binned = {}
@@ -153,34 +158,52 @@ class Metrics:
 
     def request_answered(self, route: str, status: int, seconds: float) -> None:
         """Count a completed request."""
-        self._requests.labels(route, str(status)).inc()
+        self._deferred.add(partial(self._count_request, route, str(status), seconds))
+
+    def _count_request(self, route: str, status: str, seconds: float) -> None:
+        self._requests.labels(route, status).inc()
         self._request_s.labels(route).observe(seconds)
 
     def batch_done(self, size: int, seconds: float) -> None:
         """Count a model call."""
+        self._deferred.add(partial(self._count_batch, size, seconds))
+
+    def _count_batch(self, size: int, seconds: float) -> None:
         self._batches.inc()
         self._batch_size.observe(size)
         self._inference_s.observe(seconds)
 
     def image_analysed(self, decode_s: float, queue_s: float, inference_s: float) -> None:
         """Record the duration of each stage of an image."""
+        self._deferred.add(partial(self._record_stages, decode_s, queue_s, inference_s))
+
+    def _record_stages(self, decode_s: float, queue_s: float, inference_s: float) -> None:
         for stage, seconds in zip(self._stages, (decode_s, queue_s, inference_s), strict=True):
             stage.observe(seconds)
 
     def guard_scored(self, score: float, flagged: bool) -> None:
         """Record the guard score of an image. Infinity and NaN are left out: they would spoil the sum for good."""
+        self._deferred.add(partial(self._count_score, score, flagged))
+
+    def _count_score(self, score: float, flagged: bool) -> None:
         self._flagged.inc(flagged)
         if math.isfinite(score):
             self._guard_score.observe(score)
 
     def drift_observed(self, features: Mapping[str, float]) -> None:
         """Count an image in the bin of each of its features; features without bins are ignored."""
+        self._deferred.add(partial(self._count_drift, features))
+
+    def _count_drift(self, features: Mapping[str, float]) -> None:
         for feature, (bins, counters) in self._binned.items():
             if feature in features:
                 counters[bins.find(features[feature])].inc()
 
     def images_answered(self, response: PredictResponse) -> None:
         """Count the labels of a response, and the problems of its failed images."""
+        self._deferred.add(partial(self._count_images, response))
+
+    def _count_images(self, response: PredictResponse) -> None:
         for prediction in response.predictions:
             if prediction.error:
                 self._failed.labels(prediction.error.type).inc()

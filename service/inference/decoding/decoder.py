@@ -52,20 +52,24 @@ class Decoder:
         """Stop the decoder processes."""
         self._processes.close()
 
-    async def decode(self, data: bytes, rules: Rules, finish: Callable[[Decoded], T]) -> T:
+    async def decode(
+        self, data: bytes, rules: Rules, finish: Callable[[Decoded], T], then: Callable[[T], T] | None = None
+    ) -> T:
         """What the network sees of a file.
 
         Args:
             data: the whole file.
             rules: how it becomes pixels.
             finish: called with it, in the same thread if there is one; gives what is returned.
+            then: called with that, in the same thread if there is one, else not at all; gives what is returned instead.
 
         Raises:
             ImageRefused: it cannot be used, or decoding it takes more memory than there is for all images.
         """
 
         def call(limit: Cost | None = None) -> T:
-            return finish(decode(data, rules, limit))
+            found = finish(decode(data, rules, limit))
+            return found if then is None else then(found)
 
         request = Message(rules.to_fields(), data)
         found = await self._run(self._threads, call, request)

@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 
 from service.errors import BackendFault, NotReady, Overloaded
 from service.inference.backend import Outputs
-from service.inference.batcher import Batcher, Limits, Scored
+from service.inference.batcher import Batcher, Limits
+from service.inference.scoring import Scored
 from tests.fakes import FakeBackend
 from tests.waiting import DEADLINE_S, until_async
 
@@ -90,7 +91,7 @@ async def test_a_failed_batch_is_retried_one_by_one() -> None:
     backend.fails = 3
     async with running(backend) as batcher:
         results = await asyncio.gather(*await submitted(batcher, 6), return_exceptions=True)
-        assert batcher.faults == 0  # the last one succeeded alone
+        assert batcher.scorer.faults == 0  # the last one succeeded alone
     assert [isinstance(result, BackendFault) for result in results] == [False, False, False, True, False, False]
 
 
@@ -99,7 +100,7 @@ async def test_an_invalid_probability_fails_that_image_only() -> None:
     backend.invalid = 2
     async with running(backend) as batcher:
         results = await asyncio.gather(*await submitted(batcher, 4), return_exceptions=True)
-        assert batcher.faults == 1
+        assert batcher.scorer.faults == 1
     assert [isinstance(result, BackendFault) for result in results] == [False, False, True, False]
 
 
@@ -117,7 +118,7 @@ async def test_a_wrong_number_of_rows_fails_every_image(monkeypatch: pytest.Monk
     monkeypatch.setattr(backend, "predict", lambda batch, **_: outputs)
     async with running(backend) as batcher:
         results = await asyncio.gather(*await submitted(batcher, 3), return_exceptions=True)
-        assert batcher.faults == 3
+        assert batcher.scorer.faults == 3
     assert all(isinstance(result, BackendFault) for result in results)
 
 
@@ -127,7 +128,7 @@ async def test_an_infinite_guard_score_is_no_fault(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(backend, "predict", lambda batch, **_: outputs)
     async with running(backend) as batcher:
         scored = await asyncio.gather(*await submitted(batcher, 2))
-        assert batcher.faults == 0
+        assert batcher.scorer.faults == 0
     assert [one.guard_score for one in scored] == [np.inf, 1.0]
 
 
@@ -146,7 +147,7 @@ async def test_concurrent_images_are_run_concurrently() -> None:
     backend.on_call = lambda: barrier.wait(DEADLINE_S)
     async with running(backend, runs=3) as batcher:
         await asyncio.gather(*await submitted(batcher, 3))
-        assert batcher.faults == 0
+        assert batcher.scorer.faults == 0
     assert backend.sizes == [1, 1, 1]
 
 

@@ -87,7 +87,7 @@ async def test_an_attempt_that_shows_nothing_rebuilds_nothing(
         reopened = list[object]()
         monkeypatch.setattr(service.main.recovery, "_reopen", lambda: reopened.append(1))
         monkeypatch.setattr(service.main.batcher, "submit", refused)
-        service.main.batcher.faults = model._MAX_FAULTS
+        service.main.batcher.scorer.faults = model._MAX_FAULTS
         assert await status(client) == 503
         await until_async(lambda: len(attempts) > recovery._MAX_ATTEMPTS)
         assert not reopened
