@@ -50,7 +50,7 @@ def configure_logging(level: str, *, with_pid: bool = False, log_format: LogForm
     formatter = formatter_of(log_format, with_pid=with_pid)
     # Not looked up for each record: no line names its thread, or a place in the code (logging's howto, "Optimization").
     logging.logThreads = logging.logMultiprocessing = False
-    logging._srcfile = None  # type: ignore[attr-defined]
+    logging._srcfile = None
     root = logging.getLogger()
     close_logging()
     root.handlers = [QueuedLines(formatter, _stderr())]
@@ -148,7 +148,7 @@ class _Writer(QueueListener):
 
     def __init__(self, lines: "SimpleQueue[str | logging.LogRecord]", descriptor: "_Descriptor") -> None:
         super().__init__(lines)
-        self._descriptor = descriptor
+        self._lines, self._descriptor = lines, descriptor
         self._is_idle = True
 
     def drain(self, timeout_s: float) -> None:
@@ -166,7 +166,7 @@ class _Writer(QueueListener):
             if self._is_idle:
                 time.sleep(_COLLECT_S)
             self._descriptor.write_record(record)
-        self._is_idle = self.queue.empty()
+        self._is_idle = self._lines.empty()
 
     def stop(self) -> None:
         if self._thread is not None:

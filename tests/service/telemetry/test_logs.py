@@ -5,6 +5,7 @@ import logging
 import os
 import threading
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -132,3 +133,33 @@ def test_dropped_lines_are_a_metric(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         lines.drop()
         assert b"xray_log_lines_dropped_total 1.0" in Metrics().text()
         logs.close_logging()
+
+
+def test_records_and_lines_keep_their_order_and_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with (tmp_path / "log").open("w") as file:
+        monkeypatch.setattr("sys.stderr", file)
+        configure_logging("info")
+        log, before = logging.getLogger("any"), datetime.now(UTC)
+        log.info("request", extra={"status": 200})
+        logged = datetime.now(UTC)
+        log.info("line %d", 2)
+        log.info("request", extra={"status": 503})
+        logs.drain_logging()
+        logs.close_logging()
+    first, second, third = map(json.loads, (tmp_path / "log").read_text().splitlines())
+    assert [first["status"], second["message"], third["status"]] == [200, "line 2", 503]
+    assert before <= datetime.fromisoformat(first["time"]) <= logged
+
+
+def test_a_record_that_no_line_can_be_made_of_is_counted_and_the_next_is_written(pipe: Pipe) -> None:
+    class Broken(logging.Formatter):
+        def format(self, record: logging.LogRecord) -> str:
+            if record.msg == "broken":
+                raise ValueError
+            return super().format(record)
+
+    pipe.lines.setFormatter(Broken("%(message)s"))
+    pipe.log.info("broken")
+    pipe.log.info("whole")
+    assert pipe.read_line() == "whole"
+    assert pipe.lines.dropped == 1
