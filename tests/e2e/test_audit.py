@@ -13,6 +13,7 @@ import pytest
 
 from tests import BUNDLED_MODEL
 from tests.commands import SERVICE, run
+from tests.disks import enlarge, small_disk
 from tests.drawings import jpeg
 from tests.e2e.server import Server, running
 from tests.waiting import DEADLINE_S
@@ -107,17 +108,10 @@ async def test_two_servers_in_one_folder_have_separate_chains(tmp_path: Path) ->
 
 
 @pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
+def disk(tmp_path: Path) -> Iterator[Path]:
     """A disk of 128 KiB; needs root to mount it."""
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=128k", "tmpfs", folder], capture_output=True, check=False
-    )
-    if mounted.returncode:
-        pytest.skip("only root can mount a small disk")
-    yield folder
-    subprocess.run(["umount", folder], check=True)
+    with small_disk(tmp_path / "disk", "128k"):
+        yield tmp_path / "disk"
 
 
 def filled(server: Server, status: int, ready: int) -> None:
@@ -134,33 +128,33 @@ def filled(server: Server, status: int, ready: int) -> None:
 
 
 @pytest.mark.parametrize(("mode", "status", "ready"), [("on", 200, 200), ("required", 503, 503)])
-def test_a_full_disk(mode: str, status: int, ready: int, small_disk: Path, tmp_path: Path) -> None:
-    settings: dict[str, Any] = {"audit": mode, "audit_folder": small_disk, "audit_max_bytes": 20_000}
+def test_a_full_disk(mode: str, status: int, ready: int, disk: Path, tmp_path: Path) -> None:
+    settings: dict[str, Any] = {"audit": mode, "audit_folder": disk, "audit_max_bytes": 20_000}
     with running(BUNDLED_MODEL, tmp_path, **settings) as server:
         filled(server, status, ready)
-        subprocess.run(["mount", "-o", "remount,size=4m", small_disk], check=True)
+        enlarge(disk, "4m")
         server.await_log("audit log writing resumed")
         answers = asyncio.run(ask(server, 10))
         assert server.get("/health/ready").status_code == 200
         metrics = server.get("/metrics").text
         assert "xray_audit_failing 0.0" in metrics
         assert server.stop() == 0
-    assert answers.keys() <= kept(small_disk).keys()
-    (chain,) = verify(small_disk)
+    assert answers.keys() <= kept(disk).keys()
+    (chain,) = verify(disk)
     assert chain["lost"] >= 20 if mode == "on" else chain["lost"] >= 1
 
 
-def test_a_disk_that_turns_read_only(small_disk: Path, tmp_path: Path) -> None:
-    with running(BUNDLED_MODEL, tmp_path, audit="required", audit_folder=small_disk, audit_max_bytes=1) as server:
+def test_a_disk_that_turns_read_only(disk: Path, tmp_path: Path) -> None:
+    with running(BUNDLED_MODEL, tmp_path, audit="required", audit_folder=disk, audit_max_bytes=1) as server:
         assert {response.status_code for response in (asyncio.run(ask(server, 5))).values()} == {200}
         # Bind-mount the folder read-only over itself: the disk cannot be remounted while the service has a file open.
-        subprocess.run(["mount", "--bind", small_disk, small_disk], check=True)
+        subprocess.run(["mount", "--bind", disk, disk], check=True)
         try:
-            subprocess.run(["mount", "-o", "remount,ro,bind", small_disk], check=True)
+            subprocess.run(["mount", "-o", "remount,ro,bind", disk], check=True)
             answers = (asyncio.run(ask(server, 5))).values()
             assert {response.json()["type"] for response in answers} == {"/problems/audit-unavailable"}
         finally:
-            subprocess.run(["umount", small_disk], check=True)
+            subprocess.run(["umount", disk], check=True)
         server.await_ready()
         assert {response.status_code for response in (asyncio.run(ask(server, 5))).values()} == {200}
-    assert verify(small_disk)[0]["fault"] is None
+    assert verify(disk)[0]["fault"] is None

@@ -4,7 +4,6 @@ import hashlib
 import json
 import shutil
 import stat
-import subprocess
 import tempfile
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -17,6 +16,7 @@ from hypothesis import strategies as st
 from service.audit.chain import AuditError, Chain, chains_of, files_of
 from service.audit.line import GENESIS, Event, Gap, ImageRead, Started, Stopped, read_line, seal
 from service.audit.verify import Verdict, verify_chain
+from tests.disks import enlarge, small_disk
 
 _MODEL = {"model": "m", "version": "1", "graph": "model.onnx", "graph_sha256": "0" * 64, "provider": "CPU"}
 
@@ -266,12 +266,7 @@ def test_deleting_the_file_in_use_is_an_error(tmp_path: Path) -> None:
 
 def test_the_chain_goes_on_after_a_full_disk(tmp_path: Path) -> None:
     """On a real full disk: the kernel writes what fits, and then fails."""
-    mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", tmp_path], capture_output=True, check=False
-    )
-    if mounted.returncode:
-        pytest.skip("only root can mount a small disk")
-    try:
+    with small_disk(tmp_path, "64k"):
         with closing(Chain(tmp_path, 2**20)) as chain:
             chain.append([line(str(number)) for number in range(30)])
             kept = [str(number) for number in range(30)]
@@ -281,14 +276,12 @@ def test_the_chain_goes_on_after_a_full_disk(tmp_path: Path) -> None:
         for _ in range(3):
             with closing(Chain(tmp_path, 2**20)) as chain, pytest.raises(OSError, match="No space left"):
                 chain.append([line("still")])
-        subprocess.run(["mount", "-o", "remount,size=1m", tmp_path], check=True)
+        enlarge(tmp_path, "1m")
         write(tmp_path, 1)
         found = verdict(tmp_path)
         assert (found.fault, found.torn, found.unfinished_bytes) == (None, 1, 0)
         assert [name for name in images(tmp_path) if name != "too much"] == [*kept, "0-0"]
         assert len(files_of(tmp_path / "1")) == 2  # the failed attempts created no files
-    finally:
-        subprocess.run(["umount", tmp_path], check=True)
 
 
 def test_the_verdict_counts_unclean_shutdowns_and_lost_lines(tmp_path: Path) -> None:

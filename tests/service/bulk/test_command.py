@@ -13,6 +13,7 @@ from service.bulk.part import PartCounts
 from service.bulk.plan import part_name, read_plan
 from service.bulk.progress import RunProgress
 from service.bulk.store import open_store
+from tests.disks import enlarge, small_disk
 from tests.drawings import png
 from tests.service.bulk.runs import bulk, draw, files, rows, success
 
@@ -113,6 +114,21 @@ def test_a_full_disk_leaves_nothing_half_written_and_the_run_goes_on_later(
     assert sorted(files(out)) == ["_plan.json", "_plan.parquet", part_name(0), part_name(1)]
     assert bulk("--out", out, "--resume", "--model", bundle_folder) == 0
     assert len(rows(out)) == 6
+
+
+def test_on_a_disk_that_is_really_full_every_part_is_whole_or_not_there(
+    archive: Path, tmp_path: Path, bundle_folder: Path, here: None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "disk" / "out"
+    with small_disk(tmp_path / "disk", "48k"):
+        assert bulk(archive, "--out", out, "--part-size", 1, "--model", bundle_folder) == 1
+        assert re.fullmatch(r"part-00000\d.parquet: No space left on device; --resume goes on", one_line(capsys))
+        done = [name for name in files(out) if name.startswith("part-")]
+        assert 0 < len(done) < 6
+        assert len(rows(out)) == len(done)
+        enlarge(tmp_path / "disk", "1m")
+        assert bulk("--out", out, "--resume", "--model", bundle_folder) == 0
+        assert len(rows(out)) == 6
 
 
 def test_a_folder_that_goes_meanwhile_ends_the_run(tmp_path: Path) -> None:
