@@ -65,7 +65,7 @@ MINUTES ?= 60
 soak: $(VENV)/.dev  ## Load the service for MINUTES with all that clients do; counts and slopes (needs wrk).
 	$(BIN)/python benchmarks/soak.py --store --minutes $(MINUTES)
 
-torture: $(VENV)/.dev  ## Attack the service for half an hour and print a table of what it survived (atheris is used if installed).
+torture: $(VENV)/.dev  ## Attack the service for 25 minutes and print a table of what it survived (atheris is used if installed).
 	$(BIN)/python -m tools.torture
 
 PARTS ?= proxy monitoring

@@ -5,11 +5,13 @@ from pathlib import Path
 
 import pytest
 
+from tests import ROOT
 from tests.e2e.server import Server, running
 from tools.torture import clients, machine, outcome
-from tools.torture.__main__ import attack, costly_image
+from tools.torture.__main__ import attack, costly_image, share_s
 from tools.torture.fuzzing import NAMES, Target, by_chance, targets
 from tools.torture.outcome import Broken, NotTried, Outcome
+from tools.torture.suite import TESTS, run_tests
 
 FEW = 10
 
@@ -82,3 +84,22 @@ def test_the_table_says_what_did_not_survive(error: Exception, survived: str) ->
 
 def test_a_good_request_without_an_answer_is_no_survival() -> None:
     assert attack("any", lambda: Outcome(1, sent=2, answered=1)).survived == "no"
+
+
+def test_every_file_of_the_table_is_there() -> None:
+    places = [place for group in TESTS.values() for place in group]
+    assert [place for place in places if not (ROOT / "tests" / place).exists()] == []
+    assert len(set(places)) == len(places)
+
+
+def test_tests_become_rows() -> None:
+    groups = {"both": ["test_waiting.py", "test_build_cache.py"], "one": ["test_waiting.py"], "none": ["bundles.py"]}
+    both, one, none = run_tests(groups, processes=0)
+    assert (both.survived, one.survived, none.survived) == ("yes", "yes", "no")
+    assert int(both.tried.split()[0]) > int(one.tried.split()[0]) > 0
+    assert "no test ran: " in none.problem
+
+
+@pytest.mark.parametrize(("left", "each"), [(1000, 500), (60, 60), (-100, 60)])
+def test_fuzzing_takes_the_time_that_is_left_two_targets_at_a_time(left: float, each: float) -> None:
+    assert share_s(left) == each
