@@ -77,9 +77,7 @@ release: $(VENV)/.dev  ## Build a release in dist/VERSION: wheel, packages, SBOM
 
 IMAGES = python:3.11-slim $(shell sed -nE 's/^ *image: \$$\{[A-Z]+_IMAGE:-(.*)\}/\1/p' compose.*.yaml)
 images:  ## Renew the digests of base and third-party images in deploy/images.lock (needs Docker and a registry).
-	sed -i "/^[^#]/d" deploy/images.lock
-	for image in $(IMAGES); do docker pull --quiet $$image; done
-	deploy/pinned.sh $(IMAGES)
+	deploy/pinned.sh --renew $(IMAGES)
 
 clean:  ## Remove what the targets above made.
 	rm -rf $(VENV) build benchmarks/.peers .mypy_cache .pytest_cache .ruff_cache .hypothesis
