@@ -13,8 +13,8 @@ from tests.commands import run
 
 COMPOSE = sorted(ROOT.glob("compose.*.yaml"))
 OLD, NEW = f"sha256:{'a' * 64}", f"sha256:{'b' * 64}"
-# Answers `image inspect` with the digests in the file images/NAME, fetches what is in images/registry, and notes what it is
-# asked to fetch and to tag.
+# Answers `image inspect` with the digests in the file images/NAME, fetches what is in images/registry, and notes what
+# it is asked to fetch and to tag.
 DOCKER = """#!/bin/sh
 for last; do :; done
 case "$1" in

@@ -57,6 +57,18 @@ def test_a_machine_that_allows_no_more_threads_and_processes(server: Server) -> 
     assert shown.answered == shown.sent
 
 
+def test_a_clock_that_jumps(bundle_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    try:
+        environment = machine.with_false_clock(tmp_path / "clock")
+    except NotTried as reason:
+        pytest.skip(str(reason))
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    with running(bundle_folder, tmp_path) as server:
+        shown = machine.clock(server, tmp_path / "clock")
+    assert shown.answered == shown.sent
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_changed_input_raises_only_what_is_answered(name: str) -> None:
     assert by_chance(targets()[name], seconds=0.5) > 0
