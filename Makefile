@@ -65,7 +65,7 @@ MINUTES ?= 60
 soak: $(VENV)/.dev  ## Load the service for MINUTES with all that clients do; counts and slopes (needs wrk).
 	$(BIN)/python benchmarks/soak.py --store --minutes $(MINUTES)
 
-torture: $(VENV)/.dev  ## Attack the service for half an hour and print a table of what it survived (atheris is used if installed).
+torture: $(VENV)/.dev  ## Attack the service for 25 minutes and print a table of what it survived (atheris is used if installed).
 	$(BIN)/python -m tools.torture
 
 PARTS ?= proxy monitoring
@@ -77,9 +77,7 @@ release: $(VENV)/.dev  ## Build a release in dist/VERSION: wheel, packages, SBOM
 
 IMAGES = python:3.11-slim $(shell sed -nE 's/^ *image: \$$\{[A-Z]+_IMAGE:-(.*)\}/\1/p' compose.*.yaml)
 images:  ## Renew the digests of base and third-party images in deploy/images.lock (needs Docker and a registry).
-	sed -i "/^[^#]/d" deploy/images.lock
-	for image in $(IMAGES); do docker pull --quiet $$image; done
-	deploy/pinned.sh $(IMAGES)
+	deploy/pinned.sh --renew $(IMAGES)
 
 clean:  ## Remove what the targets above made.
 	rm -rf $(VENV) build benchmarks/.peers .mypy_cache .pytest_cache .ruff_cache .hypothesis

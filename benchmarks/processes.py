@@ -19,11 +19,12 @@ from benchmarks.contenders import Contender
 
 _PR_SET_CHILD_SUBREAPER = 36
 _START_S = 120
-_STOP_S = 15
+# Seconds that a server may take to end after SIGTERM, and its processes after SIGKILL.
+_STOP_S, _KILL_S = 15, 60
 
 
 class NotServing(Exception):
-    """A server did not start, or its answer is wrong; the message is one line."""
+    """A server did not start or end, or its answer is wrong; the message is one line."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,10 +34,16 @@ class Server:
     Attributes:
         url: receives the images by POST.
         start_s: seconds from the start of its process to its first answer.
+        process: that was started.
     """
 
     url: str
     start_s: float
+    process: subprocess.Popen[bytes]
+
+    def stop(self) -> list[int]:
+        """Send SIGTERM; the processes that are left when it has ended, or has not in 15 s."""
+        return _stop(self.process)
 
 
 def adopt_orphans() -> None:
@@ -57,7 +64,7 @@ def serving(contender: Contender, python: Path, scratch: Path, image: bytes) -> 
         image: sent until the server answers it.
 
     Raises:
-        NotServing: the server ended, or did not answer in time.
+        NotServing: the server ended, did not answer in time, or cannot be killed.
     """
     port, log = free_port(), scratch / "log.txt"
     began = time.perf_counter()
@@ -71,12 +78,14 @@ def serving(contender: Contender, python: Path, scratch: Path, image: bytes) -> 
             stderr=subprocess.STDOUT,
             start_new_session=True,  # Ctrl-C reaches only this process, which then ends the server
         )
+    url = f"http://127.0.0.1:{port}/predict"
     try:
-        url = f"http://127.0.0.1:{port}/predict"
         _await_answer(url, image, process, log)
-        yield Server(url, time.perf_counter() - began)
+        yield Server(url, time.perf_counter() - began, process)
     finally:
-        _end(process)
+        _stop(process)
+        _kill_all()
+        process.wait(_KILL_S)
 
 
 def free_port() -> int:
@@ -130,20 +139,36 @@ def cpu_s(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
-def _end(process: subprocess.Popen[bytes]) -> None:
-    """Send SIGTERM, then SIGKILL to all processes that are left."""
+def _stop(process: subprocess.Popen[bytes]) -> list[int]:
     process.send_signal(signal.SIGTERM)
     with contextlib.suppress(subprocess.TimeoutExpired):
         process.wait(_STOP_S)
+    _reap()
+    return descendants(os.getpid())
+
+
+def _kill_all() -> None:
+    """Send SIGKILL to all descendants of this process until none is left.
+
+    Raises:
+        NotServing: some are left after a minute. A process that waits for a disk or a device cannot be killed.
+    """
+    ends = time.monotonic() + _KILL_S
     while found := descendants(os.getpid()):
+        if time.monotonic() > ends:
+            raise NotServing(f"SIGKILL has not ended these processes within {_KILL_S} s: {found}")
         for pid in found:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
-        with contextlib.suppress(ChildProcessError):
-            while os.waitpid(-1, os.WNOHANG)[0]:
-                pass
+        _reap()
         time.sleep(0.02)
-    process.wait()
+
+
+def _reap() -> None:
+    """Take note of the children that have ended, so that they are gone."""
+    with contextlib.suppress(ChildProcessError):
+        while os.waitpid(-1, os.WNOHANG)[0]:
+            pass
 
 
 def descendants(process: int) -> list[int]:

@@ -14,7 +14,6 @@ import argparse
 import asyncio
 import itertools
 import json
-import os
 import random
 import statistics
 import sys
@@ -38,7 +37,7 @@ from benchmarks.load import load
 from benchmarks.machine import machine
 from benchmarks.observed import HUNG_UP, Sample, audited, both_counts, counted, differences, figures, sample
 from benchmarks.overload import RequestProtocol
-from benchmarks.processes import adopt_orphans, descendants, serving
+from benchmarks.processes import adopt_orphans, serving
 from service.access.keys import add_key, make_key
 from tests import ROOT
 
@@ -59,7 +58,7 @@ class Run:
 
     seen: Counter[str] = field(default_factory=Counter)
     samples: list[Sample] = field(default_factory=list)
-    swaps: Counter[int] = field(default_factory=Counter)
+    swaps: Counter[str] = field(default_factory=Counter)
 
 
 class Clients:
@@ -121,7 +120,7 @@ class Clients:
                 group.create_task(self.send(kind))
 
 
-async def observe(run: Run, every_s: float, swap: Callable[[], int]) -> None:
+async def observe(run: Run, every_s: float, swap: Callable[[], str]) -> None:
     """Sample the processes and replace the model in turn, until cancelled."""
     began = time.monotonic()
     while True:
@@ -131,7 +130,7 @@ async def observe(run: Run, every_s: float, swap: Callable[[], int]) -> None:
         await asyncio.sleep(every_s / 2)
 
 
-async def soak(clients: Clients, run: Run, rate: float, seconds: float, swap: Callable[[], int]) -> None:
+async def soak(clients: Clients, run: Run, rate: float, seconds: float, swap: Callable[[], str]) -> None:
     """Load the service and observe it."""
     observing = asyncio.create_task(observe(run, min(10.0, seconds / 20), swap))
     try:
@@ -141,27 +140,32 @@ async def soak(clients: Clients, run: Run, rate: float, seconds: float, swap: Ca
         await asyncio.wait([observing])
 
 
-def swapper(url: str, key: str, link: Path, targets: Sequence[Path]) -> Callable[[], int]:
-    """A function that lets the link lead to the next target, and has the service read it: the status of its answer."""
+def swapper(url: str, key: str, link: Path, targets: Sequence[Path]) -> Callable[[], str]:
+    """A function that lets the link lead to the next target, and has the service read it: the status of its answer, or
+    why there was none.
+    """
     following = itertools.cycle(targets)
 
-    def swap() -> int:
+    def swap() -> str:
         new = link.with_name("new")
         new.symlink_to(next(following))
         new.replace(link)
-        address = url.replace("/predict", "/model/reload")
-        return httpx.post(address, headers={"Authorization": f"Bearer {key}"}, timeout=_SWAP_TIMEOUT_S).status_code
+        address, headers = url.replace("/predict", "/model/reload"), {"Authorization": f"Bearer {key}"}
+        try:
+            return str(httpx.post(address, headers=headers, timeout=_SWAP_TIMEOUT_S).status_code)
+        except httpx.HTTPError as error:
+            return type(error).__name__
 
     return swap
 
 
 def cycles(count: int, contender: Contender, scratch: Path, image: bytes) -> dict[str, Any]:
-    """Start and stop the service so many times; what is left of it after each stop."""
+    """Start and stop the service so many times; how many processes were left after SIGTERM, together."""
     starts, left = [], 0
     for _ in range(count):
         with serving(contender, Path(sys.executable), scratch, image) as server:
             starts.append(server.start_s)
-        left += len(descendants(os.getpid()))
+            left += len(server.stop())
     return {"cycles": count, "start_s_median": round(statistics.median(starts), 2) if starts else None, "left": left}
 
 
@@ -203,7 +207,7 @@ def measure(images: Sequence[Path], minutes: float, cycle_count: int, scratch: P
         "metrics": dict(sorted(metrics.items())),
         "audit": dict(sorted(audit.items())),
         "differences": differences(run.seen, metrics, audit),
-        "swaps": {str(status): count for status, count in run.swaps.items()},
+        "swaps": dict(sorted(run.swaps.items())),
         **figures(run.samples),
         "left": 0,
     }

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import bench
+from benchmarks import bench, processes
 from benchmarks.contenders import DEFAULT, NAMES, ORDINARY, OURS, PEERS, SAME, WORKS, Contender, Work, contenders
 from benchmarks.environments import NoEnvironment
 from benchmarks.peers.work import DECODERS, Scorer
@@ -63,10 +63,22 @@ def measured(folder: Path, server: str, ending: str = "pass") -> subprocess.Comp
     return run([sys.executable, "-c", program, folder])
 
 
-@pytest.mark.parametrize(("ending", "code"), [("pass", 0), ("raise KeyboardInterrupt", -2)])
+@pytest.mark.parametrize(
+    ("ending", "code"),
+    [("pass", 0), ("raise KeyboardInterrupt", -2), ("left = server.stop(); assert len(left) == 1, left", 0)],
+)
 def test_no_process_is_left_running_however_it_ends(tmp_path: Path, ending: str, code: int) -> None:
     done = measured(tmp_path, _SERVER, ending)
     assert (done.stdout, done.returncode) == ("none left\n", code), done.stderr
+
+
+def test_a_process_that_cannot_be_killed_ends_the_measurement(monkeypatch: pytest.MonkeyPatch) -> None:
+    never_there = 2**22 + 1  # over the highest process id
+    monkeypatch.setattr(processes, "descendants", lambda process: [never_there])
+    monkeypatch.setattr(processes, "_KILL_S", 0)
+    monkeypatch.setattr(processes, "_reap", lambda: None)  # the children of this process are of other tests
+    with pytest.raises(NotServing, match=str(never_there)):
+        processes._kill_all()
 
 
 def test_every_contender_is_measured_ours_with_both_workloads() -> None:

@@ -5,11 +5,13 @@ from pathlib import Path
 
 import pytest
 
+from tests import ROOT
 from tests.e2e.server import Server, running
 from tools.torture import clients, machine, outcome
-from tools.torture.__main__ import attack, costly_image
+from tools.torture.__main__ import attack, costly_image, share_s
 from tools.torture.fuzzing import NAMES, Target, by_chance, targets
 from tools.torture.outcome import Broken, NotTried, Outcome
+from tools.torture.suite import TESTS, run_tests
 
 FEW = 10
 
@@ -55,6 +57,18 @@ def test_a_machine_that_allows_no_more_threads_and_processes(server: Server) -> 
     assert shown.answered == shown.sent
 
 
+def test_a_clock_that_jumps(bundle_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    try:
+        environment = machine.with_false_clock(tmp_path / "clock")
+    except NotTried as reason:
+        pytest.skip(str(reason))
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    with running(bundle_folder, tmp_path) as server:
+        shown = machine.clock(server, tmp_path / "clock")
+    assert shown.answered == shown.sent
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_changed_input_raises_only_what_is_answered(name: str) -> None:
     assert by_chance(targets()[name], seconds=0.5) > 0
@@ -82,3 +96,22 @@ def test_the_table_says_what_did_not_survive(error: Exception, survived: str) ->
 
 def test_a_good_request_without_an_answer_is_no_survival() -> None:
     assert attack("any", lambda: Outcome(1, sent=2, answered=1)).survived == "no"
+
+
+def test_every_file_of_the_table_is_there() -> None:
+    places = [place for group in TESTS.values() for place in group]
+    assert [place for place in places if not (ROOT / "tests" / place).exists()] == []
+    assert len(set(places)) == len(places)
+
+
+def test_tests_become_rows() -> None:
+    groups = {"both": ["test_waiting.py", "test_build_cache.py"], "one": ["test_waiting.py"], "none": ["bundles.py"]}
+    both, one, none = run_tests(groups, processes=0)
+    assert (both.survived, one.survived, none.survived) == ("yes", "yes", "no")
+    assert int(both.tried.split()[0]) > int(one.tried.split()[0]) > 0
+    assert "no test ran: " in none.problem
+
+
+@pytest.mark.parametrize(("left", "each"), [(1000, 500), (60, 60), (-100, 60)])
+def test_fuzzing_takes_the_time_that_is_left_two_targets_at_a_time(left: float, each: float) -> None:
+    assert share_s(left) == each

@@ -1,10 +1,10 @@
 """Attacks the service and prints a table: what was tried, what survived, whether every good request was answered.
 
-    make torture                  or: python -m tools.torture [--fuzz-seconds 240] [--connections 1000] [--no-tests]
+    make torture                  or: python -m tools.torture [--minutes 25] [--connections 1000] [--no-tests]
                                                               [--store] [--remark TEXT]
 
-First the tests of bad inputs and faults, then attacks on a running service, then fuzzing. Takes under half an hour. An
-attack that the machine does not allow is listed with the reason. Exits with 1 if anything did not survive.
+First the tests of bad inputs and faults, then attacks on a running service, then fuzzing, in what is left of the time.
+An attack that the machine does not allow is listed with the reason. Exits with 1 if anything did not survive.
 """
 
 import argparse
@@ -17,7 +17,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -33,68 +33,38 @@ from tests.drawings import chest, encode
 from tests.e2e.server import Server, running
 from tools.torture import clients, machine
 from tools.torture.fuzzing import NAMES
-from tools.torture.outcome import Broken, NotTried, Outcome
+from tools.torture.outcome import Broken, NotTried, Outcome, Row
+from tools.torture.suite import TESTS, run_tests
 
-# Tests of bad inputs and of faults, by what they are about; patterns below tests/.
-_TESTS = {
-    "bad inputs (field notes D.3)": ["e2e/test_bad_inputs.py", "e2e/test_costly_images.py", "contract/test_header.py"],
-    "connections, protocol errors": ["service/edge/test_connection.py", "service/edge/test_parsing.py"],
-    "model and batch faults": ["service/inference/test_batcher.py", "service/inference/test_admission.py"],
-    "workers that end or hang": ["e2e/test_workers.py"],
-    "stop under load, stderr that nobody reads": ["e2e/test_server.py", "e2e/test_unread_log.py"],
-    "audit: torn, forged, copied, full disk": ["service/audit"],
-    "keys, other sites, hostile servers": ["service/access", "e2e/test_terminal.py"],
-}
-_COUNTS = re.compile(r"(\d+) (\w+)")
 _RUNS = re.compile(r"Done (\d+) runs")
-_ROUND_S = 40
+_ROUND_S, _LEAST_S, _AT_ONCE = 40, 60, 2
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
-    """A row of the table; ``problem``: what did not survive, or why it was not tried."""
-
-    name: str
-    tried: str
-    survived: str
-    answered: str
-    problem: str = ""
-
-
-def run_tests(name: str, files: list[str]) -> Row:
-    """Run tests of the suite."""
-    places = [f"tests/{file}" for file in files]
-    command = [
-        sys.executable,
-        "-m",
-        "pytest",
-        "-p",
-        "no:cacheprovider",
-        "-o",
-        "addopts=--import-mode=importlib",
-        *places,
-    ]
-    done = subprocess.run([*command, "-p", "no:schemathesis"], cwd=ROOT, capture_output=True, text=True, check=False)
-    [*_, last] = ["", *(done.stdout or done.stderr).strip().splitlines()]
-    counts = {word: int(count) for count, word in _COUNTS.findall(last)}
-    tried = sum(counts.get(word, 0) for word in ("passed", "failed", "error", "errors"))
-    return Row(name, f"{tried} tests", "no" if done.returncode else "yes", "", last if done.returncode else "")
-
-
-def fuzz(name: str, seconds: float) -> Row:
-    """Fuzz one target, in rounds, each in a process of its own."""
-    rounds, tried, problem, how = max(1, round(seconds / _ROUND_S)), 0, "", ""
+def fuzz(name: str, ends: float) -> Row:
+    """Fuzz one target until then (``time.monotonic``), in rounds, each in a process of its own."""
+    tried, problem, how = 0, "", ""
     with tempfile.TemporaryDirectory() as corpus:
-        for _ in range(rounds):
-            options = ["--seconds", str(seconds / rounds), "--corpus", corpus]
+        while not problem and (left := ends - time.monotonic()) > 0:
+            options = ["--seconds", str(min(left, _ROUND_S)), "--corpus", corpus]
             command = [sys.executable, "-m", "tools.torture.fuzzing", name, *options]
             done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, errors="replace", check=False)
             tried += sum(int(count) for count in _RUNS.findall(done.stdout + done.stderr))
             how = "by chance" if "by chance" in done.stdout else "atheris"
             if done.returncode:
                 problem = done.stderr.strip()[-300:]
-                break
     return Row(f"fuzzing: {name} ({how})", f"{tried} inputs", "no" if problem else "yes", "", problem)
+
+
+def share_s(left_s: float) -> float:
+    """Seconds for each target, two of which are fuzzed at a time, of those that are left; a minute at least."""
+    return max(_LEAST_S, left_s * _AT_ONCE / len(NAMES))
+
+
+def fuzz_all(ends: float) -> Iterator[Row]:
+    """Fuzz all targets until then."""
+    each_s = share_s(ends - time.monotonic())
+    with ThreadPoolExecutor(_AT_ONCE) as pool:
+        yield from pool.map(lambda name: fuzz(name, time.monotonic() + each_s), NAMES)
 
 
 def attack(name: str, run: Callable[[], Outcome]) -> Row:
@@ -170,7 +140,7 @@ def store(rows: list[Row], minutes: float, remark: str | None) -> None:
 def main() -> int:
     """Attack, and print the table. Returns the exit code."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--fuzz-seconds", type=float, default=240, help="for each of the four targets; two run at once")
+    parser.add_argument("--minutes", type=float, default=25, help="for all; fuzzing takes what is left, at least two")
     parser.add_argument("--connections", type=int, default=1000)
     parser.add_argument("--no-tests", action="store_true", help="leave out the tests, which the suite has run")
     parser.add_argument("--remark", help="about the machine, to be stored with the table")
@@ -182,13 +152,12 @@ def main() -> int:
         rows.append(row)
         print(f"{row.name}: {row.survived} {row.problem}", file=sys.stderr)
 
-    for name, files in () if given.no_tests else _TESTS.items():
-        add(run_tests(name, files))
+    for row in () if given.no_tests else run_tests(TESTS):
+        add(row)
     for row in attack_all(given.connections):
         add(row)
-    with ThreadPoolExecutor(2) as pool:
-        for row in pool.map(lambda name: fuzz(name, given.fuzz_seconds), NAMES):
-            add(row)
+    for row in fuzz_all(began + 60 * given.minutes):
+        add(row)
     minutes = (time.monotonic() - began) / 60
     print_table(rows, minutes)
     if given.store:

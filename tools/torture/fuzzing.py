@@ -142,7 +142,8 @@ def by_coverage(name: str, seconds: float, corpus: Path) -> None:
 
     for number, seed in enumerate(target.seeds()):
         (corpus / str(number)).write_bytes(seed)
-    limits = [f"-max_total_time={int(seconds)}", f"-max_len={_MAX_BYTES}", "-rss_limit_mb=2048", "-timeout=20"]
+    whole = max(1, round(seconds))  # 0 would be no limit
+    limits = [f"-max_total_time={whole}", f"-max_len={_MAX_BYTES}", "-rss_limit_mb=2048", "-timeout=20"]
     os.chdir(corpus)  # libFuzzer leaves an input that fails here
     atheris.Setup([sys.argv[0], str(corpus), *limits], run)
     atheris.Fuzz()

@@ -1,4 +1,4 @@
-"""What an attack on a running service shows, and the good requests that it sends: all must be answered."""
+"""What an attack on a running service shows, its row of the table, and the good requests: all must be answered."""
 
 import socket
 from collections.abc import Iterator
@@ -43,6 +43,17 @@ class Outcome:
     tried: int
     sent: int
     answered: int
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A row of the table; ``problem``: what did not survive, or why it was not tried."""
+
+    name: str
+    tried: str
+    survived: str
+    answered: str
+    problem: str = ""
 
 
 def good(server: Server, count: int | None = None) -> int:

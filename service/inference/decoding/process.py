@@ -120,7 +120,6 @@ def _start() -> Process:
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         env=environment(),
-        start_new_session=True,  # a terminal's Ctrl-C is for the service
     )
 
 

@@ -1,22 +1,16 @@
 """The decoder process: reads requests from its standard input, and writes pixels or a refusal to its standard output.
 
-It imports nothing of the service beside how files are decoded, and holds no secrets and no files. The kernel takes it
-first if memory runs out.
+It imports nothing of the service beside how files are decoded, and holds no secrets and no files.
 """
 
-import contextlib
 import json
-import os
 import sys
-from pathlib import Path
 from typing import BinaryIO
 
 from contract.errors import ImageRefused, TooManyPixels
 from service.inference.decoding.messages import HEAD, Message, pack, refusal
 from service.inference.decoding.rules import Rules
 from service.inference.dicom import decode, picture
-
-_NICE = 5  # as the threads that compute (service.inference.cpus)
 
 
 def serve(requests: BinaryIO, replies: BinaryIO) -> None:
@@ -44,12 +38,4 @@ def _answer(request: Message) -> Message:
 
 def main() -> None:
     """Run as a process."""
-    with contextlib.suppress(OSError):  # Linux only
-        Path("/proc/self/oom_score_adj").write_text("1000")
-    if hasattr(os, "nice"):
-        os.nice(_NICE)
     serve(sys.stdin.buffer, sys.stdout.buffer)
-
-
-if __name__ == "__main__":
-    main()

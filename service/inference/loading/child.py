@@ -1,13 +1,26 @@
-"""Processes that this one starts: they get no settings and no keys, only where Python finds the same modules."""
+"""Processes that this one starts, for what may crash or take long: their command, their environment, how they begin.
 
+    python -m service.inference.loading.child MODULE
+
+They get no settings and no keys, only where Python finds the same modules. They stay in the session of the service: on
+Linux each session is scheduled as a group of its own, with the same share of the CPUs as any other, so that a nice
+value has no effect on the processes of another session (sched(7), autogroup).
+"""
+
+import contextlib
+import importlib
 import os
 import sys
 from pathlib import Path
 
+# Added to the nice value: five steps below the threads that compute (service.inference.cpus), beside which a process
+# gets a quarter of a CPU. It always gets some: what has a time limit must not starve.
+NICE = 10
+
 
 def command(module: str) -> tuple[str, ...]:
-    """The command that runs a module of this project."""
-    return sys.executable, "-m", module
+    """The command that runs the function ``main`` of a module of this project, at a lower priority."""
+    return sys.executable, "-m", __name__, module
 
 
 def environment() -> dict[str, str]:
@@ -18,3 +31,18 @@ def environment() -> dict[str, str]:
         "OPENBLAS_NUM_THREADS": "1",
         "PYTHONDONTWRITEBYTECODE": "1",
     }
+
+
+def main() -> int | None:
+    """Run as a process. All of this comes before the module is imported, which takes most of a short life."""
+    with contextlib.suppress(OSError):  # Linux only
+        Path("/proc/self/oom_score_adj").write_text("1000")
+    if hasattr(os, "setpgid"):
+        os.setpgid(0, 0)  # a terminal's Ctrl-C is for the service
+        os.nice(NICE)
+    code: int | None = importlib.import_module(sys.argv[1]).main()
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -18,6 +18,7 @@ import numpy as np
 import pytest
 
 from service.core import Service
+from service.inference import repository
 from tests.bundles import write_brightness_bundle
 from tests.conftest import Connect, MakeService
 from tests.drawings import encode
@@ -147,3 +148,20 @@ async def test_models_that_are_loaded_and_unloaded_under_load_are_released(
             await until_async(lambda: released == number + 1)  # noqa: B023  at once
         ended.set()
         await asyncio.gather(*asking)
+
+
+async def test_the_memory_of_a_released_model_is_given_back(
+    make_service: MakeService, connect: Connect, two_versions: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    times = []
+    monkeypatch.setattr(repository, "_RELEASED_AFTER_S", 0)
+    monkeypatch.setattr(repository, "return_freed_memory", lambda: times.append(1))
+    (two_versions / "2").rename(two_versions / "2.off")
+    service = make_service(model=two_versions)
+    async with connect(service):
+        await replace(service, two_versions)
+        await until_async(lambda: len(times) == 1)
+        (two_versions / "1.off").rename(two_versions / "1")
+        await service.repository.load("brightness", "1")
+        await service.repository.unload("brightness", "1")
+        await until_async(lambda: len(times) == 2)
