@@ -23,6 +23,7 @@ from collections import Counter
 from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import httpx
 
@@ -93,10 +94,13 @@ def started(stack: ExitStack, count: int, folder: Path, given: argparse.Namespac
     """A server with so many workers, and the GPU memory that it took in MiB; None without a GPU."""
     folder.mkdir()
     before = used_mib()
-    # Connections are not spread quite evenly, and each worker has only its share of the capacity.
-    settings = {"workers": count, "device": given.device, "capacity": max(128, 2 * given.connections)}
-    memory = {"gpu_memory_bytes": given.gpu_memory_bytes}
-    server = stack.enter_context(running(given.model.resolve(), folder, **settings, **memory))
+    settings: dict[str, Any] = {
+        "workers": count,
+        "device": given.device,
+        "capacity": max(128, 2 * given.connections),  # each worker has a share, and connections are not spread evenly
+        "gpu_memory_bytes": given.gpu_memory_bytes,
+    }
+    server = stack.enter_context(running(given.model.resolve(), folder, **settings))
     await_workers(server, count)
     after = used_mib()
     return server, None if before is None or after is None else after - before
