@@ -1,6 +1,7 @@
 """Checks the guarantees of the service on a GPU, and measures its speed there. gpu.sh creates the environment for it.
 
-    python benchmarks/gpu.py --result FILE [--model models/pneumonia/2] [--images FOLDER] [--seconds 20] [--runs 50]
+    python benchmarks/gpu.py --result FILE [--model models/pneumonia/2] [--images FOLDER] [--seconds 12] [--runs 50]
+        [--workers 1 2 4 8] [--dry-run]
 
 - the running service reports CUDA in /health and in every response, and gives the probabilities of a CPU;
 - probabilities on CUDA compared with those of the float32 graph on a CPU, and in batches of each size and alone;
@@ -8,40 +9,54 @@
 - the effect of TF32 on probabilities and on images per second;
 - images per second and p99 over HTTP (benchmarks/load.py; needs wrk), compared with how many images the CPUs can decode
   and analyse without a GPU (benchmarks/limit.py);
+- the same with several worker processes, on the CPUs alone and each with a session on the GPU (benchmarks/workers.py);
+  ``over_decoding``: their images per second over those that the CPUs decode when they do nothing else;
 - GPU memory before, with the service under load, and with two models loaded.
 
-Prints one JSON document and writes it to the file. Exits with 1 if a guarantee is violated; ``broken`` lists which.
+The plan for 16 CPUs, in seconds; in all 295, so that with the installation by gpu.sh a call stays under eight minutes:
+
+    10  decoding alone
+    15  the CPUs alone: limit.py
+    45  one process: start 5, three loads of 12
+    80  workers on the CPUs: starts 15, four numbers of workers in a warm-up of 1 and three rounds of 4
+   110  workers on the GPU: starts 45, the same
+    35  the graph alone
+
+A part that fails, or takes far longer than planned, leaves the others: its figures are the reason ("failed: ..."), and
+the file is written after each part. ``--dry-run`` does all of this on the CPUs, also where there is no GPU, with one
+and two workers and for about a second each: it shows that every part runs, and its figures mean nothing.
+
+Prints one JSON document and writes it to the file. Exits with 1 if a guarantee is violated (``broken`` lists which; not
+in a dry run) or a part failed (``failed``).
 """
 
 import argparse
 import itertools
-import json
 import os
-import shutil
-import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
 
-import httpx
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-from benchmarks.gpu_graph import Figures, apart, graph_figures, nvidia, opened, probabilities, used_mib
+from benchmarks.gpu_graph import apart, graph_figures, opened, probabilities
+from benchmarks.gpu_service import Run, over_decoding, service_figures, sweep
+from benchmarks.images import find_images
 from benchmarks.machine import machine
+from benchmarks.nvidia import nvidia, used_mib
+from benchmarks.parts import Figures, Parts, failed, script
 from benchmarks.timing import rate
-from contract.bundle import read_bundle
+from contract.bundle import Bundle, read_bundle
 from contract.image import to_pixels
 from service.inference.session import CUDA
-from tests import BUNDLED_MODEL, ROOT
+from tests import BUNDLED_MODEL
 from tests.drawings import chest, encode
-from tests.e2e.server import Server, running
 
 import onnxruntime  # isort: skip  after contract, which turns its telemetry off
 
@@ -51,59 +66,27 @@ FROM_CPU, FROM_ALONE = 1e-4, 1e-5
 # Largest ratio of the first call of a size to later ones. Without warm-up the first takes some hundred times longer.
 WARM = 5
 _SIDES = (1300, 1000)
+_IN_BATCHES, _ASKED = 64, 16
+_DRY = {"seconds": 1.0, "runs": 2, "workers": [1, 2]}
+# A script is given up after so many times the seconds of the longest one's loads, and so many for starts.
+_PATIENCE, _STARTS_S = 2, 120
 
 
-def decoding(images: list[bytes], seconds: float) -> float:
+def decoding(images: Sequence[bytes], seconds: float) -> float:
     """Images per second that the CPUs decode when idle otherwise: an upper bound for the service with any GPU."""
-    cycled = (itertools.cycle(images) for _ in os.sched_getaffinity(0))
-    return rate([partial(_decode_next, files) for files in cycled], seconds)
+    cpus = len(os.sched_getaffinity(0))
+    cycled = [itertools.islice(itertools.cycle(images), n * len(images) // cpus, None) for n in range(cpus)]
+    return round(rate([partial(_decode_next, files) for files in cycled], seconds), 1)
 
 
 def _decode_next(images: Iterator[bytes]) -> None:
     to_pixels(next(images))
 
 
-def answered(server: Server, images: list[bytes]) -> Figures:
-    """What the running service reports about its execution provider, and its probabilities."""
-    found, providers = [], set()
-    with httpx.Client(base_url=server.url, timeout=60) as client:
-        health = client.get("/health").json()
-        for image in images:
-            answer = client.post("/predict", content=image, headers={"Content-Type": "image/jpeg"}).json()
-            found.append(answer["predictions"][0]["probability"])
-            providers.add(answer["provider"])
-    return {"health": health, "providers": sorted(providers), "probabilities": found}
-
-
-def script(name: str, *arguments: str) -> Figures | str:
-    """The output of another benchmark, or the reason why it failed."""
-    command = [sys.executable, str(ROOT / "benchmarks" / name), *arguments]
-    ended = subprocess.run(command, capture_output=True, text=True, check=False)
-    if ended.returncode:
-        return f"failed: {ended.stderr.strip()[-300:]}"
-    found: Figures = json.loads(ended.stdout)
-    return found
-
-
-def service_figures(arguments: argparse.Namespace, folder: Path, images: list[bytes], scratch: Path) -> Figures:
-    """The figures of the running service; call it before this process opens sessions of its own."""
-    began = time.perf_counter()
-    with running(arguments.model, scratch, device="cuda") as server:
-        ready_s = time.perf_counter() - began
-        answers = answered(server, images)
-        load: Figures | str = "skipped: wrk is not installed"
-        if shutil.which("wrk"):
-            rest = ("--images", str(folder), "--seconds", str(arguments.seconds))
-            url = f"{server.url}/predict"
-            load = {n: script("load.py", url, "--connections", n, *rest) for n in ("1", "32", "128")}
-        memory = used_mib()
-    return {**answers, "ready_s": round(ready_s, 2), "load_by_connections": load, "gpu_memory_used_mib": memory}
-
-
 def broken(graph: Figures, service: Figures, expected: NDArray[np.float32]) -> list[str]:
     """The guarantees that are violated; NaN violates its guarantee."""
     found = []
-    if graph["provider"] != CUDA or service["providers"] != [CUDA] or service["health"]["provider"] != CUDA:
+    if {graph["provider"], service["health"]["provider"], *service["providers"]} != {CUDA}:
         found.append("CUDA runs the model, and says so")
     if not graph["probability_cuda_from_cpu"] <= FROM_CPU:
         found.append(f"probabilities of CUDA and CPU are no more than {FROM_CPU} apart")
@@ -123,9 +106,15 @@ def parsed() -> argparse.Namespace:
     parser.add_argument("--result", type=Path, required=True)
     parser.add_argument("--model", type=Path, default=BUNDLED_MODEL)
     parser.add_argument("--images", type=Path, help="folder of JPEGs; default: generated images")
-    parser.add_argument("--seconds", type=float, default=20, help="for each measurement under load")
+    parser.add_argument("--seconds", type=float, default=12, help="for each measurement under load")
     parser.add_argument("--runs", type=int, default=50, help="calls of the graph for each batch size")
-    return parser.parse_args()
+    parser.add_argument("--workers", type=int, nargs="+", default=[1, 2, 4, 8])
+    parser.add_argument("--dry-run", action="store_true", help="all parts, on the CPUs, for about a second each")
+    given = parser.parse_args()
+    if given.dry_run:
+        vars(given).update(_DRY)
+        os.environ["XRAY_MAX_BATCH"] = "4"  # of this process: large batches take long on a CPU
+    return given
 
 
 def drawn(folder: Path) -> Path:
@@ -146,40 +135,47 @@ def drawn(folder: Path) -> Path:
     return folder
 
 
-def check(arguments: argparse.Namespace, scratch: Path) -> Figures:
-    """Run all checks and measurements."""
-    folder = arguments.images or drawn(scratch / "drawn")
-    images = [path.read_bytes() for path in sorted(folder.rglob("*.jp*g"))[:64]]
-    pixels = np.stack([to_pixels(image) for image in images])
-    bundle = read_bundle(arguments.model)
-    name, driver, total = nvidia("name,driver_version,memory.total")
-    before = used_mib()
-    service = service_figures(arguments, folder, images[:16], scratch)
-    graph = graph_figures(bundle, pixels, arguments.runs)
-    expected = probabilities(opened(bundle, device="cpu"), pixels[:16], 1)
-    limit = ("--images", str(folder), "--seconds", str(arguments.seconds))
-    return {
-        **machine(),
-        "gpu": {"name": name, "driver": driver, "memory_mib": float(total)},
-        "onnxruntime": onnxruntime.__version__,
-        "broken": broken(graph, service, expected),
-        "gpu_memory_used_before_mib": before,
-        "graph": graph,
-        "service": service,
-        "decoded_per_s": round(decoding(images, min(arguments.seconds, 10)), 1),
-        "cpu_alone": script("limit.py", str(arguments.model), *limit),
-    }
+def measure(given: argparse.Namespace, run: Run, parts: Parts) -> None:
+    """Run all checks and measurements; what has CUDA in this process comes last, since servers need the memory."""
+    images = [path.read_bytes() for path in find_images(run.images, run.images)]
+    parts.add(gpu_memory_used_before_mib=used_mib())
+    parts.measure("decoded_per_s", lambda: decoding(images, min(run.seconds, 10)))
+    limit = ("--images", str(run.images), "--seconds", str(run.seconds))
+    parts.measure("cpu_alone", lambda: script("limit.py", str(run.model), *limit, limit_s=run.limit_s))
+    service = parts.measure("service", lambda: service_figures(run, images[:_ASKED]))
+    parts.measure("workers_cpu", lambda: sweep(run, "cpu"))
+    parts.measure("workers_cuda", lambda: sweep(run, run.device))
+    parts.add(over_decoding=over_decoding(parts.figures))
+    pixels = np.stack([to_pixels(image) for image in images[:_IN_BATCHES]])
+    bundle = read_bundle(run.model)
+    graph = parts.measure("graph", lambda: graph_figures(bundle, pixels, given.runs, run.device))
+    if graph and service and not given.dry_run:
+        parts.measure("broken", lambda: broken(graph, service, on_a_cpu(bundle, pixels[:_ASKED])))
+
+
+def on_a_cpu(bundle: Bundle, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """The probabilities of the float32 graph on a CPU, each image alone."""
+    return probabilities(opened(bundle, device="cpu"), pixels, 1)
 
 
 def main() -> int:
     """Check, print and write the result. Returns the exit code."""
-    arguments = parsed()
+    given = parsed()
+    parts = Parts(given.result)
+    parts.add(**machine(), onnxruntime=onnxruntime.__version__)
+    device, total_mib = "cpu", 0.0
+    if not given.dry_run:
+        name, driver, total = nvidia("name,driver_version,memory.total")
+        device, total_mib = "cuda", float(total)
+        parts.add(gpu={"name": name, "driver": driver, "memory_mib": total_mib})
+    limit_s = _STARTS_S + _PATIENCE * len(given.workers) * given.seconds
     with tempfile.TemporaryDirectory() as scratch:
-        found = json.dumps(check(arguments, Path(scratch)), indent=2)
-    print(found)
-    arguments.result.parent.mkdir(parents=True, exist_ok=True)
-    arguments.result.write_text(found + "\n")
-    return int(bool(json.loads(found)["broken"]))
+        images = given.images or drawn(Path(scratch) / "drawn")
+        run = Run(device, total_mib, given.model, images, given.seconds, given.workers, limit_s)
+        measure(given, run, parts)
+    parts.add(dry_run=given.dry_run, failed=failed(parts.figures))
+    print(parts)
+    return int(bool(parts.figures.get("broken") or parts.figures["failed"]))
 
 
 if __name__ == "__main__":

@@ -2,30 +2,19 @@
 
 import os
 import statistics
-import subprocess
 import time
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmarks.nvidia import used_mib
 from contract.bundle import PROBABILITY, Bundle
 from service.inference.cpus import CallPlan
 from service.inference.session import LiveSession, cuda_of, open_session
 from service.settings import Settings
 
 Figures = dict[str, Any]
-
-
-def nvidia(query: str) -> list[str]:
-    """The answer of nvidia-smi to a query about the first GPU."""
-    command = ["nvidia-smi", f"--query-gpu={query}", "--format=csv,noheader,nounits", "--id=0"]
-    return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip().split(", ")
-
-
-def used_mib() -> float:
-    """GPU memory in use by all processes, in MiB."""
-    return float(nvidia("memory.used")[0])
 
 
 def opened(bundle: Bundle, **settings: Any) -> LiveSession:
@@ -66,12 +55,12 @@ def speed(live: LiveSession, pixels: NDArray[np.uint8], sizes: list[int], runs: 
     return found
 
 
-def graph_figures(bundle: Bundle, pixels: NDArray[np.uint8], runs: int) -> Figures:
-    """All figures that need no server."""
+def graph_figures(bundle: Bundle, pixels: NDArray[np.uint8], runs: int, device: str = "cuda") -> Figures:
+    """All figures that need no server. ``device``: "cpu" for a dry run."""
     cpu, cuda, tf32 = (
         opened(bundle, device="cpu"),
-        opened(bundle, device="cuda"),
-        opened(bundle, device="cuda", tf32=True),
+        opened(bundle, device=device),
+        opened(bundle, device=device, tf32=True),
     )
     largest = cuda_of(Settings()).max_batch
     # The bucket sizes, and some sizes that are padded to a bucket.

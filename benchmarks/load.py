@@ -9,6 +9,7 @@ by kind. Exits with 1 if any response was not 200, or a connection failed.
 
 import argparse
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -23,6 +24,8 @@ from benchmarks.images import add_images, find_images
 
 _SCRIPT = Path(__file__).parent / "load.lua"
 _TIMEOUT_S = 30
+# wrk has one thread for so many CPUs: one alone would not keep up with a large machine.
+_CPUS_A_THREAD = 8
 _FAILURES = ("connect", "read", "write", "timeout")
 
 
@@ -67,7 +70,8 @@ def load(url: str, images: Sequence[Path], connections: int, seconds: float, fie
     with tempfile.NamedTemporaryFile("w", suffix=".txt") as listing:
         listing.write("".join(f"{path.absolute()}\n" for path in images))
         listing.flush()
-        command = ["wrk", "-t1", f"-c{connections}", f"-d{-int(-seconds // 1)}s", f"--timeout={_TIMEOUT_S}s"]
+        threads = min(connections, -(-len(os.sched_getaffinity(0)) // _CPUS_A_THREAD))
+        command = ["wrk", f"-t{threads}", f"-c{connections}", f"-d{-int(-seconds // 1)}s", f"--timeout={_TIMEOUT_S}s"]
         command += ["-s", str(_SCRIPT), url, "--", listing.name, "image/jpeg", *([field] if field else [])]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:

@@ -52,13 +52,15 @@ def spent(pid: int) -> Spent:
 
 
 def measured(pid: int, url: str, images: Sequence[Path], connections: int, seconds: float) -> dict[str, float]:
-    """One load: images per second, and CPU milliseconds an image by who spent them."""
+    """One load: images per second, latency, and CPU milliseconds an image by who spent them."""
     before, client = spent(pid), resource.getrusage(resource.RUSAGE_CHILDREN)
     found = load(url, images, connections, seconds)
     after, client_after = spent(pid), resource.getrusage(resource.RUSAGE_CHILDREN)
     client_s = client_after.ru_utime + client_after.ru_stime - client.ru_utime - client.ru_stime
     return {
         "images_per_s": found.rate,
+        "p50_ms": found.p50_ms,
+        "p99_ms": found.p99_ms,
         "loop_ms": (after.loop_ms - before.loop_ms) / found.count,
         "others_ms": (after.others_ms - before.others_ms) / found.count,
         "client_ms": 1e3 * client_s / found.count,

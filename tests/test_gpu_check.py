@@ -2,6 +2,7 @@
 
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 
 from benchmarks.gpu import broken
 from benchmarks.gpu_graph import graph_figures
+from benchmarks.gpu_service import memory_bytes, over_decoding
 from contract.image import to_pixels
 from service.inference.session import CPU, CUDA
 from tests import ROOT, commands
@@ -29,8 +31,7 @@ EXPECTED = np.array([0.25, 0.5], np.float32)
 
 def run(folder: Path, nvidia_smi: str | None, *arguments: str) -> subprocess.CompletedProcess[str]:
     """Run the script with this nvidia-smi and no other; it must stop before it creates an environment."""
-    for name in ("bash", "dirname"):
-        (folder / name).symlink_to(shutil.which(name) or pytest.skip(f"no {name}"))
+    link(folder, "bash", "dirname")
     if nvidia_smi is not None:
         (folder / "nvidia-smi").write_text(f"#!/bin/sh\n{nvidia_smi}\n")
         (folder / "nvidia-smi").chmod(0o755)
@@ -38,6 +39,47 @@ def run(folder: Path, nvidia_smi: str | None, *arguments: str) -> subprocess.Com
     ended = commands.run(["bash", *command], env={"PATH": str(folder)})
     assert not (folder / "venv").exists()
     return ended
+
+
+def link(folder: Path, *programs: str) -> None:
+    """Make programs available in a folder."""
+    for name in programs:
+        (folder / name).symlink_to(shutil.which(name) or pytest.skip(f"no {name}"))
+
+
+def test_a_dry_run_needs_no_gpu_and_takes_the_steps_of_a_real_one(tmp_path: Path) -> None:
+    """The interpreter of the environment is replaced by a program that prints what it is asked for."""
+    link(tmp_path, "bash", "dirname", "mktemp", "date", "rm")
+    (tmp_path / "venv" / "bin").mkdir(parents=True)
+    (tmp_path / "venv" / "bin" / "python").write_text('#!/bin/sh\necho "$@"\n')
+    (tmp_path / "venv" / "bin" / "python").chmod(0o755)
+    command = [str(ROOT / "benchmarks" / "gpu.sh"), "--dry-run", "--venv", str(tmp_path / "venv"), "--runs", "1"]
+    ended = commands.run(["bash", *command], env={"PATH": str(tmp_path), "OUT": "/out", "TMPDIR": str(tmp_path)})
+    installed, measured = ended.stdout.splitlines()
+    assert installed.endswith("--require-hashes -r requirements/cpu.txt")
+    assert measured.startswith("benchmarks/gpu.py --result /out/")
+    assert measured.endswith("-gpu-dry-run.json --dry-run --runs 1")
+
+
+def test_the_check_runs_where_the_packages_of_the_tests_are_not_installed() -> None:
+    """The environment of gpu.sh has those of the service alone."""
+    source = "import sys; sys.modules['pytest'] = sys.modules['hypothesis'] = None; import benchmarks.gpu"
+    ended = commands.run([sys.executable, "-c", source], cwd=ROOT)
+    assert (ended.returncode, ended.stderr) == (0, "")
+
+
+@pytest.mark.parametrize(
+    ("total_mib", "workers", "found"), [(81559, 15, 4 << 30), (24000, 15, 840 << 20), (8000, 15, 256 << 20)]
+)
+def test_workers_side_by_side_share_the_memory_of_the_gpu(total_mib: float, workers: int, found: int) -> None:
+    assert memory_bytes(total_mib, workers) == found
+
+
+def test_rates_are_compared_with_decoding_where_both_were_measured() -> None:
+    swept = {"connections": 128, "1 workers": {"per_second": [750.0, 700.0, 800.0]}}
+    figures = {"decoded_per_s": 1000.0, "workers_cpu": "failed: no", "workers_cuda": swept}
+    assert over_decoding(figures) == {"cuda": {"1 workers": 0.75}}
+    assert over_decoding(figures | {"decoded_per_s": "failed: no"}) == {}
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """How tests wait: for a condition, under one deadline that guards against hangs only.
 
-No test asserts how long anything takes, because that depends on what else the machine does.
+No test asserts how long anything takes, because that depends on what else the machine does. Benchmarks wait in the same
+way, also where pytest is not installed.
 """
 
 import asyncio
@@ -8,8 +9,6 @@ import inspect
 import time
 from collections.abc import Callable
 from typing import Any, TypeVar
-
-import pytest
 
 T = TypeVar("T")
 
@@ -22,7 +21,7 @@ def until(condition: Callable[[], T | None], explain: Callable[[], object] = lam
     ends = time.monotonic() + DEADLINE_S
     while not (found := condition()):
         if time.monotonic() > ends:
-            pytest.fail(f"not within {DEADLINE_S:g} s: {_source(condition)}\n{explain()}")
+            raise AssertionError(f"not within {DEADLINE_S:g} s: {_source(condition)}\n{explain()}")
         time.sleep(_POLL_S)
     return found
 
@@ -32,7 +31,7 @@ async def until_async(condition: Callable[[], Any], explain: Callable[[], object
     ends = time.monotonic() + DEADLINE_S
     while not (found := await _value(condition())):
         if time.monotonic() > ends:
-            pytest.fail(f"not within {DEADLINE_S:g} s: {_source(condition)}\n{explain()}")
+            raise AssertionError(f"not within {DEADLINE_S:g} s: {_source(condition)}\n{explain()}")
         await asyncio.sleep(_POLL_S)
     return found
 
