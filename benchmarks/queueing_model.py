@@ -8,18 +8,16 @@ In the model:
   meanwhile keeps the others of its process waiting. A long section hands it over after the switch interval. Who of
   those that wait is next is left to chance: each gives up and asks again after that interval. (Strict turns were tried
   first: 99th percentiles were far below those that were measured on 16 CPUs.)
-- Workers. Each has an event loop, which an image visits three times and which holds the GIL (arrival, between decoder
-  and model, answer), and its share of the compute threads, one for each CPU, which take calls of the model before
-  images to decode (service/inference/pool.py).
-- Batches, formed without a timer by as many tasks as calls may run at once (service/inference/batcher.py).
-- A GPU, shared by all workers: a call takes no CPU, and each worker has one at a time.
+- Workers. Each has an event loop, which holds the GIL while an image arrives and is answered, and its share of the
+  compute threads, one for each CPU, which decode an image and score it in one go (service/inference/reader.py).
+- With a GPU, which all workers share: the event loop passes decoded images on, batches are formed without a timer
+  (service/inference/batcher.py), and a call of the model takes no CPU; each worker has one at a time.
 - The client: one thread on the same CPUs, which sends the next image once one is answered.
 
 Not in it: the network, shared caches, memory bandwidth and hyper-threads (times do not depend on what else runs); the
 several threads for a call of the model while nothing else is in flight; checks, limits and other requests.
 """
 
-import math
 import random
 import statistics
 from collections.abc import Generator
@@ -32,8 +30,10 @@ import simpy
 Steps = Generator[simpy.Event, Any, None]
 _SLICE_MS, _SWITCH_MS = 1.0, 1.0  # the latter as in service/workers/server.py
 _FIRST, _LAST = 0, 1  # priorities
-# Shares of the event loop's time in an image's three visits. They hardly matter: the same thread does them all.
+# Shares of the event loop's time when an image arrives, is passed on to a GPU's batches, and is answered. They hardly
+# matter: the same thread does them all.
 _ARRIVAL, _BETWEEN, _ANSWER = 0.5, 0.2, 0.3
+_MAX_BATCH = 64  # on a GPU, the default of XRAY_MAX_BATCH
 _WARM_UP = 0.1
 _LEAST_MS = 1e-9
 
@@ -86,16 +86,6 @@ class Setup:
     def threads(self) -> int:
         """Compute threads of each worker."""
         return max(1, self.cpus // self.workers)
-
-    @property
-    def runs(self) -> int:
-        """Concurrent calls of the model in each worker."""
-        return 1 if self.gpu else self.threads
-
-    @property
-    def max_batch(self) -> int:
-        """Maximum images in a call: the defaults of XRAY_MAX_BATCH."""
-        return 64 if self.gpu else 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,22 +158,27 @@ class _Worker:
     def __init__(self, run: _Run) -> None:
         self._run, self._times, self._env = run, run.times, run.env
         self._gil, self._loop = simpy.PriorityResource(run.env), simpy.Resource(run.env)
-        self._threads = simpy.PriorityResource(run.env, run.setup.threads)
-        self._queue, self._idle = simpy.Store(run.env), 0
-        for _ in range(run.setup.runs):
-            run.env.process(self._batches())
+        self._threads = simpy.Resource(run.env, run.setup.threads)
+        self._queue = simpy.Store(run.env)
+        run.env.process(self._batches())
 
     def image(self, decode_ms: float) -> Steps:
         """From request to answer."""
         yield from self._visit(_ARRIVAL)
-        with self._threads.request(_LAST) as thread:
+        with self._threads.request() as thread:
             yield thread
             yield from self._partly_locked(decode_ms, self._times.decode_gil_ms, self._times.decode_sections)
-        yield from self._visit(_BETWEEN)
-        scored = self._env.event()
-        yield self._queue.put(scored)
-        yield scored
-        yield from self._visit(_ANSWER)
+            if not self._run.setup.gpu:
+                self._run.batches.append(1)
+                yield from self._partly_locked(self._times.call_ms(1), self._times.model_gil_ms, 1)
+        if self._run.setup.gpu:
+            yield from self._visit(_BETWEEN)
+            scored = self._env.event()
+            yield self._queue.put(scored)
+            yield scored
+            yield from self._visit(_ANSWER)
+        else:
+            yield from self._visit(_BETWEEN + _ANSWER)
 
     def _visit(self, share: float) -> Steps:
         """Something that the event loop does."""
@@ -192,32 +187,20 @@ class _Worker:
             yield from self._locked(share * self._times.loop_ms, _FIRST)
 
     def _batches(self) -> Steps:
-        """One of the tasks that form batches and have them scored."""
+        """The task that forms batches of what waits, and has the GPU score them."""
         while True:
-            self._idle += 1
             jobs = [(yield self._queue.get())]
-            self._idle -= 1
             waiting = self._queue.items
-            share = math.ceil((1 + len(waiting)) / (1 + self._idle))
-            while waiting and len(jobs) < min(self._run.setup.max_batch, share):
+            while waiting and len(jobs) < _MAX_BATCH:
                 jobs.append(waiting.pop(0))
             self._run.batches.append(len(jobs))
-            yield from self._call(self._times.call_ms(len(jobs)))
-            for job in jobs:
-                job.succeed()
-
-    def _call(self, ms: float) -> Steps:
-        """A call of the model."""
-        if self._run.setup.gpu:
             yield from self._locked(self._times.model_gil_ms / 2, _FIRST)
             with self._run.gpu.request() as gpu:
                 yield gpu
-                yield self._env.timeout(ms)
+                yield self._env.timeout(self._times.call_ms(len(jobs)))
             yield from self._locked(self._times.model_gil_ms / 2, _FIRST)
-        else:
-            with self._threads.request(_FIRST) as thread:
-                yield thread
-                yield from self._partly_locked(ms, self._times.model_gil_ms, 1)
+            for job in jobs:
+                job.succeed()
 
     def _partly_locked(self, ms: float, gil_ms: float, sections: int) -> Steps:
         """Compute in a compute thread; so much of it, in so many sections of equal length, holds the GIL."""
