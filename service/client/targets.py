@@ -61,7 +61,9 @@ def read_target(target: Target, max_bytes: int) -> bytes:
         raise target.error
     try:
         with Path(target.path).open("rb") as file:
-            data = file.read(max_bytes + 1)
+            size = os.fstat(file.fileno()).st_size or max_bytes  # a pipe has none
+            # Not room for the limit: that would be mapped anew for each file, at several times the cost of reading it.
+            data = file.read(min(size, max_bytes) + 1)
     except (OSError, ValueError) as error:  # ValueError: an invalid file name
         raise TargetError(UNREADABLE_FILE, getattr(error, "strerror", None) or "the file cannot be opened") from None
     if not data:

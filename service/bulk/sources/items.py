@@ -100,7 +100,7 @@ class ItemReader:
     def _object(self, uri: str) -> bytes:
         try:
             with s3.meaning("reading an image"), s3.filesystem().open_input_file(s3.key_of(uri)) as file:
-                return bytes(file.read(self._max_bytes + 1))
+                return bytes(file.read(min(file.size(), self._max_bytes) + 1))
         except FileNotFoundError as error:
             raise _unreadable(error) from None
         except s3.NoSuchBucket:

@@ -1,6 +1,8 @@
 """Finding and reading the files named on the command line."""
 
 import os
+import threading
+import tracemalloc
 from pathlib import Path
 
 import pytest
@@ -93,6 +95,23 @@ def test_a_file_that_cannot_be_submitted_is_an_error(tmp_path: Path, content: by
 def test_a_file_within_the_limit_is_read(tmp_path: Path) -> None:
     (tmp_path / "x.png").write_bytes(b"1234")
     assert read_target(Target(str(tmp_path / "x.png")), max_bytes=4) == b"1234"
+
+
+def test_reading_takes_memory_for_the_file_and_not_for_the_limit(tmp_path: Path) -> None:
+    (tmp_path / "x.png").write_bytes(bytes(1000))
+    tracemalloc.start()
+    try:
+        read_target(Target(str(tmp_path / "x.png")), max_bytes=50_000_000)
+        assert tracemalloc.get_traced_memory()[1] < 1_000_000
+    finally:
+        tracemalloc.stop()
+
+
+def test_a_pipe_is_read_although_it_has_no_size(tmp_path: Path) -> None:
+    pipe, content = tmp_path / "pipe", bytes(200_000)
+    os.mkfifo(pipe)
+    threading.Thread(target=pipe.write_bytes, args=(content,), daemon=True).start()
+    assert read_target(Target(str(pipe)), max_bytes=len(content)) == content
 
 
 def test_an_invalid_file_name_is_an_error() -> None:
