@@ -11,7 +11,7 @@ from benchmarks import bench
 from benchmarks.contenders import DEFAULT, NAMES, ORDINARY, OURS, PEERS, SAME, WORKS, Contender, Work, contenders
 from benchmarks.environments import NoEnvironment
 from benchmarks.peers.work import DECODERS, Scorer
-from benchmarks.processes import NotServing
+from benchmarks.processes import NotServing, Server
 from benchmarks.summary import Record
 from contract.bundle import read_bundle
 from service.settings import Settings
@@ -112,10 +112,11 @@ def test_peers_are_pinned_do_not_phone_home_and_name_no_registry(name: str, tmp_
 
 def test_an_answer_that_is_not_the_graph_s_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     answers = iter([Scorer(str(SAME.model / SAME.graph), 1)([DECODERS["contract"](jpeg())])[0], 0.5])
-    monkeypatch.setattr(bench, "ask", lambda url, data: next(answers))
-    bench.check("", SAME, [jpeg()])
+    monkeypatch.setattr(bench, "ask", lambda url, data, headers: next(answers))
+    server = Server("", {}, 0)
+    bench.check(server, SAME, [jpeg()])
     with pytest.raises(NotServing, match=r"answers 0\.5"):
-        bench.check("", SAME, [jpeg()])
+        bench.check(server, SAME, [jpeg()])
 
 
 @pytest.mark.parametrize("error", [NoEnvironment("no such version"), NotServing("no such version\nat all")])
