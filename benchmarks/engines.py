@@ -130,7 +130,7 @@ def main() -> int:
     parser.add_argument("--environments", type=Path, default=ENVIRONMENTS, help="where OpenVINO is installed")
     given = parser.parse_args()
     python = prepare("openvino", given.environments.absolute())
-    if Path(sys.prefix) != python.parent.parent:
+    if not python.parent.parent.samefile(sys.prefix):
         return subprocess.run([python, __file__, *sys.argv[1:]], check=False).returncode
     print(json.dumps(measure(given), indent=2))
     return 0
