@@ -58,7 +58,7 @@ docs: $(VENV)/.docs  ## Build the documentation site in build/docs/site; a link 
 screenshots: $(VENV)/.dev  ## Take the pictures of the page in docs/images anew (needs chromium).
 	$(BIN)/python tools/screenshots.py
 
-bench: $(VENV)/.dev  ## Measure us beside five peers (12 minutes, needs wrk; BENCH="--help" for options).
+bench: $(VENV)/.dev  ## Measure us beside six peers (12 minutes, needs wrk; BENCH="--help" for options).
 	$(BIN)/python benchmarks/bench.py --store $(BENCH)
 
 MINUTES ?= 60

@@ -1,4 +1,4 @@
-"""Compares our service with plain FastAPI, LitServe, mosec, BentoML and Ray Serve: same ONNX file, same images.
+"""Compares our service with plain FastAPI, LitServe, mosec, BentoML, Ray Serve and Triton: same graph, same images.
 
     python benchmarks/bench.py [--images FOLDER] [--store] [--rounds 3] [--seconds 5] [--only mosec] [--works same]
 
@@ -38,7 +38,7 @@ from benchmarks.load import LoadError, load
 from benchmarks.machine import machine
 from benchmarks.peers.work import DECODERS, Scorer
 from benchmarks.plot import draw
-from benchmarks.processes import NotServing, adopt_orphans, ask, descendants, memory_mib, serving
+from benchmarks.processes import NotServing, Server, adopt_orphans, ask, descendants, memory_mib, serving
 from benchmarks.summary import PAGE, PLOT, Record, comparisons, conditions, markdown, replace_between_markers, tables
 from tests import ROOT
 
@@ -80,10 +80,10 @@ def measure(contender: Contender, plan: Plan) -> Record:
         tempfile.TemporaryDirectory(prefix="bench", ignore_cleanup_errors=True) as scratch,
         serving(contender, python, Path(scratch), sample[0]) as server,
     ):
-        check(server.url, contender.work, sample)
+        check(server, contender.work, sample)
 
         def load_and_settle(connections: int, seconds: float) -> Any:
-            found = load(server.url, plan.images, connections, seconds)
+            found = load(server.url, plan.images, connections, seconds, headers=server.headers)
             time.sleep(_SETTLE_S)
             return found
 
@@ -100,7 +100,7 @@ def measure(contender: Contender, plan: Plan) -> Record:
         }
 
 
-def check(url: str, work: Work, sample: Sequence[bytes]) -> None:
+def check(server: Server, work: Work, sample: Sequence[bytes]) -> None:
     """Compare the probabilities of a few images with those of the graph.
 
     Raises:
@@ -108,7 +108,7 @@ def check(url: str, work: Work, sample: Sequence[bytes]) -> None:
     """
     score, decode = Scorer(str(work.model / work.graph), threads=1), DECODERS[work.decode]
     for data in sample:
-        answered, expected = ask(url, data), score([decode(data)])[0]
+        answered, expected = ask(server.url, data, server.headers), score([decode(data)])[0]
         if abs(answered - expected) > _TOLERANCE:
             raise NotServing(f"answers {answered:.6f}, but the graph gives {expected:.6f}")
 

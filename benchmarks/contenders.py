@@ -62,11 +62,15 @@ class Peer:
         title: its name, in its own spelling.
         arguments: command line after its Python; ``{port}`` is replaced by the port.
         environment: variables in addition to those of all peers. Usage reporting is turned off.
+        path: receives the images.
+        headers: of each request, in addition to those of all contenders.
     """
 
     title: str
     arguments: tuple[str, ...] = ("server.py",)
     environment: dict[str, str] = field(default_factory=dict)
+    path: str = "/predict"
+    headers: dict[str, str] = field(default_factory=dict)
 
 
 PEER_SERVERS = {
@@ -85,6 +89,11 @@ PEER_SERVERS = {
             "RAY_SERVE_ENABLE_HA_PROXY": "1",
             "RAY_SERVE_THROUGHPUT_OPTIMIZED": "1",
         },
+    ),
+    "triton": Peer(
+        "Triton",
+        path="/v2/models/pneumonia/infer",
+        headers={"Inference-Header-Content-Length": "0"},  # the whole body is the one input
     ),
 }
 NAMES = (OURS, *PEER_SERVERS)
@@ -108,6 +117,16 @@ class Contender:
     def folder(self) -> Path:
         """The working directory to start it in."""
         return ROOT if self.name == OURS else PEERS / self.name
+
+    @property
+    def path(self) -> str:
+        """Where it receives the images."""
+        return "/predict" if self.name == OURS else PEER_SERVERS[self.name].path
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """What its requests need beside the type of the image."""
+        return {} if self.name == OURS else PEER_SERVERS[self.name].headers
 
     def environment(self, scratch: Path, port: int) -> dict[str, str]:
         """Its environment variables: without XRAY_* settings of this machine; temporary files go to ``scratch``."""

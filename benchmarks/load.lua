@@ -32,7 +32,8 @@ function init(args)
     if field then
       body, kind = form(field, content_type, body), "multipart/form-data; boundary=" .. BOUNDARY
     end
-    table.insert(requests, wrk.format("POST", nil, { ["Content-Type"] = kind }, body))
+    wrk.headers["Content-Type"] = kind -- beside those of wrk's option -H
+    table.insert(requests, wrk.format("POST", nil, nil, body))
   end
 end
 

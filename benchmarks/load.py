@@ -14,7 +14,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -52,7 +52,15 @@ class Load:
     errors: dict[str, int]
 
 
-def load(url: str, images: Sequence[Path], connections: int, seconds: float, field: str | None = None) -> Load:
+def load(  # noqa: PLR0913  a target, a load, and what differs between servers
+    url: str,
+    images: Sequence[Path],
+    connections: int,
+    seconds: float,
+    *,
+    field: str | None = None,
+    headers: Mapping[str, str] | None = None,
+) -> Load:
     """Load a URL with concurrent connections.
 
     Args:
@@ -61,6 +69,7 @@ def load(url: str, images: Sequence[Path], connections: int, seconds: float, fie
         connections: kept open; each has one request in flight.
         seconds: rounded up to whole seconds, as wrk requires.
         field: form field to send the image in; None: the body is the image.
+        headers: of each request, beside its type.
 
     Raises:
         LoadError: wrk is missing or failed.
@@ -72,6 +81,7 @@ def load(url: str, images: Sequence[Path], connections: int, seconds: float, fie
         listing.flush()
         threads = min(connections, -(-len(os.sched_getaffinity(0)) // _CPUS_A_THREAD))
         command = ["wrk", f"-t{threads}", f"-c{connections}", f"-d{-int(-seconds // 1)}s", f"--timeout={_TIMEOUT_S}s"]
+        command += [part for name, value in (headers or {}).items() for part in ("-H", f"{name}: {value}")]
         command += ["-s", str(_SCRIPT), url, "--", listing.name, "image/jpeg", *([field] if field else [])]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
@@ -109,7 +119,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as scratch:
         try:
             images = find_images(given.images, Path(scratch))
-            found = load(given.url, images, given.connections, given.seconds, given.field)
+            found = load(given.url, images, given.connections, given.seconds, field=given.field)
         except LoadError as error:
             print(f"load.py: {error}", file=sys.stderr)
             return 1

@@ -5,11 +5,13 @@ import ctypes
 import os
 import signal
 import socket
+import struct
 import subprocess
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +23,7 @@ _PR_SET_CHILD_SUBREAPER = 36
 _START_S = 120
 # Seconds that a server may take to end after SIGTERM, and its processes after SIGKILL.
 _STOP_S, _KILL_S = 15, 60
+_JSON_LENGTH = "Inference-Header-Content-Length"
 
 
 class NotServing(Exception):
@@ -33,11 +36,13 @@ class Server:
 
     Attributes:
         url: receives the images by POST.
+        headers: of each request, beside the type of the image.
         start_s: seconds from the start of its process to its first answer.
         process: that was started.
     """
 
     url: str
+    headers: Mapping[str, str]
     start_s: float
     process: subprocess.Popen[bytes]
 
@@ -78,10 +83,10 @@ def serving(contender: Contender, python: Path, scratch: Path, image: bytes) -> 
             stderr=subprocess.STDOUT,
             start_new_session=True,  # Ctrl-C reaches only this process, which then ends the server
         )
-    url = f"http://127.0.0.1:{port}/predict"
+    url = f"http://127.0.0.1:{port}{contender.path}"
     try:
-        _await_answer(url, image, process, log)
-        yield Server(url, time.perf_counter() - began, process)
+        _await_answer(partial(ask, url, image, contender.headers), process, log)
+        yield Server(url, contender.headers, time.perf_counter() - began, process)
     finally:
         _stop(process)
         _kill_all()
@@ -95,25 +100,28 @@ def free_port() -> int:
         return int(free.getsockname()[1])
 
 
-def ask(url: str, image: bytes) -> float:
-    """The probability of an image, from a server.
+def ask(url: str, image: bytes, headers: Mapping[str, str] | None = None) -> float:
+    """The probability of an image, from a server; ``headers`` are sent beside the type of the image.
 
     Raises:
         NotServing: the response has another status.
         httpx.TransportError: the server does not answer.
     """
-    response = httpx.post(url, content=image, headers={"Content-Type": "image/jpeg"}, timeout=_START_S)
+    sent = {"Content-Type": "image/jpeg", **(headers or {})}
+    response = httpx.post(url, content=image, headers=sent, timeout=_START_S)
     if response.status_code != httpx.codes.OK:
         raise NotServing(f"answered {response.status_code}: {response.text[:200]}")
+    if _JSON_LENGTH in response.headers:  # Triton's binary answer: JSON of this length, then the tensor
+        return float(struct.unpack_from("<f", response.content, int(response.headers[_JSON_LENGTH]))[0])
     answer: dict[str, Any] = response.json()
     return float(answer["predictions"][0]["probability"] if "predictions" in answer else answer["probability"])
 
 
-def _await_answer(url: str, image: bytes, process: subprocess.Popen[bytes], log: Path) -> None:
+def _await_answer(asked: Callable[[], float], process: subprocess.Popen[bytes], log: Path) -> None:
     ends, problem = time.monotonic() + _START_S, "no answer"
     while process.poll() is None and time.monotonic() < ends:
         try:
-            ask(url, image)
+            asked()
         except (NotServing, httpx.TransportError) as error:
             problem = str(error)
             time.sleep(0.02)

@@ -1,17 +1,19 @@
 """The contenders: how each is started, that a wrong or failing one is detected, and that no process is left running."""
 
 import re
+import struct
 import subprocess
 import sys
 from pathlib import Path
 
+import httpx
 import pytest
 
 from benchmarks import bench, processes
 from benchmarks.contenders import DEFAULT, NAMES, ORDINARY, OURS, PEERS, SAME, WORKS, Contender, Work, contenders
 from benchmarks.environments import NoEnvironment
 from benchmarks.peers.work import DECODERS, Scorer
-from benchmarks.processes import NotServing
+from benchmarks.processes import NotServing, Server, ask
 from benchmarks.summary import Record
 from contract.bundle import read_bundle
 from service.settings import Settings
@@ -124,10 +126,19 @@ def test_peers_are_pinned_do_not_phone_home_and_name_no_registry(name: str, tmp_
 
 def test_an_answer_that_is_not_the_graph_s_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     answers = iter([Scorer(str(SAME.model / SAME.graph), 1)([DECODERS["contract"](jpeg())])[0], 0.5])
-    monkeypatch.setattr(bench, "ask", lambda url, data: next(answers))
-    bench.check("", SAME, [jpeg()])
+    monkeypatch.setattr(bench, "ask", lambda url, data, headers: next(answers))
+    server = Server("", {}, 0)
+    bench.check(server, SAME, [jpeg()])
     with pytest.raises(NotServing, match=r"answers 0\.5"):
-        bench.check("", SAME, [jpeg()])
+        bench.check(server, SAME, [jpeg()])
+
+
+def test_a_binary_answer_is_read_behind_its_json(monkeypatch: pytest.MonkeyPatch) -> None:
+    head = b'{"outputs": [{"name": "probability", "datatype": "FP32", "shape": [1, 1]}]}'
+    content = head + struct.pack("<f", 0.25)
+    answer = httpx.Response(200, headers={"Inference-Header-Content-Length": str(len(head))}, content=content)
+    monkeypatch.setattr(httpx, "post", lambda url, **sent: answer)
+    assert ask("http://127.0.0.1:1/v2/models/pneumonia/infer", b"") == 0.25
 
 
 @pytest.mark.parametrize("error", [NoEnvironment("no such version"), NotServing("no such version\nat all")])

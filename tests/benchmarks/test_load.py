@@ -54,7 +54,7 @@ class Asked(ThreadingHTTPServer):
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
-        self.sent: set[tuple[str, bytes]] = set()
+        self.sent: set[tuple[str, str | None, bytes]] = set()  # type, X-Needed, body
 
     @property
     def url(self) -> str:
@@ -68,7 +68,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers["Content-Length"]))
-        self.server.sent.add((self.headers["Content-Type"], body))
+        self.server.sent.add((self.headers["Content-Type"], self.headers["X-Needed"], body))
         self.send_response(self.server.status)
         self.send_header("Content-Length", "2")
         self.end_headers()
@@ -100,7 +100,7 @@ def images(tmp_path: Path) -> list[Path]:
 
 
 def test_wrk_sends_each_image_whole(asked: Asked, images: list[Path]) -> None:
-    whole = {("image/jpeg", path.read_bytes()) for path in images}
+    whole = {("image/jpeg", None, path.read_bytes()) for path in images}
 
     def sends_all() -> load.Load | None:  # in the second that wrk is given, it sends some of them at least
         found = load.load(asked.url, images, connections=2, seconds=1)
@@ -112,9 +112,14 @@ def test_wrk_sends_each_image_whole(asked: Asked, images: list[Path]) -> None:
     assert 0 < found.p50_ms <= found.p90_ms <= found.p99_ms
 
 
+def test_wrk_sends_the_headers_that_a_server_needs(asked: Asked, images: list[Path]) -> None:
+    until(lambda: load.load(asked.url, images, connections=1, seconds=1, headers={"X-Needed": "0"}).count)
+    assert {(kind, needed) for kind, needed, _ in asked.sent} == {("image/jpeg", "0")}
+
+
 def test_wrk_sends_forms(asked: Asked, images: list[Path]) -> None:
     until(lambda: load.load(asked.url, images, connections=1, seconds=1, field="photo").count)
-    kind, body = next(iter(asked.sent))
+    kind, _, body = next(iter(asked.sent))
     boundary = kind.removeprefix("multipart/form-data; boundary=").encode()
     before, head_and_file, after = body.split(b"--" + boundary)
     head, _, file = head_and_file.partition(b"\r\n\r\n")
