@@ -5,6 +5,7 @@ import struct
 import subprocess
 import sys
 from pathlib import Path
+from typing import cast
 
 import httpx
 import pytest
@@ -127,7 +128,7 @@ def test_peers_are_pinned_do_not_phone_home_and_name_no_registry(name: str, tmp_
 def test_an_answer_that_is_not_the_graph_s_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     answers = iter([Scorer(str(SAME.model / SAME.graph), 1)([DECODERS["contract"](jpeg())])[0], 0.5])
     monkeypatch.setattr(bench, "ask", lambda url, data, headers: next(answers))
-    server = Server("", {}, 0)
+    server = Server("", {}, 0, cast("subprocess.Popen[bytes]", None))
     bench.check(server, SAME, [jpeg()])
     with pytest.raises(NotServing, match=r"answers 0\.5"):
         bench.check(server, SAME, [jpeg()])
