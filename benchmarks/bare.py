@@ -86,6 +86,8 @@ class Bare(asyncio.Protocol):
             self._engine.start(image, partial(self._loop.call_soon_threadsafe, self._answer))
 
     def _answer(self, probability: float) -> None:
+        if self._transport.is_closing():
+            return
         body = b'{"probability": %f}' % probability
         self._transport.write(_ANSWER % (len(body), body))  # type: ignore[attr-defined]
 
