@@ -11,7 +11,7 @@ In the model:
 - Workers. Each has an event loop, which holds the GIL while an image arrives and is answered, and its share of the
   compute threads, one for each CPU, which decode an image and score it in one go (service/inference/reader.py).
 - With a GPU, which all workers share: the event loop passes decoded images on, batches are formed without a timer
-  (service/inference/batcher.py), and a call of the model takes no CPU; each worker has one at a time.
+  (service/inference/batching/batcher.py), and a call of the model takes no CPU; each worker has one at a time.
 - The client: one thread on the same CPUs, which sends the next image once one is answered.
 
 Not in it: the network, shared caches, memory bandwidth and hyper-threads (times do not depend on what else runs); the

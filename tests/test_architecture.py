@@ -170,10 +170,10 @@ def test_rooms_import_only_the_rooms_below_them(path: Path) -> None:
 @pytest.mark.parametrize(
     ("module", "line"),
     [
-        ("service.inference.batcher", "from service.http.routes import router"),
-        ("service.inference.batcher", "from service import core"),
-        ("service.inference.batcher", "from ..http import routes"),
-        ("service.inference.batcher", "def later():\n    import service.core"),
+        ("service.inference.batching.batcher", "from service.http.routes import router"),
+        ("service.inference.batching.batcher", "from service import core"),
+        ("service.inference.batching.batcher", "from ...http import routes"),
+        ("service.inference.batching.batcher", "def later():\n    import service.core"),
         ("service.inference.deeper.still", "from service.audit.recorder import AuditRecorder"),
         ("service.access.keys", "from service.http.openapi import header"),
         ("service.client.command", "from service.cli import commands"),

@@ -7,17 +7,13 @@ import signal
 import socket
 import sys
 import threading
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
 
-from rich.console import Console
-from rich.markup import escape
-from rich.table import Column, Table
-
 from contract.bundle import Bundle
 from service.access.authentication import require_keys_if_reachable
-from service.cli.effective import effective_settings, unknown_variables
+from service.cli.effective import EffectiveSetting, effective_settings, unknown_variables
 from service.cli.local import LocalPredictor
 from service.core import Service
 from service.inference.loading.bundles import read_main
@@ -106,14 +102,23 @@ def print_settings(
     if as_json:
         print(json.dumps([setting.model_dump() for setting in effective], indent=2))
     else:
-        table = Table("variable", Column("value", overflow="fold"), "source")
-        for setting in effective:
-            value = "" if setting.value is None else escape(str(setting.value))
-            table.add_row(setting.variable, value, setting.source)
-        Console().print(table)
+        _print_table(effective)
     for unknown in unknown_variables(os.environ):
         suggestion = f"; did you mean {unknown.nearest}?" if unknown.nearest else ""
         print(f"xray-service: {unknown.variable} is not a known setting{suggestion}", file=sys.stderr)
+
+
+def _print_table(effective: Sequence[EffectiveSetting]) -> None:
+    # Imported late, since `serve` has no use for it: 2 MiB.
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Column, Table
+
+    table = Table("variable", Column("value", overflow="fold"), "source")
+    for setting in effective:
+        value = "" if setting.value is None else escape(str(setting.value))
+        table.add_row(setting.variable, value, setting.source)
+    Console().print(table)
 
 
 def print_openapi(settings: Settings) -> None:

@@ -9,8 +9,8 @@ and unloaded. A request keeps the model that it began with.
     admission (a slot) -> reader -> contract.image in a thread of pool -> batcher (the queue) -> scorer -> backend
     the same, on a CPU -> reader -> contract.image in a thread of pool -> scorer -> backend (the graph)
 
-- ``batcher`` collects images into batches where these pay; ``scoring`` calls the model, and finds the image at fault.
-  On a CPU each compute thread may call the model, and scores the image that it has just decoded.
+- ``batching`` collects images into batches where these pay, calls the model, and finds the image at fault. On a CPU
+  each compute thread may call the model, and scores the image that it has just decoded.
 - ``admission`` bounds images and bytes in flight; a slot is taken before the body is read.
 - ``pool`` has as many threads as there are CPUs (``cpus``), with a lower priority than the event loop. The model's
   tasks go before decoding.

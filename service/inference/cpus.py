@@ -12,6 +12,8 @@ _CGROUP = Path("/sys/fs/cgroup")
 _NICE, _MAX_NICE = 5, 19
 # With more than four threads for one small image, the threads mostly wait for each other.
 _MAX_THREADS_ALONE = 4
+# On two CPUs a lone image gains nothing from a second thread (benchmarks/lone.py), whose session takes 6 MiB.
+_TOO_FEW_CPUS = 2
 
 
 def usable_cpus(cgroup: Path = _CGROUP) -> int:
@@ -61,7 +63,8 @@ def plan_calls(cpus: int, runs: int = 0, threads: int = 0, *, batches_pay: bool 
 
     Under load, several threads per call have no advantage over as many concurrent calls, and cost the synchronisation
     between the threads. So calls have one thread each and run concurrently; only a single image in an idle service gets
-    several threads. A model whose weights must be read from memory for each call runs large batches, one at a time.
+    several threads, if there are three CPUs or more. A model whose weights must be read from memory for each call runs
+    large batches, one at a time.
 
     Args:
         cpus: 1 or more.
@@ -72,7 +75,9 @@ def plan_calls(cpus: int, runs: int = 0, threads: int = 0, *, batches_pay: bool 
     if threads or runs:
         threads = threads or max(1, cpus // runs)
         return CallPlan(runs or max(1, cpus // threads), threads, threads)
-    return CallPlan(1, cpus, cpus) if batches_pay else CallPlan(cpus, 1, min(cpus, _MAX_THREADS_ALONE))
+    if batches_pay:
+        return CallPlan(1, cpus, cpus)
+    return CallPlan(cpus, 1, min(cpus, _MAX_THREADS_ALONE) if cpus > _TOO_FEW_CPUS else 1)
 
 
 def _quota(cgroup: Path) -> float | None:

@@ -9,7 +9,7 @@ from functools import partial
 
 from contract.bundle import GRAPH, Bundle
 from service.inference.backend import Backend, OnnxBackend
-from service.inference.batcher import Batcher, Limits
+from service.inference.batching.batcher import Batcher, Limits
 from service.inference.calls import RunningCalls
 from service.inference.cpus import CallPlan, cpus_per_worker, plan_calls
 from service.inference.decoding.decoder import Decoder
@@ -58,18 +58,16 @@ class Model:
     """
 
     def __init__(self, shared: SharedResources, bundle: Bundle, backend: Backend, *, main: bool) -> None:
-        settings, metrics = shared.settings, shared.metrics
+        settings, metrics, manifest = shared.settings, shared.metrics, bundle.manifest
         # Weak, so that no reference cycle keeps a model in memory that is no longer served.
         describe = weakref.WeakMethod(self.describe)
         self.bundle, self.backend = bundle, SupervisedBackend(backend, shared.calls, describe)
-        self.main = main
-        self.name, self.version = bundle.manifest.name, bundle.manifest.version
-        default = default_point(bundle.manifest, settings.operating_point, settings.population)
+        self.main, self.name, self.version = main, manifest.name, manifest.version
+        default = default_point(manifest, settings.operating_point, settings.population)
         self.default_point = replace(default, by_age=True)
-        self.guard = choose_guard(bundle.manifest, settings.guard)
-        max_batch = max_batch_of(settings, backend.provider)
+        self.guard = choose_guard(manifest, settings.guard)
+        max_batch, on_cpu = max_batch_of(settings, backend.provider), backend.provider == CPU
         # Calls are serialised on a GPU: concurrent ones would only hold more memory.
-        on_cpu = backend.provider == CPU
         runs = _call_plan(settings, bundle).runs if on_cpu else 1
         self.batcher = Batcher(
             self.backend,
@@ -79,9 +77,8 @@ class Model:
             is_alone=shared.is_alone,
         )
         self._warm_up_images = min(runs * max_batch, settings.capacity)
-        rules = rules_of(settings, bundle.manifest)
-        # Where each compute thread may call the model, the one that has decoded an image does, without a detour.
-        at_once = on_cpu and runs >= shared.pool.size
+        at_once = on_cpu and runs >= shared.pool.size  # each compute thread may call the model
+        rules = rules_of(settings, manifest)
         self.reader = Reader(self.batcher, shared.decoder, self.guard, metrics, rules, counts=main, at_once=at_once)
         self.recovery = Recovery(
             self.batcher,

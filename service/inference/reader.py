@@ -13,11 +13,11 @@ from PIL import Image
 from contract.drift import brightness_and_contrast
 from contract.image import SIDE, Decoded, Note
 from contract.margins import Frame, on_whole_picture
-from service.inference.batcher import Batcher
+from service.inference.batching.batcher import Batcher
+from service.inference.batching.scoring import Scored
 from service.inference.decoding.decoder import Decoder
 from service.inference.decoding.rules import Rules
 from service.inference.guard import Guard
-from service.inference.scoring import Scored
 from service.telemetry.metrics import Metrics
 
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from contract.image import SIDE
 from service.errors import BackendFault, ServiceError
 from service.inference.backend import Backend, Outputs
-from service.inference.batcher import Batcher
+from service.inference.batching.batcher import Batcher
 from service.inference.calls import RunningCalls
 
 # Seconds before the first attempt, and at most before a later one; and the attempts after which there is no hope.

@@ -34,7 +34,7 @@ from service.workers.watchdog import Watchdog
 # What is neither a decoder nor a model runs in these: checksums of images, reading of bundles.
 _OTHER_THREADS = 4
 # Seconds, for sys.setswitchinterval: how long a busy event loop may hold the GIL while compute threads wait for it.
-_SWITCH_INTERVAL_S = 0.001
+_SWITCH_INTERVAL_S = 0.0001
 
 log = logging.getLogger(__name__)
 

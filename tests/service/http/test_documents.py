@@ -9,8 +9,8 @@ import httpx
 import pytest
 
 from service import problems
-from service.http.documents.markdown import render
 from service.http.documents.negotiation import prefers, qualities
+from service.http.documents.rendering import render
 from tests import ROOT
 from tests.conftest import Connect, MakeService
 from tests.openapi import assert_documented
@@ -123,7 +123,7 @@ def test_what_is_not_accepted_has_no_quality() -> None:
 
 
 def test_a_card_of_somebody_else_brings_no_markup() -> None:
-    page = render("# <b>x</b> & y\n\n<script>alert(1)</script> [a](javascript:alert(1)) [b](//elsewhere)\n")
+    page = render("# <b>x</b> & y\n\n<script>alert(1)</script> [a](javascript:alert(1)) [b](//elsewhere)\n", "")
     assert "<script" not in page
     assert "<b>" not in page
     assert "<title>&lt;b&gt;x&lt;/b&gt; &amp; y</title>" in page
@@ -132,7 +132,7 @@ def test_a_card_of_somebody_else_brings_no_markup() -> None:
 
 
 def test_headings_are_anchors_and_links_to_documents_are_names() -> None:
-    page = render("## Operating points\n\nsee [the audit log](audit.md#what-is-kept) and [this](#x)\n")
+    page = render("## Operating points\n\nsee [the audit log](audit.md#what-is-kept) and [this](#x)\n", "")
     assert '<h2 id="operating-points">' in page
     assert '<cite title="docs/audit.md#what-is-kept">the audit log</cite>' in page
     assert '<a href="#x">this</a>' in page

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from service.errors import BackendFault, NotReady, Overloaded
 from service.inference.backend import Outputs
-from service.inference.batcher import Batcher, Limits
-from service.inference.scoring import Scored
+from service.inference.batching.batcher import Batcher, Limits
+from service.inference.batching.scoring import Scored
 from tests.fakes import FakeBackend
 from tests.waiting import DEADLINE_S, until_async
 

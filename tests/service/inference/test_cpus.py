@@ -53,7 +53,7 @@ def test_a_setting_that_is_missing_is_derived_from_the_cpus(runs: int, threads: 
     assert plan_calls(8, runs, threads) == CallPlan(*plan, alone=plan[1])
 
 
-@pytest.mark.parametrize(("cpus", "alone"), [(1, 1), (2, 2), (3, 3), (64, 4)])
+@pytest.mark.parametrize(("cpus", "alone"), [(1, 1), (2, 1), (3, 3), (64, 4)])
 def test_calls_have_one_thread_and_several_only_when_idle(cpus: int, alone: int) -> None:
     assert plan_calls(cpus) == CallPlan(cpus, 1, alone)
 

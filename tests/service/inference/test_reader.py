@@ -12,7 +12,7 @@ import pytest
 from contract.cost import Cost
 from contract.image import MAX_PIXELS, Decoded
 from service.errors import BackendFault, NotReady
-from service.inference.batcher import Batcher, Limits
+from service.inference.batching.batcher import Batcher, Limits
 from service.inference.decoding import decoder as module
 from service.inference.decoding.decoder import Decoder
 from service.inference.decoding.rules import Rules

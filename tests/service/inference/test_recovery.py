@@ -10,7 +10,7 @@ from service.core import Service
 from service.errors import DeviceError, NotReady, Overloaded
 from service.inference import model, recovery
 from service.inference.backend import Backend
-from service.inference.scoring import Scored
+from service.inference.batching.scoring import Scored
 from service.inference.session import CPU, CUDA
 from tests.conftest import Connect, MakeService
 from tests.drawings import encode, jpeg

@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 
 from service.errors import BackendFault, NotReady, Overloaded
 from service.inference.backend import Backend
+from service.inference.batching.scoring import Image, Scored, Scorer
 from service.inference.pool import StartedThreads, run_in
-from service.inference.scoring import Image, Scored, Scorer
 
 _STOPPING = "the model is being stopped"
 

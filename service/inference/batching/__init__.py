@@ -1,0 +1,1 @@
+"""Images in front of a model: one queue where batches pay, and the calls that score them."""
