@@ -26,12 +26,11 @@ from service.inference.backend import OnnxBackend
 from service.inference.cpus import plan_calls, usable_cpus
 from service.inference.pool import Pool
 from service.inference.session import Cuda, open_session
+from service.workers.server import SWITCH_INTERVAL_S
 from tests import BUNDLED_MODEL
 
 _END, _LENGTH = b"\r\n\r\n", b"content-length:"
 _ANSWER = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%b"
-# As uvicorn's servers do: a request in flight does not wait for the compute threads' turn.
-_SWITCH_INTERVAL_S = 0.001
 
 
 class Engine:
@@ -105,7 +104,7 @@ def main() -> int:
     parser.add_argument("--port", type=int, default=8000)
     parser.add_argument("--model", type=Path, default=BUNDLED_MODEL)
     given = parser.parse_args()
-    sys.setswitchinterval(_SWITCH_INTERVAL_S)
+    sys.setswitchinterval(SWITCH_INTERVAL_S)
     try:
         uvloop.run(serve(given.port, given.model))
     except BundleError as error:

@@ -55,6 +55,7 @@ from benchmarks.timing import rate
 from contract.bundle import Bundle, read_bundle
 from contract.image import to_pixels
 from service.inference.session import CUDA
+from service.workers.server import SWITCH_INTERVAL_S
 from tests import BUNDLED_MODEL
 from tests.drawings import chest, encode
 
@@ -162,7 +163,7 @@ def main() -> int:
     """Check, print and write the result. Returns the exit code."""
     given = parsed()
     parts = Parts(given.result)
-    parts.add(**machine(), onnxruntime=onnxruntime.__version__)
+    parts.add(**machine(), onnxruntime=onnxruntime.__version__, switch_interval_s=SWITCH_INTERVAL_S)
     device, total_mib = "cpu", 0.0
     if not given.dry_run:
         name, driver, total = nvidia("name,driver_version,memory.total")

@@ -26,9 +26,11 @@ from typing import Any
 
 import simpy
 
+from service.workers.server import SWITCH_INTERVAL_S
+
 # What a process of the simulation yields; simpy resumes it once that has happened.
 Steps = Generator[simpy.Event, Any, None]
-_SLICE_MS, _SWITCH_MS = 1.0, 1.0  # the latter as in service/workers/server.py
+_SLICE_MS = 1.0
 _FIRST, _LAST = 0, 1  # priorities
 # Shares of the event loop's time when an image arrives, is passed on to a GPU's batches, and is answered. They hardly
 # matter: the same thread does them all.
@@ -75,12 +77,14 @@ class Setup:
         workers: processes.
         connections: each has one image in flight.
         gpu: whether the model runs on a GPU; else in the compute threads.
+        switch_ms: after which a thread hands the GIL over, in milliseconds.
     """
 
     cpus: int
     workers: int
     connections: int
     gpu: bool = False
+    switch_ms: float = 1e3 * SWITCH_INTERVAL_S
 
     @property
     def threads(self) -> int:
@@ -211,8 +215,9 @@ class _Worker:
 
     def _locked(self, ms: float, priority: int) -> Steps:
         """Compute while holding the GIL."""
+        switch_ms = self._run.setup.switch_ms
         while ms > _LEAST_MS:
             with self._gil.request(self._run.chance.getrandbits(32)) as gil:
                 yield gil
-                yield from self._run.compute(min(ms, _SWITCH_MS), priority)
-            ms -= _SWITCH_MS
+                yield from self._run.compute(min(ms, switch_ms), priority)
+            ms -= switch_ms
