@@ -126,7 +126,9 @@ def kept(name: str) -> dict[str, Any]:
 
 def test_the_kept_result_of_a_gpu_is_read() -> None:
     (record,) = records(kept("2026-11-26-gpu.json"), VARIED)
-    assert [each.setup for each in record.observed] == [Setup(16, 1, count, gpu=True) for count in (1, 32, 128)]
+    assert [each.setup for each in record.observed] == [
+        Setup(16, 1, count, gpu=True, switch_ms=1.0) for count in (1, 32, 128)
+    ]
     mean_ms = sum(record.times.decode_ms) / len(record.times.decode_ms)
     assert mean_ms == pytest.approx(16e3 / 2246.1)
     assert (record.times.call_ms(5), record.times.call_ms(64)) == (1.187, 2.335)
