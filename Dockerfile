@@ -129,6 +129,13 @@ RUN --mount=type=bind,from=build-gpu,source=/opt/venv,target=/opt/listed \
 FROM scratch AS sbom-service-gpu
 COPY --from=sbom-service-gpu-run /sbom.cdx.json /sbom-service-gpu.cdx.json
 
+FROM sbom-tool AS sbom-bulk-run
+RUN --mount=type=bind,from=build-bulk,source=/opt/venv,target=/opt/listed \
+    --mount=type=bind,source=models,target=/models \
+    /opt/venv/bin/python /sbom.py /opt/listed /models "${VERSION}" >/sbom.cdx.json
+FROM scratch AS sbom-bulk
+COPY --from=sbom-bulk-run /sbom.cdx.json /sbom-bulk.cdx.json
+
 FROM serving AS bulk
 HEALTHCHECK NONE
 COPY --from=build-bulk /opt/venv /opt/venv

@@ -1,7 +1,7 @@
 #!/bin/sh
 # Builds one archive that installs the service on a machine without internet; docs/install-offline.md describes its use.
 #
-#     make offline [PARTS="proxy monitoring"]     optional parts beside the service: any of proxy, monitoring, gpu
+#     make offline [PARTS="proxy monitoring"]     optional parts beside the service: any of proxy, monitoring, gpu, bulk
 #
 # Needs Docker with compose 2.24.4 or newer, Python with venv for the documentation, and images of nginx, Prometheus and Grafana that are there or can be fetched.
 set -eu
@@ -14,9 +14,9 @@ rm -rf "dist/$name" && mkdir -p "dist/$name/deploy" "dist/$name/docs"
 
 files="-f docker-compose.yml"
 for part in "$@"; do
-  case $part in proxy | monitoring | gpu) ;; *) echo "offline: unknown part $part; choose from proxy, monitoring, gpu" >&2; exit 2 ;; esac
-  # The gpu part replaces the service's image, so its image is added beside the default one.
-  [ "$part" = gpu ] || files="$files -f compose.$part.yaml"
+  case $part in proxy | monitoring | gpu | bulk) ;; *) echo "offline: unknown part $part; choose from proxy, monitoring, gpu, bulk" >&2; exit 2 ;; esac
+  # The gpu part replaces the service's image, so its image is added beside the default one; bulk is no service.
+  case $part in gpu | bulk) ;; *) files="$files -f compose.$part.yaml" ;; esac
 done
 say() { echo "offline: $*"; }
 
@@ -35,13 +35,20 @@ case " $* " in *" gpu "*)
   docker compose -f docker-compose.yml -f compose.gpu.yaml build --quiet
   images="$images $(docker compose -f docker-compose.yml -f compose.gpu.yaml config --images)" ;;
 esac
+case " $* " in *" bulk "*)
+  docker build --quiet --target bulk --tag xray-bulk --build-arg "REVISION=$REVISION" . >/dev/null
+  images="$images xray-bulk" ;;
+esac
 say "saving $(echo $images)"
 # shellcheck disable=SC2086
 docker save -o "dist/$name/images.tar" $images # not in a pipe, which would hide a failure
 gzip -6 "dist/$name/images.tar"
 say "writing the software bills of materials"
 docker build --quiet --target sbom-service --output "dist/$name" . >/dev/null
-case " $* " in *" gpu "*) docker build --quiet --target sbom-service-gpu --output "dist/$name" . >/dev/null ;; esac
+for part in gpu bulk; do
+  target=$([ "$part" = gpu ] && echo sbom-service-gpu || echo sbom-bulk)
+  case " $* " in *" $part "*) docker build --quiet --target "$target" --output "dist/$name" . >/dev/null ;; esac
+done
 docker image inspect -f '{{index .RepoTags 0}} {{.Id}}' $images >"dist/$name/IMAGES"
 
 cp docker-compose.yml compose.*.yaml LICENSE CHANGELOG.md deploy/images.lock "dist/$name"

@@ -11,6 +11,9 @@ import json, sys
 parts = {part["name"] for part in json.load(open(sys.argv[1]))["components"]}
 missing = {"onnxruntime", "libc6", "pneumonia/model.int8.onnx"} - parts
 sys.exit(str(missing) if missing else 0)' "$unpacked/sbom-service.cdx.json"
+case " ${OFFLINE_PARTS-} " in *" bulk "*)
+  check "the list of contents of bulk names pyarrow" grep -q '"pyarrow"' "$unpacked/sbom-bulk.cdx.json" ;;
+esac
 check "the documentation, with its search" sh -c 'test -f "$0/site/index.html" && test -f "$0/site/search.js"' "$unpacked"
 check "the archive contains no TLS key" [ -z "$(find "$unpacked" -name "*.key")" ]
 
