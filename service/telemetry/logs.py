@@ -149,13 +149,15 @@ class _Writer(QueueListener):
     def __init__(self, lines: "SimpleQueue[str | logging.LogRecord]", descriptor: "_Descriptor") -> None:
         super().__init__(lines)
         self._lines, self._descriptor = lines, descriptor
-        self._is_idle = True
+        self._is_idle, self._urgent = True, threading.Event()
 
     def drain(self, timeout_s: float) -> None:
         if self._thread is not None and self._thread.is_alive():  # a forked process does not have the thread
             written = threading.Event()
             self.queue.put_nowait(written)
+            self._urgent.set()
             written.wait(timeout_s)
+            self._urgent.clear()
 
     def handle(self, record: Any) -> None:
         if isinstance(record, threading.Event):
@@ -164,13 +166,14 @@ class _Writer(QueueListener):
             self._descriptor.write(record)
         else:
             if self._is_idle:
-                time.sleep(_COLLECT_S)
+                self._urgent.wait(_COLLECT_S)
             self._descriptor.write_record(record)
         self._is_idle = self._lines.empty()
 
     def stop(self) -> None:
         if self._thread is not None:
             self.enqueue_sentinel()
+            self._urgent.set()
             self._thread.join(CLOSE_TIMEOUT_S)
             self._thread = None
 

@@ -1,7 +1,7 @@
 """``python -m tests.e2e.faulty``: the service, with faults that files in the folder FAULTS switch on.
 
 ``hang``: a model call does not return while the file exists, and writes the file ``hangs``. ``fail``: a model call
-raises. ``batcher``: the batcher itself fails after its next call. ``loop``: the event loop hangs after the next call.
+raises. ``batcher``: the batcher itself fails after its next call. ``loop``: the event loop hangs after the next image.
 ``start``: a bundle is not read while the file exists. Calls count as hanging after half a second, so that tests need
 not wait long.
 """
@@ -23,7 +23,8 @@ from service.workers import grace
 
 _FAULTS = Path(os.environ["FAULTS"])
 _POLL_S = 0.01
-_predict, _batch_done, _read = OnnxBackend.predict, Metrics.batch_done, bundles._read
+_predict, _read = OnnxBackend.predict, bundles._read
+_batch_done, _image_analysed = Metrics.batch_done, Metrics.image_analysed
 
 
 def _faulty_predict(*arguments: Any, **options: Any) -> Outputs:
@@ -36,11 +37,15 @@ def _faulty_predict(*arguments: Any, **options: Any) -> Outputs:
 
 
 def _faulty_batch_done(*arguments: Any) -> None:
-    while (_FAULTS / "loop").exists():
-        time.sleep(_POLL_S)
     if (_FAULTS / "batcher").exists():
         raise ZeroDivisionError
     _batch_done(*arguments)
+
+
+def _faulty_image_analysed(*arguments: Any) -> None:
+    while (_FAULTS / "loop").exists():
+        time.sleep(_POLL_S)
+    _image_analysed(*arguments)
 
 
 def _faulty_read(settings: Settings, folder: Path) -> Bundle:
@@ -55,4 +60,5 @@ if __name__ == "__main__":
     grace._ALARM_MARGIN_S = 300  # where the machine pauses, the kernel's alarm would come before the forced exit
     OnnxBackend.predict = _faulty_predict  # type: ignore[method-assign]
     Metrics.batch_done = _faulty_batch_done  # type: ignore[method-assign, assignment]
+    Metrics.image_analysed = _faulty_image_analysed  # type: ignore[method-assign, assignment]
     sys.exit(main())

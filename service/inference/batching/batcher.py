@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
+from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -88,10 +89,12 @@ class Batcher:
         """
         if not self._open:
             raise NotReady(_STOPPING)
-        [row], took_s = self.scorer.score([Image(pixels, explain)])
-        if isinstance(row, BackendFault):
-            raise row
-        return Scored(*row, batch_size=1, queue_s=0.0, inference_s=took_s)
+        rows, took_s = self.scorer.score([Image(pixels, explain)])
+        if isinstance(rows[0], BackendFault):
+            raise cast(
+                BackendFault, rows.pop()
+            )  # not left in a variable of this frame: that would be a reference cycle
+        return Scored(*rows[0], batch_size=1, queue_s=0.0, inference_s=took_s)
 
     async def submit(self, pixels: NDArray[np.uint8], *, explain: bool = False) -> Scored:
         """Queue one image, and wait for its result.
