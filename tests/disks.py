@@ -12,7 +12,7 @@ import pytest
 def small_disk(folder: Path, size: str) -> Iterator[None]:
     """Mount a disk of a size such as "128k" on a folder, which is created. Skips the test if this is not allowed."""
     folder.mkdir(exist_ok=True)
-    command = ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", folder]
+    command = ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(folder)]
     if subprocess.run(command, capture_output=True, check=False).returncode:
         pytest.skip("only root can mount a small disk")
     try:

@@ -33,8 +33,8 @@ from service.workers.watchdog import Watchdog
 
 # What is neither a decoder nor a model runs in these: checksums of images, reading of bundles.
 _OTHER_THREADS = 4
-# Seconds, for sys.setswitchinterval: how long a busy event loop may hold the GIL while compute threads wait for it. They
-# need it for some microseconds, several times an image; with 1 ms CPUs were idle meanwhile (decision 40).
+# Seconds, for sys.setswitchinterval: how long a busy event loop may hold the GIL while compute threads wait for it.
+# They need it for some microseconds, several times an image; with 1 ms CPUs were idle meanwhile (decision 40).
 SWITCH_INTERVAL_S = 0.0001
 
 log = logging.getLogger(__name__)
