@@ -91,9 +91,8 @@ class Batcher:
             raise NotReady(_STOPPING)
         rows, took_s = self.scorer.score([Image(pixels, explain)])
         if isinstance(rows[0], BackendFault):
-            raise cast(
-                BackendFault, rows.pop()
-            )  # not left in a variable of this frame: that would be a reference cycle
+            # Not left in a variable of this frame, which would be a reference cycle.
+            raise cast(BackendFault, rows.pop())
         return Scored(*rows[0], batch_size=1, queue_s=0.0, inference_s=took_s)
 
     async def submit(self, pixels: NDArray[np.uint8], *, explain: bool = False) -> Scored:
