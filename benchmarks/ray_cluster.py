@@ -13,6 +13,8 @@ from benchmarks.processes import cpu_s, descendants
 _ROOT = Path(__file__).parent.parent
 # How Ray names the process of an actor of Ray Data.
 _ACTOR = b"ray::MapWorker"
+# Of all clusters of this process: Ray keeps the first token that it reads.
+_TOKEN = secrets.token_hex(32)
 
 
 @contextmanager
@@ -26,7 +28,7 @@ def ray_cluster(nodes: int, scratch: Path) -> Iterator[str]:
     home = scratch / "home"
     home.mkdir(parents=True)
     (home / "ray_bootstrap_config.yaml").write_text("provider: {type: local}\n")
-    (scratch / "token").write_text(secrets.token_hex(32))
+    (scratch / "token").write_text(_TOKEN)
     os.environ |= {
         "HOME": str(home),
         "PYTHONPATH": str(_ROOT),
