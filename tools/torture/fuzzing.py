@@ -130,7 +130,8 @@ def by_chance(target: Target, seconds: float) -> int:
 def by_coverage(name: str, seconds: float, corpus: Path) -> None:
     """The same with atheris, which ends the process. libFuzzer prints how many runs there were.
 
-    Run it in rounds with the same corpus: atheris itself grows by 0.1 MiB with each input. (Its corpus of 97 files, decoded twelve times without it, stays at 41 MiB.)
+    Run it in rounds with the same corpus: atheris itself grows by 0.1 MiB with each input. (Its corpus of 97 files,
+    decoded twelve times without it, stays at 41 MiB.)
     """
     atheris = importlib.import_module("atheris")  # it ships no types
 
