@@ -130,7 +130,7 @@ def test_nothing_is_renewed_if_one_image_cannot_be_fetched(engine: Engine, image
 def test_make_images_renews_what_the_dockerfile_and_the_compose_files_name() -> None:
     if shutil.which("make") is None:
         pytest.skip("make is not installed")
-    printed = run(["make", "--dry-run", "images"], cwd=ROOT).stdout.split()
+    printed = run(["make", "--no-print-directory", "--dry-run", "images"], cwd=ROOT).stdout.split()
     named = [re.findall(r"_IMAGE(?:=|:-)([\w./:-]+)", path.read_text()) for path in (ROOT / "Dockerfile", *COMPOSE)]
     assert printed[:2] == ["deploy/pinned.sh", "--renew"]
     assert set(printed[2:]) == {image for images in named for image in images}
