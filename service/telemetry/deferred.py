@@ -1,17 +1,14 @@
 """Updates of metrics that are put off: some hundred at once cost a fraction of what they cost one by one.
 
 Between two images the caches of a CPU hold the decoder and the model, and each update of a metric would have to fetch
-its own code and data first (docs/decisions/0038-less-code-a-request.md).
+its own code and data first (docs/decisions/0040-the-thread-that-decodes-scores.md).
 """
 
 from collections import deque
 from collections.abc import Callable, Iterable
-from typing import ParamSpec
 
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
-
-P = ParamSpec("P")
 
 # Some forty requests; they are applied in less than a millisecond.
 _MOST = 256

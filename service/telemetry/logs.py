@@ -3,7 +3,7 @@
     any thread -> line or record -> bounded queue -> writer thread -> stderr
 
 A record without arguments or a trace, such as that of each request, becomes a line in the writer thread, several of
-them in a row: one by one, between two images, they cost more (docs/decisions/0038-less-code-a-request.md).
+them in a row: one by one, between two images, they cost more (docs/decisions/0040-the-thread-that-decodes-scores.md).
 
 If nobody reads stderr, a write to it blocks for ever once its pipe is full (64 KiB on Linux). Only the writer thread is
 held up by that; lines that the queue has no room for are dropped and counted.
