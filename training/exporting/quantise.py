@@ -50,7 +50,7 @@ def quantise(graph: bytes, pixels: NDArray[np.uint8]) -> bytes:
             activation_type=QuantType.QUInt8,
             weight_type=QuantType.QInt8,
             calibrate_method=CalibrationMethod.MinMax,
-            op_types_to_quantize=["Conv", "Relu", "Add"],
+            op_types_to_quantize=["Conv", "Relu", "Clip", "Add"],
             nodes_to_exclude=_kept_in_float(onnx.load(prepared)),
         )
         return result.read_bytes()

@@ -45,7 +45,7 @@ class TrainingConfig(BaseModel):
     )
     start: str = Field(
         default="",
-        description="Folder of a finished run, or of a bundle of compact, whose weights are the initial ones.",
+        description="Folder of a finished run, or of a bundle (compact, efficientnet-lite): the initial weights.",
     )
     teachers: str = Field(
         default="",

@@ -34,8 +34,9 @@ def compiled(config: TrainingConfig, steps: int) -> keras.Model:
 
 @keras.saving.register_keras_serializable("xray")
 def accuracy(target: Tensor, probability: Tensor) -> Tensor:
-    """Whether both are on one side of a half: Keras' own compares with targets of 0 and 1 only."""
-    return ops.cast(ops.equal(ops.cast(target, "float32") > 0.5, probability > 0.5), "float32")
+    """Whether both are on one side of a half, for each row: Keras' own compares with targets of 0 and 1 only."""
+    target = ops.reshape(ops.cast(target, "float32"), ops.shape(probability))  # (n,) with (n, 1) would be (n, n)
+    return ops.cast(ops.equal(target > 0.5, probability > 0.5), "float32")
 
 
 def averaged(checkpoints: Sequence[Path], config: TrainingConfig) -> keras.Model:

@@ -14,6 +14,7 @@ from keras import layers
 
 from contract.image import SIDE
 from training.networks.compact import compact
+from training.networks.efficientnet import efficientnet_lite, load_weights
 from training.networks.names import HIDDEN, MAPS, PROBABILITY
 
 Tensor = Any  # a symbolic Keras tensor; Keras ships no types for it
@@ -46,7 +47,10 @@ ARCHITECTURES: dict[str, Callable[[Tensor], Tensor]] = {
     "deep-stacked": deep_stacked,
     "compact": compact,
     "compact-wide": partial(compact, width=2),
+    "efficientnet-lite": efficientnet_lite,
 }
+# Networks that begin with the weights of another task, and what sets them.
+PRETRAINED: dict[str, Callable[[keras.Model], None]] = {"efficientnet-lite": load_weights}
 
 
 def _rescale(image: Tensor) -> Tensor:
@@ -71,7 +75,7 @@ NORMALISATIONS: dict[str, Callable[[Tensor], Tensor]] = {
 
 
 def build(architecture: str, normalisation: str) -> keras.Model:
-    """Build an untrained network.
+    """Build a network as it is before its first step of training.
 
     Returns:
         a model with input ``image``, uint8 (n, 200, 200, 1), and output ``probability`` of PNEUMONIA, float32 (n, 1),
@@ -79,7 +83,10 @@ def build(architecture: str, normalisation: str) -> keras.Model:
     """
     image = keras.Input((SIDE, SIDE, 1), dtype="uint8", name="image")
     grey = NORMALISATIONS[normalisation](image)
-    return keras.Model(image, ARCHITECTURES[architecture](grey), name=architecture.replace("-", "_"))
+    model = keras.Model(image, ARCHITECTURES[architecture](grey), name=architecture.replace("-", "_"))
+    if architecture in PRETRAINED:
+        PRETRAINED[architecture](model)
+    return model
 
 
 def _colour(grey: Tensor) -> Tensor:

@@ -106,11 +106,11 @@ def compact(image: Tensor, width: int = 1) -> Tensor:
     maps = layers.AveragePooling2D(2, dtype="float32")(image)
     maps = PhotometricNormalisation(dtype="float32")(maps)
     shallow = _basic(StandardisedConv(24 * width, 5, strides=2)(maps), 64 * width, strides=2)
-    fine = _bottleneck(shallow, 96 * width)
+    fine = bottleneck(shallow, 96 * width)
     coarse = _basic(fine, 160 * width, strides=2)
-    coarse = _bottleneck(_bottleneck(coarse, 160 * width), 160 * width)
+    coarse = bottleneck(bottleneck(coarse, 160 * width), 160 * width)
     coarse = layers.Identity(name=LAYOUT)(coarse)
-    maps = layers.ReLU(name=MAPS)(_bottleneck(_merged(fine, coarse, 128 * width), 128 * width))
+    maps = layers.ReLU(name=MAPS)(bottleneck(_merged(fine, coarse, 128 * width), 128 * width))
     evidence = layers.Dropout(_DROPOUT)(layers.GlobalAveragePooling2D()(maps))
     return layers.Dense(1, activation="sigmoid", name=PROBABILITY, dtype="float32")(evidence)
 
@@ -130,7 +130,7 @@ def _basic(maps: Tensor, filters: int, strides: int = 1) -> Tensor:
     return layers.Add()([_shortcut(maps, before, filters, strides), branch])
 
 
-def _bottleneck(maps: Tensor, filters: int) -> Tensor:
+def bottleneck(maps: Tensor, filters: int) -> Tensor:
     """A residual block of a 3 x 3 convolution between two of 1 x 1, on half the channels."""
     before = layers.ReLU()(maps)
     branch = StandardisedConv(filters // 2, 1)(before)

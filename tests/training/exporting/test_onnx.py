@@ -26,7 +26,7 @@ def pixels(count: int = 32) -> np.ndarray:
     return np.stack([squash(Image.fromarray(chest(seed, opacity=seed / count))) for seed in range(count)])
 
 
-@pytest.mark.parametrize("architecture", ["deep", "deep-stacked", "compact"])
+@pytest.mark.parametrize("architecture", ["deep", "deep-stacked", "compact", "efficientnet-lite"])
 def test_keras_and_onnxruntime_agree(architecture: str) -> None:
     readout = Readout(build(architecture, "rescale"), Calibration(method="platt", scale=1.5, shift=-0.5))
     batch = pixels(2) if architecture == "deep-stacked" else pixels()
