@@ -17,10 +17,16 @@ from service.inference.cpus import lower_priority
 P = ParamSpec("P")
 T = TypeVar("T")
 
+_Delivery = tuple[Callable[["asyncio.Future[Any]", Any], object], "asyncio.Future[Any]", Any]
+# So many results are handed to the event loop at once, or what there is if there was none for so many seconds.
+_TOGETHER, _HELD_S = 8, 0.03
+# With fewer tasks waiting, every result is handed over at once: the event loop has time, and somebody waits.
+_FEW = 2
+
 
 class StartedThreads(ThreadPoolExecutor):
-    """A thread pool that starts all its threads at once. The base class starts each when a task first needs it, and a
-    task that comes when no thread can be started fails.
+    """A thread pool that starts all its threads at once. The base class starts each for the task that first needs it,
+    which fails if it cannot.
 
     Args:
         count: of the threads, 1 or more.
@@ -44,37 +50,79 @@ class StartedThreads(ThreadPoolExecutor):
         all_run.wait()
 
 
-class _Awaited(Generic[T]):
-    """What a thread of the pool settles, and a coroutine awaits: with the methods of ``concurrent.futures.Future`` that
-    a task needs, without its locks, and without the second future that asyncio chains to it.
+class _Deliveries:
+    """Results on their way to the event loop, several at once while further tasks wait.
+
+    Between two images the event loop's code leaves the CPU's caches (docs/decisions/0041-results-come-together.md). A
+    result is held only while a later one is sure to come, and for twice ``_HELD_S`` if that one takes its time.
+
+    Args:
+        waiting: returns how many tasks no thread has taken yet.
     """
 
-    __slots__ = ("_loop", "future")
+    def __init__(self, waiting: Callable[[], int]) -> None:
+        self._waiting = waiting
+        self._held: deque[_Delivery] = deque()
+        self._flushes, self._is_timed = 0, False
 
-    def __init__(self) -> None:
-        self._loop = asyncio.get_running_loop()
+    def expect(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Called in the event loop before a task is queued, and for as long as results may be held."""
+        if not self._is_timed and (self._held or self._waiting() >= _FEW):
+            self._is_timed = True
+            loop.call_later(_HELD_S, self._expire, loop, self._flushes)
+
+    def add(self, loop: asyncio.AbstractEventLoop, delivery: _Delivery) -> None:
+        """Called by a thread with the result of its task."""
+        self._held.append(delivery)
+        if len(self._held) >= min(_TOGETHER, self._waiting() - _FEW + 1):
+            self.flush(loop)
+
+    def flush(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Hand over all that is held."""
+        self._flushes += 1
+        with contextlib.suppress(RuntimeError):  # the event loop is closed: nobody waits
+            loop.call_soon_threadsafe(self._settle)
+
+    def _expire(self, loop: asyncio.AbstractEventLoop, flushes: int) -> None:
+        self._is_timed = False
+        if self._flushes == flushes:
+            self._settle()
+        self.expect(loop)
+
+    def _settle(self) -> None:
+        for _ in range(len(self._held)):  # those that come meanwhile have a call of their own
+            settle, *result = self._held.popleft()
+            settle(*result)
+
+
+class _Awaited(Generic[T]):
+    """What a thread settles and a coroutine awaits: ``concurrent.futures.Future`` without locks and second futures."""
+
+    __slots__ = ("_deliveries", "_loop", "future")
+
+    def __init__(self, deliveries: _Deliveries) -> None:
+        self._loop, self._deliveries = asyncio.get_running_loop(), deliveries
         self.future: asyncio.Future[T] = self._loop.create_future()
+        deliveries.expect(self._loop)
 
     def set_running_or_notify_cancel(self) -> bool:
         """Whether the result is still wanted."""
-        return not self.future.cancelled()
+        if is_left := self.future.cancelled():
+            self._deliveries.flush(self._loop)  # others may be held for the sake of this one
+        return not is_left
 
     def set_result(self, result: T) -> None:
         """Hand the result to the event loop."""
-        self._hand_over(_set_result, result)
+        self._deliveries.add(self._loop, (_set_result, self.future, result))
 
     def set_exception(self, error: BaseException) -> None:
         """Hand an exception to the event loop."""
-        self._hand_over(_set_exception, error)
+        self._deliveries.add(self._loop, (_set_exception, self.future, error))
 
     def cancel(self) -> bool:
         """Cancel the future, in the event loop."""
-        self._hand_over(lambda future, _: future.cancel(), None)
+        self._deliveries.add(self._loop, (_cancel, self.future, None))
         return True
-
-    def _hand_over(self, settle: Callable[["asyncio.Future[T]", Any], object], value: Any) -> None:
-        with contextlib.suppress(RuntimeError):  # the event loop is closed: nobody waits
-            self._loop.call_soon_threadsafe(settle, self.future, value)
 
 
 def _set_result(future: "asyncio.Future[T]", result: T) -> None:
@@ -85,6 +133,10 @@ def _set_result(future: "asyncio.Future[T]", result: T) -> None:
 def _set_exception(future: "asyncio.Future[T]", error: BaseException) -> None:
     if not future.done():
         future.set_exception(error)
+
+
+def _cancel(future: "asyncio.Future[T]", _: None) -> None:
+    future.cancel()
 
 
 _Task = tuple[Future[Any] | _Awaited[Any], Callable[[], Any]]
@@ -111,10 +163,12 @@ class Pool:
 
     def __init__(self, threads: int) -> None:
         self.size = threads
-        # ThreadPoolExecutor joins its threads when the process exits. That is needed: if the process exits while a
-        # thread is inside onnxruntime, it dies with SIGABRT, and the exit code is lost.
+        # ThreadPoolExecutor joins its threads at exit. That is needed: a process that exits while a thread is inside
+        # onnxruntime dies with SIGABRT, and the exit code is lost.
         self._threads = StartedThreads(threads, "compute", lower_priority)
-        self.model, self.decoders = _QueueExecutor(self._request_thread), _QueueExecutor(self._request_thread)
+        deliveries = _Deliveries(lambda: len(self.model) + len(self.decoders))
+        self.model = _QueueExecutor(self._request_thread, deliveries)
+        self.decoders = _QueueExecutor(self._request_thread, deliveries)
 
     def shutdown(self) -> None:
         """Accept no more tasks and cancel those that are queued. Running tasks go on; this does not wait for them."""
@@ -136,11 +190,16 @@ class _QueueExecutor(Executor):
 
     Args:
         request_thread: called after each submission; makes a thread run one task.
+        deliveries: takes the results that are awaited to the event loop.
     """
 
-    def __init__(self, request_thread: Callable[[], None]) -> None:
-        self._request_thread = request_thread
+    def __init__(self, request_thread: Callable[[], None], deliveries: _Deliveries) -> None:
+        self._request_thread, self._deliveries = request_thread, deliveries
         self._tasks: deque[_Task] = deque()
+
+    def __len__(self) -> int:
+        """Tasks that no thread has taken yet."""
+        return len(self._tasks)
 
     def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> "Future[T]":
         """Queue a call.
@@ -159,7 +218,7 @@ class _QueueExecutor(Executor):
         Raises:
             RuntimeError: the pool is shut down.
         """
-        awaited = _Awaited[T]()
+        awaited = _Awaited[T](self._deliveries)
         self._tasks.append((awaited, call))
         self._request_thread()
         return awaited.future

@@ -10,6 +10,7 @@ from functools import partial
 
 import pytest
 
+from service.inference import pool as pool_module
 from service.inference.pool import Pool, run_in
 from tests.commands import run
 from tests.waiting import DEADLINE_S, until_async
@@ -143,6 +144,52 @@ async def test_shutdown_cancels_an_awaited_call() -> None:
     free.set()
     with pytest.raises(asyncio.CancelledError):
         await task
+
+
+@pytest.fixture
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Results are held for as long as a later one is sure to come."""
+    monkeypatch.setattr(pool_module, "_HELD_S", 10 * DEADLINE_S)
+
+
+@pytest.mark.anyio
+@pytest.mark.usefixtures("patient")
+async def test_while_tasks_wait_their_results_come_together(pool: Pool) -> None:
+    free, ran, seen = blocked(pool), list[int](), list[int]()
+    calls = [run_in(pool.decoders, partial(ran.append, number)) for number in range(12)]
+    tasks = [asyncio.create_task(call) for call in calls]
+    for task in tasks:
+        task.add_done_callback(lambda _: seen.append(len(ran)))
+    await asyncio.sleep(0)
+    free.set()
+    await asyncio.wait_for(asyncio.gather(*tasks), DEADLINE_S)
+    assert seen[0] >= 6
+    assert ran == list(range(12))
+
+
+@pytest.mark.anyio
+@pytest.mark.usefixtures("patient")
+async def test_a_result_is_not_held_for_calls_that_nobody_awaits_any_more(pool: Pool) -> None:
+    free = blocked(pool)
+    first, *others = [asyncio.create_task(run_in(pool.decoders, lambda: 7)) for _ in range(6)]
+    await asyncio.sleep(0)
+    for task in others:
+        task.cancel()
+    await asyncio.wait(others)
+    free.set()
+    assert await asyncio.wait_for(first, DEADLINE_S) == 7
+
+
+@pytest.mark.anyio
+async def test_a_result_is_not_held_while_a_later_task_takes_its_time(pool: Pool) -> None:
+    free, later = blocked(pool), threading.Event()
+    first = asyncio.create_task(run_in(pool.decoders, lambda: 7))
+    others = [asyncio.create_task(run_in(pool.decoders, partial(later.wait, DEADLINE_S))) for _ in range(6)]
+    await asyncio.sleep(0)
+    free.set()
+    assert await asyncio.wait_for(first, DEADLINE_S / 2) == 7
+    later.set()
+    assert all(await asyncio.gather(*others))
 
 
 def test_a_result_for_an_event_loop_that_has_ended_harms_nothing(pool: Pool) -> None:
