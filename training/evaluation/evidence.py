@@ -5,12 +5,11 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
 from contract.bundle import HEATMAP, Measured
-from contract.image import SIDE
 from training.data.dataset import Dataset
+from training.data.lungs import Mask, in_places
 from training.data.shifts import affine
 from training.evaluation.assess import graph_output, graph_predict
 from training.evaluation.evaluate import in_batches
-from training.evaluation.lungs import Mask
 from training.evaluation.metrics import Scores, mean, share
 
 
@@ -35,12 +34,12 @@ def measure_evidence(graph: bytes, data: Dataset, atlas: Mask, atlas_overlap: fl
         graph: of a bundle.
         data: images of one population.
         atlas: bool (200, 200), the usual place of the lungs in this population.
-        atlas_overlap: the accuracy of the atlas, from ``training.evaluation.lungs.lung_atlas``.
+        atlas_overlap: the accuracy of the atlas, from ``training.data.lungs.lung_atlas``.
     """
     sick = data.rows(row.name for row in data.radiographs if row.label)
     maps = in_batches(graph_output(graph, HEATMAP), sick.pixels)
     shown = maps.max((1, 2)) > 0
-    lungs = _in_places(atlas, maps.shape[1])
+    lungs = in_places(atlas, maps.shape[1])
     scores = Scores.of(sick, maps.max((1, 2))).rows(np.flatnonzero(shown))
     lit = maps[shown]
     inside = (lit * lungs).sum((1, 2)) / lit.sum((1, 2))
@@ -67,11 +66,3 @@ def _stability(graph: bytes, sick: Dataset, maps: NDArray[np.float32]) -> dict[s
         np.corrcoef(*pair)[0, 1] for pair in zip(before, after, strict=True) if min(part.std() for part in pair) > 0
     ]
     return {"moved_probability": float(change), "moved_heatmap": float(np.mean(alike)) if alike else 0.0}
-
-
-def _in_places(atlas: Mask, places: int) -> NDArray[np.float64]:
-    """The fraction of each place of a heatmap that is lung, (places, places)."""
-    size = SIDE // places
-    cut = size * places
-    shares: NDArray[np.float64] = atlas[:cut, :cut].reshape(places, size, places, size).mean((1, 3))
-    return shares

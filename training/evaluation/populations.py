@@ -11,12 +11,12 @@ from contract.bundle import FEATURES, InputGuard, Manifest, Measured
 from contract.guard import distance
 from training.data.dataset import Dataset
 from training.data.folder import Radiograph
+from training.data.lungs import around, lung_atlas
 from training.evaluation.assess import graph_output, graph_predict
 from training.evaluation.calibration import calibrated
 from training.evaluation.controls import Control
 from training.evaluation.evaluate import Results, in_batches, measure
 from training.evaluation.evidence import Evidence, measure_evidence
-from training.evaluation.lungs import around, lung_atlas
 from training.evaluation.metrics import Scores, auc, sensitivity, share, specificity
 from training.evaluation.probes import probe, without_bright_details, without_lungs
 from training.evaluation.stress import UNSHIFTED, StressTable, stress_table

@@ -51,6 +51,11 @@ class TrainingConfig(BaseModel):
         default="",
         description="Folders of finished runs, separated by commas: half of each target is their mean probability.",
     )
+    lungs: float = Field(
+        default=0.0,
+        ge=0,
+        description="Of efficientnet-lite: weight in the loss of the share of evidence that lies outside the lungs.",
+    )
     label_smoothing: float = Field(default=0.0, ge=0, lt=1, description="Move labels towards 1/2 by this fraction.")
     average_epochs: int = Field(
         default=0, ge=0, description="Average the weights of this many last epochs; 0 keeps the best epoch instead."

@@ -18,11 +18,18 @@ from contract.bundle import MANIFEST, read_bundle
 from training.data.augment import acquisition, unchanged
 from training.data.batches import Batch, batches_in_order, randomised_batches, shuffled_batches
 from training.data.dataset import Dataset
+from training.data.lungs import around, in_places, lung_atlas
 from training.data.randomise import looks, randomiser
+from training.errors import TrainingError
 from training.fitting.config import TrainingConfig
 from training.fitting.network import compiled
 from training.fitting.run import Epoch, Run
+from training.networks.evidence import LocatedEvidence
+from training.networks.names import PROBABILITY
 from training.networks.recovered import recovered
+
+# Images of each population from which the place of its lungs is taken.
+_HEALTHY = 200
 
 
 def _nothing(*_: object) -> None:
@@ -49,7 +56,7 @@ def fit(
     config, done = run.config, run.history
     train, validation = data.rows(run.split.train), data.rows(run.split.validation)
     epoch_of, steps = _epochs(config, train)
-    model = run.last_model() if done else _fresh(config, steps)
+    model = run.last_model() if done else _fresh(config, train, steps)
     weigh, taught = _weights(config, train), _teachers(config)
     while len(done) < config.epochs and not (done and done[-1].diverged):
         began = time.monotonic()
@@ -64,12 +71,32 @@ def fit(
     return done
 
 
-def _fresh(config: TrainingConfig, steps: int) -> keras.Model:
+def _fresh(config: TrainingConfig, train: Dataset, steps: int) -> keras.Model:
     """The network before its first step: with weights from the seed, or with those that ``start`` names."""
     model = compiled(config, steps)
     if config.start:
         model.set_weights(_network_of(Path(config.start)).get_weights())
+    if config.lungs:
+        _confine(model, train, config.lungs)
     return model
+
+
+def _confine(model: keras.Model, train: Dataset, weight: float) -> None:
+    """Have the loss count evidence outside of where most lungs of the training images are, in either orientation, since
+    half of the images are mirrored.
+
+    Raises:
+        TrainingError: the network has no place for it.
+    """
+    last = model.get_layer(PROBABILITY)
+    if not isinstance(last, LocatedEvidence):
+        raise TrainingError("lungs: this network cannot learn where evidence may come from")
+    healthy = [
+        np.flatnonzero((train.populations == name) & (train.labels == 0)) for name in np.unique(train.populations)
+    ]
+    atlases = [around(lung_atlas(train.pixels[rows[:_HEALTHY], :, :, 0])[0]) for rows in healthy]
+    lungs = np.any([*atlases, *(atlas[:, ::-1] for atlas in atlases)], axis=0)
+    last.outside.assign(weight * (1 - in_places(lungs, last.outside.shape[0])))
 
 
 def _network_of(folder: Path) -> keras.Model:

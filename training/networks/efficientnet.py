@@ -18,6 +18,7 @@ import numpy as np
 from keras import layers
 
 from training.networks.compact import PhotometricNormalisation, StandardisedConv, bottleneck
+from training.networks.evidence import LocatedEvidence
 from training.networks.names import LAYOUT, MAPS, PROBABILITY
 
 Tensor = Any  # a symbolic Keras tensor; Keras ships no types for it
@@ -64,8 +65,7 @@ def efficientnet_lite(image: Tensor) -> Tensor:
     coarse = layers.Identity(name=LAYOUT)(stages[-1])
     merged = layers.ReLU()(_merged(stages[_FINE], coarse))
     maps = layers.ReLU(name=MAPS)(bottleneck(merged, _HEAD))
-    evidence = layers.Dropout(_DROPOUT)(layers.GlobalAveragePooling2D()(maps))
-    return layers.Dense(1, activation="sigmoid", name=PROBABILITY, dtype="float32")(evidence)
+    return LocatedEvidence(_DROPOUT, name=PROBABILITY, dtype="float32")(maps)
 
 
 def load_weights(model: keras.Model) -> None:

@@ -36,8 +36,9 @@ def recovered(graph: bytes) -> keras.Model:
         for layer, number in zip(convolutions(model), sorted(kernels), strict=True):
             _, kernel, bias = kernels[number]
             layer.set_weights(_unstandardised(constants[kernel], constants[bias]))
-        head = [constants[name] for name in ("Cast/ReadVariableOp:0", "add/ReadVariableOp:0")]
-        model.get_layer(PROBABILITY).set_weights(head)
+        last = model.get_layer(PROBABILITY)
+        last.kernel.assign(constants["Cast/ReadVariableOp:0"])
+        last.bias.assign(constants["add/ReadVariableOp:0"])
     except (KeyError, ValueError):
         raise TrainingError("the graph is of no network that this program can train further") from None
     return model

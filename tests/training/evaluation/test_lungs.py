@@ -9,8 +9,8 @@ from tests import BUNDLED_MODEL
 from tests.datasets import write_sources
 from tests.drawings import chest
 from training.data.dataset import Dataset, load_dataset
+from training.data.lungs import lung_atlas, lung_mask, overlap
 from training.evaluation.evidence import measure_evidence
-from training.evaluation.lungs import lung_atlas, lung_mask, overlap
 from training.evaluation.origin import tell_origin
 from training.evaluation.probes import without_bright_details, without_lungs
 from training.evaluation.stress import Draw

@@ -7,7 +7,7 @@ import keras
 import numpy as np
 import pytest
 
-from tests.datasets import write_sources
+from tests.datasets import write_data_folder, write_sources
 from training.__main__ import FAILED, main
 from training.data.augment import acquisition
 from training.data.batches import shuffled_batches
@@ -19,6 +19,7 @@ from training.fitting.curves import draw_curves
 from training.fitting.fit import _fresh, _weights, fit
 from training.fitting.network import compiled
 from training.fitting.run import DataRecord, Epoch, Run, best_epoch
+from training.networks.names import PROBABILITY
 
 CONFIG = TrainingConfig(architecture="deep", epochs=3, batch=16, folds=4, seed=5)
 
@@ -193,9 +194,29 @@ def test_a_randomised_run_ends_as_a_network_and_teaches_another(data: Dataset, t
     (tmp_path / "teacher" / "epoch-001.keras").unlink()
     known = teacher.best_model().get_weights()
     taught = config.model_copy(update={"teachers": str(teacher.folder), "start": str(teacher.folder)})
-    assert all((one == other).all() for one, other in zip(_fresh(taught, 1).get_weights(), known, strict=True))
+    assert all((one == other).all() for one, other in zip(_fresh(taught, data, 1).get_weights(), known, strict=True))
     pupil = begun(tmp_path / "pupil", data, taught)
     assert np.isfinite(fit(pupil, data)[-1].loss)
 
 
 CELLS = [(name, label) for name in ("child", "adult") for label in (0, 1)]
+
+
+def test_evidence_is_to_lie_where_the_lungs_of_the_healthy_are_in_either_orientation(tmp_path: Path) -> None:
+    write_data_folder(tmp_path / "drawn", patients=8)
+    drawn = load_dataset(tmp_path / "drawn", tmp_path / "cache")
+    config = CONFIG.model_copy(update={"architecture": "efficientnet-lite", "epochs": 1, "lungs": 0.5})
+    run = begun(tmp_path / "run", drawn, config)
+    fit(run, drawn)
+    outside = np.asarray(run.last_model().get_layer(PROBABILITY).outside)
+    assert outside.shape == (25, 25)
+    assert outside.min() == 0
+    assert outside[0].tolist() == [0.5] * 25  # above the shoulders
+    assert np.array_equal(outside, outside[:, ::-1])
+    assert 0.3 < (outside == 0.5).mean() < 0.9
+
+
+def test_a_network_without_a_place_for_it_cannot_keep_its_evidence_in_the_lungs(data: Dataset, tmp_path: Path) -> None:
+    run = begun(tmp_path / "run", data, CONFIG.model_copy(update={"lungs": 0.5}))
+    with pytest.raises(TrainingError, match="lungs: this network cannot"):
+        fit(run, data)

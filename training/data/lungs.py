@@ -73,6 +73,14 @@ def overlap(one: Mask, other: Mask) -> float:
     return float(2 * (one & other).sum() / max(1, one.sum() + other.sum()))
 
 
+def in_places(atlas: Mask, places: int) -> NDArray[np.float64]:
+    """The fraction of each place of a heatmap that is lung, (places, places)."""
+    size = SIDE // places
+    cut = size * places
+    shares: NDArray[np.float64] = atlas[:cut, :cut].reshape(places, size, places, size).mean((1, 3))
+    return shares
+
+
 def _dark(pixels: NDArray[np.uint8]) -> Mask:
     """The pixels that are darker than their surroundings, are not air, and form areas wider than a gap between ribs."""
     grey = pixels.astype(np.float32)
