@@ -36,7 +36,7 @@ from benchmarks.environments import ENVIRONMENTS, NoEnvironment, prepare, versio
 from benchmarks.images import add_images, find_images
 from benchmarks.load import LoadError, load
 from benchmarks.machine import machine
-from benchmarks.peers.work import DECODERS, Scorer
+from benchmarks.peers.work import Scorer, decoder_of
 from benchmarks.plot import draw
 from benchmarks.processes import NotServing, Server, adopt_orphans, ask, descendants, memory_mib, serving
 from benchmarks.summary import PAGE, PLOT, Record, comparisons, conditions, markdown, replace_between_markers, tables
@@ -106,7 +106,7 @@ def check(server: Server, work: Work, sample: Sequence[bytes]) -> None:
     Raises:
         NotServing: a probability differs by more than ``_TOLERANCE``.
     """
-    score, decode = Scorer(str(work.model / work.graph), threads=1), DECODERS[work.decode]
+    score, decode = Scorer(str(work.model / work.graph), threads=1), decoder_of(work.decode, work.contract)
     for data in sample:
         answered, expected = ask(server.url, data, server.headers), score([decode(data)])[0]
         if abs(answered - expected) > _TOLERANCE:

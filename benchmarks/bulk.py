@@ -37,12 +37,9 @@ from benchmarks.bulk_runs import Archive, local_cpu, write_list
 from benchmarks.images import add_images, find_images
 from benchmarks.limit import Engine, combinations
 from benchmarks.machine import machine
-from benchmarks.peers.work import DECODERS
 from benchmarks.processes import memory_mib
 from benchmarks.ray_cluster import ray_cluster, ray_cpu
 from benchmarks.timing import rate, spread
-from contract.bundle import read_bundle
-from contract.image import to_pixels
 from service.bulk.local import run_local
 from service.bulk.part import PartCounts
 from service.bulk.ray_engine import run_ray
@@ -74,9 +71,7 @@ def measure_rate(given: argparse.Namespace, archive: Archive, scratch: Path) -> 
     """The rounds of ``rate``."""
     cpus = len(os.sched_getaffinity(0))
     images = [path.read_bytes() for path in find_images(given.images, scratch)]
-    contract = read_bundle(given.model).manifest.image_contract
-    DECODERS["bundle"] = partial(to_pixels, contract=contract)
-    engines = {threads: Engine(given.model, None, DECODERS["bundle"], threads) for _, threads in combinations(cpus)}
+    engines = {threads: Engine(given.model, None, "contract", threads) for _, threads in combinations(cpus)}
     for number in range(given.rounds):
         most, most_cpu = limit(engines, images, cpus)
         local = archive.measured(run_local, scratch / f"run{number}", cpus, local_cpu)

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from contract.bundle import read_bundle
 from tests import ROOT
 
 PEERS = ROOT / "benchmarks" / "peers"
@@ -33,6 +34,11 @@ class Work:
     graph: str
     decode: Literal["contract", "full"]
     settings: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def contract(self) -> int:
+        """The image contract of the bundle."""
+        return read_bundle(self.model).manifest.image_contract
 
 
 _MODELS = ROOT / "models" / "pneumonia"
@@ -137,6 +143,7 @@ class Contender:
         peer = {
             "PEER_GRAPH": str(self.work.model / self.work.graph),
             "PEER_DECODE": self.work.decode,
+            "PEER_CONTRACT": str(self.work.contract),
             "PEER_CPUS": str(len(os.sched_getaffinity(0))),
             "PEER_PORT": str(port),
             "BENTOML_HOME": str(scratch / "bentoml"),

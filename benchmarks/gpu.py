@@ -73,15 +73,15 @@ _DRY = {"seconds": 1.0, "runs": 2, "workers": [1, 2]}
 _PATIENCE, _STARTS_S = 2, 120
 
 
-def decoding(images: Sequence[bytes], seconds: float) -> float:
+def decoding(images: Sequence[bytes], contract: int, seconds: float) -> float:
     """Images per second that the CPUs decode when idle otherwise: an upper bound for the service with any GPU."""
     cpus = len(os.sched_getaffinity(0))
     cycled = [itertools.islice(itertools.cycle(images), n * len(images) // cpus, None) for n in range(cpus)]
-    return round(rate([partial(_decode_next, files) for files in cycled], seconds), 1)
+    return round(rate([partial(_decode_next, files, contract) for files in cycled], seconds), 1)
 
 
-def _decode_next(images: Iterator[bytes]) -> None:
-    to_pixels(next(images))
+def _decode_next(images: Iterator[bytes], contract: int) -> None:
+    to_pixels(next(images), contract=contract)
 
 
 def broken(graph: Figures, service: Figures, expected: NDArray[np.float32]) -> list[str]:
@@ -140,15 +140,16 @@ def measure(given: argparse.Namespace, run: Run, parts: Parts) -> None:
     """Run all checks and measurements; what has CUDA in this process comes last, since servers need the memory."""
     images = [path.read_bytes() for path in find_images(run.images, run.images)]
     parts.add(gpu_memory_used_before_mib=used_mib())
-    parts.measure("decoded_per_s", lambda: decoding(images, min(run.seconds, 10)))
+    bundle = read_bundle(run.model)
+    contract = bundle.manifest.image_contract
+    parts.measure("decoded_per_s", lambda: decoding(images, contract, min(run.seconds, 10)))
     limit = ("--images", str(run.images), "--seconds", str(run.seconds))
     parts.measure("cpu_alone", lambda: script("limit.py", str(run.model), *limit, limit_s=run.limit_s))
     service = parts.measure("service", lambda: service_figures(run, images[:_ASKED]))
     parts.measure("workers_cpu", lambda: sweep(run, "cpu"))
     parts.measure("workers_cuda", lambda: sweep(run, run.device))
     parts.add(over_decoding=over_decoding(parts.figures))
-    pixels = np.stack([to_pixels(image) for image in images[:_IN_BATCHES]])
-    bundle = read_bundle(run.model)
+    pixels = np.stack([to_pixels(image, contract=contract) for image in images[:_IN_BATCHES]])
     graph = parts.measure("graph", lambda: graph_figures(bundle, pixels, given.runs, run.device))
     if graph and service and not given.dry_run:
         parts.measure("broken", lambda: broken(graph, service, on_a_cpu(bundle, pixels[:_ASKED])))

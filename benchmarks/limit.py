@@ -16,7 +16,7 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -26,7 +26,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from benchmarks.images import add_images, find_images
 from benchmarks.machine import machine
-from benchmarks.peers.work import DECODERS, Pixels, open_session
+from benchmarks.peers.work import DECODERS, decoder_of, open_session
 from benchmarks.timing import rate
 from contract.bundle import FEATURES, INPUT, PROBABILITY, read_bundle
 
@@ -39,16 +39,16 @@ class Engine:
     Args:
         folder: of the bundle.
         graph: file name of one of its graphs; None: the bundle's graph for CPUs.
-        decode: the decoder.
+        decode: one of ``DECODERS``.
         threads: per run of the graph.
     """
 
-    def __init__(self, folder: Path, graph: str | None, decode: Callable[[bytes], Pixels], threads: int) -> None:
+    def __init__(self, folder: Path, graph: str | None, decode: str, threads: int) -> None:
         bundle = read_bundle(folder)
         name = graph or bundle.manifest.cpu_graph
         self._session = open_session(str(folder / name), threads)
         self._names = [PROBABILITY, FEATURES] if bundle.manifest.input_guard else [PROBABILITY]
-        self._decode = decode
+        self._decode = decoder_of(decode, bundle.manifest.image_contract)
 
     def read(self, data: bytes) -> float:
         """Decode an image and run the graph. Returns the seconds that this took."""
@@ -118,7 +118,7 @@ def main() -> None:
     sizes = {threads for _, threads in combinations(cpus)}
     with tempfile.TemporaryDirectory() as scratch:
         images = [path.read_bytes() for path in find_images(given.images, Path(scratch))]
-    engines = {n: Engine(given.model, given.graph, DECODERS[given.decode], n) for n in sorted(sizes)}
+    engines = {n: Engine(given.model, given.graph, given.decode, n) for n in sorted(sizes)}
     for engine in engines.values():
         engine.read(images[0])
     print(json.dumps({**machine(), "images": len(images), **measure(engines, images, given.seconds)}, indent=2))

@@ -29,7 +29,6 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 from benchmarks.images import add_images, find_images
 from benchmarks.limit import Engine
 from benchmarks.machine import machine
-from benchmarks.peers.work import DECODERS
 from benchmarks.threads import bare
 from service.inference.cpus import plan_calls, usable_cpus
 from tests import BUNDLED_MODEL, ROOT
@@ -115,7 +114,7 @@ def main() -> None:
     given = parser.parse_args()
     sizes = {1, plan_calls(usable_cpus()).alone}
     model = given.model.resolve()
-    ways = {"in process": in_process([Engine(model, None, DECODERS["contract"], size) for size in sizes])}
+    ways = {"in process": in_process([Engine(model, None, "contract", size) for size in sizes])}
     with contextlib.ExitStack() as stack:
         _, url = stack.enter_context(bare(model))
         ways["bare protocol"] = by_request(urlsplit(url).port or 80)

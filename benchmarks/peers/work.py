@@ -1,12 +1,14 @@
 """The work that every peer does: bytes to pixels, pixels to probabilities.
 
-Three environment variables configure it: ``PEER_GRAPH`` is an ONNX file of a bundle, ``PEER_DECODE`` one of
-``DECODERS``, ``PEER_CPUS`` the number of CPUs for all processes of the peer.
+Four environment variables configure it: ``PEER_GRAPH`` is an ONNX file of a bundle,
+``PEER_CONTRACT`` that bundle's image contract, ``PEER_DECODE`` one of ``DECODERS``,
+``PEER_CPUS`` the number of CPUs for all processes of a peer.
 """
 
 import io
 import os
 from collections.abc import Callable, Sequence
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,8 +28,8 @@ def decode_full(data: bytes) -> Pixels:
     return np.asarray(small)[..., np.newaxis]
 
 
-# "contract" is the function that our service uses.
-DECODERS: dict[str, Callable[[bytes], Pixels]] = {"contract": to_pixels, "full": decode_full}
+# As the bundle's image contract says, by the function that our service uses; or the usual way.
+DECODERS = ("contract", "full")
 
 
 def cpus() -> int:
@@ -35,9 +37,14 @@ def cpus() -> int:
     return int(os.environ["PEER_CPUS"])
 
 
+def decoder_of(name: str, contract: int) -> Callable[[bytes], Pixels]:
+    """One of ``DECODERS``, for a bundle with this image contract."""
+    return decode_full if name == "full" else partial(to_pixels, contract=contract)
+
+
 def decoder() -> Callable[[bytes], Pixels]:
     """The configured decoder."""
-    return DECODERS[os.environ["PEER_DECODE"]]
+    return decoder_of(os.environ["PEER_DECODE"], int(os.environ["PEER_CONTRACT"]))
 
 
 def open_session(graph: str | bytes, threads: int) -> onnxruntime.InferenceSession:

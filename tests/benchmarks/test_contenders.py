@@ -4,6 +4,7 @@ import re
 import struct
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import cast
 
@@ -13,12 +14,12 @@ import pytest
 from benchmarks import bench, processes
 from benchmarks.contenders import DEFAULT, NAMES, ORDINARY, OURS, PEERS, SAME, WORKS, Contender, Work, contenders
 from benchmarks.environments import NoEnvironment
-from benchmarks.peers.work import DECODERS, Scorer
+from benchmarks.peers.work import Scorer, decoder_of
 from benchmarks.processes import NotServing, Server, ask
 from benchmarks.summary import Record
 from contract.bundle import read_bundle
 from service.settings import Settings
-from tests import ROOT
+from tests import BUNDLED_MODEL, ROOT
 from tests.commands import run
 from tests.drawings import jpeg
 
@@ -126,7 +127,7 @@ def test_peers_are_pinned_do_not_phone_home_and_name_no_registry(name: str, tmp_
 
 
 def test_an_answer_that_is_not_the_graph_s_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    answers = iter([Scorer(str(SAME.model / SAME.graph), 1)([DECODERS["contract"](jpeg())])[0], 0.5])
+    answers = iter([Scorer(str(SAME.model / SAME.graph), 1)([decoder_of(SAME.decode, SAME.contract)(jpeg())])[0], 0.5])
     monkeypatch.setattr(bench, "ask", lambda url, data, headers: next(answers))
     server = Server("", {}, 0, cast("subprocess.Popen[bytes]", None))
     bench.check(server, SAME, [jpeg()])
@@ -155,3 +156,10 @@ def test_a_server_that_exits_at_once_is_reported_with_its_last_line(tmp_path: Pa
     assert re.search(r"^did not start: .* No module named 'nothing_that_there_is'\nnone left$", done.stdout), (
         done.stderr
     )
+
+
+def test_each_decodes_by_the_image_contract_of_the_bundle_that_is_served(tmp_path: Path) -> None:
+    work = replace(DEFAULT, model=BUNDLED_MODEL.parent / "2")
+    environment = Contender("fastapi", work).environment(tmp_path, 1)
+    assert (work.contract, environment["PEER_CONTRACT"]) == (1, "1")
+    assert replace(work, model=work.model.parent / "4").contract == 2
