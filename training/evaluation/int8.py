@@ -31,7 +31,16 @@ class Int8Check(BaseModel):
     @property
     def acceptable(self) -> bool:
         """Whether the int8 graph may be served instead of the float32 graph."""
-        return self.auc_float32 - self.auc_int8 <= MAX_AUC_LOSS and self.decisions_changed <= MAX_CHANGED
+        return self._is_within(1)
+
+    @property
+    def keeps_results(self) -> bool:
+        """Whether it would be acceptable with half of what is: enough that other images will not tell otherwise."""
+        return self._is_within(0.5)
+
+    def _is_within(self, share: float) -> bool:
+        loss = self.auc_float32 - self.auc_int8
+        return loss <= share * MAX_AUC_LOSS and self.decisions_changed <= share * MAX_CHANGED
 
 
 def compare(  # noqa: PLR0913, PLR0917  two graphs, and what they are compared on

@@ -19,7 +19,7 @@ from training.exporting.guard import COMPONENTS, centred, fit_guard, fit_guards,
 from training.exporting.onnx import VERIFIED_BATCHES, export_graph, verify
 from training.exporting.points import DEFAULT, choose_points, shifted_scores
 from training.exporting.populations import fit_populations
-from training.exporting.quantise import CALIBRATION_IMAGES, quantise
+from training.exporting.quantise import CALIBRATION_IMAGES, KEPT, quantise
 from training.fitting.run import Run
 from training.networks.features import Projection, fit_projection, has_layout, separating
 from training.networks.heatmap import QUIET_SHARE, has_switches
@@ -94,8 +94,15 @@ def _projection(layouts: NDArray[np.float32], populations: NDArray[np.str_]) -> 
 
 
 def _int8(graph: bytes, parts: Parts, threshold: float, guard: InputGuard) -> tuple[bytes | None, Int8Check]:
-    """The int8 graph, or None if it changes the results too much, and the comparison with the float32 graph."""
-    int8_graph = quantise(graph, parts.train.pixels[:: max(1, len(parts.train.pixels) // CALIBRATION_IMAGES)])
+    """The int8 graph, or None if it changes the results too much, and the comparison with the float32 graph.
+
+    Which convolutions stay in float32 is chosen on validation patients; the comparison is on held-out ones.
+    """
+    known = parts.train.pixels[:: max(1, len(parts.train.pixels) // CALIBRATION_IMAGES)]
+    for kept in KEPT:
+        int8_graph = quantise(graph, known, kept)
+        if compare(graph, int8_graph, parts.validation, parts.chosen_on, threshold, guard).keeps_results:
+            break
     check = compare(graph, int8_graph, parts.held_out, parts.measured_on, threshold, guard)
     return int8_graph if check.acceptable else None, check
 

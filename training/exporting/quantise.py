@@ -2,7 +2,8 @@
 
 Static, in QDQ format, so that any execution provider can run it. Only the convolutions between the first and the last
 are quantised: the first takes one channel of normalised pixels, whose range a few bright markers would determine, and
-behind the last feature maps are the few products that compute probability, heatmap and features.
+behind the last feature maps are the few products that compute probability, heatmap and features. Where it takes more to
+keep the results, further ones at the beginning stay in float32 (``KEPT``).
 """
 
 import tempfile
@@ -26,14 +27,18 @@ from contract.bundle import INPUT
 # Number of images that the activation ranges are measured on.
 CALIBRATION_IMAGES = 256
 _BATCH = 32
+# How many of the first convolutions stay in float32: the fewest of these that keep the results. Of efficientnet-lite
+# they are the stem, its first block and its second, whose channels differ most in range.
+KEPT = (1, 3, 6)
 
 
-def quantise(graph: bytes, pixels: NDArray[np.uint8]) -> bytes:
+def quantise(graph: bytes, pixels: NDArray[np.uint8], kept: int = 1) -> bytes:
     """Quantise a float32 graph; the int8 graph has the same input and outputs.
 
     Args:
         graph: from ``training.exporting.onnx.export_graph``.
         pixels: uint8 (n, 200, 200, 1), training images; at most ``CALIBRATION_IMAGES`` of them are used.
+        kept: convolutions at the beginning that stay in float32, 1 or more.
     """
     with tempfile.TemporaryDirectory() as folder:
         source, prepared, result = (Path(folder, name) for name in ("float32.onnx", "prepared.onnx", "int8.onnx"))
@@ -51,7 +56,7 @@ def quantise(graph: bytes, pixels: NDArray[np.uint8]) -> bytes:
             weight_type=QuantType.QInt8,
             calibrate_method=CalibrationMethod.MinMax,
             op_types_to_quantize=["Conv", "Relu", "Clip", "Add"],
-            nodes_to_exclude=_kept_in_float(onnx.load(prepared)),
+            nodes_to_exclude=_kept_in_float(onnx.load(prepared), kept),
         )
         return result.read_bytes()
 
@@ -70,8 +75,8 @@ class _Images(CalibrationDataReader):
         return None if batch is None else {INPUT: batch}
 
 
-def _kept_in_float(model: onnx.ModelProto) -> list[str]:
-    """The names of the first convolution, of all nodes before it, and of all nodes after the last convolution."""
+def _kept_in_float(model: onnx.ModelProto, kept: int) -> list[str]:
+    """The names of the first convolutions, of all nodes before and between them, and of all behind the very last."""
     nodes = list(model.graph.node)
     convolutions = [place for place, node in enumerate(nodes) if node.op_type == "Conv"]
-    return [node.name for place, node in enumerate(nodes) if not convolutions[0] < place <= convolutions[-1]]
+    return [node.name for place, node in enumerate(nodes) if not convolutions[kept - 1] < place <= convolutions[-1]]
