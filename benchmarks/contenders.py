@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 from contract.bundle import read_bundle
-from tests import ROOT
+from tests import BUNDLED_MODEL, ROOT
 
 PEERS = ROOT / "benchmarks" / "peers"
 OURS = "xray-inference"
@@ -43,7 +43,7 @@ class Work:
 
 _MODELS = ROOT / "models" / "pneumonia"
 DEFAULT = Work(
-    "default", "What we serve: int8, scaled decoding", "as we serve it", _MODELS / "2", "model.int8.onnx", "contract"
+    "default", "What we serve: int8, scaled decoding", "as we serve it", BUNDLED_MODEL, "model.int8.onnx", "contract"
 )
 SAME = Work(
     "same",

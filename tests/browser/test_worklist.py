@@ -144,7 +144,7 @@ def test_predictive_values_at_the_prevalence_of_the_site_by_bayes_theorem(page: 
                         specificity: { value: 0.993, low: 0.977, high: 1 } };
         return predictiveValues(point, 0.1);
     }""")
-    # The row for 10 % in the card of pneumonia/2.
+    # The row for 10 % in the card of pneumonia/2, whose figures these are.
     assert values["ppv"] == pytest.approx({"value": 0.934, "low": 0.813, "high": 1}, abs=0.004)
     assert values["npv"] == pytest.approx({"value": 0.994, "low": 0.991, "high": 0.996}, abs=0.001)
 

@@ -74,7 +74,7 @@ def _mostly_known(parameters: Any, path: str) -> None:
 
 def _name_a_point(parameters: Any) -> None:
     if parameters.get("population") is not None:
-        parameters["population"] = "unknown"  # the bundle has no populations
+        parameters["population"] = "unknown"  # which every bundle takes
     if parameters.get("operating_point") is not None:
         parameters["operating_point"] = list(POINTS)[len(parameters["operating_point"]) % len(POINTS)]
 

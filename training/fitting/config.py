@@ -98,4 +98,18 @@ RECIPES: dict[str, dict[str, Any]] = {
         "label_smoothing": 0.05,
         "average_epochs": 20,
     },
+    "pretrained": {
+        "architecture": "efficientnet-lite",
+        "epochs": 16,
+        "batch": 32,
+        "optimizer": "adamw",
+        "learning_rate": 5e-4,
+        "schedule": "cosine",
+        "weight_decay": 0.05,
+        "augmentation": "randomised",
+        "mixed": 0.3,
+        "class_balance": True,
+        "label_smoothing": 0.05,
+        "average_epochs": 5,
+    },
 }
