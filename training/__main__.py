@@ -130,7 +130,7 @@ def _add_train(parser: argparse.ArgumentParser) -> None:
         choices=RECIPES,
         help="Named settings; options given in addition override them. "
         "specification: the defaults below. robust: compact, trained to work on images of other hospitals too; "
-        "populations: the same for several populations. pretrained: efficientnet-lite, which begins with weights of ImageNet.",
+        "populations: the same for several populations. pretrained: a network that begins with weights of ImageNet.",
     )
     for name, field in TrainingConfig.model_fields.items():
         options.add_argument(
