@@ -17,7 +17,7 @@ from service.client.results import COLUMNS
 from service.problems import COMMAND_LINE
 from service.settings import Settings
 from service.settings.describing import describe
-from tests import ROOT
+from tests import BUNDLED_MODEL, ROOT
 from tests.conftest import Connect, MakeService
 from tests.test_architecture import ROOMS
 from training.__main__ import main as training_command
@@ -140,7 +140,7 @@ def test_the_number_of_shifts_is_right(name: str) -> None:
 
 
 def test_the_figures_of_the_readme_are_the_model_card_s() -> None:
-    auc = re.search(r"AUC \| ([\d.]+) \(([\d.]+) to ([\d.]+)\)", text("models/pneumonia/2/MODEL_CARD.md"))
+    auc = re.search(r"AUC \| ([\d.]+) \(([\d.]+) to ([\d.]+)\)", (BUNDLED_MODEL / "MODEL_CARD.md").read_text())
     assert auc
     assert f"{auc[1]} (95 % interval {auc[2]} to {auc[3]})" in text("README.md")
 

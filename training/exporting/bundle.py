@@ -25,8 +25,10 @@ from training.evaluation.assess import Assessment, assess, graph_predict
 from training.exporting.artifacts import Artifacts, make_artifacts
 from training.exporting.drift import measure_reference
 from training.exporting.points import DEFAULT
+from training.fitting.config import TrainingConfig
 from training.fitting.run import Run, best_epoch
 from training.networks import heatmap
+from training.networks.architectures import PRETRAINED
 from training.reporting.card import write_card
 from training.reporting.report import NO_EXTRA_DATA, ExtraData, measure_report
 from training.reporting.schema import TrainingFacts
@@ -135,7 +137,16 @@ def _training(run: Run) -> TrainingFacts:
         kept = f"the mean of the weights of the last {len(averaged)} epochs"
     elif averaged:
         kept = f"the mean of the weights of the epochs {', '.join(map(str, averaged))}"
-    return TrainingFacts(epochs=len(run.history), kept=kept)
+    if run.config.start_share:
+        kept += f", by {1 - run.config.start_share:.0%}, and those that it began with, by {run.config.start_share:.0%}"
+    return TrainingFacts(epochs=len(run.history), kept=kept, began=_began(run.config))
+
+
+def _began(config: TrainingConfig) -> str:
+    """What the weights were before the first step."""
+    if config.start:
+        return f"from the weights of {config.start}"
+    return "from weights of ImageNet" if config.architecture in PRETRAINED else "from scratch"
 
 
 def _provenance(run: Run, parameters: int) -> Provenance:

@@ -47,6 +47,12 @@ class TrainingConfig(BaseModel):
         default="",
         description="Folder of a finished run, or of a bundle (compact, efficientnet-lite): the initial weights.",
     )
+    start_share: float = Field(
+        default=0.0,
+        ge=0,
+        lt=1,
+        description="Of start: the share of the initial weights in the final ones, if epochs are averaged.",
+    )
     teachers: str = Field(
         default="",
         description="Folders of finished runs, separated by commas: half of each target is their mean probability.",

@@ -67,7 +67,7 @@ def fit(
         done.append(Epoch(epoch=len(done) + 1, seconds=round(time.monotonic() - began, 1), **figures))
         run.save_epoch(model, done)
         on_epoch(done[-1])
-    run.finish()
+    run.finish(_network_of(Path(config.start)) if config.start and config.start_share else None)
     return done
 
 

@@ -169,11 +169,20 @@ class Run:
         for old in set(self.folder.glob("epoch-*.keras")) - set(self._kept(config, last)):
             old.unlink()
 
-    def finish(self) -> None:
-        """Save the mean weights if epochs are averaged, so that the run keeps its network without the checkpoints."""
+    def finish(self, start: keras.Model | None = None) -> None:
+        """Save the mean weights if epochs are averaged, so that the run keeps its network without the checkpoints.
+
+        Args:
+            start: the network that the run began with, of whose weights the final ones keep ``start_share`` (Wortsman
+                et al., Robust fine-tuning of zero-shot models, CVPR 2022).
+        """
         if self.config.average_epochs and not self.history[-1].diverged:
             kept = self._kept(self.config, len(self.history))
-            self._save(averaged(kept, self.config), _AVERAGED)
+            model, share = averaged(kept, self.config), self.config.start_share
+            if start:
+                both = zip(start.get_weights(), model.get_weights(), strict=True)
+                model.set_weights([share * before + (1 - share) * after for before, after in both])
+            self._save(model, _AVERAGED)
             numbers = [int(path.stem.removeprefix("epoch-")) for path in kept]
             self._replace("averaged.json", json.dumps(numbers).encode())
 

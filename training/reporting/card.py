@@ -134,7 +134,7 @@ def about_of(card: str) -> str:
 def _epochs(report: Report) -> str:
     if report.training is None:
         return ""
-    return f" from scratch for {report.training.epochs} epochs; final weights: {report.training.kept}"
+    return f" {report.training.began} for {report.training.epochs} epochs; final weights: {report.training.kept}"
 
 
 def _calibration(report: Report) -> str:

@@ -62,6 +62,7 @@ class TrainingFacts(_Record):
 
     epochs: int
     kept: str = Field(description="Describes the final weights.")
+    began: str = Field(default="from scratch", description="What the weights were before the first step.")
 
 
 class SplitFacts(_Record):

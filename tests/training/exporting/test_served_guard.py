@@ -73,9 +73,7 @@ def test_lateral_views_are_flagged_where_populations_are_told_apart(
 
 @pytest.mark.parametrize("version", ["4", "5"])
 @pytest.mark.parametrize(("folder", "population"), [("adults", "adult"), ("originals", "child")])
-def test_an_image_says_which_population_it_is_like(
-    real_data: Path, folder: str, population: str, version: str
-) -> None:
+def test_an_image_says_which_population_it_is_like(real_data: Path, folder: str, population: str, version: str) -> None:
     """Adults of other patients; full-size originals of children, trained on or not."""
     bundle = read_bundle(SERVED / version)
     assert bundle.manifest.input_guard

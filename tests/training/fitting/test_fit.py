@@ -202,6 +202,21 @@ def test_a_randomised_run_ends_as_a_network_and_teaches_another(data: Dataset, t
 CELLS = [(name, label) for name in ("child", "adult") for label in (0, 1)]
 
 
+def test_final_weights_keep_a_share_of_the_initial_ones(data: Dataset, tmp_path: Path) -> None:
+    config = CONFIG.model_copy(update={"architecture": "baseline", "epochs": 1, "average_epochs": 1})
+    first = begun(tmp_path / "first", data, config)
+    fit(first, data)
+    changes = {"start": str(first.folder), "start_share": 0.25, "learning_rate": 0.01}
+    second = begun(tmp_path / "second", data, config.model_copy(update=changes))
+    fit(second, data)
+    weights = zip(
+        *(run.get_weights() for run in (first.best_model(), second.last_model(), second.best_model())), strict=True
+    )
+    for before, after, kept in weights:
+        assert kept == pytest.approx(0.25 * before + 0.75 * after, abs=1e-6)
+    assert not np.allclose(before, after)
+
+
 def test_evidence_is_to_lie_where_the_lungs_of_the_healthy_are_in_either_orientation(tmp_path: Path) -> None:
     write_data_folder(tmp_path / "drawn", patients=8)
     drawn = load_dataset(tmp_path / "drawn", tmp_path / "cache")
