@@ -145,7 +145,7 @@ def _training(run: Run) -> TrainingFacts:
 def _began(config: TrainingConfig) -> str:
     """What the weights were before the first step."""
     if config.start:
-        return f"from the weights of {config.start}"
+        return f"from the weights of `{config.start}`"
     return "from weights of ImageNet" if config.architecture in PRETRAINED else "from scratch"
 
 
