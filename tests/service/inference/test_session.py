@@ -1,6 +1,7 @@
 """Which graph runs where: the settings, the bundle's default, and the provider of the session."""
 
 import logging
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,9 @@ from service.inference.buckets import bucket_sizes
 from service.inference.cpus import CallPlan
 from service.inference.session import CPU, CUDA, Cuda, LiveSession, cuda_of, max_batch_of, open_session
 from service.settings import Device, Precision, Settings, SettingsError
+from tests import BUNDLED_MODEL, ROOT
 from tests.bundles import INT8_FULL, brightness_bundle, brightness_graph
+from tests.commands import run
 from tests.fakes import ONE_THREAD, CudaSession, pretend_cuda
 
 ONE_GRAPH = brightness_bundle()
@@ -98,6 +101,35 @@ def test_a_call_in_an_idle_service_has_a_session_with_more_threads() -> None:
     batch = np.arange(2, dtype=np.uint8).reshape(2, 1, 1, 1).repeat(200, 1).repeat(200, 2)
     concurrent, alone = (live.run(["probability"], batch, alone=is_alone)[0] for is_alone in (False, True))
     np.testing.assert_array_equal(alone, concurrent)
+
+
+# Prints by how many MiB the process has grown after calls with several images, and then one with one.
+GROWN = """
+import re, sys, pathlib
+import numpy as np
+from contract.bundle import read_bundle
+from service.inference.cpus import CallPlan
+from service.inference.session import Cuda, open_session
+
+def resident():
+    return int(re.search(r"VmRSS:\\s+(\\d+)", pathlib.Path("/proc/self/status").read_text())[1]) // 1024
+bundle = read_bundle(pathlib.Path(sys.argv[1]))
+live = open_session(bundle, "cpu", "auto", CallPlan(int(sys.argv[2]), 1, 1), Cuda(1, 0, tf32=False))
+images = np.random.default_rng(1).integers(0, 256, (8, 200, 200, 1), np.uint8)
+live.run(["probability"], images[:1])
+before = resident()
+expected = live.run(["probability"], images)[0]
+assert np.allclose(live.run(["probability"], images[:1])[0], expected[:1], atol=1e-6)
+print(resident() - before)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_where_calls_run_side_by_side_one_with_several_images_returns_its_memory() -> None:
+    kept, returned = (
+        int(run([sys.executable, "-c", GROWN, str(BUNDLED_MODEL), count], cwd=ROOT).stdout) for count in ("1", "2")
+    )
+    assert returned < kept / 2
 
 
 @pytest.mark.parametrize("device", ["auto", "cpu", "cuda"])
