@@ -11,7 +11,7 @@ RELEASED = {
     "pneumonia/2": "c307ab45f26ef3a738cff0982aba78b5ef5f31b6cfe9f3e1b1af58a5bb6e6f23",
     "pneumonia/3": "653e2081fd2e94df188c6d0e1dfd5176e2cd65c5f93765e6ca2f7663991b98fa",
     "pneumonia/4": "9fc4cd5fa339f8e311a3f45446c0ad8d388f8d46fdcd546de7a7fac66dc957fb",
-    "pneumonia/5": "965ff661ad25757630ecc59c9939a6e0b8f5496dc10ed9a05b0108c1afc04219",
+    "pneumonia/5": "3d7671987ce1920938caf072a815631a8b605c552029a68c6e36c3d9c6f0a0fd",
 }
 
 

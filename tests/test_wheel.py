@@ -56,4 +56,4 @@ def test_what_is_installed_finds_its_model_and_pages(wheel: Path, tmp_path: Path
     program = _INSTALLED.format(folder=str(tmp_path))
     ended = run([sys.executable, "-c", program], cwd=tmp_path, env=os.environ | {"PYTHONPATH": str(tmp_path)})
     assert ended.stdout.split()[0].startswith("service/shipped/models/pneumonia/"), ended.stderr
-    assert ended.stdout.split()[1:] == ["pneumonia", "True", "5"]
+    assert ended.stdout.split()[1:] == ["pneumonia", "True", "2"]

@@ -203,7 +203,7 @@ CELLS = [(name, label) for name in ("child", "adult") for label in (0, 1)]
 
 
 def test_final_weights_keep_a_share_of_the_initial_ones(data: Dataset, tmp_path: Path) -> None:
-    config = CONFIG.model_copy(update={"architecture": "baseline", "epochs": 1, "average_epochs": 1})
+    config = CONFIG.model_copy(update={"epochs": 1, "average_epochs": 1})
     first = begun(tmp_path / "first", data, config)
     fit(first, data)
     changes = {"start": str(first.folder), "start_share": 0.25, "learning_rate": 0.01}
