@@ -10,7 +10,7 @@ from training.networks.evidence import LocatedEvidence
 @pytest.fixture
 def layer() -> LocatedEvidence:
     made = LocatedEvidence(0.0)
-    made.build((None, 3, 3, 2))
+    made.build((1, 3, 3, 2))
     made.kernel.assign([[1.0], [-2.0]])
     made.bias.assign([0.5])
     return made
