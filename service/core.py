@@ -18,7 +18,7 @@ from service.inference.calls import CountedThreads, RunningCalls
 from service.inference.cpus import cpus_per_worker
 from service.inference.decoding.decoder import Decoder
 from service.inference.loading.bundles import Key
-from service.inference.loading.memory import settle
+from service.inference.loading.memory import return_freed_memory
 from service.inference.model import Model, SharedResources
 from service.inference.pool import Pool, StartedThreads
 from service.inference.repository import Repository, key_of, repository_folder
@@ -235,6 +235,6 @@ class Service:
             log.exception("the warm-up failed")
             self._warm_up_failed = True
             return
-        settle()
+        return_freed_memory()  # what loading has left
         self.admission.open()
         log.info("ready", extra=self._main_fields())

@@ -1,17 +1,13 @@
-"""Memory of the C library and of Python: models that are replaced again and again must not make the process grow.
+"""The C library's memory: models that are replaced again and again must not make the process grow.
 
 glibc gives nearly every thread an arena of its own, and never merges them. A model that is released leaves holes in the
 arenas of the threads that loaded and ran it; requests fill some of these, and the next model, loaded by another thread,
 cannot use them. So the process has two arenas instead of eight for each CPU (mallopt(3)), and what a released model
 leaves is given back.
-
-Python's garbage collector visits every object that lives, which takes 20 ms and more in the middle of requests. What
-lives once the service is ready stays, so it is kept out of that.
 """
 
 import contextlib
 import ctypes
-import gc
 import os
 import sys
 
@@ -28,20 +24,7 @@ def limit_arenas() -> None:
         mallopt(_M_ARENA_MAX, _ARENAS)
 
 
-def settle() -> None:
-    """Once the service is ready: keep what lives out of garbage collections, and return what loading has left."""
-    gc.freeze()
-    _trim()
-
-
 def return_freed_memory() -> None:
-    """Once a model is released: collect garbage, keep what is left out of further collections, and return memory."""
-    gc.unfreeze()
-    gc.collect()
-    settle()
-
-
-def _trim() -> None:
     """Have the C library give free memory back. Does nothing where it cannot (only glibc can). The GIL is not held."""
     if trim := _function("malloc_trim"):
         trim(0)

@@ -71,23 +71,3 @@ def test_an_administrator_s_number_of_arenas_is_kept() -> None:
 def test_freed_memory_is_given_back() -> None:
     mib = 1000 * 64 // 1024
     assert printed(TRIM) > mib / 2
-
-
-def test_what_lives_when_the_service_is_ready_is_kept_out_of_collections_and_its_garbage_is_found_later() -> None:
-    code = """
-import gc, weakref
-from service.inference.loading.memory import return_freed_memory, settle
-
-class Node: pass
-kept = Node()
-kept.itself = kept
-seen = weakref.ref(kept)
-settle()
-frozen = gc.get_freeze_count()
-del kept
-gc.collect()
-before = seen() is not None
-return_freed_memory()
-print(int(frozen > 0) + 10 * before + 100 * (seen() is None))
-"""
-    assert printed(code) == 111
