@@ -110,16 +110,18 @@ def compact(image: Tensor, width: int = 1) -> Tensor:
     coarse = _basic(fine, 160 * width, strides=2)
     coarse = bottleneck(bottleneck(coarse, 160 * width), 160 * width)
     coarse = layers.Identity(name=LAYOUT)(coarse)
-    maps = layers.ReLU(name=MAPS)(bottleneck(_merged(fine, coarse, 128 * width), 128 * width))
+    maps = layers.ReLU(name=MAPS)(
+        bottleneck(merged(layers.ReLU()(fine), layers.ReLU()(coarse), 128 * width), 128 * width)
+    )
     evidence = layers.Dropout(_DROPOUT)(layers.GlobalAveragePooling2D()(maps))
     return layers.Dense(1, activation="sigmoid", name=PROBABILITY, dtype="float32")(evidence)
 
 
-def _merged(fine: Tensor, coarse: Tensor, filters: int) -> Tensor:
+def merged(fine: Tensor, coarse: Tensor, filters: int, gain: float = 1.0) -> Tensor:
     """Add the coarse 13 x 13 maps to the fine 25 x 25 maps (feature pyramid; Lin et al., arXiv:1612.03144)."""
-    context = layers.UpSampling2D(2)(StandardisedConv(filters, 1)(layers.ReLU()(coarse)))
+    context = layers.UpSampling2D(2)(StandardisedConv(filters, 1, gain=gain)(coarse))
     context = layers.Cropping2D(((0, 1), (0, 1)))(context)
-    return layers.Add()([context, StandardisedConv(filters, 1)(layers.ReLU()(fine))])
+    return layers.Add()([context, StandardisedConv(filters, 1, gain=gain)(fine)])
 
 
 def _basic(maps: Tensor, filters: int, strides: int = 1) -> Tensor:

@@ -17,7 +17,7 @@ import keras
 import numpy as np
 from keras import layers
 
-from training.networks.compact import PhotometricNormalisation, StandardisedConv, bottleneck
+from training.networks.compact import PhotometricNormalisation, bottleneck, merged
 from training.networks.evidence import LocatedEvidence
 from training.networks.names import LAYOUT, MAPS, PROBABILITY
 
@@ -63,8 +63,8 @@ def efficientnet_lite(image: Tensor) -> Tensor:
     maps = layers.Rescaling(_PHOTOGRAPHS, dtype="float32")(maps)
     stages = _stages(_relu6(layers.Conv2D(32, 3, 2, padding="same", trainable=False, name="stem")(maps)))
     coarse = layers.Identity(name=LAYOUT)(stages[-1])
-    merged = layers.ReLU()(_merged(stages[_FINE], coarse))
-    maps = layers.ReLU(name=MAPS)(bottleneck(merged, _HEAD))
+    both = layers.ReLU()(merged(stages[_FINE], coarse, _HEAD, gain=_ENTRY))
+    maps = layers.ReLU(name=MAPS)(bottleneck(both, _HEAD))
     return LocatedEvidence(_DROPOUT, name=PROBABILITY, dtype="float32")(maps)
 
 
@@ -101,10 +101,3 @@ def _inverted(maps: Tensor, name: str, stage: Stage) -> Tensor:
     )
     branch = layers.Conv2D(stage.filters, 1, trainable=learns, name=f"{name}_project")(_relu6(depthwise(branch)))
     return layers.Add()([branch, maps]) if stage.stride == 1 and channels == stage.filters else branch
-
-
-def _merged(fine: Tensor, coarse: Tensor) -> Tensor:
-    """Add the coarse 13 x 13 maps to the fine 25 x 25 maps, both of them projections without a ReLU."""
-    context = layers.UpSampling2D(2)(StandardisedConv(_HEAD, 1, gain=_ENTRY)(coarse))
-    context = layers.Cropping2D(((0, 1), (0, 1)))(context)
-    return layers.Add()([context, StandardisedConv(_HEAD, 1, gain=_ENTRY)(fine)])

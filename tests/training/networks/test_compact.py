@@ -5,10 +5,8 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
-from PIL import Image
 
-from contract.image import squash
-from tests.drawings import chest
+from tests.training.networks.drawn import pixels, probability
 from training.fitting.config import RECIPES, TrainingConfig
 from training.fitting.network import averaged, compiled
 from training.networks.architectures import build
@@ -20,14 +18,6 @@ from training.networks.names import LAYOUT, MAPS
 def model() -> keras.Model:
     keras.utils.set_random_seed(3)
     return build("compact", "rescale")
-
-
-def pixels(count: int = 4) -> np.ndarray:
-    return np.stack([squash(Image.fromarray(chest(seed, opacity=seed / count))) for seed in range(count)])
-
-
-def probability(model: keras.Model, batch: np.ndarray) -> np.ndarray:
-    return np.asarray(model(batch, training=False))[:, 0]
 
 
 def test_it_keeps_to_its_budget(model: keras.Model) -> None:

@@ -3,10 +3,8 @@
 import keras
 import numpy as np
 import pytest
-from PIL import Image
 
-from contract.image import squash
-from tests.drawings import chest
+from tests.training.networks.drawn import pixels, probability
 from training.exporting.onnx import export_graph
 from training.fitting.config import TrainingConfig
 from training.fitting.network import compiled
@@ -21,14 +19,6 @@ from training.networks.recovered import recovered
 def model() -> keras.Model:
     keras.utils.set_random_seed(3)
     return build("efficientnet-lite", "rescale")
-
-
-def pixels(count: int = 4) -> np.ndarray:
-    return np.stack([squash(Image.fromarray(chest(seed, opacity=seed / count))) for seed in range(count)])
-
-
-def probability(model: keras.Model, batch: np.ndarray) -> np.ndarray:
-    return np.asarray(model(batch, training=False))[:, 0]
 
 
 def multiplications(layer: keras.layers.Layer) -> int:
