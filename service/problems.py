@@ -9,6 +9,20 @@ from service.wire import Problem
 
 log = logging.getLogger(__name__)
 
+PROBLEM_JSON = "application/problem+json"
+# Seconds. With the default settings, a full queue is processed within one or two; a restart takes about as long.
+RETRY_AFTER_S = 1
+# Defaults for every response: caches store nothing, browsers do not guess another type, and neither run, load nor frame
+# anything. No Strict-Transport-Security: it would bind every other service under the same host name, on any port; that
+# decision is the hospital's.
+HEADERS = [
+    (b"cache-control", b"no-store"),
+    (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"x-content-type-options", b"nosniff"),
+    (b"x-frame-options", b"DENY"),
+]
+
 
 @dataclass(frozen=True, slots=True)
 class Kind:

@@ -2,7 +2,7 @@
 
 import asyncio
 import math
-from typing import Any
+from typing import Any, cast
 
 from uvicorn.config import Config
 from uvicorn.server import ServerState
@@ -13,7 +13,7 @@ from service.edge.head import Head, Headers, ends_of, scope_of
 from service.edge.parsing import RequestParser
 from service.edge.phase import Phase
 from service.edge.shared import Edge
-from service.errors import HeaderTimeout, ServiceError, UploadTimeout
+from service.errors import ServiceError
 
 
 class Connection(asyncio.Protocol):
@@ -37,8 +37,7 @@ class Connection(asyncio.Protocol):
         handshake: object = None,
     ) -> None:
         self._edge, self._limits, self._handshake = edge, edge.limits, handshake
-        self._app: Any = config.loaded_app
-        self._state, self._app_state = server_state, app_state
+        self._app, self._state, self._app_state = cast(Any, config.loaded_app), server_state, app_state
         self._connections: set[Any] = server_state.connections  # for uvicorn: of its own classes
         self._loop = asyncio.get_running_loop()
         self._parser = RequestParser(self, edge.limits)
@@ -51,13 +50,13 @@ class Connection(asyncio.Protocol):
         self._transport: Any = transport
         self._flow = Flow(transport)
         self._connections.discard(self._handshake)
-        if not self._edge.admits(self._connections):
+        if self._edge.admits(self._connections):
+            self._connections.add(self)
+            self._ends = ends_of(transport)
+            self.deadline = self._loop.time() + self._limits.header_s
+        else:
             self.phase = Phase.CLOSING
             transport.close()
-            return
-        self._connections.add(self)
-        self._ends = ends_of(transport)
-        self.deadline = self._loop.time() + self._limits.header_s
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The connection is gone, closed by the client or by this side."""
@@ -93,14 +92,18 @@ class Connection(asyncio.Protocol):
         self.phase, self.deadline = Phase.HEAD, self._loop.time() + self._limits.header_s
 
     def on_head(self, method: str, url: bytes, headers: Headers, head: Head) -> None:
-        """The header is complete: wait for a short body, or call the application."""
+        """The header is complete: wait for a short body, or call the application, or refuse what has no place."""
         scope = scope_of(method, url, headers, head)
-        scope |= self._ends | {"state": self._app_state.copy()}
-        self._exchange = Exchange(self, scope, head, date=self._state.default_headers)
-        self._exchange.keep_alive &= not self._edge.is_draining
-        self.phase, self.deadline = Phase.BODY, self._loop.time() + self._limits.upload_s
-        if head.expects_continue or (head.length or 0) > self._limits.body_bytes:
-            self.start()
+        if early := self._edge.early_refusal(scope, head):
+            self._transport.write(early.response)
+            self.answered(keep_alive=early.keep_alive)
+        else:
+            scope |= self._ends | {"state": self._app_state.copy()}
+            self._exchange = Exchange(self, scope, head, date=self._state.default_headers)
+            self._exchange.keep_alive &= not self._edge.is_draining
+            self.phase, self.deadline = Phase.BODY, self._loop.time() + self._limits.upload_s
+            if head.expects_continue or (head.length or 0) > self._limits.body_bytes:
+                self.start()
 
     def start(self) -> None:
         """Call the application, if it has not been called. It can reject a long body before that arrives."""
@@ -142,11 +145,11 @@ class Connection(asyncio.Protocol):
         elif not self._backlog:
             self._flow.resume_reading()
 
-    def answered(self, exchange: Exchange) -> None:
+    def answered(self, *, keep_alive: bool) -> None:
         """The response is complete: go on to the next request, or discard the rest of this one first."""
         self._state.total_requests += 1
         self._discarded = 0
-        if not exchange.keep_alive:
+        if not keep_alive:
             self._end(is_whole=self._parser.is_whole and not self._backlog)
         elif self._parser.is_whole:
             self._await_next()
@@ -163,10 +166,8 @@ class Connection(asyncio.Protocol):
         """The deadline of the current phase has passed."""
         if self._flow.has_moved():  # a slow reader, but it reads
             self._await_reader()
-        elif self.phase is Phase.HEAD:
-            self._refuse(HeaderTimeout(f"the header did not arrive within {self._limits.header_s:g} s"), lingers=False)
-        elif self.phase is Phase.BODY:
-            self._refuse(UploadTimeout(f"the body did not arrive within {self._limits.upload_s:g} s"), lingers=False)
+        elif self.phase in (Phase.HEAD, Phase.BODY):
+            self._refuse(self._limits.overdue(self.phase), lingers=False)
         elif self.phase is Phase.IDLE and not self._flow.unsent:
             self._end(is_whole=True)
         else:
@@ -188,16 +189,15 @@ class Connection(asyncio.Protocol):
             self._backlog = self._parser.feed(data)
         except ServiceError as error:
             self._refuse(error)
-        else:
-            if self._backlog:  # the client has sent requests ahead: no more of it is read for now
-                self._flow.pause_reading()
+        if self._backlog:  # the client has sent requests ahead: no more of it is read for now
+            self._flow.pause_reading()
 
     def _refuse(self, error: ServiceError, *, lingers: bool = True) -> None:
         """Send the response to an invalid request, unless a response has begun, and close."""
         exchange, self._exchange = self._exchange, None
         if exchange:
             exchange.lost()
-        if exchange is None or not exchange.is_answering:
+        if not (exchange and exchange.is_answering):
             self._transport.write(self._edge.refusal(error))
         self._end(is_whole=not lingers)
 
@@ -229,12 +229,12 @@ class Connection(asyncio.Protocol):
             self.phase = Phase.CLOSING
             self._await_reader()
             self._transport.close()
-            return
-        self.phase, self._linger_until = Phase.LINGERING, now + self._limits.linger_s
-        self.deadline = now + self._limits.linger_silence_s
-        self._flow.resume_reading()
-        if self._transport.can_write_eof():
-            self._transport.write_eof()
+        else:
+            self.phase, self._linger_until = Phase.LINGERING, now + self._limits.linger_s
+            self.deadline = now + self._limits.linger_silence_s
+            self._flow.resume_reading()
+            if self._transport.can_write_eof():
+                self._transport.write_eof()
 
     def _await_reader(self) -> None:
         """Start the time within which the client must receive some of the buffered bytes."""

@@ -33,8 +33,8 @@ class Link(Protocol):
     def has_room(self, waiting: int) -> None:
         """Read from the socket, or pause, by how many bytes of the body are waiting for the application."""
 
-    def answered(self, exchange: "Exchange") -> None:
-        """The response is complete: go on to the next request."""
+    def answered(self, *, keep_alive: bool) -> None:
+        """The response is complete: go on to the next request, or close the connection."""
 
     def abort(self) -> None:
         """Close the connection at once, because the response cannot be completed."""
@@ -224,7 +224,7 @@ class Exchange:
             self.answered = True
             self._chunks.clear()
             self._wake()
-            self._link.answered(self)
+            self._link.answered(keep_alive=self.keep_alive)
 
     async def _fail(self) -> None:
         """End a request that the application did not answer: 500, or a closed connection once bytes have been sent."""

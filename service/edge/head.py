@@ -91,6 +91,11 @@ def scope_of(method: str, url: bytes, headers: Headers, head: Head) -> Scope:
     }
 
 
+def field(headers: Headers, name: bytes) -> bytes:
+    """The value of the first header field of this name (in lower case); empty if there is none."""
+    return next((value for each, value in headers if each == name), b"")
+
+
 def ends_of(transport: asyncio.BaseTransport) -> Scope:
     """The part of an ASGI scope that is the same for all requests of a connection."""
     peer, own = transport.get_extra_info("peername"), transport.get_extra_info("sockname")

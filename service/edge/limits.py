@@ -3,6 +3,8 @@
 import logging
 from dataclasses import dataclass
 
+from service.edge.phase import Phase
+from service.errors import HeaderTimeout, ServiceError, UploadTimeout
 from service.settings import Settings
 
 # Descriptors that the process needs beside its connections: model, audit, log, listening sockets, event loop.
@@ -30,6 +32,7 @@ class Limits:
         body_bytes: maximum bytes of a body that are buffered. A body within it is buffered whole before the application
             is called; for a longer one the application is called, and reading pauses while it does not consume.
         pipelined_every_s: minimum time between two pipelined requests, over all connections.
+        refused_every_s: minimum mean time between two early refusals, over all connections.
         sweep_every_s: interval of the deadline checks, and so their precision.
     """
 
@@ -46,7 +49,14 @@ class Limits:
     linger_bytes: int = 256 * 2**20
     body_bytes: int = 256 * 2**10
     pipelined_every_s: float = 0.01
+    refused_every_s: float = 0.001
     sweep_every_s: float = 0.5
+
+    def overdue(self, phase: Phase) -> ServiceError:
+        """The error of a request whose header or body, by its phase, did not arrive in time."""
+        if phase is Phase.HEAD:
+            return HeaderTimeout(f"the header did not arrive within {self.header_s:g} s")
+        return UploadTimeout(f"the body did not arrive within {self.upload_s:g} s")
 
 
 def limits_of(settings: Settings) -> Limits:

@@ -2,21 +2,35 @@
 
 import asyncio
 import logging
-from collections.abc import Collection
-from typing import Any
+from collections.abc import Callable, Collection
+from typing import Any, NamedTuple
 
+from service.edge.head import Head, Scope, field
 from service.edge.limits import Limits
 from service.edge.phase import Phase
 from service.edge.refusal import note_gone, refusal
 from service.errors import ServiceError
 from service.telemetry.metrics import Metrics
+from service.telemetry.record import RequestRecord
 
 # Share of the maximum number of connections. Above it, idle ones are closed early, so that new ones are accepted.
 _CROWDED = 0.75
 _CROWDED_KEEP_ALIVE_S = 5.0
 _LOG_EVERY_S = 1.0
+# Seconds of early refusals that may come at once, since requests arrive at random.
+_BURST_S = 0.02
+
+# By the path of a request with a body: its route, and why the application would refuse it now; None if it would not.
+Overload = Callable[[str], tuple[str, ServiceError] | None]
 
 log = logging.getLogger(__name__)
+
+
+class EarlyRefusal(NamedTuple):
+    """A whole response, and whether the connection is kept after it."""
+
+    response: bytes
+    keep_alive: bool
 
 
 class Edge:
@@ -25,10 +39,12 @@ class Edge:
     Args:
         limits: limits of each connection, and of their number.
         metrics: counts the requests that the edge itself answers.
+        overload: see ``Overload``.
     """
 
-    def __init__(self, limits: Limits, metrics: Metrics) -> None:
-        self.limits, self._metrics = limits, metrics
+    def __init__(self, limits: Limits, metrics: Metrics, overload: Overload = lambda _: None) -> None:
+        self.limits, self._metrics, self._overload = limits, metrics, overload
+        self._next_early = 0.0
         self.is_draining, self.is_closed = False, False
         self._next_turn = 0.0
         self._refused, self._logged_at = 0, float("-inf")
@@ -71,6 +87,23 @@ class Edge:
     def refusal(self, error: ServiceError) -> bytes:
         """The response to an invalid request; counts and logs it."""
         return refusal(error, self._metrics)
+
+    def early_refusal(self, scope: Scope, head: Head) -> EarlyRefusal | None:
+        """The response to a request that the application would refuse for want of room, if it can be sent now: at the
+        end of the header, with nothing of the application run and none of the body received. Clients that retry at
+        once take a bounded share of the event loop: what is beyond it is left to the application, which refuses later.
+        """
+        refused = self._overload(scope["path"]) if head.length != 0 else None
+        now = asyncio.get_running_loop().time()
+        if refused is None or self._next_early > now + _BURST_S:
+            return None
+        self._next_early = max(now, self._next_early) + self.limits.refused_every_s
+        sent = (field(scope["headers"], name).decode("latin-1") for name in (b"x-request-id", b"traceparent"))
+        record = RequestRecord.of(*sent)
+        record.route, error = refused
+        # A client that expects 100 Continue may send the body or not.
+        keep_alive = head.keeps_alive and not head.expects_continue and not self.is_draining
+        return EarlyRefusal(refusal(error, self._metrics, record, closes=not keep_alive), keep_alive)
 
     def note_gone(self) -> None:
         """Count and log a client that disconnected before its request was complete."""

@@ -4,9 +4,7 @@ Pure ASGI, because Starlette's ``BaseHTTPMiddleware`` hides from a route that it
 """
 
 import asyncio
-import re
 import time
-import uuid
 from collections.abc import Callable
 
 from starlette.datastructures import Headers
@@ -19,38 +17,24 @@ from service.errors import ServiceError
 from service.http import responses
 from service.http.prefix import Prefix
 from service.http.site import SiteCheck
+from service.problems import HEADERS
 from service.telemetry.metrics import CLIENT_GONE, Metrics
 from service.telemetry.record import RequestRecord
 
 REQUEST_ID = "X-Request-ID"
 _Fields = list[tuple[bytes, bytes]]
 _REQUEST_ID, _POLICY = b"x-request-id", b"content-security-policy"
-SAFE_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
-# W3C Trace Context, level 1: version, trace id, parent id, flags.
-_TRACEPARENT = re.compile(r"(?!ff)[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}(-.*)?")
 _MAX_URI_BYTES = 8192
 # Seconds between two rejections. Each takes half a millisecond of the event loop and of the GIL, which the compute
 # threads need as well.
 _REJECTION_INTERVAL_S = 0.002
-_IMAGE_ROUTES = frozenset({"/predict", "/explain", "/render"})
-
-
-# Defaults for every response: caches store nothing, browsers do not guess another type, and neither run, load nor frame
-# anything. No Strict-Transport-Security: it would bind every other service under the same host name, on any port; that
-# decision is the hospital's.
-_HEADERS: _Fields = [
-    (b"cache-control", b"no-store"),
-    (_POLICY, b"default-src 'none'; frame-ancestors 'none'"),
-    (b"referrer-policy", b"no-referrer"),
-    (b"x-content-type-options", b"nosniff"),
-    (b"x-frame-options", b"DENY"),
-]
+IMAGE_ROUTES = frozenset({"/predict", "/explain", "/render"})
 # The HTML of Swagger UI has an inline script, and sets styles by script; it shows an image response from a blob URL.
 _DOCS_POLICY = (
     b"default-src 'self'; script-src 'self' 'unsafe-inline'; "
     b"style-src 'self' 'unsafe-inline'; img-src 'self' data: blob:; base-uri 'none'; frame-ancestors 'none'"
 )
-_DOCS_HEADERS = [(name, _DOCS_POLICY if name == _POLICY else value) for name, value in _HEADERS]
+_DOCS_HEADERS = [(name, _DOCS_POLICY if name == _POLICY else value) for name, value in HEADERS]
 
 
 class RequestContext:
@@ -81,7 +65,7 @@ class RequestContext:
         if scope["type"] != "http":
             return await self._app(scope, receive, send)
         headers = Headers(scope=scope)
-        record = RequestRecord(_request_id(headers), trace_id=_trace_id(headers))
+        record = RequestRecord.of(headers.get(REQUEST_ID, ""), headers.get("traceparent", ""))
         scope.setdefault("state", {})["record"] = record
         is_head = scope["method"] == "HEAD"
         if is_head:  # every endpoint of GET, without its body (RFC 9110 section 9.3.2)
@@ -92,7 +76,7 @@ class RequestContext:
                 message = {**message, "body": b""}
             if message["type"] == "http.response.start":
                 record.status = message["status"]
-                defaults = _DOCS_HEADERS if scope["path"].startswith("/docs") else _HEADERS
+                defaults = _DOCS_HEADERS if scope["path"].startswith("/docs") else HEADERS
                 message["headers"] = _completed(message.get("headers", []), record.request_id, defaults)
             await send(message)
 
@@ -112,8 +96,8 @@ class RequestContext:
             if (address := self._prefix.apply(scope, headers)) is not None:
                 return await RedirectResponse(address, 308)(scope, receive, send)
             if scope["method"] == "POST":
-                record.cancel_if_gone = scope["path"] in _IMAGE_ROUTES or scope["path"].endswith("/infer")
-                if self._check_admission and scope["path"] in _IMAGE_ROUTES:
+                record.cancel_if_gone = scope["path"] in IMAGE_ROUTES or scope["path"].endswith("/infer")
+                if self._check_admission and scope["path"] in IMAGE_ROUTES:
                     record.route = scope["path"]
                     await self._admit_or_reject(self._check_admission)
             await self._app(scope, receive, send)
@@ -147,14 +131,3 @@ def _completed(headers: _Fields, request_id: str, defaults: _Fields) -> _Fields:
     kept = [each for each in headers if each[0] != _REQUEST_ID] if _REQUEST_ID in present else headers
     missing = [each for each in defaults if each[0] not in present]
     return [*kept, (_REQUEST_ID, request_id.encode()), *missing]
-
-
-def _request_id(headers: Headers) -> str:
-    sent = headers.get(REQUEST_ID, "")
-    return sent if SAFE_ID.fullmatch(sent) else uuid.uuid4().hex
-
-
-def _trace_id(headers: Headers) -> str | None:
-    """The trace that the client's request belongs to. It is logged, and sent nowhere: the service calls nobody."""
-    sent = _TRACEPARENT.fullmatch(headers.get("traceparent", ""))
-    return sent[1] if sent else None

@@ -18,9 +18,10 @@ from starlette.routing import Route
 from service import errors, problems
 from service.access.credentials import OTHER_SCHEMES
 from service.http import responses
-from service.http.context import REQUEST_ID, SAFE_ID
+from service.http.context import REQUEST_ID
 from service.problems import Kind
 from service.telemetry.metrics import HEALTH
+from service.telemetry.record import SAFE_ID
 from service.wire import InferenceProblem, Problem
 
 Document = dict[str, Any]
@@ -171,6 +172,6 @@ def _response(kinds: list[Kind], is_v2: bool) -> Document:
     content = {"schema": schema, PROBLEM_TYPES: [kind.type for kind in kinds]}
     return {
         "description": "\n".join(f"- `{kind.slug}`: {kind.title}" for kind in kinds),
-        "content": {responses.JSON if is_v2 else responses.PROBLEM_JSON: content},
+        "content": {responses.JSON if is_v2 else problems.PROBLEM_JSON: content},
         "headers": dict(_PROBLEM_HEADERS.get(status, {})),
     }

@@ -13,13 +13,10 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
 from service.errors import InvalidParameter, QuotaExceeded
-from service.problems import TABLE, Kind, new_problem, problem
+from service.problems import PROBLEM_JSON, RETRY_AFTER_S, TABLE, Kind, new_problem, problem
 from service.wire import Problem
 
-PROBLEM_JSON = "application/problem+json"
 JSON = "application/json"
-# Seconds. With the default settings, a full queue is processed within one or two; a restart takes about as long.
-RETRY_AFTER_S = 1
 # Statuses after which the rest of the request body stays unread, so the connection cannot be reused.
 _CLOSING = {400, 401, 403, 408, 413, 414, 415}
 

@@ -59,6 +59,10 @@ class Admission:
         self.require_ready()
         self._check_slots(1)
 
+    def overload(self) -> Overloaded | None:
+        """Why one more image could not be admitted now; None if there is a free slot."""
+        return self._overloaded() if self.images_in_flight >= self._capacity else None
+
     @contextmanager
     def admit(self) -> Iterator["Reservation"]:
         """A reservation, empty at first, that ends with the context.
@@ -86,7 +90,10 @@ class Admission:
 
     def _check_slots(self, count: int) -> None:
         if self.images_in_flight + count > self._capacity:
-            raise Overloaded(f"{self.images_in_flight} images are in flight, and the capacity is {self._capacity}")
+            raise self._overloaded()
+
+    def _overloaded(self) -> Overloaded:
+        return Overloaded(f"{self.images_in_flight} images are in flight, and the capacity is {self._capacity}")
 
     def add_bytes(self, count: int) -> None:
         """Count body bytes. The caller must release them.

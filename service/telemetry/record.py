@@ -1,12 +1,19 @@
 """One log line per request. It never contains pixels or a file name."""
 
 import logging
+import re
 import time
+import uuid
 from dataclasses import dataclass, field
+from typing import Self
 
 from service.telemetry.metrics import CLIENT_GONE, HEALTH, Metrics
 
 log = logging.getLogger("service.request")
+# What a client may name its request.
+SAFE_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
+# W3C Trace Context, level 1: version, trace id, parent id, flags.
+_TRACEPARENT = re.compile(r"(?!ff)[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}(-.*)?")
 _NOT_LOGGED = {"started", "cancel_if_gone", "user"}
 
 
@@ -32,6 +39,19 @@ class RequestRecord:
     decode_ms: float = 0
     queue_ms: float = 0
     inference_ms: float = 0
+
+    @classmethod
+    def of(cls, request_id: str, traceparent: str) -> Self:
+        """The record of a request with these headers, each empty if it was not sent.
+
+        Args:
+            request_id: X-Request-ID; another is drawn unless it is safe to repeat.
+            traceparent: the trace that the client's request belongs to. It is logged, and sent nowhere: the service
+                calls nobody.
+        """
+        safe = request_id if SAFE_ID.fullmatch(request_id) else uuid.uuid4().hex
+        trace = _TRACEPARENT.fullmatch(traceparent)
+        return cls(safe, trace_id=trace[1] if trace else None)
 
     @property
     def server_timing(self) -> str:

@@ -13,8 +13,10 @@ from service import problems
 from service.access.authentication import is_private
 from service.access.credentials import KEY_HEADER
 from service.core import Service
+from service.edge.shared import Overload
+from service.errors import ServiceError
 from service.http import explain, feedback, model, openapi, page_files, render, responses
-from service.http.context import RequestContext
+from service.http.context import IMAGE_ROUTES, RequestContext
 from service.http.direct import DirectPredict
 from service.http.documents import problems as problem_pages
 from service.http.prefix import Prefix
@@ -113,6 +115,22 @@ def create_app(service: Service) -> FastAPI:
         ("/predict", "/explain", "/render"), (kind.status for kind in kinds), (kind.type for kind in kinds)
     )
     return app
+
+
+def overload_of(service: Service) -> Overload:
+    """What the edge asks before it receives the body of a request: whether its image could be admitted now.
+
+    With CORS it is never asked, since its refusals carry no CORS headers.
+    """
+    prefix = service.settings.root_path
+    # A proxy may remove the prefix or not.
+    routes = {f"{before}{route}": route for before in ("", prefix) for route in IMAGE_ROUTES}
+
+    def overload(path: str) -> tuple[str, ServiceError] | None:
+        error = service.admission.overload()
+        return (routes[path], error) if error and path in routes else None
+
+    return (lambda _: None) if listed(service.settings.cors_origins) else overload
 
 
 def _routers() -> list[APIRouter]:

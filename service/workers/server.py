@@ -24,7 +24,7 @@ from service.inference.admission import Phase
 from service.inference.pool import StartedThreads
 from service.telemetry.formats import is_text
 from service.telemetry.worker_table import WorkerSlot
-from service.workers.app import create_app
+from service.workers.app import create_app, overload_of
 from service.workers.banner import banner
 from service.workers.connection_balancer import ConnectionBalancer
 from service.workers.grace import SLOW_CLIENTS_S, force_exit_after, grace_s
@@ -187,7 +187,7 @@ def serve(
     sys.setswitchinterval(SWITCH_INTERVAL_S)
     settings = service.settings
     certificate = load_certificate(settings)
-    edge = Edge(limits_of(settings), service.metrics)
+    edge = Edge(limits_of(settings), service.metrics, overload_of(service))
     config = uvicorn.Config(
         create_app(service),
         http=cast(Any, partial(Connection, edge)),

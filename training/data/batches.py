@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from training.data.augment import Augment, unchanged
 from training.data.dataset import Dataset
-from training.data.randomise import NUMBERS, partners
+from training.data.randomise import NUMBERS, partners, widths
 
 
 class Batch(NamedTuple):
@@ -76,8 +76,8 @@ def batches_in_order(data: Dataset, batch: int) -> Iterator[Batch]:
         yield Batch(data.pixels[rows], data.labels[rows], rows)
 
 
-def randomised_batches(
-    data: Dataset, batch: int, seed: tuple[int, int], randomiser: keras.Model, mixed: float
+def randomised_batches(  # noqa: PLR0913  the last two are fractions of the images
+    data: Dataset, batch: int, seed: tuple[int, int], randomiser: keras.Model, *, mixed: float, exchanged: float
 ) -> Iterator[Batch]:
     """Like ``shuffled_batches``, but each batch is randomised as a whole, and all batches have one size.
 
@@ -89,6 +89,7 @@ def randomised_batches(
         seed: the run's seed and the epoch's number.
         randomiser: from ``training.data.randomise.randomiser``.
         mixed: the fraction of images that become the mean of two.
+        exchanged: the fraction of images whose borders come from another.
     """
     rng, labels, populations = np.random.default_rng(seed), data.labels, data.populations
     order, size = rng.permutation(len(labels)), min(batch, len(labels))
@@ -97,5 +98,6 @@ def randomised_batches(
         numbers = rng.random((size, NUMBERS), np.float32)
         partner = partners(populations[rows], labels[rows], rng)
         share = np.where(rng.random(size) < mixed, rng.uniform(0.5, 1, size), 1).astype(np.float32)
-        pixels = randomiser.predict_on_batch([data.pixels[rows], numbers, partner, share])
+        inputs = [data.pixels[rows], numbers, partner, share, widths(size, exchanged, rng)]
+        pixels = randomiser.predict_on_batch(inputs)
         yield Batch(np.asarray(pixels), labels[rows], rows)

@@ -3,7 +3,8 @@
 It does with Keras operations, for a whole batch, what training.data.augment does image by image on CPUs, with wider
 ranges and more kinds: regional tone curves (as in the processing of detectors), overlays (training.data.overlays), and
 the mean of two images of one label from two populations (Yao et al., LISA, ICML 2022), which blurs what differs between
-the populations but not between the labels. After Tobin et al., arXiv:1703.06907.
+the populations but not between the labels; and the borders of one image around the chest of another, whatever their
+labels, so that nothing at a border speaks for a label. After Tobin et al., arXiv:1703.06907.
 
 A batch is a pure function of the images and of random numbers from NumPy; apart from rounding, all backends give the
 same result.
@@ -27,6 +28,8 @@ NUMBERS = 64
 _LOOKS_PER_CELL = 250
 _OVERLAYS = 512
 _FIELD = 2 * SIDE
+# Borders that are exchanged: widths as fractions of the side, and the pixels over which one image becomes the other.
+_WIDTHS, _SEAM = (0.05, 0.15), 8
 
 
 def looks(train: Dataset) -> NDArray[np.float32]:
@@ -45,6 +48,16 @@ def partners(populations: NDArray[Any], labels: NDArray[np.uint8], rng: np.rando
     return found
 
 
+def widths(count: int, exchanged: float, rng: np.random.Generator) -> NDArray[np.float32]:
+    """The widths of the borders (left, top, right, bottom) that come from another image, as fractions of the side:
+    float32 (count, 4), all 0 but for the fraction ``exchanged`` of rows.
+    """
+    if not exchanged:
+        return np.zeros((count, 4), np.float32)  # and draws nothing: runs without are what they were
+    chosen = rng.random((count, 1)) < exchanged
+    return (chosen * rng.uniform(*_WIDTHS, (count, 4))).astype(np.float32)
+
+
 def randomiser(reference: NDArray[np.float32], seed: int) -> keras.Model:
     """Build the randomisation of batches as a model without weights.
 
@@ -54,12 +67,13 @@ def randomiser(reference: NDArray[np.float32], seed: int) -> keras.Model:
 
     Returns:
         inputs uint8 (n, 200, 200, 1); float32 (n, NUMBERS) of 0..1; int32 (n,), each row's partner; float32 (n,), its
-        own share of the mean of both. Output uint8 (n, 200, 200, 1).
+        own share of the mean of both; float32 (n, 4), the widths of the borders that it has from the row before it.
+        Output uint8 (n, 200, 200, 1).
     """
     pixels = keras.Input((SIDE, SIDE, 1), dtype="uint8")
     numbers, partner, share = keras.Input((NUMBERS,)), keras.Input((), dtype="int32"), keras.Input(())
-    output = _Randomise(reference, seed)(pixels, numbers, partner, share)
-    return keras.Model([pixels, numbers, partner, share], output)
+    inputs = [pixels, numbers, partner, share, keras.Input((4,))]
+    return keras.Model(inputs, _Randomise(reference, seed)(*inputs))
 
 
 class _Randomise(keras.layers.Layer):
@@ -73,10 +87,10 @@ class _Randomise(keras.layers.Layer):
         self._noise = np.stack([fine, coarse]).reshape(2, -1)
         self._reference, self._overlays = reference, draw_overlays(_OVERLAYS, seed)
 
-    def call(self, pixels: Tensor, numbers: Tensor, partner: Tensor, share: Tensor) -> Tensor:
+    def call(self, pixels: Tensor, numbers: Tensor, partner: Tensor, share: Tensor, borders: Tensor) -> Tensor:
         """See ``randomiser``."""
         draws = Draws(numbers)
-        image = position(ops.cast(pixels, "float32"), draws)
+        image = position(_exchanged(ops.cast(pixels, "float32"), borders), draws)
         image = match(image, ops.take(self._reference, draws.index(len(self._reference)), axis=0), draws)
         image = tone(image, draws)
         mix = ops.reshape(share, (-1, 1, 1, 1))
@@ -103,6 +117,16 @@ class _Randomise(keras.layers.Layer):
         opacity = ops.cast(mask, "float32")[..., None] / 255 * draws.chance(0.45) * draws.between(0.4, 1)
         level = 255 * (draws.chance(0.9) * draws.between(0.6, 1))
         return image + opacity * (level - image)
+
+
+def _exchanged(image: Tensor, borders: Tensor) -> Tensor:
+    """Each image within these borders, and outside of them the one before it. Chests have not been moved yet."""
+    place = ops.cast((np.arange(SIDE) + 0.5) / SIDE, "float32")
+    left, top, right, bottom = (ops.reshape(borders[:, side], (-1, 1, 1, 1)) for side in range(4))
+    across, down = ops.reshape(place, (1, 1, SIDE, 1)), ops.reshape(place, (1, SIDE, 1, 1))
+    deep = ops.minimum(ops.minimum(across - left, 1 - right - across), ops.minimum(down - top, 1 - bottom - down))
+    own = ops.clip(1 + deep * (SIDE / _SEAM), 0, 1)
+    return own * image + (1 - own) * ops.roll(image, 1, axis=0)
 
 
 def _cells(train: Dataset) -> list[NDArray[np.bool_]]:

@@ -40,6 +40,12 @@ class TrainingConfig(BaseModel):
         le=1,
         description="Of randomised: the fraction of images mixed with one of another population.",
     )
+    exchanged: float = Field(
+        default=0.0,
+        ge=0,
+        le=1,
+        description="Of randomised: the fraction of images whose borders come from another image, of any label.",
+    )
     class_balance: bool = Field(
         default=False, description="Weigh both classes of every population equally in the loss."
     )

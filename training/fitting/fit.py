@@ -8,6 +8,7 @@ The loop calls ``train_on_batch`` instead of ``Model.fit`` for two reasons. It i
 import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from pathlib import Path
 
 import keras
@@ -112,7 +113,8 @@ def _epochs(config: TrainingConfig, train: Dataset) -> tuple[Callable[[int], Ite
     if config.augmentation == "randomised":
         made = randomiser(looks(train), config.seed)
         steps = max(1, len(train.labels) // size)
-        return lambda epoch: randomised_batches(train, size, (config.seed, epoch), made, config.mixed), steps
+        made_of = partial(randomised_batches, randomiser=made, mixed=config.mixed, exchanged=config.exchanged)
+        return lambda epoch: made_of(train, size, (config.seed, epoch)), steps
     augment = acquisition(train.pixels, train.labels) if config.augmentation == "acquisition" else unchanged
     steps = -(-len(train.labels) // size)
     return lambda epoch: shuffled_batches(train, size, (config.seed, epoch), augment), steps

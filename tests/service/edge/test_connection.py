@@ -16,7 +16,8 @@ from uvicorn.server import ServerState
 from service.edge.connection import Connection
 from service.edge.limits import Limits
 from service.edge.phase import Phase
-from service.edge.shared import Edge
+from service.edge.shared import Edge, Overload
+from service.errors import Overloaded, ServiceError
 from service.telemetry.metrics import Metrics
 from service.telemetry.record import RequestRecord
 from tests.waiting import DEADLINE_S, until_async
@@ -107,10 +108,10 @@ class Running:
 
 
 @asynccontextmanager
-async def serving(app: App, **limits: Any) -> AsyncIterator[Running]:
+async def serving(app: App, overload: Overload = lambda _: None, **limits: Any) -> AsyncIterator[Running]:
     config = uvicorn.Config(app, lifespan="off", ws="none", proxy_headers=False, log_config=None)
     config.load()
-    state, edge = ServerState(), Edge(Limits(**{"sweep_every_s": 0.02} | limits), Metrics())
+    state, edge = ServerState(), Edge(Limits(**{"sweep_every_s": 0.02} | limits), Metrics(), overload)
     loop = asyncio.get_running_loop()
     server = await loop.create_server(partial(Connection, edge, config, state, {}), "127.0.0.1", 0)
     try:
@@ -170,6 +171,57 @@ async def test_whether_a_connection_is_kept(request_: bytes, closes: bool) -> No
         else:
             writer.write(request_)
             assert (await read_answer(reader))[0] == 200
+
+
+def full(path: str) -> tuple[str, ServiceError] | None:
+    """An overload of ``/predict``."""
+    return ("/predict", Overloaded("all are taken")) if path == "/predict" else None
+
+
+PREDICT = POST.replace(b"/ ", b"/predict ")
+
+
+async def test_an_early_refusal_needs_no_body_and_no_application(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, "service.request")
+    app = App()
+    async with serving(app, full) as server, server.connect() as (reader, writer):
+        writer.write(PREDICT.replace(b"Host", b"X-Request-ID: mine\r\nHost") % 500_000)
+        status, headers, body = await read_answer(reader)
+        assert (status, headers["x-request-id"], headers["retry-after"]) == (503, "mine", "1")
+        assert json.loads(body)["type"] == "/problems/overloaded"
+        writer.write(b"x" * 500_000 + GET)  # the connection is as good as before
+        assert (await read_answer(reader))[0] == 200
+    assert app.seen == ["GET /"]
+    (logged,) = [vars(record) for record in caplog.records if record.name == "service.request"]
+    assert (logged["route"], logged["status"], logged["outcome"]) == ("/predict", 503, "overloaded")
+
+
+@pytest.mark.parametrize("header", [b"Connection: close", b"Expect: 100-continue"])
+async def test_after_an_early_refusal_a_connection_that_cannot_be_kept_is_closed(header: bytes) -> None:
+    async with serving(App(), full) as server, server.connect() as (reader, writer):
+        writer.write(PREDICT.replace(b"Host", header + b"\r\nHost") % 10)
+        status, headers, _ = await read_answer(reader)
+        assert (status, headers["connection"]) == (503, "close")
+        assert await asyncio.wait_for(reader.read(), DEADLINE_S) == b""
+        writer.close()
+        await server.empty()
+
+
+async def test_requests_without_a_body_and_other_paths_are_not_refused_early() -> None:
+    async with serving(App(), full) as server:
+        for request_ in (GET.replace(b"/ ", b"/predict ", 1), post(b"abc")):
+            async with server.connect() as (reader, writer):
+                writer.write(request_)
+                assert (await read_answer(reader))[0] == 200
+
+
+async def test_early_refusals_beyond_their_rate_are_left_to_the_application() -> None:
+    app = App()
+    async with serving(app, full, refused_every_s=3600) as server, server.connect() as (reader, writer):
+        for expected in (503, 200, 200):
+            writer.write(PREDICT % 3 + b"abc")
+            assert (await read_answer(reader))[0] == expected
+    assert app.seen == ["POST /predict"] * 2
 
 
 async def test_a_response_without_a_length() -> None:
