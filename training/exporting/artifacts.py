@@ -6,7 +6,6 @@ Everything is fitted on training images or chosen on validation patients; the te
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from contract.bundle import Calibration, InputGuard, OperatingPoint, Population
 from training.data.dataset import Dataset
@@ -15,13 +14,13 @@ from training.evaluation.calibration import calibration_error, fit_calibration, 
 from training.evaluation.evaluate import in_batches, score
 from training.evaluation.int8 import Int8Check, compare
 from training.evaluation.metrics import Scores
-from training.exporting.guard import COMPONENTS, centred, fit_guard, fit_guards, of_training
+from training.exporting.guard import fit_guard, fit_guards, of_training, projection_of
 from training.exporting.onnx import VERIFIED_BATCHES, export_graph, verify
 from training.exporting.points import DEFAULT, choose_points, shifted_scores
 from training.exporting.populations import fit_populations
 from training.exporting.quantise import CALIBRATION_IMAGES, KEPT, quantise
 from training.fitting.run import Run
-from training.networks.features import Projection, fit_projection, has_layout, separating
+from training.networks.features import has_layout
 from training.networks.heatmap import QUIET_SHARE, has_switches
 from training.networks.readout import Readout
 
@@ -64,7 +63,7 @@ def make_artifacts(run: Run, data: Dataset) -> Artifacts:
     raw = Readout(model)
     layouts = of_training(raw.layouts, parts.train, seed) if has_layout(model) else None
     of_whom = np.tile(parts.train.populations, 2)
-    projection = None if layouts is None else _projection(layouts, of_whom)
+    projection = None if layouts is None else projection_of(layouts, of_whom)
     readout = Readout(model, calibration, projection, 0.0 if has_switches(model) else _quiet(raw, parts.train))
     graph = export_graph(readout)
     difference = verify(graph, readout, parts.validation.pixels[: max(VERIFIED_BATCHES)])
@@ -83,14 +82,6 @@ def make_artifacts(run: Run, data: Dataset) -> Artifacts:
     )
     int8_graph, int8 = _int8(graph, parts, points[DEFAULT].threshold, guard)
     return Artifacts(readout, graph, int8_graph, calibration, points, guard, difference, int8, populations)
-
-
-def _projection(layouts: NDArray[np.float32], populations: NDArray[np.str_]) -> Projection:
-    """The guard's projection: principal components and, of several populations, what tells them apart."""
-    principal = fit_projection(centred(layouts, populations), COMPONENTS)
-    if len(np.unique(populations)) == 1:
-        return principal
-    return principal.extended(separating(layouts @ principal.components, populations))
 
 
 def _int8(graph: bytes, parts: Parts, threshold: float, guard: InputGuard) -> tuple[bytes | None, Int8Check]:

@@ -45,7 +45,7 @@ def export_graph(readout: Readout) -> bytes:
     return bytes(proto.SerializeToString())
 
 
-def projection_of(graph: bytes) -> NDArray[np.float32]:
+def components_of(graph: bytes) -> NDArray[np.float32]:
     """The projection that a graph's features are computed with, float32 (d, k).
 
     Raises:

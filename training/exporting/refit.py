@@ -33,9 +33,9 @@ from training.errors import ExportError
 from training.evaluation.assess import Parts, graph_output
 from training.evaluation.evaluate import in_batches
 from training.evaluation.metrics import Scores, share
-from training.exporting.guard import COMPONENTS, fit_guards, of_training
-from training.exporting.onnx import projection_of, with_projection
-from training.networks.features import Projection, separating
+from training.exporting.guard import fit_guards, of_training, projection_of
+from training.exporting.onnx import components_of, with_projection
+from training.networks.features import Projection
 from training.reporting.card import with_about, with_guard
 from training.reporting.report import ExtraData, measure_groups, split_of
 from training.reporting.tables import groups_table, interval
@@ -88,22 +88,17 @@ def refit_guard(bundle: Bundle, data: Dataset, folder: Path, about: str, extra: 
 
 
 def _fit(bundle: Bundle, parts: Parts) -> tuple[Projection, InputGuard]:
-    """The principal components of the bundle with what tells populations apart behind them, and the guard on these.
-
-    Behind COMPONENTS are directions of an earlier guard, if anything.
-    """
-    principal = Projection(projection_of(bundle.graph)[:, :COMPONENTS])
-    extract = graph_output(with_projection(bundle.graph, principal.components), FEATURES)
-    features = of_training(extract, parts.train, bundle.manifest.provenance.seed)
+    """The projection and the guard, fitted on the layouts of the network as ``export`` does."""
+    same = np.eye(len(components_of(bundle.graph)), dtype=np.float32)
+    layouts = graph_output(with_projection(bundle.graph, same), FEATURES)
+    known = of_training(layouts, parts.train, bundle.manifest.provenance.seed)
     whose = np.tile(parts.train.populations, 2)
-    directions = separating(features, whose)
+    projection = projection_of(known, whose)
 
-    def extended(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
-        found = extract(pixels)
-        return np.hstack([found, (found @ directions).astype(np.float32)])
+    def features(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+        return layouts(pixels) @ projection.components
 
-    guard = fit_guards(np.hstack([features, features @ directions]), whose, extended, parts.validation)
-    return principal.extended(directions), guard
+    return projection, fit_guards(known @ projection.components, whose, features, parts.validation)
 
 
 def _changed(graph: bytes, projection: Projection, validation: Dataset) -> bytes:

@@ -8,8 +8,9 @@ from tests.drawings import chest
 from training.data import kinds
 from training.data.kinds import Draws
 from training.data.overlays import draw_overlays
-from training.data.randomise import NUMBERS, partners, randomiser
+from training.data.randomise import NUMBERS, partners, randomiser, widths
 
+NOTHING = np.full((2, NUMBERS), 0.99, np.float32)  # draws nothing that is drawn by chance
 FLAT = np.tile(np.linspace(0, 1, 256, dtype=np.float32), (2, 1))
 
 
@@ -21,11 +22,24 @@ def always(value: float, count: int = 1) -> Draws:
     return Draws(ops.convert_to_tensor(np.full((count, NUMBERS), value, np.float32)))
 
 
+def randomised(
+    pixels: np.ndarray,
+    numbers: np.ndarray,
+    partner: np.ndarray | None = None,
+    share: np.ndarray | None = None,
+    borders: np.ndarray | None = None,
+) -> np.ndarray:
+    """The batch; each image alone and with its own borders, unless another partner or others are given."""
+    count = len(pixels)
+    partner = np.arange(count, dtype=np.int32) if partner is None else partner
+    share = np.ones(count, np.float32) if share is None else share
+    borders = np.zeros((count, 4), np.float32) if borders is None else borders
+    return np.asarray(randomiser(FLAT, 1).predict_on_batch([pixels, numbers, partner, share, borders]))
+
+
 @pytest.fixture(scope="module")
 def made() -> np.ndarray:
-    numbers = np.random.default_rng(0).random((4, NUMBERS), np.float32)
-    own = [images(), numbers, np.arange(4, dtype=np.int32), np.ones(4, np.float32)]
-    return np.asarray(randomiser(FLAT, 1).predict_on_batch(own))
+    return randomised(images(), np.random.default_rng(0).random((4, NUMBERS), np.float32))
 
 
 def test_a_batch_keeps_its_shape_and_changes(made: np.ndarray) -> None:
@@ -36,16 +50,34 @@ def test_a_batch_keeps_its_shape_and_changes(made: np.ndarray) -> None:
 
 def test_the_same_numbers_give_the_same_images_in_any_company(made: np.ndarray) -> None:
     numbers = np.random.default_rng(0).random((4, NUMBERS), np.float32)
-    alone = [images()[:1], numbers[:1], np.zeros(1, np.int32), np.ones(1, np.float32)]
-    again = np.asarray(randomiser(FLAT, 1).predict_on_batch(alone))
+    again = randomised(images()[:1], numbers[:1])
     assert np.abs(again[0].astype(float) - made[0]).max() <= 1
 
 
 def test_an_image_without_a_share_of_its_own_is_its_partner() -> None:
-    numbers = np.full((2, NUMBERS), 0.99, np.float32)
-    mixed = [images(2), numbers, np.array([1, 1], np.int32), np.array([0, 1], np.float32)]
-    one, other = np.asarray(randomiser(FLAT, 1).predict_on_batch(mixed))
+    one, other = randomised(images(2), NOTHING, np.array([1, 1], np.int32), np.array([0, 1], np.float32))
     assert np.abs(one.astype(float) - other).max() <= 1
+
+
+def test_an_image_has_the_borders_of_the_one_before_it_and_its_own_chest() -> None:
+    grey = np.stack([np.full((200, 200, 1), level, np.uint8) for level in (40, 160)])
+    numbers = NOTHING.copy()
+    numbers[:, :10] = 0.5  # a position in the middle of each range
+    borders = np.array([[0, 0, 0, 0], [0.1, 0.2, 0, 0.05]], np.float32)
+    own, exchanged = randomised(grey, numbers, borders=borders)[..., 0].astype(int)
+    assert np.ptp(own) <= 1
+    assert np.abs(exchanged[50:185, 30:] - exchanged[100, 100]).max() <= 1
+    assert np.abs(exchanged[:, :10] - own[0, 0]).max() <= 1
+    assert np.abs(exchanged[:30] - own[0, 0]).max() <= 1
+    assert exchanged[100, 100] - own[0, 0] > 50
+
+
+def test_only_some_images_get_other_borders() -> None:
+    found = widths(1000, 0.25, np.random.default_rng(0))
+    assert 0.2 < (found.any(axis=1)).mean() < 0.3
+    assert (found[found.any(axis=1)] >= 0.05).all()
+    assert found.max() <= 0.15
+    assert not widths(10, 0.0, np.random.default_rng(0)).any()
 
 
 def test_partners_share_the_label_and_not_the_population() -> None:

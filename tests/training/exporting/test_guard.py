@@ -11,7 +11,7 @@ from training.data.split import split_dataset
 from training.evaluation.assess import Parts
 from training.evaluation.evaluate import in_batches
 from training.evaluation.int8 import compare
-from training.exporting.guard import COMPONENTS, FALSE_ALARMS, fit_guard, of_training
+from training.exporting.guard import ALONE, COMPONENTS, fit_guard, of_training
 from training.exporting.onnx import export_graph
 from training.exporting.quantise import quantise
 from training.networks.architectures import build
@@ -50,7 +50,7 @@ def test_a_fitted_guard_separates_radiographs_from_other_images(parts: Parts, re
     assert np.sqrt((in_training**2).mean()) == pytest.approx(1, abs=0.25)
     assert len(guard.reference) == 21
     assert guard.reference[0] <= guard.reference[10] <= guard.threshold <= guard.reference[-1] + 1e-4
-    assert guard.false_alarms.value <= max(FALSE_ALARMS, 1 / len(parts.validation.labels))
+    assert guard.false_alarms.value <= max(ALONE.false_alarms, 1 / len(parts.validation.labels))
     assert "validation patients" in guard.chosen_on
 
 
