@@ -1,12 +1,13 @@
 """Decodes uploads: nearly all in a thread, what costs much within a memory budget, what costs very much in a process.
 
-data -> a thread, if it costs next to nothing
+data -> a thread, if it costs next to nothing, or little and there is memory
 -> TooExpensive: wait for memory -> a thread, or a process that is killed at the deadline
 """
 
 import asyncio
 from collections.abc import Callable
 from concurrent.futures import Executor
+from contextlib import suppress
 from functools import partial
 from typing import TypeVar
 
@@ -95,7 +96,7 @@ class Decoder:
     async def _run(self, threads: Executor, call: Callable[..., T], request: Message) -> T | Message:
         loop = asyncio.get_running_loop()
         try:
-            return await run_in(threads, partial(self._calls.run, partial(call, limit=CHEAP)))
+            return await run_in(threads, partial(self._calls.run, partial(self._try, call, loop)))
         except TooExpensive as error:
             cost = error.cost
         if cost.memory > self.memory.total:
@@ -111,6 +112,25 @@ class Decoder:
             return await asyncio.wrap_future(task)
         finally:
             del task  # the traceback of its exception has this frame: it would be a reference cycle
+
+    def _try(self, call: Callable[..., T], loop: asyncio.AbstractEventLoop) -> T:
+        """Make a call in this thread. One that costs more than next to nothing, if a thread may take it and its memory
+        is left: it has waited for the thread already.
+
+        Raises:
+            TooExpensive: it costs too much, or has to wait for memory.
+        """
+        try:
+            return call(limit=CHEAP)
+        except TooExpensive as error:
+            cost = error.cost
+        if not (cost.fits(MOST_IN_A_THREAD) and self.memory.take_now(cost.memory)):
+            raise TooExpensive(cost)
+        try:
+            return call()
+        finally:
+            with suppress(RuntimeError):  # the event loop is closed: nobody waits
+                loop.call_soon_threadsafe(self.memory.give_back, cost.memory)
 
 
 def too_expensive(cost: Cost, memory: int) -> TooManyPixels:

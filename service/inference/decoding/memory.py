@@ -1,6 +1,7 @@
 """The memory that decoding may take at a time, over all images."""
 
 import asyncio
+import threading
 from collections import deque
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -17,6 +18,7 @@ class MemoryBudget:
         self.total = total
         self.reserved = 0
         self._waiting: deque[tuple[int, asyncio.Future[None]]] = deque()
+        self._lock = threading.Lock()  # of the number reserved
 
     @asynccontextmanager
     async def reserve(self, count: int) -> AsyncIterator[None]:
@@ -29,8 +31,7 @@ class MemoryBudget:
 
     async def take(self, count: int) -> None:
         """Wait until so many bytes, at most ``total``, are left, and reserve them."""
-        if not self._waiting and self.reserved + count <= self.total:
-            self.reserved += count
+        if self.take_now(count):
             return
         turn = asyncio.get_running_loop().create_future()
         self._waiting.append((count, turn))
@@ -43,17 +44,27 @@ class MemoryBudget:
                 self.give_back(count)
             raise
 
+    def take_now(self, count: int) -> bool:
+        """Reserve so many bytes if they are left and nobody waits for them; returns whether. From any thread."""
+        return not self._waiting and self._reserve(count)
+
     def give_back(self, count: int) -> None:
-        """Free so many bytes for others."""
-        self.reserved -= count
+        """Free so many bytes for others; in the event loop."""
+        with self._lock:
+            self.reserved -= count
         self._serve()
+
+    def _reserve(self, count: int) -> bool:
+        with self._lock:
+            fits = self.reserved + count <= self.total
+            self.reserved += count * fits
+        return fits
 
     def _serve(self) -> None:
         while self._waiting:
             count, turn = self._waiting[0]
             if not turn.cancelled():
-                if self.reserved + count > self.total:
+                if not self._reserve(count):
                     return
-                self.reserved += count
                 turn.set_result(None)
             self._waiting.popleft()

@@ -7,7 +7,8 @@ import signal
 import subprocess
 import threading
 from collections.abc import AsyncIterator, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any
 
 import numpy as np
 import pytest
@@ -113,6 +114,34 @@ async def test_memory_is_held_until_the_thread_is_done(decoder: Decoder, monkeyp
     assert decoder.memory.reserved > 0
     free.set()
     await until_async(lambda: not decoder.memory.reserved)
+
+
+class Counting(ThreadPoolExecutor):
+    """Counts what it is given."""
+
+    tasks = 0
+
+    def submit(self, *args: Any, **kwargs: Any) -> "Future[Any]":
+        self.tasks += 1
+        return super().submit(*args, **kwargs)
+
+
+@pytest.mark.parametrize(("left", "tasks"), [(True, 1), (False, 2)])
+async def test_what_a_thread_may_take_waits_for_memory_at_most(
+    monkeypatch: pytest.MonkeyPatch, left: bool, tasks: int
+) -> None:
+    """One task, unless it has to wait for memory."""
+    monkeypatch.setattr(module, "CHEAP", NOTHING)
+    with Counting(1) as threads:
+        decoder = Decoder(threads, 200 * 2**20, 1)
+        taken = 0 if left else decoder.memory.total
+        await decoder.memory.take(taken)
+        task = asyncio.create_task(decoder.decode(png.plain(), RULES, itself))
+        await until_async(lambda: left or bool(decoder.memory._waiting))
+        decoder.memory.give_back(taken)
+        assert (await task).pixels.shape == (200, 200, 1)
+        assert threads.tasks == tasks
+        await until_async(lambda: not decoder.memory.reserved)
 
 
 async def asked_of_a_stopped_process(decoder: Decoder) -> tuple[int, asyncio.Task[Decoded]]:

@@ -66,3 +66,16 @@ async def test_many_who_give_up_at_once_take_nothing_along() -> None:
     until.set()
     await asyncio.wait(tasks)
     assert budget.reserved == 0
+
+
+async def test_nobody_takes_what_another_one_waits_for() -> None:
+    budget = MemoryBudget(10)
+    assert budget.take_now(6)
+    waiting = asyncio.create_task(budget.take(5))
+    await turns()
+    assert not budget.take_now(1)
+    budget.give_back(6)
+    await waiting
+    assert budget.reserved == 5
+    assert not budget.take_now(6)
+    assert budget.take_now(5)
