@@ -1,6 +1,7 @@
 """The server process: it serves on a port until SIGTERM, then drains and stops."""
 
 import asyncio
+import gc
 import logging
 import signal
 import socket
@@ -36,6 +37,9 @@ _OTHER_THREADS = 4
 # Seconds, for sys.setswitchinterval: how long a busy event loop may hold the GIL while compute threads wait for it.
 # They need it for some microseconds, several times an image; with 1 ms CPUs were idle meanwhile (decision 40).
 SWITCH_INTERVAL_S = 0.0001
+# Objects that may be new before garbage in reference cycles is looked for, by gc.set_threshold; by default 700. A
+# request leaves next to none, and each search stops all threads (decision 41).
+UNCOLLECTED = 10_000
 
 log = logging.getLogger(__name__)
 
@@ -185,6 +189,7 @@ def serve(
         SettingsError: the certificate cannot be used, or the audit is required and cannot be written.
     """
     sys.setswitchinterval(SWITCH_INTERVAL_S)
+    gc.set_threshold(UNCOLLECTED)
     settings = service.settings
     certificate = load_certificate(settings)
     edge = Edge(limits_of(settings), service.metrics, overload_of(service))
