@@ -1,9 +1,10 @@
 """A server of nothing but a protocol: what any server can reach beside its client on the same CPUs.
 
-    python benchmarks/bare.py [--port 8000] [--model models/pneumonia/2]
+    python benchmarks/bare.py [--port 8000] [--model models/pneumonia/2] [--empty]
 
 One POST with Content-Length at a time on a connection; anything else is not answered. It has the service's pool of
-compute threads, decoder and session, batches as the service does for a CPU (none), and no check, limit or log.
+compute threads, decoder and session, batches as the service does for a CPU (none), and no check, limit or log. With
+``--empty`` it answers once it has the body, and so measures its client.
 """
 
 import argparse
@@ -54,10 +55,18 @@ class Engine:
         done(float(self._backend.predict(pixels[np.newaxis]).probability[0]))
 
 
+class NoEngine:
+    """Does nothing for an image."""
+
+    def start(self, _: bytes, done: Callable[[float], object]) -> None:
+        """Call back at once."""
+        done(0.0)
+
+
 class Bare(asyncio.Protocol):
     """A connection."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine | NoEngine) -> None:
         self._engine, self._loop = engine, asyncio.get_running_loop()
         self._pieces: list[bytes] = []
         self._missing = -1  # bytes of the body; -1: the header is not complete
@@ -91,9 +100,9 @@ class Bare(asyncio.Protocol):
         self._transport.write(_ANSWER % (len(body), body))  # type: ignore[attr-defined]
 
 
-async def serve(port: int, folder: Path) -> None:
+async def serve(port: int, engine: Engine | NoEngine) -> None:
     """Serve until the process ends."""
-    engine, loop = Engine(folder), asyncio.get_running_loop()
+    loop = asyncio.get_running_loop()
     server = await loop.create_server(lambda: Bare(engine), "127.0.0.1", port)
     await server.serve_forever()
 
@@ -103,10 +112,11 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--port", type=int, default=8000)
     parser.add_argument("--model", type=Path, default=BUNDLED_MODEL)
+    parser.add_argument("--empty", action="store_true", help="answer without decoder and model")
     given = parser.parse_args()
     sys.setswitchinterval(SWITCH_INTERVAL_S)
     try:
-        uvloop.run(serve(given.port, given.model))
+        uvloop.run(serve(given.port, NoEngine() if given.empty else Engine(given.model)))
     except BundleError as error:
         print(f"bare.py: {error}", file=sys.stderr)
         return 1

@@ -5,8 +5,10 @@
 Each image is decoded and scored in this process, with the best number of threads, and sent to a bare protocol with the
 same pool and model (benchmarks/bare.py), to the service of this checkout, with its defaults and with one thread a call
 of the model (``XRAY_THREADS=1``), and to that of another checkout if one is given. Prints JSON, medians in
-milliseconds: ``over_ms`` is the additional time for the same image; ``trace`` divides the time into decoding (with
-the wait for a thread), queue and inference, as ``Server-Timing`` reports them, and the rest: HTTP, event loop, client.
+milliseconds: ``over_ms`` is the additional time for the same image; ``over_without_client_ms`` the same without what the
+client takes to send it to a protocol that answers at once (``bare.py --empty``); ``trace`` divides the time into decoding
+(with the wait for a thread), queue and inference, as ``Server-Timing`` reports them, and the rest: HTTP, event loop,
+client.
 """
 
 import argparse
@@ -35,6 +37,7 @@ from tests import BUNDLED_MODEL, ROOT
 from tests.e2e.server import running
 
 _WARM = 10
+_CLIENT = "client alone"
 _STAGE = re.compile(r"(\w+);dur=([\d.]+)")
 
 
@@ -86,10 +89,16 @@ def compare(ways: dict[str, Way], images: Sequence[bytes], requests: int) -> dic
                 took[name].append(found)
     first, *others = took
     over = {name: [a.whole - b.whole for a, b in zip(took[name], took[first], strict=True)] for name in others}
+    client = [found.whole for found in took[_CLIENT]]
     return {
         "requests": requests,
         "ms": {name: _median(each.whole for each in found) for name, found in took.items()},
-        "over_ms": {name: _median(found) for name, found in over.items()},
+        "over_ms": {name: _median(found) for name, found in over.items() if name != _CLIENT},
+        "over_without_client_ms": {
+            name: _median(a - b for a, b in zip(found, client, strict=True))
+            for name, found in over.items()
+            if name != _CLIENT
+        },
         "trace": {name: trace(found) for name, found in took.items() if found[0].stages},
     }
 
@@ -116,8 +125,9 @@ def main() -> None:
     model = given.model.resolve()
     ways = {"in process": in_process([Engine(model, None, "contract", size) for size in sizes])}
     with contextlib.ExitStack() as stack:
-        _, url = stack.enter_context(bare(model))
-        ways["bare protocol"] = by_request(urlsplit(url).port or 80)
+        for name, options in ((_CLIENT, ("--empty",)), ("bare protocol", ())):
+            _, url = stack.enter_context(bare(model, *options))
+            ways[name] = by_request(urlsplit(url).port or 80)
         scratch = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         images = [path.read_bytes() for path in find_images(given.images, scratch)]
         for name, checkout, settings in (

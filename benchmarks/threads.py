@@ -69,10 +69,10 @@ def measured(pid: int, url: str, images: Sequence[Path], connections: int, secon
 
 
 @contextlib.contextmanager
-def bare(model: Path = BUNDLED_MODEL) -> Iterator[tuple[int, str]]:
-    """Process and URL of the bare protocol."""
+def bare(model: Path = BUNDLED_MODEL, *options: str) -> Iterator[tuple[int, str]]:
+    """Process and URL of the bare protocol, with options of ``bare.py``."""
     port = free_port()
-    command = [sys.executable, "benchmarks/bare.py", "--port", str(port), "--model", str(model)]
+    command = [sys.executable, "benchmarks/bare.py", "--port", str(port), "--model", str(model), *options]
     with subprocess.Popen(command, cwd=ROOT) as process:
         try:
             until(lambda: process.poll() is not None or accepts(port))
