@@ -5,10 +5,10 @@
 Each image is decoded and scored in this process, with the best number of threads, and sent to a bare protocol with the
 same pool and model (benchmarks/bare.py), to the service of this checkout, with its defaults and with one thread a call
 of the model (``XRAY_THREADS=1``), and to that of another checkout if one is given. Prints JSON, medians in
-milliseconds: ``over_ms`` is the additional time for the same image; ``over_without_client_ms`` the same without what the
-client takes to send it to a protocol that answers at once (``bare.py --empty``); ``trace`` divides the time into decoding
-(with the wait for a thread), queue and inference, as ``Server-Timing`` reports them, and the rest: HTTP, event loop,
-client.
+milliseconds: ``over_ms`` is the additional time for the same image; ``over_without_client_ms`` the same without what
+the client takes to send it to a protocol that answers at once (``bare.py --empty``); ``trace`` divides the time into
+decoding (with the wait for a thread), queue and inference, as ``Server-Timing`` reports them, and the rest: HTTP,
+event loop, client.
 """
 
 import argparse
