@@ -107,13 +107,14 @@ class Reader:
         self.metrics.drift_observed(features)
 
     async def warm_up(self, batch: int) -> None:
-        """Decode a blank JPEG and a blank PNG, and score one image alone and then ``batch`` images at once.
+        """Decode a blank JPEG and a blank PNG, and score one image alone and then, if batches are the rule, ``batch``
+        images at once: onnxruntime keeps the memory of the largest batch.
 
         Raises:
             ServiceError: the model failed.
         """
         blank = [await self._prepare(_blank(kind), counts=True) for kind in ("JPEG", "PNG")]
-        for size in sorted({1, batch}):
+        for size in [1] if self.at_once else sorted({1, batch}):
             await asyncio.gather(*(self.batcher.submit(blank[0].pixels) for _ in range(size)))
 
     async def _prepare(self, image: bytes | NDArray[np.uint8], *, counts: bool, explain: bool = False) -> "_Prepared":

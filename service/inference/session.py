@@ -32,15 +32,13 @@ class LiveSession:
 
     ``buckets``: on CUDA, the warmed-up sessions by batch size; ``session`` is that of the largest. ``alone``: on a CPU,
     a second session with more threads per call, for a call while the service is otherwise idle; None if the plan has
-    no such mode. ``returns_memory``: whether a call with several images returns the memory that it took; onnxruntime
-    would keep it, for each concurrent call, and where one image a call is the rule nothing needs it again.
+    no such mode.
     """
 
     session: onnxruntime.InferenceSession
     graph: str
     buckets: Buckets | None = None
     alone: onnxruntime.InferenceSession | None = None
-    returns_memory: bool = False
 
     @property
     def provider(self) -> str:
@@ -58,8 +56,7 @@ class LiveSession:
         if self.buckets:
             return self.buckets.run(names, batch)
         session = self.alone if alone and self.alone else self.session
-        options = _returning_memory() if self.returns_memory and len(batch) > 1 else None
-        outputs: list[Rows] = session.run(names, {INPUT: batch}, options)
+        outputs: list[Rows] = session.run(names, {INPUT: batch})
         return outputs
 
 
@@ -150,13 +147,7 @@ def open_session(bundle: Bundle, device: Device, precision: Precision, plan: Cal
         log.warning("CUDA cannot be used: the model runs on the CPU")
     sessions = {threads: cpu_session(graph, cpu_name, threads) for threads in {plan.threads, plan.alone}}
     alone = sessions[plan.alone] if plan.alone != plan.threads else None
-    return LiveSession(sessions[plan.threads], cpu_name, alone=alone, returns_memory=plan.runs > 1)
-
-
-def _returning_memory() -> onnxruntime.RunOptions:
-    options = onnxruntime.RunOptions()
-    options.add_run_config_entry("memory.enable_memory_arena_shrinkage", "cpu:0")
-    return options
+    return LiveSession(sessions[plan.threads], cpu_name, alone=alone)
 
 
 def cpu_graph(bundle: Bundle, precision: Precision) -> tuple[str, bytes]:
