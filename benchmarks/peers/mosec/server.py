@@ -23,8 +23,8 @@ class Decode(Worker):
         self._decode = work.decoder()
 
     def deserialize(self, data: bytes) -> bytes:
-        """The body is the image; by default, mosec would parse it as JSON."""
-        return data
+        """The body is the image; by default, mosec would parse it as JSON. It comes as a bytearray."""
+        return bytes(data)
 
     def forward(self, data: bytes) -> work.Pixels:
         """One image."""
