@@ -3,4 +3,4 @@
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
-BUNDLED_MODEL = ROOT / "models" / "pneumonia" / "2"
+BUNDLED_MODEL = ROOT / "models" / "pneumonia" / "6"

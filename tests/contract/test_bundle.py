@@ -145,7 +145,7 @@ def test_digests_are_checked_before_anything_is_written(tmp_path: Path) -> None:
 
 def test_the_bundled_model_is_consistent() -> None:
     bundle = read_bundle(BUNDLED_MODEL)
-    assert (bundle.manifest.name, bundle.manifest.version) == ("pneumonia", "2")
+    assert (bundle.manifest.name, bundle.manifest.version) == ("pneumonia", BUNDLED_MODEL.name)
     assert bundle.manifest.drift_reference is not None
     assert bundle.manifest.drift_reference.images == bundle.manifest.results["validation"]["images"]
     assert "Not a medical device" in bundle.card

@@ -8,11 +8,12 @@ from contract.errors import ImageRefused
 from dicom.context import Context
 from dicom.picture import decode
 from service.problems import kind_of
-from tests import BUNDLED_MODEL
+from tests import ROOT
 from tests.dicom_objects import expected, objects_folder
 
 _OBJECTS = expected()
-_CONTRACT = 1  # of the model that the README's probabilities are of
+# That the README's probabilities are of, and its image contract.
+_MODEL, _CONTRACT = ROOT / "models" / "pneumonia" / "2", 1
 _WARNED = {
     "a04_cr_mono1_identity_contradicts.dcm": ["presentation_shape_contradicts"],
     "a09_cr_12bit_no_window.dcm": ["no_window"],
@@ -26,7 +27,7 @@ _WARNED = {
 
 @pytest.fixture(scope="module")
 def session() -> onnxruntime.InferenceSession:
-    return onnxruntime.InferenceSession(BUNDLED_MODEL / "model.onnx", providers=["CPUExecutionProvider"])
+    return onnxruntime.InferenceSession(_MODEL / "model.onnx", providers=["CPUExecutionProvider"])
 
 
 def read(name: str, *, refuse: bool = False) -> list[str] | ImageRefused:

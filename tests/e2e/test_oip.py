@@ -24,6 +24,7 @@ NAME = "pneumonia"
 IMAGES = [jpeg(0), jpeg(1, quality=70), png(2)]
 PIXELS = np.stack([to_pixels(data) for data in IMAGES])
 FIRST = BUNDLED_MODEL.parent / "1"
+BUNDLED = BUNDLED_MODEL.name
 _LONG_TIMEOUTS = {"connection_timeout": DEADLINE_S, "network_timeout": DEADLINE_S}
 
 
@@ -72,7 +73,7 @@ def hospital(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hospital]:
 def expected(hospital: Hospital, tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[dict[str, Any]]]:
     """The answers of ``/predict`` for the images, by version."""
     with running(FIRST, tmp_path_factory.mktemp("first")) as first:
-        return {"1": predicted(first, {}), "2": predicted(hospital.server, hospital.headers)}
+        return {"1": predicted(first, {}), BUNDLED: predicted(hospital.server, hospital.headers)}
 
 
 def predicted(server: Server, headers: dict[str, str]) -> list[dict[str, Any]]:
@@ -111,18 +112,18 @@ def test_metadata_and_readiness(hospital: Hospital) -> None:
     assert client.is_server_ready()
     server = client.get_server_metadata(headers=headers)
     assert (server["name"], "binary_tensor_data" in server["extensions"]) == ("xray-inference", True)
-    for version in ("", "1", "2"):
+    for version in ("", "1", BUNDLED):
         assert client.is_model_ready(NAME, version, headers=headers)
         model = client.get_model_metadata(NAME, version, headers=headers)
-        assert (model["name"], model["versions"]) == (NAME, ["1", "2"])
+        assert (model["name"], model["versions"]) == (NAME, ["1", BUNDLED])
         guarded = "guard_score" in [output["name"] for output in model["outputs"]]
         assert guarded == (version != "1")
     assert not client.is_model_ready(NAME, "3", headers=headers)
     assert not client.is_model_ready(NAME)  # no key
-    assert hospital.index() == with_ready("1", "2")
+    assert hospital.index() == with_ready("1", BUNDLED)
 
 
-@pytest.mark.parametrize("version", ["1", "2", ""])
+@pytest.mark.parametrize("version", ["1", BUNDLED, ""])
 @pytest.mark.parametrize("sent", [as_files, as_pixels])
 @pytest.mark.parametrize("binary", [True, False])
 def test_every_kind_of_request_gives_the_result_of_predict(
@@ -130,9 +131,9 @@ def test_every_kind_of_request_gives_the_result_of_predict(
 ) -> None:
     outputs = [triton.InferRequestedOutput(name, binary_data=binary) for name in ("probability", "label", "heatmap")]
     result = hospital.infer([sent(binary=binary)], version, outputs=outputs, request_id="seven")
-    assert_same(result, expected[version or "2"])
+    assert_same(result, expected[version or BUNDLED])
     answer = result.get_response()
-    assert (answer["id"], answer["model_name"], answer["model_version"]) == ("seven", NAME, version or "2")
+    assert (answer["id"], answer["model_name"], answer["model_version"]) == ("seven", NAME, version or BUNDLED)
     heatmap = result.as_numpy("heatmap")
     assert (heatmap.dtype, heatmap.ndim, len(heatmap)) == (np.float32, 3, len(IMAGES))
     assert 0 <= heatmap.min() <= heatmap.max() <= 1
@@ -142,10 +143,10 @@ def test_by_default_all_outputs_but_the_heatmap_are_returned(
     hospital: Hospital, expected: dict[str, list[dict[str, Any]]]
 ) -> None:
     result = hospital.infer([as_files()])
-    assert_same(result, expected["2"])
-    scores = [entry["guard_score"] for entry in expected["2"]]
+    assert_same(result, expected[BUNDLED])
+    scores = [entry["guard_score"] for entry in expected[BUNDLED]]
     assert result.as_numpy("guard_score") == pytest.approx(np.array(scores), abs=1e-5)
-    codes = [", ".join(caution["code"] for caution in entry["warnings"]) for entry in expected["2"]]
+    codes = [", ".join(caution["code"] for caution in entry["warnings"]) for entry in expected[BUNDLED]]
     assert words(result, "warnings") == codes
     assert result.as_numpy("heatmap") is None
 
@@ -153,7 +154,7 @@ def test_by_default_all_outputs_but_the_heatmap_are_returned(
 def test_asynchronous_requests_get_their_own_answers(
     hospital: Hospital, expected: dict[str, list[dict[str, Any]]]
 ) -> None:
-    versions = ["1", "2"] * 6
+    versions = ["1", BUNDLED] * 6
     asked = [hospital.client.async_infer(NAME, [as_files()], each, headers=hospital.headers) for each in versions]
     for version, each in zip(versions, asked, strict=True):
         assert_same(each.get_result(timeout=DEADLINE_S), expected[version])
@@ -165,7 +166,7 @@ async def test_the_client_for_asyncio(hospital: Hospital, expected: dict[str, li
         assert await client.is_server_ready()
         assert (await client.get_model_metadata(NAME, headers=hospital.headers))["name"] == NAME
         for sent in (as_files(), as_pixels(), as_pixels(binary=False)):
-            assert_same(await client.infer(NAME, [sent], headers=hospital.headers), expected["2"])
+            assert_same(await client.infer(NAME, [sent], headers=hospital.headers), expected[BUNDLED])
         with pytest.raises(InferenceServerException, match="no model of this name and version is loaded"):
             await client.infer("nothing", [as_files()], headers=hospital.headers)
 
@@ -176,7 +177,7 @@ def test_requests_may_be_compressed(
     hospital: Hospital, expected: dict[str, list[dict[str, Any]]], sent: str, accepted: str | None
 ) -> None:
     compressed: dict[str, Any] = {"request_compression_algorithm": sent, "response_compression_algorithm": accepted}
-    assert_same(hospital.infer([as_files()], **compressed), expected["2"])
+    assert_same(hospital.infer([as_files()], **compressed), expected[BUNDLED])
 
 
 @pytest.mark.parametrize("asynchronous", [True, False])
@@ -198,7 +199,7 @@ def test_the_calls_of_a_client_for_image_classification(
     }
     result = client.async_infer(name, **given).get_result() if asynchronous else client.infer(name, **given)
     classes = [[each.decode().split(":") for each in row] for row in result.as_numpy(output["name"])]
-    for (first, second), entry in zip(classes, expected["2"], strict=True):
+    for (first, second), entry in zip(classes, expected[BUNDLED], strict=True):
         assert (first[2], {first[2], second[2]}) == (entry["label"], {"NORMAL", "PNEUMONIA"})
         values = {each[2]: float(each[0]) for each in (first, second)}
         assert values["PNEUMONIA"] == pytest.approx(entry["probability"], abs=2e-6)
@@ -231,7 +232,7 @@ def test_versions_are_unloaded_and_loaded_again(hospital: Hospital, expected: di
     client, one = hospital.client, {"version": "1"}
     client.unload_model(NAME, headers=hospital.headers, query_params=one)
     try:
-        assert hospital.index() == with_ready("2")
+        assert hospital.index() == with_ready(BUNDLED)
         assert not client.is_model_ready(NAME, "1", headers=hospital.headers)
         with pytest.raises(InferenceServerException, match="is loaded"):
             hospital.infer([as_files()], "1")
@@ -243,19 +244,19 @@ def test_versions_are_unloaded_and_loaded_again(hospital: Hospital, expected: di
             client.load_model(NAME, headers=hospital.headers, config="{}")
     finally:
         client.load_model(NAME, headers=hospital.headers, query_params=one)
-    assert hospital.index() == with_ready("1", "2")
+    assert hospital.index() == with_ready("1", BUNDLED)
     assert_same(hospital.infer([as_files()], "1"), expected["1"])
 
 
 def test_loading_is_off_by_default(bundled_server: Server) -> None:
     with triton.InferenceServerClient(f"127.0.0.1:{bundled_server.port}", **_LONG_TIMEOUTS) as client:
-        assert client.get_model_metadata(NAME)["versions"] == ["2"]
+        assert client.get_model_metadata(NAME)["versions"] == [BUNDLED]
         for control in (client.load_model, client.unload_model):
             with pytest.raises(InferenceServerException) as refused:
                 control(NAME, query_params={"version": "1"})
             assert refused.value.status() == "403"
         states = {entry["version"]: entry["state"] for entry in client.get_model_repository_index()}
-        assert states == with_ready("2")
+        assert states == with_ready(BUNDLED)
 
 
 @needs("curl")

@@ -28,8 +28,8 @@ from contract.bundle import INPUT
 CALIBRATION_IMAGES = 256
 _BATCH = 32
 # How many of the first convolutions stay in float32: the fewest of these that keep the results. Of efficientnet-lite
-# they are the stem, its first block and its second, whose channels differ most in range.
-KEPT = (1, 3, 6)
+# they are the stem, its first block and its second, whose channels differ most in range; and two more blocks.
+KEPT = (1, 3, 6, 9, 12)
 
 
 def quantise(graph: bytes, pixels: NDArray[np.uint8], kept: int = 1) -> bytes:
