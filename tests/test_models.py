@@ -12,6 +12,7 @@ RELEASED = {
     "pneumonia/3": "653e2081fd2e94df188c6d0e1dfd5176e2cd65c5f93765e6ca2f7663991b98fa",
     "pneumonia/4": "9fc4cd5fa339f8e311a3f45446c0ad8d388f8d46fdcd546de7a7fac66dc957fb",
     "pneumonia/5": "3d7671987ce1920938caf072a815631a8b605c552029a68c6e36c3d9c6f0a0fd",
+    "pneumonia/6": "16bcdcd6d7467cd136249a344ab6001790b973777335374b431e75320eeeb731",
 }
 
 

@@ -38,7 +38,7 @@ class Int8Check(BaseModel):
 
     @property
     def keeps_results(self) -> bool:
-        """Whether it would be acceptable with half of what is, and the mean probability hardly changes: enough that other
+        """Whether it would be acceptable with half of what is, and the mean probability stays: enough that other
         images will not tell otherwise.
         """
         return self._is_within(0.5) and self.mean_difference <= MAX_MEAN_DIFFERENCE
