@@ -108,7 +108,7 @@ def _graph() -> bytes:
     """Evidence at a place: how much brighter it is than in the drawing without an opacity."""
     healthy = to_pixels(_png(radiograph())).astype(np.float32) / 255
     constants = {"full": np.float32(255), "healthy": healthy[None], "margin": np.float32(0.05), "gain": np.float32(4)}
-    constants |= {"steep": np.float32(2000), "shift": np.float32(-3.0), "zero": np.float32(0), "one": np.float32(1)}
+    constants |= {"steep": np.float32(2000), "shift": np.float32(-4.0), "zero": np.float32(0), "one": np.float32(1)}
     constants["channel"], constants["last"] = np.array([1]), np.array([3])
     nodes = [
         helper.make_node("Cast", ["image"], ["float"], to=TensorProto.FLOAT),

@@ -81,7 +81,9 @@ def image_client(server: Server, *arguments: object) -> list[str]:
     return run([program, "-u", f"127.0.0.1:{server.port}", *arguments]).stdout.splitlines()
 
 
-@pytest.mark.parametrize("options", [(), ("-a",), ("-x", BUNDLED_MODEL.name)], ids=["synchronous", "asynchronous", "version"])
+@pytest.mark.parametrize(
+    "options", [(), ("-a",), ("-x", BUNDLED_MODEL.name)], ids=["synchronous", "asynchronous", "version"]
+)
 @pytest.mark.parametrize("batch", [1, 3])
 def test_image_client(bundled_server: Server, folder: Path, options: tuple[str, ...], batch: int) -> None:
     lines = image_client(bundled_server, "-m", "pneumonia.classifier", "-b", batch, "-c", 2, *options, folder)

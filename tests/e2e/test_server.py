@@ -44,7 +44,7 @@ def test_no_core_dump_can_hold_images(bundled_server: Server) -> None:
 
 def test_it_is_the_bundled_model_on_the_cpu(bundled_server: Server) -> None:
     health = bundled_server.get("/health").json()
-    assert health["model"] == {"name": "pneumonia", "version": "2"}
+    assert health["model"] == {"name": "pneumonia", "version": BUNDLED_MODEL.name}
     assert health["provider"] == "CPUExecutionProvider"
     assert "Not a medical device" in bundled_server.get("/model/card").text
 

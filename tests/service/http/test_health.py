@@ -61,10 +61,14 @@ async def test_health_model_metrics_and_log_name_the_graph_in_use(
     assert answer["predictions"][0]["probability"] == pytest.approx(255 / full, abs=1e-4)
 
 
-async def test_it_is_not_ready_before_the_model_is_warm(make_service: MakeService, connect: Connect) -> None:
+@pytest.mark.parametrize(("calls", "sizes"), [({}, {1}), ({"parallel_runs": 1}, {1, 4})], ids=["single", "batches"])
+async def test_it_is_not_ready_before_the_model_is_warm(
+    make_service: MakeService, calls: dict[str, int], sizes: set[int]
+) -> None:
+    """It is warm once it has scored an image alone, and a full batch where batches are the rule."""
     backend = FakeBackend()
     backend.hold = threading.Event()
-    service = make_service(backend)
+    service = make_service(backend, **calls)
     async with service.running():
         await until_async(lambda: backend.sizes)
         assert service.status == "starting"
@@ -72,8 +76,7 @@ async def test_it_is_not_ready_before_the_model_is_warm(make_service: MakeServic
         backend.hold.set()
         await until_async(lambda: service.status == "ok")
     assert backend.sizes[0] == 1
-    assert backend.sizes[-1] == 4
-    assert set(backend.sizes) == {1, 4}
+    assert set(backend.sizes) == sizes
 
 
 async def test_a_failed_warm_up_leaves_the_service_not_ready(
