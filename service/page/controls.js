@@ -71,6 +71,7 @@ function startSelects(session) {
   byId("view-list").addEventListener("change", () => session.showTable(false));
   byId("view-table").addEventListener("change", () => session.showTable(true));
   byId("point").addEventListener("change", () => session.changePoint());
+  byId("population").addEventListener("change", () => session.changePopulation());
   byId("filter").addEventListener("change", ({ target }) => session.filter(target.value));
   byId("sort").addEventListener("change", ({ target }) => {
     const [column, direction] = target.value.split("-");

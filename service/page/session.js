@@ -138,6 +138,15 @@ export class Session {
     for (const item of this.items) if (item.answer) this.#update(item, {});
   }
 
+  /** Another population has another calibration, and so each image another probability: ask again for those that have
+   * one. */
+  changePopulation() {
+    this.served.draw();
+    const answered = this.items.filter((item) => item.answer);
+    for (const item of answered) Object.assign(item, { answer: null, verdict: null });
+    this.retry(answered);
+  }
+
   showTable(visible) {
     byId("table").hidden = !visible;
     byId("panes").hidden = visible;
@@ -181,7 +190,9 @@ export class Session {
   /** The answer to one image goes to its item; returns the problem if there is none. */
   async #ask(item, signal) {
     try {
-      const answer = await predict(item.file, byId("point").value, signal, (problem) => this.#busy(problem));
+      const { choice } = this.served;
+      const answer = await predict(item.file, choice, signal, (problem) => this.#busy(problem));
+      if (choice.population !== this.served.choice.population) return this.#ask(item, signal); // it changed meanwhile
       if (!signal.aborted) this.#update(item, { state: "done", answer });
       return null;
     } catch (error) {

@@ -96,5 +96,8 @@ const fill = (text, values) => text.replace(/\{(\w+)\}/g, (_, name) => values[na
 /** The name of an operating point: one of those that every model has is translated. */
 export const pointName = (name) => find(`points.${name}`) ?? name;
 
+/** The name of a population: those of the bundled model are translated. */
+export const populationName = (name) => find(`populations.${name}`) ?? name;
+
 /** A list of texts. */
 export const list = (path) => find(path);

@@ -54,8 +54,9 @@ export async function isReady() {
  *
  * While the service is at its limit, or the key is, this waits as long as it says; `onWait` is then called with the
  * problem, and with null once it goes on. */
-export async function predict(file, point, signal, onWait) {
-  return (await submit(`predict?operating_point=${encodeURIComponent(point)}`, file, signal, onWait)).json();
+export async function predict(file, { point, population }, signal, onWait) {
+  const query = new URLSearchParams({ operating_point: point, ...(population ? { population } : {}) });
+  return (await submit(`predict?${query}`, file, signal, onWait)).json();
 }
 
 /** The heatmap of one image as a small transparent PNG. */

@@ -2,7 +2,7 @@
 
 import { byId, el } from "../common/dom.js";
 import { preference } from "../common/preferences.js";
-import { decimal, pointName, say } from "../common/texts.js";
+import { decimal, pointName, populationName, say } from "../common/texts.js";
 import { askForKey } from "../dialogs/key_form.js";
 import { figuresOf, pointsOf, usesOf } from "../images/points.js";
 import { card, model, requiresKey, sleep, version } from "./client.js";
@@ -21,6 +21,12 @@ export class Served {
     const entered = Number(preference("prevalence"));
     if (entered > 0 && entered < 1) return entered;
     return this.model?.site?.prevalence ?? null;
+  }
+
+  /** What the user chose: the operating point, and the population of the patients; empty if none was chosen, so that
+   * an age in the file decides. */
+  get choice() {
+    return { point: byId("point").value, population: byId("population").value };
   }
 
   /** Ask until the service answers, and for a key if it requires one. */
@@ -58,15 +64,31 @@ export class Served {
     const unstated = say(this.#cardMissing ? "cardMissing" : "usesNotStated");
     byId("meant-for").textContent = uses.meantFor ? say("meantFor", { uses: uses.meantFor }) : unstated;
     byId("not-meant-for").textContent = uses.notMeantFor ? say("notMeantFor", { uses: uses.notMeantFor }) : "";
+    this.#drawPopulations();
     this.#drawPoints();
+  }
+
+  /** Where the service has a population by itself, none of them is to be asked for: by the name `unknown`. */
+  #drawPopulations() {
+    const { populations, population } = this.model;
+    const select = byId("population");
+    const chosen = select.value || population || "";
+    const names = Object.keys(populations ?? {});
+    select.replaceChildren(...[population ? "unknown" : "", ...names].map((value) => (
+      el("option", { value }, names.includes(value) ? populationName(value) : say("allPatients"))
+    )));
+    select.value = chosen;
+    if (select.selectedIndex < 0) select.selectedIndex = 0;
+    select.hidden = names.length === 0;
   }
 
   #drawPoints() {
     const { model: served } = this;
     const select = byId("point");
     const chosen = select.value || served.operating_point;
-    const points = Object.entries(pointsOf(served, served.population)).map(([name, { threshold }]) => {
-      const { sensitivity, specificity } = figuresOf(served, this.card, name, served.population);
+    const population = served.populations?.[byId("population").value] ? byId("population").value : null;
+    const points = Object.entries(pointsOf(served, population)).map(([name, { threshold }]) => {
+      const { sensitivity, specificity } = figuresOf(served, this.card, name, population);
       return el("option", { value: name }, say("pointOption", {
         name: pointName(name),
         threshold: decimal(threshold, 2),

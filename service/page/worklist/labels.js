@@ -1,7 +1,7 @@
 // How a result looks, in the list, the table, the viewer and the report.
 
 import { el } from "../common/dom.js";
-import { decimal, pointName, say, shown } from "../common/texts.js";
+import { decimal, pointName, populationName, say, shown } from "../common/texts.js";
 
 /** The CSS classes of a label: an unreliable one looks different. */
 export const labelClass = ({ label, unreliable }) => `label ${label} ${unreliable ? "unreliable" : ""}`;
@@ -11,7 +11,7 @@ export const labelText = ({ label }) => say(`labels.${label}`);
 
 /** The operating point of a result, with the population that its threshold is for. */
 export const pointText = ({ point, population }) =>
-  (population ? `${pointName(point)}, ${population}` : pointName(point));
+  (population ? `${pointName(point)}, ${populationName(population)}` : pointName(point));
 
 /** A bar that shows the probability relative to the threshold, on a scale from 0 to 1. */
 export function scale(verdict) {
