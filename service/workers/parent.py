@@ -157,6 +157,8 @@ class Parent:
                 self._become_worker()
                 return WorkerSlot(worker, parent, self._listeners, self._table)
             self._running[process] = worker, time.monotonic()
+            if self._stopping:  # since the fork: another thread, that of the log, takes signals that are blocked here
+                os.kill(process, signal.SIGTERM)
         finally:
             signal.pthread_sigmask(signal.SIG_UNBLOCK, signals)
         return None

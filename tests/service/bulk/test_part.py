@@ -163,8 +163,8 @@ def test_real_objects_have_the_results_that_predict_gives(tmp_path: Path, capsys
     folder = objects_folder()
     bulk(folder, "--out", tmp_path / "out")
     capsys.readouterr()
-    main(["predict", "--json", str(folder)])
-    answers = [entry for text in [capsys.readouterr().out] for entry in json.loads(text)["predictions"]]
+    main(["predict", "--format", "jsonl", str(folder)])
+    answers = [json.loads(line)["predictions"][0] for line in capsys.readouterr().out.splitlines()]
     by_file = {entry["filename"]: entry for entry in answers}
     for row in rows(tmp_path / "out"):
         entry = by_file[row["file"]]

@@ -1,11 +1,14 @@
 """The settings and sockets of workers; tests/e2e/test_workers.py runs them."""
 
+import os
+import signal
 import socket
 
 import pytest
 
 from service.settings import Settings
-from service.workers.parent import bind_sockets, worker_settings
+from service.workers.coordinator import Coordinator
+from service.workers.parent import Parent, bind_sockets, worker_settings
 
 
 def test_capacity_and_bytes_are_shared_out() -> None:
@@ -26,3 +29,20 @@ def test_every_address_of_a_host_name_is_bound(monkeypatch: pytest.MonkeyPatch) 
     assert [listener.getsockname()[0] for listener in listeners] == ["127.0.0.1", "127.0.0.2"]
     for listener in listeners:
         listener.close()
+
+
+def test_a_worker_that_is_forked_while_the_end_begins_is_ended_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Signals are blocked in the main thread then, and the log's thread takes them."""
+    settings, sent = Settings(workers=2), list[tuple[int, int]]()
+    parent = Parent(settings, [], Coordinator(settings))
+    monkeypatch.setattr(os, "kill", lambda *of: sent.append(of))
+
+    def fork() -> int:
+        parent._stop(signal.SIGTERM, None)
+        return 12345
+
+    monkeypatch.setattr(os, "fork", fork)
+    assert parent._start(0) is None
+    assert sent == [(12345, signal.SIGTERM)]
+    assert parent._start(1) is None
+    assert len(sent) == 1
