@@ -12,6 +12,7 @@ from contract.header import is_dicom
 from dicom.elements import Elements, Walk
 from dicom.quiet import silence
 from dicom.syntaxes import TransferSyntax, find_syntax
+from dicom.values import BROKEN
 
 _META_AT, _META_GROUP, _TRANSFER_SYNTAX = 132, 0x0002, 0x00020010
 # Bytes of a deflated data set that are inflated to find its pixels.
@@ -126,6 +127,5 @@ def _is_implicit(data: bytes, start: int, syntax: TransferSyntax) -> bool:
 def _dataset(elements: Elements) -> Dataset:
     try:
         return read_dataset(io.BytesIO(elements.joined()), elements.implicit, is_little_endian=True)
-    except (ArithmeticError, EOFError, LookupError, NotImplementedError, OSError, TypeError, ValueError):
-        # What pydicom raises over damaged elements.
+    except (*BROKEN, OSError):
         raise TruncatedImage(CUT_SHORT) from None

@@ -20,7 +20,7 @@ from pydicom import Dataset
 from contract.image import Note
 from dicom.attributes import PixelFormat
 from dicom.pixels import Stored
-from dicom.values import first_item, number, text, value, whole
+from dicom.values import BROKEN, first_item, number, text, value, whole
 
 Levels = NDArray[np.float64]
 
@@ -151,7 +151,7 @@ def _lookup(dataset: Dataset, keyword: str) -> _Lookup | None:
     try:
         count, first, bits = (int(each) for each in item.LUTDescriptor)
         entries = _entries(item, count & 0xFFFF or 1 << 16)
-    except (AttributeError, TypeError, ValueError):
+    except BROKEN:
         return None
     if entries is None or not 8 <= bits <= 16:
         return None

@@ -6,14 +6,14 @@ from pydicom import Dataset, Sequence
 from pydicom.multival import MultiValue
 
 # What pydicom raises when it converts a value that breaks its VR.
-_BROKEN = (ArithmeticError, AttributeError, EOFError, LookupError, NotImplementedError, TypeError, ValueError)
+BROKEN = (ArithmeticError, AttributeError, EOFError, LookupError, NotImplementedError, TypeError, ValueError)
 
 
 def values(dataset: Dataset, keyword: str) -> list[object]:
     """The values of an element; empty if there are none."""
     try:
         found = dataset.get(keyword)
-    except _BROKEN:
+    except BROKEN:
         return []
     if isinstance(found, MultiValue | list | tuple):
         return list(found)
@@ -56,6 +56,6 @@ def first_item(dataset: Dataset, keyword: str) -> Dataset | None:
     """The first item of a sequence."""
     try:
         found = dataset.get(keyword)
-    except _BROKEN:
+    except BROKEN:
         return None
     return found[0] if isinstance(found, Sequence) and len(found) else None

@@ -1,6 +1,7 @@
 """Objects to pictures: the rules of the grey values, each transfer syntax, and what is taken."""
 
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -82,6 +83,16 @@ _WIDE = np.linspace(0, 4095, 400 * 320).round().astype(np.uint16).reshape(320, 4
 def test_grey_levels_follow_the_standard_s_formulas(attributes: dict[str, Any], levels: Any) -> None:
     expected = np.clip(levels(_WIDE.astype(float)), 0, 1) * 255
     assert np.abs(grey(drawn(_WIDE, **attributes)) - expected).max() <= 1
+
+
+@pytest.mark.parametrize("vr", [b"UA", b"SQ", b"AT", b"DS"])
+@pytest.mark.parametrize("element", [b"\x02\x30US", b"\x06\x30OW"], ids=["LUTDescriptor", "LUTData"])
+def test_a_lookup_table_whose_representation_is_damaged_is_read_or_refused(element: bytes, vr: bytes) -> None:
+    data = drawn(_WIDE, ModalityLUTSequence=lookup(np.arange(4096, dtype=np.uint16) // 2, 0, 16))
+    damaged = data.replace(b"\x28\x00" + element, b"\x28\x00" + element[:2] + vr)
+    assert damaged != data
+    with suppress(ImageRefused):
+        assert grey(damaged).shape == _WIDE.shape
 
 
 def test_what_lies_beside_the_stored_bits_is_ignored() -> None:
