@@ -1,6 +1,6 @@
 """Measures the overhead of a request over decoding and inference on an idle service, and where it arises.
 
-    python benchmarks/lone.py [--model models/pneumonia/2] [--images FOLDER] [--requests 300] [--beside CHECKOUT]
+    python benchmarks/lone.py [--model models/pneumonia/6] [--images FOLDER] [--requests 300] [--beside CHECKOUT]
 
 Each image is decoded and scored in this process, with the best number of threads, and sent to a bare protocol with the
 same pool and model (benchmarks/bare.py), to the service of this checkout, with its defaults and with one thread a call
@@ -87,17 +87,15 @@ def compare(ways: dict[str, Way], images: Sequence[bytes], requests: int) -> dic
             found = way(image)
             if number >= _WARM:
                 took[name].append(found)
-    first, *others = took
+    first, *others = (name for name in took if name != _CLIENT)
     over = {name: [a.whole - b.whole for a, b in zip(took[name], took[first], strict=True)] for name in others}
     client = [found.whole for found in took[_CLIENT]]
     return {
         "requests": requests,
         "ms": {name: _median(each.whole for each in found) for name, found in took.items()},
-        "over_ms": {name: _median(found) for name, found in over.items() if name != _CLIENT},
+        "over_ms": {name: _median(found) for name, found in over.items()},
         "over_without_client_ms": {
-            name: _median(a - b for a, b in zip(found, client, strict=True))
-            for name, found in over.items()
-            if name != _CLIENT
+            name: _median(a - b for a, b in zip(found, client, strict=True)) for name, found in over.items()
         },
         "trace": {name: trace(found) for name, found in took.items() if found[0].stages},
     }

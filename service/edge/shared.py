@@ -94,8 +94,10 @@ class Edge:
         once take a bounded share of the event loop: what is beyond it is left to the application, which refuses later.
         """
         refused = self._overload(scope["path"]) if head.length != 0 else None
+        if refused is None:  # nearly every request
+            return None
         now = asyncio.get_running_loop().time()
-        if refused is None or self._next_early > now + _BURST_S:
+        if self._next_early > now + _BURST_S:
             return None
         self._next_early = max(now, self._next_early) + self.limits.refused_every_s
         sent = (field(scope["headers"], name).decode("latin-1") for name in (b"x-request-id", b"traceparent"))

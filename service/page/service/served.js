@@ -86,7 +86,8 @@ export class Served {
     const { model: served } = this;
     const select = byId("point");
     const chosen = select.value || served.operating_point;
-    const population = served.populations?.[byId("population").value] ? byId("population").value : null;
+    const { population: wanted } = this.choice;
+    const population = served.populations?.[wanted] ? wanted : null; // not "unknown"
     const points = Object.entries(pointsOf(served, population)).map(([name, { threshold }]) => {
       const { sensitivity, specificity } = figuresOf(served, this.card, name, population);
       return el("option", { value: name }, say("pointOption", {

@@ -13,7 +13,7 @@ from training.networks.recovered import recovered
 MODELS = ROOT / "models" / "pneumonia"
 
 
-@pytest.mark.parametrize("version", ["2", "3", "5"])
+@pytest.mark.parametrize("version", ["2", "3", "5", "6"])
 def test_it_computes_what_the_graph_computes(version: str) -> None:
     bundle = read_bundle(MODELS / version)
     pixels = np.random.default_rng(4).integers(0, 256, (4, 200, 200, 1), np.uint8)
