@@ -21,6 +21,7 @@ TOLERANCE = 1e-5
 FEATURE_TOLERANCE = 1e-3
 VERIFIED_BATCHES = (1, 2, 32)
 _KERNEL = "hidden_kernel"
+_ELEMENTWISE = {"Add", "Sub", "Mul", "Div"}
 # Rounding moves a hidden unit by about 1e-6 of the largest; this leaves a margin and excludes one image in a hundred.
 _STEADY = 1e-4
 
@@ -40,6 +41,7 @@ def export_graph(readout: Readout) -> bytes:
     proto, _ = tf2onnx.convert.from_function(graph, input_signature=signature, opset=OPSET)
     if kernel is not None:
         _input_to_initializer(proto, kernel)
+    _give_scalars_dimensions(proto)
     _name_the_batch(proto)
     onnx.checker.check_model(proto)
     return bytes(proto.SerializeToString())
@@ -129,6 +131,29 @@ def _input_to_initializer(proto: onnx.ModelProto, kernel: NDArray[np.float32]) -
     graph = proto.graph
     graph.input.remove(next(value for value in graph.input if value.name == _KERNEL))
     graph.initializer.append(onnx.numpy_helper.from_array(kernel, _KERNEL))
+
+
+def _give_scalars_dimensions(proto: onnx.ModelProto) -> None:
+    """Give a constant without dimensions as many, of size 1, as what it is added to or multiplied by.
+
+    The results are the same, but to images (n, 200, 200, 1), whose last dimension is 1, onnxruntime 1.32 applies a
+    constant without dimensions pixel by pixel: 0.4 instead of 0.02 ms an image (measured).
+    """
+    shaped = onnx.shape_inference.infer_shapes(proto).graph
+    ranks = {value.name: len(value.type.tensor_type.shape.dim) for value in (*shaped.input, *shaped.value_info)}
+    scalars = {each.name: each for each in proto.graph.initializer if not each.dims}
+    for node in proto.graph.node:
+        for place, name in enumerate(node.input):
+            rank = max((ranks.get(other, 0) for other in node.input), default=0)
+            if node.op_type in _ELEMENTWISE and name in scalars and rank:
+                spread = onnx.TensorProto()
+                spread.CopyFrom(scalars[name])
+                spread.name = node.input[place] = f"{name}/{node.output[0]}"
+                spread.dims.extend([1] * rank)
+                proto.graph.initializer.append(spread)
+    used = {name for node in proto.graph.node for name in node.input}
+    for unused in [each for each in proto.graph.initializer if each.name not in used]:
+        proto.graph.initializer.remove(unused)
 
 
 def _name_the_batch(proto: onnx.ModelProto) -> None:

@@ -1,9 +1,10 @@
 """int8 quantisation: the same graph with 8-bit weights and activations, calibrated on training images.
 
-Static, in QDQ format, so that any execution provider can run it. Only the convolutions between the first and the last
-are quantised: the first takes one channel of normalised pixels, whose range a few bright markers would determine, and
-behind the last feature maps are the few products that compute probability, heatmap and features. Where it takes more to
-keep the results, further ones at the beginning stay in float32 (``KEPT``).
+Static, in QDQ format, so that any execution provider can run it. The weights are then rounded once more, by what they
+compute (``training.exporting.rounding``). Only the convolutions between the first and the last are quantised: the first
+takes one channel of normalised pixels, whose range a few bright markers would determine, and behind the last feature
+maps are the few products that compute probability, heatmap and features. Where it takes more to keep the results,
+further ones at the beginning stay in float32 (``KEPT``).
 """
 
 import tempfile
@@ -23,9 +24,12 @@ from onnxruntime.quantization import (
 from onnxruntime.quantization.shape_inference import quant_pre_process
 
 from contract.bundle import INPUT
+from training.exporting.rounding import refine_rounding
 
 # Number of images that the activation ranges are measured on.
 CALIBRATION_IMAGES = 256
+# Weights are rounded by every second of these: each convolution takes a pass over them.
+_ROUNDED_BY = 2
 _BATCH = 32
 # How many of the first convolutions stay in float32: the fewest of these that keep the results. Of efficientnet-lite
 # they are the stem, its first block and its second, whose channels differ most in range; and two more blocks.
@@ -40,6 +44,7 @@ def quantise(graph: bytes, pixels: NDArray[np.uint8], kept: int = 1) -> bytes:
         pixels: uint8 (n, 200, 200, 1), training images; at most ``CALIBRATION_IMAGES`` of them are used.
         kept: convolutions at the beginning that stay in float32, 1 or more.
     """
+    known = pixels[:CALIBRATION_IMAGES]
     with tempfile.TemporaryDirectory() as folder:
         source, prepared, result = (Path(folder, name) for name in ("float32.onnx", "prepared.onnx", "int8.onnx"))
         source.write_bytes(graph)
@@ -47,7 +52,7 @@ def quantise(graph: bytes, pixels: NDArray[np.uint8], kept: int = 1) -> bytes:
         quantize_static(
             prepared,
             result,
-            _Images(pixels[:CALIBRATION_IMAGES]),
+            _Images(known),
             quant_format=QuantFormat.QDQ,
             per_channel=True,
             # 7-bit weights: without VNNI, x86 adds pairs of 8-bit products in 16 bits, which would overflow.
@@ -58,7 +63,7 @@ def quantise(graph: bytes, pixels: NDArray[np.uint8], kept: int = 1) -> bytes:
             op_types_to_quantize=["Conv", "Relu", "Clip", "Add"],
             nodes_to_exclude=_kept_in_float(onnx.load(prepared), kept),
         )
-        return result.read_bytes()
+        return refine_rounding(prepared.read_bytes(), result.read_bytes(), known[::_ROUNDED_BY])
 
 
 class _Images(CalibrationDataReader):
