@@ -30,7 +30,7 @@ from numpy.typing import NDArray
 from benchmarks.machine import machine
 from benchmarks.timing import rate
 from contract.image import decode as decode_image
-from dicom.context import Context
+from dicom.attributes.context import Context
 from dicom.picture import decode
 from tests import BUNDLED_MODEL
 from tests.dicom_objects import compressed, drawn

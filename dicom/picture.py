@@ -6,12 +6,12 @@ from pydicom import Dataset
 from contract.cost import Cost, TooExpensive
 from contract.errors import CUT_SHORT, ImageRefused, TruncatedImage, UnusableObject
 from contract.image import IMAGE_CONTRACT, LEAST_SIDE, MAX_PIXELS, Decoded, Note, check_size, frame_of, squash
-from dicom.attributes import NEEDED, PixelFormat, check_kind, pixel_format
-from dicom.context import Context, age, check_context
-from dicom.cost import cost_of
-from dicom.file import DicomFile, read_file
-from dicom.grey import to_grey
-from dicom.pixels import stored_values
+from dicom.attributes.context import Context, age, check_context
+from dicom.attributes.image import NEEDED, PixelFormat, check_kind, pixel_format
+from dicom.format.file import DicomFile, read_file
+from dicom.pixels.cost import cost_of
+from dicom.pixels.grey import to_grey
+from dicom.pixels.stored import stored_values
 
 _COLOUR = Note("colour_image", "the DICOM object holds a colour picture: its luma was analysed")
 

@@ -8,7 +8,7 @@ from contextlib import AsyncExitStack
 
 import httpx
 
-from dicom.result import SERIES
+from dicom.results.result import SERIES
 from node.config import RESULTS, Config, ConfigError, ResultKind, ServiceSection
 from node.header import HeaderError, content_identity, series_description
 from node.ledger import Ledger

@@ -31,7 +31,7 @@ def decode(data: bytes, rules: Rules, limit: Cost | None = None) -> Decoded:
     if not is_dicom(data):
         return image.decode(data, max_pixels=rules.max_pixels, contract=rules.contract, limit=limit)
     with _extra():
-        from dicom.context import Context
+        from dicom.attributes.context import Context
         from dicom.picture import decode as decode_object
     context = Context(rules.ages, refuse=rules.refuse_context)
     return decode_object(data, context, max_pixels=rules.max_pixels, contract=rules.contract, limit=limit)
@@ -41,7 +41,7 @@ def is_installed() -> bool:
     """Whether the extra is installed."""
     try:
         with _extra():
-            import dicom.identity  # noqa: F401
+            import dicom.attributes.identity  # noqa: F401
     except UnsupportedFormat:
         return False
     return True
@@ -59,7 +59,7 @@ def facts(data: bytes, *, ids: bool) -> dict[str, str | None]:
     """
     try:
         with _extra():
-            from dicom.identity import identity_of
+            from dicom.attributes.identity import identity_of
         return identity_of(data, ids=ids)
     except ImageRefused:
         return {}
@@ -88,7 +88,7 @@ def viewing(data: bytes) -> Viewing:
         header = read_header(data)
         return Viewing(columns=header.width, rows=header.height)
     with _extra():
-        from dicom.viewing import viewing as viewing_of_object
+        from dicom.attributes.viewing import viewing as viewing_of_object
     return viewing_of_object(data)
 
 
@@ -102,16 +102,16 @@ def report(data: bytes, answer: PredictResponse, model_sha256: str, software: st
         software: version of the service.
     """
     with _extra():
-        from dicom.report import report_of
-        from dicom.result import Result
+        from dicom.results.report import report_of
+        from dicom.results.result import Result
     return report_of(data, Result(**_result_fields(answer), model_sha256=model_sha256, software=software))
 
 
 def capture(data: bytes, drawn: Image.Image, answer: PredictResponse, model_sha256: str, software: str) -> bytes:
     """A picture about a DICOM file, mode "RGB", as a Secondary Capture; for the others see ``report``."""
     with _extra():
-        from dicom.capture import capture_of
-        from dicom.result import Result
+        from dicom.results.capture import capture_of
+        from dicom.results.result import Result
     result = Result(**_result_fields(answer), model_sha256=model_sha256, software=software)
     return capture_of(data, np.asarray(drawn), result)
 

@@ -5,7 +5,7 @@ import onnxruntime
 import pytest
 
 from contract.errors import ImageRefused
-from dicom.context import Context
+from dicom.attributes.context import Context
 from dicom.picture import decode
 from service.problems import kind_of
 from tests import ROOT

@@ -35,7 +35,7 @@ def described(radiograph: Radiograph) -> Radiograph:
     except OSError:
         return radiograph
     with _extra():
-        from dicom.subject import subject_of
+        from dicom.attributes.subject import subject_of
     try:
         told = subject_of(data)
     except ImageRefused:
@@ -57,7 +57,7 @@ def size_of(data: bytes) -> tuple[int, int]:
         DataError: the extra is not installed.
     """
     with _extra():
-        from dicom.subject import subject_of
+        from dicom.attributes.subject import subject_of
     told = subject_of(data)
     return told.width, told.height
 
@@ -75,7 +75,7 @@ def decode(data: bytes, contract: int, *, frontal: bool) -> NDArray[np.uint8]:
         DataError: the extra is not installed.
     """
     with _extra():
-        from dicom.context import Context
+        from dicom.attributes.context import Context
         from dicom.picture import decode as decode_object
     return decode_object(data, Context(ages=(), refuse=frontal), contract=contract).pixels
 

@@ -13,7 +13,7 @@ import pytest
 from pydicom import Dataset
 from pydicom.datadict import dictionary_VR
 
-from dicom.quiet import silence
+from dicom.format.quiet import silence
 from tests.conftest import Connect, MakeService
 from tests.dicom_objects import described, grey16, written
 

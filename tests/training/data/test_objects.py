@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from contract.image import to_pixels
-from dicom.quiet import silence
-from dicom.subject import subject_of
+from dicom.attributes.subject import subject_of
+from dicom.format.quiet import silence
 from tests.dicom_objects import drawn, expected, grey16, objects_folder
 from tests.drawings import png
 from training.data.dataset import load_dataset, read_images
@@ -111,7 +111,7 @@ def test_without_the_extra_an_object_is_an_error_and_not_left_out(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write(tmp_path, sick=drawn(), well=png())
-    monkeypatch.setitem(sys.modules, "dicom.subject", None)
+    monkeypatch.setitem(sys.modules, "dicom.attributes.subject", None)
     with pytest.raises(DataError, match=r"pip install 'xray-inference\[dicom\]'"):
         find_all(tmp_path)
 

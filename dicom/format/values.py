@@ -1,12 +1,19 @@
 """Values of a pydicom data set that may be absent, empty or break the rules of their VR: then there is none."""
 
 import math
+from collections.abc import Callable
+from typing import Any
 
 from pydicom import Dataset, Sequence
+from pydicom.config import RAISE
+from pydicom.datadict import dictionary_VR
 from pydicom.multival import MultiValue
+from pydicom.valuerep import DA, TM, validate_value
 
 # What pydicom raises when it converts a value that breaks its VR.
 BROKEN = (ArithmeticError, AttributeError, EOFError, LookupError, NotImplementedError, TypeError, ValueError)
+# Values that are valid by their characters, and still none of their kind, such as 30 February.
+_KINDS: dict[str, Callable[[str], Any]] = {"DA": DA, "TM": TM, "DS": float}
 
 
 def values(dataset: Dataset, keyword: str) -> list[object]:
@@ -59,3 +66,16 @@ def first_item(dataset: Dataset, keyword: str) -> Dataset | None:
     except BROKEN:
         return None
     return found[0] if isinstance(found, Sequence) and len(found) else None
+
+
+def valid(dataset: Dataset, keyword: str) -> str | None:
+    """The value as a string, if there is one alone and it keeps to its VR."""
+    found = values(dataset, keyword)
+    written = str(found[0]).strip(" \0") if len(found) == 1 else ""
+    try:
+        vr = dictionary_VR(keyword)
+        validate_value(vr, written, RAISE)
+        _KINDS.get(vr, str)(written)
+    except (ArithmeticError, TypeError, ValueError):
+        return None
+    return written if written and written.isprintable() else None

@@ -18,9 +18,9 @@ from PIL import Image
 from pydicom import Dataset
 
 from contract.image import Note
-from dicom.attributes import PixelFormat
-from dicom.pixels import Stored
-from dicom.values import BROKEN, first_item, number, text, value, whole
+from dicom.attributes.image import PixelFormat
+from dicom.format.values import BROKEN, first_item, number, text, value, whole
+from dicom.pixels.stored import Stored
 
 Levels = NDArray[np.float64]
 

@@ -10,7 +10,7 @@ from pydicom import Dataset
 
 from contract.errors import ImageRefused, UnsupportedAge, UnsupportedBodyPart, UnsupportedView
 from contract.image import Note
-from dicom.values import text, value, words
+from dicom.format.values import text, value, words
 
 # PS3.3 C.8.1.2 and C.8.11.5: left and right lateral; and what people write.
 _LATERAL = re.compile(r"LL|RL|LAT.*|.*LATERAL.*")

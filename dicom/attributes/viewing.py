@@ -3,10 +3,10 @@
 from pydicom import Dataset
 
 from contract.header import Viewing
-from dicom.attributes import NEEDED, check_kind, pixel_format, tags_of
-from dicom.context import age
-from dicom.file import read_file
-from dicom.values import number, text, values
+from dicom.attributes.context import age
+from dicom.attributes.image import NEEDED, check_kind, pixel_format, tags_of
+from dicom.format.file import read_file
+from dicom.format.values import number, text, values
 
 _SPACING = tags_of("PixelSpacing ImagerPixelSpacing NominalScannedPixelSpacing")
 # PS3.3 C.8.1.2 and C.8.11.5, and what people write. Free text may name the patient.

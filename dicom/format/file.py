@@ -9,10 +9,10 @@ from pydicom.filereader import read_dataset
 
 from contract.errors import CUT_SHORT, TooMuchMetadata, TruncatedImage, UnsupportedFormat, UnusableObject
 from contract.header import is_dicom
-from dicom.elements import Elements, Walk
-from dicom.quiet import silence
-from dicom.syntaxes import TransferSyntax, find_syntax
-from dicom.values import BROKEN
+from dicom.format.elements import Elements, Walk
+from dicom.format.quiet import silence
+from dicom.format.syntaxes import TransferSyntax, find_syntax
+from dicom.format.values import BROKEN
 
 _META_AT, _META_GROUP, _TRANSFER_SYNTAX = 132, 0x0002, 0x00020010
 # Bytes of a deflated data set that are inflated to find its pixels.

@@ -3,19 +3,14 @@
 What breaks its VR is emptied and what is absent is empty, so that every object that can be read has its results.
 """
 
-from collections.abc import Callable
 from hashlib import sha256
-from typing import Any
 
 from pydicom import Dataset
-from pydicom.config import RAISE
-from pydicom.datadict import dictionary_VR
-from pydicom.valuerep import DA, TM, validate_value
 
-from dicom.attributes import tags_of
-from dicom.file import read_file
-from dicom.result import uid_of
-from dicom.values import first_item, values, words
+from dicom.attributes.image import tags_of
+from dicom.format.file import read_file
+from dicom.format.values import first_item, valid, words
+from dicom.results.result import uid_of
 
 # Type 2 or 1 in the results: there, if empty.
 _REQUIRED = (
@@ -43,7 +38,7 @@ def source_of(data: bytes) -> Dataset:
         a data set with SOP class and all UIDs of the source, and patient and study.
 
     Raises:
-        ImageRefused: as ``dicom.file.read_file``.
+        ImageRefused: as ``dicom.format.file.read_file``.
     """
     found, clean = read_file(data, _NEEDED).dataset, Dataset()
     clean.SpecificCharacterSet = _UTF_8
@@ -75,20 +70,3 @@ def _orientation(dataset: Dataset) -> list[str] | None:
     directions = words(dataset, "PatientOrientation")
     is_valid = len(directions) == 2 and all(_DIRECTIONS.issuperset(each) for each in directions)
     return directions if is_valid else None
-
-
-# Values that are valid by their characters, and still none of their kind, such as 30 February.
-_KINDS: dict[str, Callable[[str], Any]] = {"DA": DA, "TM": TM, "DS": float}
-
-
-def valid(dataset: Dataset, keyword: str) -> str | None:
-    """The value as a string, if there is one alone and it keeps to its VR."""
-    found = values(dataset, keyword)
-    text = str(found[0]).strip(" \0") if len(found) == 1 else ""
-    try:
-        vr = dictionary_VR(keyword)
-        validate_value(vr, text, RAISE)
-        _KINDS.get(vr, str)(text)
-    except (ArithmeticError, TypeError, ValueError):
-        return None
-    return text if text and text.isprintable() else None

@@ -11,10 +11,10 @@ from PIL import Image
 from contract.errors import CUT_SHORT, TruncatedImage, UnusableObject
 from contract.formats.jpeg import NOISE, decode_jpeg
 from contract.formats.jpeg_segments import read_jpeg
-from dicom.attributes import PixelFormat
-from dicom.codestream import check_codestream
-from dicom.elements import ITEM, SEQUENCE_END, UNDEFINED
-from dicom.file import DicomFile
+from dicom.attributes.image import PixelFormat
+from dicom.format.elements import ITEM, SEQUENCE_END, UNDEFINED
+from dicom.format.file import DicomFile
+from dicom.pixels.codestream import check_codestream
 
 Stored = NDArray[np.uint8] | NDArray[np.uint16]
 

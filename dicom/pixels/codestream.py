@@ -4,8 +4,8 @@ import struct
 from dataclasses import dataclass
 
 from contract.errors import CUT_SHORT, TooMuchMetadata, TruncatedImage, UnusableObject
-from dicom.attributes import PixelFormat
-from dicom.syntaxes import Coding
+from dicom.attributes.image import PixelFormat
+from dicom.format.syntaxes import Coding
 
 _SOI, _EOI = b"\xff\xd8", b"\xff\xd9"
 # ITU-T T.81, table B.1: frames that are read: baseline, extended, progressive, lossless; T.87: JPEG-LS.

@@ -4,14 +4,14 @@ Upper estimates, measured with radiographs of 5 million pixels of 12 bits (bench
 """
 
 from contract.cost import Cost
-from dicom.attributes import PixelFormat
-from dicom.syntaxes import TransferSyntax
+from dicom.attributes.image import PixelFormat
+from dicom.format.syntaxes import TransferSyntax
 
 # Strips and tables; and for a data set that has to be inflated to find the pixels.
 _BASE = 2**20
 # Per pixel besides the file: bytes of memory, and seconds of CPU time. JPEG and JPEG lossless are decoded twice
-# (dicom.pixels); JPEG 2000 works on 32 bits. Its time is such that all but small pictures are decoded in a process
-# that can be killed.
+# (dicom.pixels.stored); JPEG 2000 works on 32 bits. Its time is such that all but small pictures are decoded in a
+# process that can be killed.
 _PER_PIXEL = {
     "native": (1, 2e-8),
     "rle": (7, 4e-8),

@@ -1,8 +1,8 @@
 """What an object says of itself, for a table of many: kind, view and UID, and only if it is wanted whose it is."""
 
-from dicom.attributes import tags_of
-from dicom.file import read_file
-from dicom.source import valid
+from dicom.attributes.image import tags_of
+from dicom.format.file import read_file
+from dicom.format.values import valid
 
 _ITSELF = {"modality": "Modality", "view": "ViewPosition", "sop_instance_uid": "SOPInstanceUID"}
 _WHOSE = {
@@ -21,7 +21,7 @@ def identity_of(data: bytes, *, ids: bool) -> dict[str, str | None]:
         ids: whether patient, accession number and study are among them.
 
     Raises:
-        ImageRefused: as ``dicom.file.read_file``.
+        ImageRefused: as ``dicom.format.file.read_file``.
     """
     dataset = read_file(data, _NEEDED).dataset
     wanted = _ITSELF | _WHOSE if ids else _ITSELF

@@ -3,10 +3,10 @@
 from dataclasses import dataclass
 from hashlib import sha256
 
-from dicom.attributes import tags_of
-from dicom.context import age
-from dicom.file import read_file
-from dicom.values import number, text, whole
+from dicom.attributes.context import age
+from dicom.attributes.image import tags_of
+from dicom.format.file import read_file
+from dicom.format.values import number, text, whole
 
 _NEEDED = tags_of("PatientID IssuerOfPatientID PatientAge PatientSex ViewPosition Rows Columns")
 
@@ -34,7 +34,7 @@ def subject_of(data: bytes) -> Subject:
         data: the whole file.
 
     Raises:
-        ImageRefused: as ``dicom.file.read_file``.
+        ImageRefused: as ``dicom.format.file.read_file``.
     """
     dataset = read_file(data, _NEEDED).dataset
     patient, issuer = text(dataset, "PatientID"), text(dataset, "IssuerOfPatientID")

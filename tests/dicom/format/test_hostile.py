@@ -16,12 +16,12 @@ from contract import errors
 from contract.cost import Cost, TooExpensive
 from contract.errors import ImageRefused
 from contract.image import SIDE
-from dicom.capture import capture_of
-from dicom.context import Context
+from dicom.attributes.context import Context
 from dicom.picture import decode
-from dicom.report import report_of
-from dicom.result import Result
-from tests.dicom.test_picture import _CODED
+from dicom.results.capture import capture_of
+from dicom.results.report import report_of
+from dicom.results.result import Result
+from tests.dicom.reading import CODED
 from tests.dicom_objects import UNDEFINED, compressed, drawn, element, expected, grey16, objects_folder
 
 ANY = Context(())
@@ -35,7 +35,7 @@ def samples() -> list[bytes]:
     """Small drawn objects in each transfer syntax, and what the data folder has, where it is."""
     pixels = grey16()[::4, ::4].copy()
     found = [drawn(pixels, syntax) for syntax in (f"{_PREFIX}.1", _PREFIX, f"{_PREFIX}.1.99")]
-    found += [compressed(code(pixels), pixels, syntax) for syntax, code in _CODED.items()]
+    found += [compressed(code(pixels), pixels, syntax) for syntax, code in CODED.items()]
     found.append(compressed(imagecodecs.jpeg8_encode(pixels, bitspersample=12), pixels, f"{_PREFIX}.4.51"))
     eight = (pixels >> 4).astype(np.uint8)
     found.append(compressed(imagecodecs.jpeg8_encode(eight), eight, f"{_PREFIX}.4.50"))
@@ -120,7 +120,7 @@ def test_rle_that_unpacks_to_more_than_the_picture_is_refused() -> None:
 
 
 def test_a_jpeg_2000_of_very_many_tiles_is_refused() -> None:
-    coded = bytearray(_CODED[f"{_PREFIX}.4.90"](grey16()))
+    coded = bytearray(CODED[f"{_PREFIX}.4.90"](grey16()))
     coded[24:32] = struct.pack(">LL", 1, 1)
     assert outcome(compressed(coded, grey16(), f"{_PREFIX}.4.90")) == "TooMuchMetadata"
 

@@ -5,9 +5,9 @@ from highdicom.sc import SCImage
 from numpy.typing import NDArray
 from pydicom.uid import ExplicitVRLittleEndian
 
-from dicom.report import file_of
-from dicom.result import CAPTURE_SERIES, MANUFACTURER, SERIES, Result, result_uid
-from dicom.source import source_of
+from dicom.results.report import file_of
+from dicom.results.result import CAPTURE_SERIES, MANUFACTURER, SERIES, Result, result_uid
+from dicom.results.source import source_of
 
 
 def capture_of(data: bytes, picture: NDArray[np.uint8], result: Result) -> bytes:

@@ -7,7 +7,7 @@ from pydicom import Dataset
 from pydicom.datadict import tag_for_keyword
 
 from contract.errors import ForProcessing, MultiFrame, UnsupportedModality, UnusableObject
-from dicom.values import text, whole
+from dicom.format.values import text, whole
 
 # Elements that decide whether and how an image is read.
 _KEYWORDS = """

@@ -22,8 +22,8 @@ from highdicom.sr import (
 )
 from pydicom import Dataset
 
-from dicom.result import MANUFACTURER, REPORT_SERIES, SERIES, Result, result_uid, uid_of
-from dicom.source import procedure_of, source_of
+from dicom.results.result import MANUFACTURER, REPORT_SERIES, SERIES, Result, result_uid, uid_of
+from dicom.results.source import procedure_of, source_of
 
 # Codes of DICOM (PS3.16), SNOMED CT and UCUM.
 DEVICE = CodedConcept("121007", "DCM", "Device")

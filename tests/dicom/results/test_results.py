@@ -12,10 +12,10 @@ import pydicom
 import pytest
 from pydicom import Dataset, Sequence
 
-from dicom.capture import capture_of
 from dicom.picture import picture
-from dicom.report import report_of
-from dicom.result import Result
+from dicom.results.capture import capture_of
+from dicom.results.report import report_of
+from dicom.results.result import Result
 from tests.commands import run
 from tests.dicom_objects import CR, drawn, expected, objects_folder
 from tests.programs import needs
