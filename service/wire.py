@@ -67,7 +67,9 @@ class ModelName(_Wire):
 class Caution(_Wire):
     """A warning about an image that affects how its result should be used."""
 
-    code: str = Field(examples=["exif_orientation_applied", "bit_depth_unclear", "unlike_training_data"])
+    code: str = Field(
+        examples=["exif_orientation_applied", "bit_depth_unclear", "unlike_training_data", "other_population"]
+    )
     detail: str = Field(
         examples=["the image was rotated or mirrored as its EXIF orientation says: verify left and right"]
     )

@@ -33,6 +33,10 @@ _UNCLEAR_DEPTH = Caution(
     detail="the image has 16 bits per sample, but the range in use is unclear, so its brightness may be wrong: "
     "send 8 bits, 12 bits unshifted, or the full 16-bit range",
 )
+_OTHER_POPULATION = (
+    "the image is like those of the population {like} only, but was judged as one of the population {used}: check the "
+    "patient's age, and which population was asked for"
+)
 
 
 def wants_object(accept: str, images: Sequence[bytes]) -> bool:
@@ -149,7 +153,7 @@ def prediction_of(
         population=point.population,
         guard_score=_finite_or_none(result.guard_score),
         covered_by=result.covered_by,
-        warnings=_warnings(guard, result),
+        warnings=_warnings(guard, point, result),
     )
 
 
@@ -158,11 +162,14 @@ def _finite_or_none(score: float | None) -> float | None:
     return score if score is not None and math.isfinite(score) else None
 
 
-def _warnings(guard: Guard, reading: Reading) -> list[Caution]:
+def _warnings(guard: Guard, point: Point, reading: Reading) -> list[Caution]:
     warnings = [_TURNED] if reading.turned else []
     if reading.unclear_depth:
         warnings.append(_UNCLEAR_DEPTH)
     warnings += [Caution(code=note.code, detail=note.detail) for note in reading.notes]
     if reading.flagged and reading.guard_score is not None:
         warnings.append(Caution(code="unlike_training_data", detail=guard.explain(reading.guard_score)))
+    if None not in (point.population, reading.covered_by) and point.population != reading.covered_by:
+        detail = _OTHER_POPULATION.format(like=reading.covered_by, used=point.population)
+        warnings.append(Caution(code="other_population", detail=detail))
     return warnings

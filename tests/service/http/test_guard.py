@@ -38,6 +38,10 @@ async def samples(client: httpx.AsyncClient) -> dict[str, float]:
     return {sample.name: sample.value for sample in found if "guard" in sample.name and not sample.labels}
 
 
+def codes(entry: dict[str, Any]) -> list[str]:
+    return [warning["code"] for warning in entry["warnings"]]
+
+
 def flagged(caplog: pytest.LogCaptureFixture) -> list[int]:
     records = [record for record in caplog.records if record.name == "service.request"]
     return [record.flagged for record in records if record.route == "/predict"]  # type: ignore[attr-defined]
@@ -52,8 +56,7 @@ async def test_only_the_unlike_images_among_several_get_a_warning(
         metrics = await samples(client)
     assert answer.status_code == 200
     entries = answer.json()["predictions"]
-    codes = [[warning["code"] for warning in entry["warnings"]] for entry in entries]
-    assert codes == [[], ["unlike_training_data"], [], [], ["unlike_training_data"]]
+    assert [codes(entry) for entry in entries] == [[], ["unlike_training_data"], [], [], ["unlike_training_data"]]
     assert entries[0]["guard_score"] < entries[3]["guard_score"] + 1 < GUARD.threshold + 1
     assert entries[1]["guard_score"] > GUARD.threshold
     assert [entry["label"] is None for entry in entries] == [False, False, True, False, False]
@@ -234,5 +237,9 @@ async def test_the_only_population_that_covers_an_image_is_named(
     uniform = [encode(np.full((200, 200), level, np.uint8), "PNG") for level in (51, 128, 204, 0)]
     async with connect(make_service(model=folder)) as client:
         entries = (await client.post("/predict", files=files(*uniform))).json()["predictions"]
+        adults = (await client.post("/predict?population=adult", files=files(*uniform))).json()["predictions"]
     assert [entry["covered_by"] for entry in entries] == ["child", None, "adult", None]
-    assert [bool(entry["warnings"]) for entry in entries] == [False, False, False, True]
+    assert [codes(entry) for entry in entries] == [[], [], [], ["unlike_training_data"]]
+    # Asked for as adults' images: the one that only the children's are like is pointed out.
+    assert [codes(entry) for entry in adults] == [["other_population"], [], [], ["unlike_training_data"]]
+    assert "population child only, but was judged as one of the population adult" in adults[0]["warnings"][0]["detail"]
