@@ -9,7 +9,8 @@ the capacity; latencies of 200 and of 503 responses, from the time when a reques
 end, the time from the heaviest load until a single image is answered within twice its normal latency.
 
 The client runs on the same machine and uses some of its CPU time, more under heavier load: ``client_cpus`` is how much.
-That time is not available to the service.
+That time is not available to the service, so ``per_cpu_left`` relates the goodput per CPU that the client left to the
+capacity per CPU that its client left.
 """
 
 import argparse
@@ -26,7 +27,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 import uvloop
@@ -39,6 +40,7 @@ from benchmarks.images import add_images, find_images
 from benchmarks.load import load
 from benchmarks.machine import machine
 from benchmarks.processes import adopt_orphans, ask, serving
+from service.inference.cpus import usable_cpus
 
 FACTORS = (0.5, 0.9, 1.5, 4.0)
 _CONNECTIONS, _CAPACITY_S = 16, 4
@@ -131,20 +133,37 @@ def percentile(values: Sequence[float], share: float) -> float | None:
     return round(sorted(values)[min(len(values) - 1, int(share * len(values)))], 1) if values else None
 
 
-def figures_of(answers: Answers, seconds: float, capacity: float, client_s: float) -> dict[str, Any]:
+class Rate(NamedTuple):
+    """Responses per second, and the CPUs that the client used meanwhile."""
+
+    per_s: float
+    client_cpus: float
+
+    @property
+    def per_cpu_left(self) -> float:
+        """Responses per second and CPU that the client did not use."""
+        return self.per_s / (usable_cpus() - self.client_cpus)
+
+
+def figures_of(answers: Answers, goodput: Rate, capacity: Rate) -> dict[str, Any]:
     """The figures of one load, as in the JSON."""
-    goodput = answers.in_time / seconds
     return {
-        "goodput": round(goodput, 1),
-        "goodput_over_capacity": round(goodput / capacity, 3),
+        "goodput": round(goodput.per_s, 1),
+        "goodput_over_capacity": round(goodput.per_s / capacity.per_s, 3),
+        "per_cpu_left": round(goodput.per_cpu_left / capacity.per_cpu_left, 3),
         "good_p50_ms": percentile(answers.good, 0.5),
         "good_p99_ms": percentile(answers.good, 0.99),
         "refused": len(answers.refused),
         "refused_p50_ms": percentile(answers.refused, 0.5),
         "refused_p99_ms": percentile(answers.refused, 0.99),
         "other": dict(answers.other),
-        "client_cpus": round(client_s / seconds, 2),
+        "client_cpus": round(goodput.client_cpus, 2),
     }
+
+
+def client_s() -> float:
+    """CPU time of this process and of the clients that it has waited for, in seconds."""
+    return sum(os.times()[:4])
 
 
 def lone_ms(url: str, image: bytes) -> float:
@@ -168,14 +187,22 @@ def measure(url: str, images: Sequence[Path], seconds: float) -> dict[str, Any]:
     """One round: the capacity, each load, the recovery."""
     bodies = [path.read_bytes() for path in images]
     before = statistics.median(lone_ms(url, bodies[0]) for _ in range(_PROBES))
-    capacity = load(url, images, _CONNECTIONS, _CAPACITY_S).rate
+    began = client_s()
+    per_s = load(url, images, _CONNECTIONS, _CAPACITY_S).rate
+    capacity = Rate(per_s, (client_s() - began) / _CAPACITY_S)
     loads = {}
     for factor in FACTORS:
-        began = sum(os.times()[:2])
-        answers = uvloop.run(offer(url, bodies, factor * capacity, seconds))
-        loads[str(factor)] = figures_of(answers, seconds, capacity, sum(os.times()[:2]) - began)
+        began = client_s()
+        answers = uvloop.run(offer(url, bodies, factor * per_s, seconds))
+        goodput = Rate(answers.in_time / seconds, (client_s() - began) / seconds)
+        loads[str(factor)] = figures_of(answers, goodput, capacity)
         console.print(factor, loads[str(factor)])
-    return {"capacity": round(capacity, 1), "loads": loads, "recovery_s": recovery_s(url, bodies[0], before)}
+    return {
+        "capacity": round(per_s, 1),
+        "client_cpus": round(capacity.client_cpus, 2),
+        "loads": loads,
+        "recovery_s": recovery_s(url, bodies[0], before),
+    }
 
 
 def main() -> None:

@@ -14,7 +14,7 @@ from training.evaluation.metrics import auc, share
 MAX_AUC_LOSS, MAX_CHANGED = 0.002, 0.005
 # The largest mean difference of probabilities with which other images will keep these, too. Few hundred images say more
 # about a mean than about a decision that changes once in four hundred.
-MAX_MEAN_DIFFERENCE = 0.0025
+MAX_MEAN_DIFFERENCE = 0.002
 
 
 class Int8Check(BaseModel):

@@ -26,10 +26,8 @@ from onnxruntime.quantization.shape_inference import quant_pre_process
 from contract.bundle import INPUT
 from training.exporting.rounding import refine_rounding
 
-# Number of images that the activation ranges are measured on.
+# Number of images that the ranges of activations are measured on, and weights are rounded by.
 CALIBRATION_IMAGES = 256
-# Weights are rounded by every second of these: each convolution takes a pass over them.
-_ROUNDED_BY = 2
 _BATCH = 32
 # How many of the first convolutions stay in float32: the fewest of these that keep the results. Of efficientnet-lite
 # they are the stem, its first block and its second, whose channels differ most in range; and two more blocks.
@@ -63,7 +61,7 @@ def quantise(graph: bytes, pixels: NDArray[np.uint8], kept: int = 1) -> bytes:
             op_types_to_quantize=["Conv", "Relu", "Clip", "Add"],
             nodes_to_exclude=_kept_in_float(onnx.load(prepared), kept),
         )
-        return refine_rounding(prepared.read_bytes(), result.read_bytes(), known[::_ROUNDED_BY])
+        return refine_rounding(prepared.read_bytes(), result.read_bytes(), known)
 
 
 class _Images(CalibrationDataReader):
