@@ -1,6 +1,6 @@
 """A server of nothing but a protocol: what any server can reach beside its client on the same CPUs.
 
-    python benchmarks/bare.py [--port 8000] [--model models/pneumonia/6] [--empty]
+    python benchmarks/bare.py [--port 8000] [--model models/pneumonia/7] [--empty]
 
 One POST with Content-Length at a time on a connection; anything else is not answered. It has the service's pool of
 compute threads, decoder and session, batches as the service does for a CPU (none), and no check, limit or log. With

@@ -1,6 +1,6 @@
 """Measures this checkout beside a revision of it: the rate at 16 connections, its CPU time, and a lone answer.
 
-    python benchmarks/beside.py REVISION [--model models/pneumonia/6] [--images FOLDER] [--rounds 10] [--seconds 5]
+    python benchmarks/beside.py REVISION [--model models/pneumonia/7] [--images FOLDER] [--rounds 10] [--seconds 5]
 
 The revision is checked out into a temporary folder. Both services run with the same model and the same environment; in
 each round each is loaded with wrk and then sent 50 images one at a time, in turn and in changing order, because what

@@ -1,6 +1,6 @@
 """Measures DICOM objects of 2500 x 2000 pixels of 12 bits, and what JPEG 2000 does to others.
 
-    python benchmarks/dicom.py [--model models/pneumonia/6] [--requests 10] [--seconds 10]
+    python benchmarks/dicom.py [--model models/pneumonia/7] [--requests 10] [--seconds 10]
 
 Prints JSON. ``lone_ms``: median of a request on an idle service, by transfer syntax, and for a JPEG of that size;
 ``decode_cpu_ms``: least CPU time of decoding in this process, which other programs on the machine hardly change.

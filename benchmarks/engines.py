@@ -1,6 +1,6 @@
 """Compares OpenVINO with onnxruntime on one thread: the int8 and the float32 graph of a bundle.
 
-    python benchmarks/engines.py [models/pneumonia/6] [--images FOLDER] [--rounds 60]
+    python benchmarks/engines.py [models/pneumonia/7] [--images FOLDER] [--rounds 60]
 
 Runs in an environment of its own, created once (``peers/openvino``: 382 MB). All engines are in one process. In each
 round each of them gets the same batch once, in an order of chance. For one and four images a batch, prints JSON: median

@@ -1,6 +1,6 @@
 """Checks the guarantees of the service on a GPU, and measures its speed there. gpu.sh creates the environment for it.
 
-    python benchmarks/gpu.py --result FILE [--model models/pneumonia/6] [--images FOLDER] [--seconds 12] [--runs 50]
+    python benchmarks/gpu.py --result FILE [--model models/pneumonia/7] [--images FOLDER] [--seconds 12] [--runs 50]
         [--workers 1 2 4 8] [--dry-run]
 
 - the running service reports CUDA in /health and in every response, and gives the probabilities of a CPU;

@@ -1,6 +1,6 @@
 """Measures the overhead of a request over decoding and inference on an idle service, and where it arises.
 
-    python benchmarks/lone.py [--model models/pneumonia/6] [--images FOLDER] [--requests 300] [--beside CHECKOUT]
+    python benchmarks/lone.py [--model models/pneumonia/7] [--images FOLDER] [--requests 300] [--beside CHECKOUT]
 
 Each image is decoded and scored in this process, with the best number of threads, and sent to a bare protocol with the
 same pool and model (benchmarks/bare.py), to the service of this checkout, with its defaults and with one thread a call

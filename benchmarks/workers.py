@@ -1,6 +1,6 @@
 """Measures several worker processes: requests per second, latency and memory with 1, 2, ... workers.
 
-    python benchmarks/workers.py [--model models/pneumonia/6] [--workers 1 2] [--rounds 5] [--seconds 5]
+    python benchmarks/workers.py [--model models/pneumonia/7] [--workers 1 2] [--rounds 5] [--seconds 5]
         [--connections 16] [--images FOLDER] [--device cpu|cuda] [--gpu-memory-bytes N]
 
 One server for each number of workers, side by side. Each round loads one after the other (benchmarks/load.py; needs

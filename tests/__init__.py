@@ -3,4 +3,6 @@
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
-BUNDLED_MODEL = ROOT / "models" / "pneumonia" / "6"
+MODELS = ROOT / "models" / "pneumonia"
+VERSIONS = sorted((path.name for path in MODELS.iterdir()), key=int)
+BUNDLED_MODEL = MODELS / "7"

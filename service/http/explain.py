@@ -56,7 +56,7 @@ _ZERO_TO_ONE: dict[str, Any] = {"type": "number", "minimum": 0, "maximum": 1}
 _PICTURE: dict[str, Any] = {
     "content": {Png.media_type: {"schema": BINARY}, predictions.DICOM: {"schema": BINARY}},
     "headers": {
-        "X-Model": header("Name and version of the model.", example="pneumonia/6"),
+        "X-Model": header("Name and version of the model.", example="pneumonia/7"),
         "X-Operating-Point": header("Name of the operating point, percent-encoded.", example="balanced"),
         "X-Population": header(
             "Population whose calibration and threshold apply. Absent: it is unknown.", required=False, example="adult"

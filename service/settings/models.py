@@ -9,7 +9,7 @@ from contract.bundle import NAME_PATTERN, VERSION_PATTERN
 from service.settings.network import NetworkSettings, listed
 from service.settings.shipped import shipped
 
-_BUNDLED_MODEL = shipped("models/pneumonia/6")
+_BUNDLED_MODEL = shipped("models/pneumonia/7")
 
 
 class ModelSettings(NetworkSettings):

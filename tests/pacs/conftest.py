@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from pydicom.uid import generate_uid
 
-from tests import ROOT
+from tests import MODELS, VERSIONS
 from tests.dicom_objects import drawn, grey16
 from tests.e2e.server import Server
 from tests.e2e.server import running as running_service
@@ -50,9 +50,8 @@ class Service:
 
     def start(self) -> None:
         """Start it, and wait until it is ready."""
-        models = sorted((ROOT / "models" / "pneumonia").iterdir())
         settings: dict[str, Any] = {"port": SERVICE_PORT, "decode_threads": 1, "threads": 1}
-        self._server = self._stack.enter_context(running_service(models[-1], self._folder, **settings))
+        self._server = self._stack.enter_context(running_service(MODELS / VERSIONS[-1], self._folder, **settings))
 
     def stop(self) -> None:
         """Stop it in order."""

@@ -29,8 +29,8 @@ from training.exporting.rounding import refine_rounding
 # Number of images that the ranges of activations are measured on, and weights are rounded by.
 CALIBRATION_IMAGES = 256
 _BATCH = 32
-# How many of the first convolutions stay in float32: the fewest of these that keep the results. Of efficientnet-lite
-# they are the stem, its first block and its second, whose channels differ most in range; and two more blocks.
+# How many of the first convolutions stay in float32: the fewest of these that keep the results. Of efficientnet-lite:
+# the stem; its first block as well; and one more block each.
 KEPT = (1, 3, 6, 9, 12)
 
 

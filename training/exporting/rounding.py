@@ -92,7 +92,7 @@ def _layers(graph: onnx.GraphProto, int8_graph: onnx.GraphProto) -> list[_Layer]
 
     found = []
     for node in int8_graph.node:
-        if node.op_type == "Conv" and node.input[0] in dequantised:
+        if node.op_type == "Conv" and node.input[1] in dequantised:
             (weights, scales), (bias, bias_scales) = (rounded(name) for name in (*node.input, "")[1:3])
             name = weights.removesuffix(_ROUNDED)
             kernel = to_array(floats[name])
