@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from benchmarks.decode import differences, reduction
-from benchmarks.overload import Answers, figures_of, offer, percentile
+from benchmarks.overload import Answers, Rate, figures_of, offer, percentile
 from benchmarks.wire import of_size
 from contract.image import to_pixels
 from tests.drawings import chest, encode, jpeg
@@ -51,9 +51,13 @@ def test_connection_errors_are_counted_too() -> None:
     assert set(answers.other) == {"ConnectionRefusedError"}
 
 
-def test_goodput_counts_answers_in_time() -> None:
-    figures = figures_of(Answers(ends=0, in_time=30, good=[1.0] * 40), seconds=3, capacity=20, client_s=1.5)
-    assert (figures["goodput"], figures["goodput_over_capacity"], figures["client_cpus"]) == (10, 0.5, 0.5)
+def test_goodput_is_related_to_the_capacity_and_to_the_cpus_that_the_client_left(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("benchmarks.overload.usable_cpus", lambda: 2)
+    figures = figures_of(Answers(ends=0, good=[1.0] * 40), goodput=Rate(10, 1.0), capacity=Rate(20, 0.0))
+    assert (figures["goodput"], figures["goodput_over_capacity"], figures["client_cpus"]) == (10, 0.5, 1.0)
+    assert figures["per_cpu_left"] == 1  # half of the answers, with half of the CPUs
     assert figures["refused_p50_ms"] is None
 
 
