@@ -3,59 +3,66 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from contract.figures import Familiar, InputGuard
+from contract.figures import InputGuard
+
+Features = NDArray[np.float32]
 
 
-def distance(features: NDArray[np.float32], guard: InputGuard) -> NDArray[np.float64]:
-    """The guard's score: how unlike the training images an image is.
-
-    The graph's projection makes the features uncorrelated over the training images, so this is the Mahalanobis
-    distance divided by the square root of their number: about 1 for an image like the training images. With several
-    populations it is the smallest of ``multiples``: 1 is a distance equal to the nearest population's threshold.
+class Statistics:
+    """What a guard knows of its training images, as arrays: made once, for the images of many calls.
 
     Args:
-        features: float, shape (n, d), the graph's output of that name.
-        guard: with d locations and scales.
-
-    Returns:
-        float64, shape (n,), 0 or more; infinite where a feature is NaN or infinite.
-    """
-    if guard.populations:
-        nearest: NDArray[np.float64] = np.min(list(multiples(features, guard).values()), axis=0)
-        return nearest
-    return _root_mean_square(features, guard)
-
-
-def multiples(features: NDArray[np.float32], guard: InputGuard) -> dict[str, NDArray[np.float64]]:
-    """The distance from each population as a multiple of its threshold: a population covers an image up to 1.
-
-    Args:
-        features: float, shape (n, d).
-        guard: of several populations; for a guard of one, the result is empty.
-
-    Returns:
-        float64, shape (n,), for each population by its name.
-    """
-    return {
-        name: _root_mean_square(features, familiar) / familiar.threshold for name, familiar in guard.populations.items()
-    }
-
-
-def only_covering(features: NDArray[np.float32], guard: InputGuard) -> list[str | None]:
-    """For each image the only population that covers it, by name; None if several or none do, or if the guard has no
-    populations.
-
-    Args:
-        features: float, shape (n, d).
         guard: with d locations and scales.
     """
-    covered = {name: apart <= 1 for name, apart in multiples(features, guard).items()}
-    covering = [[name for name, inside in covered.items() if inside[row]] for row in range(len(features))]
-    return [names[0] if len(names) == 1 else None for names in covering]
+
+    def __init__(self, guard: InputGuard) -> None:
+        populations = guard.populations.values()
+        self.names = list(guard.populations)
+        # (populations, d), of a guard without populations (1, d); and (populations, 1)
+        self._location = np.array([each.location for each in populations] or [guard.location])
+        self._scale = np.array([each.scale for each in populations] or [guard.scale])
+        self._threshold = np.array([[each.threshold] for each in populations] or [[1.0]])
+
+    def multiples(self, features: Features) -> NDArray[np.float64]:
+        """The distance from each population as a multiple of its threshold: a population covers an image up to 1.
+
+        The graph's projection makes the features uncorrelated over the training images, so the distance is that of
+        Mahalanobis divided by the square root of their number: about 1 for an image like the training images.
+
+        Args:
+            features: float, shape (n, d), the graph's output of that name.
+
+        Returns:
+            float64, shape (populations, n), 0 or more; infinite where a feature is NaN or infinite. Of a guard without
+            populations (1, n), the distance itself.
+        """
+        standardised = features.astype(np.float64) - self._location[:, np.newaxis]
+        standardised /= self._scale[:, np.newaxis]
+        apart = np.sqrt(np.mean(standardised**2, axis=2))
+        return np.where(np.isfinite(apart), apart, np.inf) / self._threshold
+
+    def covered_by(self, multiples: NDArray[np.float64]) -> list[str | None]:
+        """For each image the only population that covers it, by name; None if several or none do, or if the guard has no
+        populations.
+
+        Args:
+            multiples: of its images.
+        """
+        if not self.names:
+            return [None] * multiples.shape[1]
+        inside = multiples <= 1
+        alone, first = inside.sum(axis=0) == 1, inside.argmax(axis=0)
+        return [self.names[place] if is_alone else None for is_alone, place in zip(alone, first, strict=True)]
 
 
-def _root_mean_square(features: NDArray[np.float32], known: InputGuard | Familiar) -> NDArray[np.float64]:
-    """Root mean square of the standardised features, (n,)."""
-    standardised = (features.astype(np.float64) - known.location) / known.scale
-    score: NDArray[np.float64] = np.sqrt(np.mean(standardised**2, axis=1))
-    return np.where(np.isfinite(score), score, np.inf)
+def score_of(multiples: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The guard's score, (n,): how unlike the training images an image is. With several populations 1 is a distance
+    equal to the nearest population's threshold.
+    """
+    nearest: NDArray[np.float64] = multiples.min(axis=0)
+    return nearest
+
+
+def distance(features: Features, guard: InputGuard) -> NDArray[np.float64]:
+    """The guard's score of images, float64 (n,), from their features, float (n, d)."""
+    return score_of(Statistics(guard).multiples(features))

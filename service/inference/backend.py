@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from contract.bundle import FEATURES, HEATMAP, INPUT, PROBABILITY, Bundle, BundleError, InputGuard
-from contract.guard import distance, only_covering
+from contract.guard import Statistics, score_of
 from contract.image import SIDE
 from service.inference.session import LiveSession
 
@@ -19,7 +19,7 @@ class Outputs:
     ``probability``: of PNEUMONIA, float32 (n,). ``guard_score``: how unlike the training data, float64 (n,), 0 or more,
     possibly infinite; None if no guard is in use. ``heatmap``: evidence for PNEUMONIA per cell, float32 (n, h, w),
     0..1, row 0 at the top of the upright image; None if it was not requested. ``covered_by``: the only population that
-    covers each image, or None (``contract.guard.only_covering``); None without a guard of several populations.
+    covers each image, or None; None if no guard is in use.
     """
 
     probability: NDArray[np.float32]
@@ -75,8 +75,8 @@ class OnnxBackend:
         guard = bundle.manifest.input_guard
         _check_signature(live, guard)
         self._live = live
-        self._guard = guard if guarded else None
-        self._names = [PROBABILITY, FEATURES] if self._guard else [PROBABILITY]
+        self._known = Statistics(guard) if guard and guarded else None
+        self._names = [PROBABILITY, FEATURES] if self._known else [PROBABILITY]
 
     @property
     def provider(self) -> str:
@@ -96,10 +96,10 @@ class OnnxBackend:
         """
         names = [*self._names, HEATMAP] if explain else self._names
         outputs = dict(zip(names, self._live.run(names, batch, alone=alone), strict=True))
-        score = distance(outputs[FEATURES], self._guard) if self._guard else None
-        has_populations = self._guard and self._guard.populations
-        covered_by = only_covering(outputs[FEATURES], self._guard) if self._guard and has_populations else None
-        return Outputs(outputs[PROBABILITY], score, outputs.get(HEATMAP), covered_by)
+        if self._known is None:
+            return Outputs(outputs[PROBABILITY], heatmap=outputs.get(HEATMAP))
+        apart = self._known.multiples(outputs[FEATURES])
+        return Outputs(outputs[PROBABILITY], score_of(apart), outputs.get(HEATMAP), self._known.covered_by(apart))
 
 
 def _check_signature(live: LiveSession, guard: InputGuard | None) -> None:

@@ -5,7 +5,7 @@ import pytest
 from pydantic import ValidationError
 
 from contract.bundle import InputGuard, Measured
-from contract.guard import distance, multiples, only_covering
+from contract.guard import Statistics, distance
 
 
 def a_guard(**changes: object) -> InputGuard:
@@ -49,10 +49,11 @@ def test_with_several_populations_the_nearest_one_counts_as_a_multiple_of_its_th
     guard = of_two_populations()
     child, adult = np.array([[1, -2, 0.5]], np.float32), np.array([[7, -2, 0.5]], np.float32)
     assert distance(np.concatenate([child, adult]), guard) == pytest.approx([0, 0], abs=1e-6)
-    apart = multiples(child, guard)
-    assert apart["child"] == pytest.approx([0], abs=1e-6)
-    assert apart["adult"] == pytest.approx([3 / np.sqrt(3)])
-    assert multiples(adult, guard)["child"] == pytest.approx([3 / np.sqrt(3) / 2])
+    known = Statistics(guard)
+    assert known.names == ["child", "adult"]
+    far = 3 / np.sqrt(3)
+    assert known.multiples(child) == pytest.approx(np.array([[0], [far]]), abs=1e-6)
+    assert known.multiples(adult) == pytest.approx(np.array([[far / 2], [0]]), abs=1e-6)
     assert guard.features == 3
 
 
@@ -60,8 +61,11 @@ def test_the_only_population_that_covers_an_image_is_named() -> None:
     guard = of_two_populations()
     child, adult, between, far = [1, -2, 0.5], [9, -2, 0.5], [7, -2, 0.5], [99, 99, 99]
     features = np.array([child, adult, between, far, [np.nan, 0, 0]], np.float32)
-    assert only_covering(features, guard) == ["child", "adult", None, None, None]
-    assert only_covering(features, a_guard()) == [None] * 5
+    for known, covering in (
+        (Statistics(guard), ["child", "adult", None, None, None]),
+        (Statistics(a_guard()), [None] * 5),
+    ):
+        assert known.covered_by(known.multiples(features)) == covering
 
 
 def test_nan_features_are_infinitely_far_from_every_population() -> None:

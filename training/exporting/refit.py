@@ -27,7 +27,7 @@ from contract.bundle import (
     sha256,
     write_bundle,
 )
-from contract.guard import distance, only_covering
+from contract.guard import Statistics, distance
 from training.data.dataset import Dataset
 from training.errors import ExportError
 from training.evaluation.assess import Parts, graph_output
@@ -130,7 +130,8 @@ def _results(bundle: Bundle, graphs: dict[str, bytes], guard: InputGuard, parts:
 
 def _covered(graph: bytes, guard: InputGuard, held_out: Dataset) -> tuple[float, float]:
     """The fraction of images that one population alone covers; and of these, those that are of that population."""
-    covering = only_covering(in_batches(graph_output(graph, FEATURES), held_out.pixels), guard)
+    known = Statistics(guard)
+    covering = known.covered_by(known.multiples(in_batches(graph_output(graph, FEATURES), held_out.pixels)))
     named = [(name, truth) for name, truth in zip(covering, held_out.populations, strict=True) if name]
     return len(named) / len(covering), float(np.mean([name == truth for name, truth in named])) if named else 0.0
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from contract.bundle import Bundle, BundleError, Manifest, read_bundle
-from contract.guard import distance, multiples
+from contract.guard import Statistics, distance
 from tests.datasets import write_sources
 from training.data.dataset import Dataset, load_dataset
 from training.data.split import split_dataset
@@ -57,7 +57,8 @@ def test_an_image_is_judged_by_the_population_it_is_nearest_to(made: tuple[Manif
     manifest, graph, _, data = made
     assert manifest.input_guard is not None
     features = graph_output(graph, "features")(data.pixels)
-    apart = multiples(features, manifest.input_guard)
+    known = Statistics(manifest.input_guard)
+    apart = dict(zip(known.names, known.multiples(features), strict=True))
     score = distance(features, manifest.input_guard)
     assert (score == np.minimum(apart["child"], apart["adult"])).all()
     nearer = np.where(apart["child"] < apart["adult"], "child", "adult")

@@ -8,7 +8,7 @@ import pytest
 from numpy.typing import NDArray
 
 from contract.bundle import FEATURES, Bundle, read_bundle
-from contract.guard import distance, only_covering
+from contract.guard import Statistics, distance
 from contract.image import to_pixels
 from tests import MODELS, VERSIONS
 from tests.training.exporting.test_guard import not_radiographs
@@ -79,9 +79,10 @@ def test_an_image_says_which_population_it_is_like(real_data: Path, folder: str,
     bundle = read_bundle(MODELS / version)
     assert bundle.manifest.input_guard
     assert bundle.int8_graph
+    known = Statistics(bundle.manifest.input_guard)
     for graph in (bundle.graph, bundle.int8_graph):
         features = in_batches(graph_output(graph, FEATURES), pixels_of(bundle, real_data / folder))
-        covered = only_covering(features, bundle.manifest.input_guard)
+        covered = known.covered_by(known.multiples(features))
         right, none = covered.count(population), covered.count(None)
         assert right >= (0.9 if version == "5" else 0.95) * len(covered)
         assert len(covered) - right - none <= 0.01 * len(covered)
