@@ -39,11 +39,11 @@ class Statistics:
         standardised = features.astype(np.float64) - self._location[:, np.newaxis]
         standardised /= self._scale[:, np.newaxis]
         apart = np.sqrt(np.mean(standardised**2, axis=2))
-        return np.where(np.isfinite(apart), apart, np.inf) / self._threshold
+        multiples: NDArray[np.float64] = np.where(np.isfinite(apart), apart, np.inf) / self._threshold
+        return multiples
 
     def covered_by(self, multiples: NDArray[np.float64]) -> list[str | None]:
-        """For each image the only population that covers it, by name; None if several or none do, or if the guard has no
-        populations.
+        """For each image the only population that covers it, by name; None if several or none do, or if there are none.
 
         Args:
             multiples: of its images.

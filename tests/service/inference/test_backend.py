@@ -55,7 +55,7 @@ def test_the_guard_scores_each_row_by_its_own_features() -> None:
 
 
 def test_no_scores_are_computed_for_a_guard_that_is_off(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("service.inference.backend.distance", lambda *_: pytest.fail("the distance was computed"))
+    monkeypatch.setattr("service.inference.backend.Statistics", lambda _: pytest.fail("distances are computed"))
     backend = loaded(brightness_bundle(brightness_graph(features=2), input_guard=GUARD), guarded=False)
     assert backend.predict(flat(51)).guard_score is None
 
