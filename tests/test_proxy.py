@@ -72,7 +72,8 @@ def configured(folder: Path, ports: list[int], port: int) -> Path:
     text = text.replace("listen 8443 ssl;", f"listen 127.0.0.1:{port};").replace("http2 on;", "")
     text = text.replace("listen 127.0.0.1:8081;", f"listen 127.0.0.1:{free_port()};")
     text = re.sub(r"(?m)^ *(ssl_|resolver ).*$", "", text)
-    text = text.replace("/etc/xray/", f"{ROOT}/deploy/proxy/").replace("/tmp/", f"{folder}/")  # noqa: S108
+    # In this order: the project itself may be below /tmp.
+    text = text.replace("/tmp/", f"{folder}/").replace("/etc/xray/", f"{ROOT}/deploy/proxy/")  # noqa: S108
     text = text.replace("access_log /dev/stdout line;", "access_log off;")
     text = text.replace("client_max_body_size 64m;", "client_max_body_size 100k;")
     text = text.replace("limit_conn addresses 512;", f"limit_conn addresses {ADDRESS_LIMIT};")
