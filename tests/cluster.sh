@@ -10,7 +10,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 export PATH=$PATH:/usr/sbin:/sbin
 isolated=(unshare --net --mount --pid --fork --kill-child --mount-proc)
-own_machines='mkdir -p /run/netns && mount -t tmpfs none /run/netns && mount -t tmpfs none /tmp && ip link set lo up'
+own_machines='mkdir -p /run/netns && mount -t tmpfs none /run/netns && mkdir -p /tmp/ray && mount -t tmpfs none /tmp/ray && ip link set lo up'
 possible="$own_machines && ip netns add probe && nft list tables"
 if ! { command -v ip && command -v nft && "${isolated[@]}" sh -c "$possible"; } >/dev/null 2>&1; then
   env -u CLUSTER_PYTHON .venv/bin/python -m pytest tests/cluster "$@"  # skips all, and says so
