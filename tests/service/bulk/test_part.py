@@ -170,7 +170,8 @@ def test_real_objects_have_the_results_that_predict_gives(tmp_path: Path, capsys
         entry = by_file[row["file"]]
         assert row["problem"] == (entry["error"] and entry["error"]["type"].rpartition("/")[2])
         assert row["label"] == entry["label"]
-        assert row["probability"] == pytest.approx(entry["probability"], abs=1e-6)
+        # Batches differ by 1.2e-7 before a population's calibration, whose greatest slope is 5.7.
+        assert row["probability"] == pytest.approx(entry["probability"], abs=7e-7)
 
 
 def test_the_types_are_those_of_the_documentation(tmp_path: Path, bundle_folder: Path) -> None:
