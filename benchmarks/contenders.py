@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 from contract.bundle import read_bundle
-from tests import BUNDLED_MODEL, ROOT
+from tests import BUNDLED_MODEL, MODELS, ROOT
 
 PEERS = ROOT / "benchmarks" / "peers"
 OURS = "xray-inference"
@@ -41,7 +41,6 @@ class Work:
         return read_bundle(self.model).manifest.image_contract
 
 
-_MODELS = ROOT / "models" / "pneumonia"
 DEFAULT = Work(
     "default", "What we serve: int8, scaled decoding", "as we serve it", BUNDLED_MODEL, "model.int8.onnx", "contract"
 )
@@ -49,13 +48,13 @@ SAME = Work(
     "same",
     "The network deep, fp32, scaled decoding",
     "deep",
-    _MODELS / "1",
+    MODELS / "1",
     "model.onnx",
     "contract",
     {"XRAY_PRECISION": "float32"},
 )
 ORDINARY = Work(
-    "ordinary", "The network deep, fp32, full decoding", "deep, decoding in full", _MODELS / "1", "model.onnx", "full"
+    "ordinary", "The network deep, fp32, full decoding", "deep, decoding in full", MODELS / "1", "model.onnx", "full"
 )
 WORKS = {work.name: work for work in (DEFAULT, SAME, ORDINARY)}
 

@@ -39,7 +39,7 @@ from benchmarks.observed import HUNG_UP, Sample, audited, both_counts, counted, 
 from benchmarks.overload import RequestProtocol
 from benchmarks.processes import adopt_orphans, serving
 from service.access.keys import add_key, make_key
-from tests import ROOT
+from tests import MODELS
 
 _LOAD, _CONNECTIONS = 0.8, 16
 _TIMEOUT_S, _SWAP_TIMEOUT_S = 30.0, 120.0
@@ -186,7 +186,7 @@ def settings(scratch: Path) -> tuple[dict[str, str], str, str]:
 def measure(images: Sequence[Path], minutes: float, cycle_count: int, scratch: Path) -> Iterator[dict[str, Any]]:
     """The whole measurement: the result of the load, and the same with that of the cycles."""
     chosen, key, admin = settings(scratch)
-    targets, link, run = [ROOT / "models" / "pneumonia" / version for version in "32"], scratch / "model", Run()
+    targets, link, run = [MODELS / version for version in "32"], scratch / "model", Run()
     link.symlink_to(targets[1])
     contender = Contender(OURS, replace(DEFAULT, model=link, settings=chosen))
     bodies = [path.read_bytes() for path in images]

@@ -8,12 +8,12 @@ from contract.errors import ImageRefused
 from dicom.attributes.context import Context
 from dicom.picture import decode
 from service.problems import kind_of
-from tests import ROOT
+from tests import MODELS
 from tests.dicom_objects import expected, objects_folder
 
 _OBJECTS = expected()
 # That the README's probabilities are of, and its image contract.
-_MODEL, _CONTRACT = ROOT / "models" / "pneumonia" / "2", 1
+_MODEL, _CONTRACT = MODELS / "2", 1
 _WARNED = {
     "a04_cr_mono1_identity_contradicts.dcm": ["presentation_shape_contradicts"],
     "a09_cr_12bit_no_window.dcm": ["no_window"],

@@ -8,7 +8,7 @@ import httpx
 import numpy as np
 import pytest
 
-from tests import ROOT
+from tests import MODELS
 from tests.bundles import GUARD, INT8_FULL, POINTS
 from tests.commands import SERVICE, run
 from tests.drawings import encode, jpeg
@@ -17,7 +17,7 @@ from tests.problems import assert_problem
 from tests.waiting import until
 
 # This bundle is older than guards and int8 graphs, and is still served.
-FIRST_BUNDLE = ROOT / "models" / "pneumonia" / "1"
+FIRST_BUNDLE = MODELS / "1"
 GREY, BLACK = (encode(np.full((200, 200), level, np.uint8), "PNG") for level in (200, 0))
 PNG = {"Content-Type": "image/png"}
 

@@ -142,15 +142,13 @@ def _give_scalars_dimensions(proto: onnx.ModelProto) -> None:
     shaped = onnx.shape_inference.infer_shapes(proto).graph
     ranks = {value.name: len(value.type.tensor_type.shape.dim) for value in (*shaped.input, *shaped.value_info)}
     scalars = {each.name: each for each in proto.graph.initializer if not each.dims}
-    for node in proto.graph.node:
+    for node in (each for each in proto.graph.node if each.op_type in _ELEMENTWISE):
+        rank = max(ranks.get(name, 0) for name in node.input)
         for place, name in enumerate(node.input):
-            rank = max((ranks.get(other, 0) for other in node.input), default=0)
-            if node.op_type in _ELEMENTWISE and name in scalars and rank:
-                spread = onnx.TensorProto()
-                spread.CopyFrom(scalars[name])
-                spread.name = node.input[place] = f"{name}/{node.output[0]}"
-                spread.dims.extend([1] * rank)
-                proto.graph.initializer.append(spread)
+            if rank and name in scalars:
+                spread = onnx.numpy_helper.to_array(scalars[name]).reshape([1] * rank)
+                node.input[place] = f"{name}/{node.output[0]}"
+                proto.graph.initializer.append(onnx.numpy_helper.from_array(spread, node.input[place]))
     used = {name for node in proto.graph.node for name in node.input}
     for unused in [each for each in proto.graph.initializer if each.name not in used]:
         proto.graph.initializer.remove(unused)

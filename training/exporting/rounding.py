@@ -60,10 +60,10 @@ def refine_rounding(graph: bytes, int8_graph: bytes, pixels: NDArray[np.uint8]) 
         int8_graph: made of it by onnxruntime's static quantisation: QDQ format, one scale per filter, 7-bit weights.
         pixels: uint8 (n, 200, 200, 1), training images.
     """
-    model = onnx.load_from_string(int8_graph)
+    exact, model = onnx.load_from_string(graph), onnx.load_from_string(int8_graph)
     constants = {each.name: each for each in model.graph.initializer}
-    layers = _layers(onnx.load_from_string(graph).graph, model.graph)
-    wanted = _channel_means(graph, [layer.output for layer in layers], pixels)
+    layers = _layers(exact.graph, model.graph)
+    wanted = _channel_means(exact, [layer.output for layer in layers], pixels)
     for layer, expected in zip(layers, wanted, strict=True):
         moments, means = _statistics(model, layer, pixels)
         # (groups, filters of a group, weights of a filter)
@@ -100,10 +100,10 @@ def _layers(graph: onnx.GraphProto, int8_graph: onnx.GraphProto) -> list[_Layer]
     return found
 
 
-def _channel_means(graph: bytes, names: list[str], pixels: NDArray[np.uint8]) -> list[Array]:
+def _channel_means(model: onnx.ModelProto, names: list[str], pixels: NDArray[np.uint8]) -> list[Array]:
     """Of each of these outputs (n, channels, h, w) the mean of every channel over images and places."""
     totals: list[Any] = [0.0] * len(names)
-    for maps in _computed(onnx.load_from_string(graph), names, pixels):
+    for maps in _computed(model, names, pixels):
         totals = [
             total + each.mean(axis=(2, 3), dtype=np.float64).sum(0) for total, each in zip(totals, maps, strict=True)
         ]

@@ -21,11 +21,10 @@ from dicom.picture import decode
 from dicom.results.capture import capture_of
 from dicom.results.report import report_of
 from dicom.results.result import Result
-from tests.dicom.reading import CODED
+from tests.dicom.reading import CODED, PREFIX
 from tests.dicom_objects import UNDEFINED, compressed, drawn, element, expected, grey16, objects_folder
 
 ANY = Context(())
-_PREFIX = "1.2.840.10008.1.2"
 _SEQUENCE, _ITEM = 0x00081140, struct.pack("<HHL", 0xFFFE, 0xE000, UNDEFINED)
 RESULT = Result("NORMAL", 0.1, 0.5, "balanced", "m", "1", "00" * 32, "0.1.0")
 
@@ -34,11 +33,11 @@ RESULT = Result("NORMAL", 0.1, 0.5, "balanced", "m", "1", "00" * 32, "0.1.0")
 def samples() -> list[bytes]:
     """Small drawn objects in each transfer syntax, and what the data folder has, where it is."""
     pixels = grey16()[::4, ::4].copy()
-    found = [drawn(pixels, syntax) for syntax in (f"{_PREFIX}.1", _PREFIX, f"{_PREFIX}.1.99")]
+    found = [drawn(pixels, syntax) for syntax in (f"{PREFIX}.1", PREFIX, f"{PREFIX}.1.99")]
     found += [compressed(code(pixels), pixels, syntax) for syntax, code in CODED.items()]
-    found.append(compressed(imagecodecs.jpeg8_encode(pixels, bitspersample=12), pixels, f"{_PREFIX}.4.51"))
+    found.append(compressed(imagecodecs.jpeg8_encode(pixels, bitspersample=12), pixels, f"{PREFIX}.4.51"))
     eight = (pixels >> 4).astype(np.uint8)
-    found.append(compressed(imagecodecs.jpeg8_encode(eight), eight, f"{_PREFIX}.4.50"))
+    found.append(compressed(imagecodecs.jpeg8_encode(eight), eight, f"{PREFIX}.4.50"))
     return found + [(objects_folder() / name).read_bytes() for name in expected()]
 
 
@@ -87,7 +86,7 @@ def test_a_million_elements_are_refused() -> None:
 
 @pytest.mark.parametrize("where", ["header", "pixels", "nothing"])
 def test_a_deflate_bomb_is_refused_in_bounded_memory(where: str) -> None:
-    plain = drawn(syntax=f"{_PREFIX}.1.99")
+    plain = drawn(syntax=f"{PREFIX}.1.99")
     (length,) = struct.unpack_from("<L", plain, 140)  # of the meta group, behind this element
     at = 144 + int(length)
     inner = zlib.decompress(plain[at:], -15)
@@ -113,16 +112,16 @@ def test_rle_that_unpacks_to_more_than_the_picture_is_refused() -> None:
     header = struct.pack("<16L", 2, 64, 64 + len(segment), *[0] * 13)
     tracemalloc.start()
     try:
-        assert outcome(compressed(header + segment * 2, pixels, f"{_PREFIX}.5")) in {"TruncatedImage", "read"}
+        assert outcome(compressed(header + segment * 2, pixels, f"{PREFIX}.5")) in {"TruncatedImage", "read"}
         assert tracemalloc.get_traced_memory()[1] < 64 * 2**20
     finally:
         tracemalloc.stop()
 
 
 def test_a_jpeg_2000_of_very_many_tiles_is_refused() -> None:
-    coded = bytearray(CODED[f"{_PREFIX}.4.90"](grey16()))
+    coded = bytearray(CODED[f"{PREFIX}.4.90"](grey16()))
     coded[24:32] = struct.pack(">LL", 1, 1)
-    assert outcome(compressed(coded, grey16(), f"{_PREFIX}.4.90")) == "TooMuchMetadata"
+    assert outcome(compressed(coded, grey16(), f"{PREFIX}.4.90")) == "TooMuchMetadata"
 
 
 @pytest.mark.parametrize("share", [0.0, 0.2, 0.5, 0.9, 0.999])

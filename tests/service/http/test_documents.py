@@ -11,7 +11,7 @@ import pytest
 from service import problems
 from service.http.documents.negotiation import prefers, qualities
 from service.http.documents.rendering import render
-from tests import ROOT
+from tests import MODELS
 from tests.conftest import Connect, MakeService
 from tests.openapi import assert_documented
 from tests.problems import assert_problem
@@ -57,7 +57,7 @@ def assert_balanced(html: str) -> None:
 async def test_the_card_is_a_page_for_browsers_and_markdown_for_others(
     make_service: MakeService, connect: Connect
 ) -> None:
-    async with connect(make_service(model=ROOT / "models" / "pneumonia" / "2")) as client:
+    async with connect(make_service(model=MODELS / "2")) as client:
         page = await client.get("/model/card", headers={"Accept": CHROME})
         plain = [await client.get("/model/card", headers={"Accept": each}) for each in ("*/*", "text/markdown", "")]
     assert page.headers["content-type"] == "text/html; charset=utf-8"
@@ -71,7 +71,7 @@ async def test_the_card_is_a_page_for_browsers_and_markdown_for_others(
     for each in plain:
         assert each.headers["content-type"].startswith("text/markdown")
         assert each.headers["vary"] == "Accept"
-        assert each.text == (ROOT / "models" / "pneumonia" / "2" / "MODEL_CARD.md").read_text()
+        assert each.text == (MODELS / "2" / "MODEL_CARD.md").read_text()
 
 
 @pytest.mark.parametrize("kind", [*problems.kinds(), *problems.COMMAND_LINE], ids=lambda kind: kind.slug)
@@ -139,7 +139,7 @@ def test_headings_are_anchors_and_links_to_documents_are_names() -> None:
 
 
 async def test_the_vectors_of_the_guard_come_when_asked_for(make_service: MakeService, connect: Connect) -> None:
-    async with connect(make_service(model=ROOT / "models" / "pneumonia" / "3")) as client:
+    async with connect(make_service(model=MODELS / "3")) as client:
         brief, full = await client.get("/model"), await client.get("/model", params={"full": "1"})
         for wrong in ("full=perhaps", "full=1&full=1", "ful=1"):
             assert_problem(await client.get(f"/model?{wrong}"), 422, "invalid-request")

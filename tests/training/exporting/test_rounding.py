@@ -10,22 +10,14 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper
 from onnx.numpy_helper import from_array, to_array
 from onnxruntime import InferenceSession
-from onnxruntime.quantization import CalibrationDataReader, QuantType, quantize_static
+from onnxruntime.quantization import QuantType, quantize_static
 
+from training.exporting.quantise import _Images
 from training.exporting.rounding import refine_rounding
 
 SIDE = 24
 Kernel = NDArray[np.float32]
 Pixels = NDArray[np.uint8]
-
-
-class Images(CalibrationDataReader):
-    def __init__(self, pixels: Pixels) -> None:
-        self.left = iter([pixels])
-
-    def get_next(self) -> dict[str, Pixels] | None:
-        batch = next(self.left, None)
-        return None if batch is None else {"image": batch}
 
 
 def network(kernels: list[tuple[Kernel, int]]) -> bytes:
@@ -56,7 +48,7 @@ def nearest(graph: bytes, pixels: Pixels, folder: Path) -> bytes:
     source.write_bytes(graph)
     options = {"per_channel": True, "reduce_range": True}
     types = {"activation_type": QuantType.QUInt8, "weight_type": QuantType.QInt8}
-    quantize_static(source, result, Images(pixels), op_types_to_quantize=["Conv", "Relu"], **options, **types)
+    quantize_static(source, result, _Images(pixels), op_types_to_quantize=["Conv", "Relu"], **options, **types)
     return result.read_bytes()
 
 

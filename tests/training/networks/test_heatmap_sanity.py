@@ -15,9 +15,9 @@ from scipy.ndimage import gaussian_filter
 
 from contract.bundle import HEATMAP, INPUT, PROBABILITY, Bundle, read_bundle
 from contract.image import to_pixels
-from tests import ROOT
+from tests import MODELS
 
-SERVED = ROOT / "models" / "pneumonia" / "2"
+SERVED = MODELS / "2"
 CELL = 8  # pixels of the image per place of the map: 200 / 25
 DELETED = 62  # a tenth of 25 x 25
 
