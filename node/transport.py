@@ -1,19 +1,40 @@
 """The connections of the DICOM server: TLS, and bounds on what one of them may take.
 
-pynetdicom reads a PDU of whatever length its header states, waits for ever for the rest of one, and does TLS handshakes
-one after the other in the thread that accepts connections. These classes take the place of its own.
+pynetdicom reads a PDU of whatever length its header states, waits for ever for the rest of one, does TLS handshakes one
+after the other in the thread that accepts connections, and knows no abort of an association that is not there yet or no
+longer. These classes take the place of its own.
 """
 
 import contextlib
+import queue
 import socket
 from typing import Any, cast
 
 from pynetdicom.association import Association
+from pynetdicom.fsm import TRANSITION_TABLE, StateMachine
 from pynetdicom.transport import AssociationSocket, RequestHandler, ThreadedAssociationServer
 
 _LARGEST_OTHER_PDU = 1_048_576  # bytes; a request for an association may propose 128 presentation contexts
 # Connections, with or without an association, as a multiple of the associations that are allowed.
 _CONNECTIONS = 2
+_ABORT_REQUEST = "Evt15"  # A-ABORT request primitive, PS3.8 table 9-10
+
+
+class ClosingStateMachine(StateMachine):
+    """Closes the connection where an abort is asked for and there is no association to abort.
+
+    That is so before one was requested, and once it has been rejected or released. pynetdicom's thread ends with an
+    exception there.
+    """
+
+    def do_action(self, event: str) -> None:
+        """Do what the event asks for in the current state."""
+        if event != _ABORT_REQUEST or (event, self.current_state) in TRANSITION_TABLE:
+            super().do_action(event)
+            return
+        with contextlib.suppress(queue.Empty):  # one request can be announced twice: it is seen until somebody takes it
+            self.dul.to_provider_queue.get(block=False)
+        cast(AssociationSocket, self.dul.socket).close()
 
 
 class BoundedSocket(AssociationSocket):
@@ -49,6 +70,7 @@ class BoundedHandler(RequestHandler):
         association = super()._create_association()
         # A second socket would announce the connection to the state machine a second time.
         cast(AssociationSocket, association.dul.socket).__class__ = BoundedSocket
+        association.dul.state_machine = ClosingStateMachine(association.dul)
         return association
 
 

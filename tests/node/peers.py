@@ -18,6 +18,7 @@ from pynetdicom.events import Event
 
 from node.config import COMPREHENSIVE_3D_SR, CR_IMAGE, SECONDARY_CAPTURE
 from tests.node.objects import content, result
+from tests.waiting import DEADLINE_S
 
 
 class FakeService:
@@ -111,6 +112,9 @@ class FakePacs:
 
     def stop(self) -> None:
         """Go down."""
+        for each in self._entity.active_associations:
+            if each.is_rejected:  # pynetdicom cannot abort what is ending already
+                each.join(DEADLINE_S)
         self._entity.shutdown()
 
     def require_called(self, ae_title: str) -> None:

@@ -1,5 +1,6 @@
 """The DICOM server: what is accepted, what is refused and how, and that an acknowledged object is in the spool."""
 
+import queue
 import socket
 import ssl
 import struct
@@ -7,6 +8,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import hypothesis
@@ -17,6 +19,7 @@ from prometheus_client import generate_latest
 from pydicom import dcmread
 from pydicom.uid import JPEG2000Lossless
 from pynetdicom import AE
+from pynetdicom.pdu_primitives import A_ABORT
 
 from node import config, scp
 from node.ledger import Ledger
@@ -24,6 +27,7 @@ from node.monitor import Metrics
 from node.records import ANSWERED, DEAD, WAITING
 from node.scp import CANNOT_UNDERSTAND, OUT_OF_RESOURCES, SUCCESS, WRONG_CLASS, Scp
 from node.spool import Spool
+from node.transport import ClosingStateMachine
 from tests.node.objects import content, radiograph, result, result_uid
 from tests.node.peers import accepted_syntax, association, send
 from tests.waiting import DEADLINE_S, until
@@ -210,6 +214,29 @@ def test_other_ae_titles_are_rejected(listen: Listen, called: str, calling: str)
     with association(listen().port, called, calling) as made:
         assert made.is_rejected
         assert made.acceptor.primitive.result == 1  # rejected-permanent
+
+
+def test_connections_that_ask_for_no_association_end_when_all_are_aborted(listen: Listen) -> None:
+    node = listen()
+    with connection(node.port) as silent:
+        until(lambda: node.scp.associations)
+        node.scp.abort()
+        assert silent.recv(1) == b""
+
+
+@pytest.mark.parametrize("state", ["Sta1", "Sta2", "Sta13"])  # idle; no association yet; no longer
+def test_an_abort_of_no_association_closes_the_connection(state: str) -> None:
+    requests: queue.Queue[A_ABORT] = queue.Queue()
+    requests.put(A_ABORT())
+    closed = threading.Event()
+    provider: Any = SimpleNamespace(to_provider_queue=requests, socket=SimpleNamespace(close=closed.set))
+    machine = ClosingStateMachine(provider)
+    machine.current_state = state
+    machine.do_action("Evt15")
+    machine.current_state = state
+    machine.do_action("Evt15")  # announced twice
+    assert closed.is_set()
+    assert requests.empty()
 
 
 @pytest.mark.parametrize("called", ["XRAYNODE", "XRAY TWO"])
