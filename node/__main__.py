@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from node.config import Config, ConfigError, read_config
-from node.ledger import Ledger
+from node.storage.ledger import Ledger
 
 DONE, FAILED, WRONG_USE = 0, 1, 2  # exit codes
 
@@ -34,7 +34,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _run(config: Config) -> int:
     from node.running import run  # imported late: --help and check need none of the extra
-    from node.spool import SpoolInUse
+    from node.storage.spool import SpoolInUse
 
     try:
         run(config)

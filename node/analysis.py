@@ -11,10 +11,10 @@ import httpx
 from dicom.results.result import SERIES
 from node.config import RESULTS, Config, ConfigError, ResultKind, ServiceSection
 from node.header import HeaderError, content_identity, series_description
-from node.ledger import Ledger
 from node.monitor import Metrics
-from node.records import DEAD, OWN, Item
-from node.spool import Spool
+from node.storage.ledger import Ledger
+from node.storage.records import DEAD, OWN, Item
+from node.storage.spool import Spool
 from service.client.address import Server, tls_context
 from service.client.options import read_key
 from service.client.predicting import PredictorStopped

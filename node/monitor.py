@@ -11,9 +11,9 @@ from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from prometheus_client.registry import Collector
 
-from node.ledger import Ledger
-from node.records import ANSWERED, DEAD, DELIVERED, WAITING, Counts
-from node.spool import Spool
+from node.storage.ledger import Ledger
+from node.storage.records import ANSWERED, DEAD, DELIVERED, WAITING, Counts
+from node.storage.spool import Spool
 
 _REQUEST_S = 10.0
 

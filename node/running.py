@@ -13,12 +13,12 @@ from http.server import ThreadingHTTPServer
 
 from node.analysis import Analyser
 from node.config import Config, ConfigError
-from node.delivery import Deliverer
-from node.ledger import Ledger
+from node.delivery.deliverer import Deliverer
 from node.monitor import Metrics, SpoolCollector, health, serve
-from node.records import DEAD, WAITING
-from node.scp import Scp
-from node.spool import Spool, SpoolFull
+from node.receiving.scp import Scp
+from node.storage.ledger import Ledger
+from node.storage.records import DEAD, WAITING
+from node.storage.spool import Spool, SpoolFull
 
 log = logging.getLogger(__name__)
 

@@ -14,24 +14,24 @@ from tests import ROOT
 Step = tuple[str, str, str, str, int]
 # Module, class, method, before or after, and which call of it. In the order of an object's way.
 STEPS: list[Step] = [
-    ("node.incoming", "IncomingFile", "write", "before", 4),
-    ("node.scp", "Scp", "_keep", "before", 1),
-    ("node.spool", "Spool", "keep_object", "before", 1),
-    ("node.spool", "Spool", "keep_object", "after", 1),  # kept, but not in the ledger
-    ("node.ledger", "Ledger", "add", "after", 1),  # in the ledger, but not acknowledged
-    ("node.scp", "Scp", "_store", "after", 1),
+    ("node.receiving.incoming", "IncomingFile", "write", "before", 4),
+    ("node.receiving.scp", "Scp", "_keep", "before", 1),
+    ("node.storage.spool", "Spool", "keep_object", "before", 1),
+    ("node.storage.spool", "Spool", "keep_object", "after", 1),  # kept, but not in the ledger
+    ("node.storage.ledger", "Ledger", "add", "after", 1),  # in the ledger, but not acknowledged
+    ("node.receiving.scp", "Scp", "_store", "after", 1),
     ("node.analysis", "Analyser", "_claim", "after", 2),
-    ("node.spool", "Spool", "keep_result", "before", 1),
-    ("node.spool", "Spool", "keep_result", "after", 1),  # one of two results
-    ("node.spool", "Spool", "keep_result", "after", 2),
-    ("node.ledger", "Ledger", "answer", "after", 1),
-    ("node.spool", "Spool", "drop_object", "after", 1),
-    ("node.cstore", "CStoreSender", "__enter__", "after", 1),
-    ("node.cstore", "CStoreSender", "send", "after", 1),  # stored, but not noted
-    ("node.ledger", "Ledger", "close_delivery", "after", 1),
-    ("node.ledger", "Ledger", "close_delivery", "after", 2),
-    ("node.spool", "Spool", "drop_result", "after", 1),
-    ("node.spool", "Spool", "drop_result", "after", 2),
+    ("node.storage.spool", "Spool", "keep_result", "before", 1),
+    ("node.storage.spool", "Spool", "keep_result", "after", 1),  # one of two results
+    ("node.storage.spool", "Spool", "keep_result", "after", 2),
+    ("node.storage.ledger", "Ledger", "answer", "after", 1),
+    ("node.storage.spool", "Spool", "drop_object", "after", 1),
+    ("node.delivery.cstore", "CStoreSender", "__enter__", "after", 1),
+    ("node.delivery.cstore", "CStoreSender", "send", "after", 1),  # stored, but not noted
+    ("node.storage.ledger", "Ledger", "close_delivery", "after", 1),
+    ("node.storage.ledger", "Ledger", "close_delivery", "after", 2),
+    ("node.storage.spool", "Spool", "drop_result", "after", 1),
+    ("node.storage.spool", "Spool", "drop_result", "after", 2),
 ]
 SOME = [STEPS[index] for index in (3, 4, 8, 10, 13)]
 

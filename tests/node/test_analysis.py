@@ -9,10 +9,10 @@ import pytest
 
 from node.analysis import Analyser
 from node.config import Config, ConfigError
-from node.ledger import Ledger
 from node.monitor import Metrics
-from node.records import ANSWERED, DEAD, OWN, WAITING
-from node.spool import Spool
+from node.storage.ledger import Ledger
+from node.storage.records import ANSWERED, DEAD, OWN, WAITING
+from node.storage.spool import Spool
 from tests.node.objects import CANARY, content, radiograph, result, result_uid
 from tests.node.peers import FakeService
 from tests.waiting import DEADLINE_S, until_async

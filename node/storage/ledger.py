@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from node.records import ANSWERED, DEAD, EXPIRED, WAITING, Counts, DeadLetter, Delivery, Item
+from node.storage.records import ANSWERED, DEAD, EXPIRED, WAITING, Counts, DeadLetter, Delivery, Item
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS objects (

@@ -8,8 +8,8 @@ from pynetdicom import AE
 from pynetdicom.association import Association
 
 from node.config import COMPREHENSIVE_3D_SR, SECONDARY_CAPTURE, ConfigError, CStore, Tls
-from node.outcomes import Outcome, Sender, Unavailable, Verdict, outcome_of
-from node.records import Delivery
+from node.delivery.outcomes import Outcome, Sender, Unavailable, Verdict, outcome_of
+from node.storage.records import Delivery
 
 _RESULT_CLASSES = (COMPREHENSIVE_3D_SR, SECONDARY_CAPTURE)
 

@@ -7,13 +7,13 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
 
 from node.config import CStore, Stow
-from node.cstore import CStoreSender
-from node.ledger import Ledger
+from node.delivery.cstore import CStoreSender
+from node.delivery.outcomes import Outcome, Sender, Unavailable, Verdict
+from node.delivery.stow import StowSender
 from node.monitor import Metrics
-from node.outcomes import Outcome, Sender, Unavailable, Verdict
-from node.records import DEAD, DELIVERED, Delivery
-from node.spool import Spool
-from node.stow import StowSender
+from node.storage.ledger import Ledger
+from node.storage.records import DEAD, DELIVERED, Delivery
+from node.storage.spool import Spool
 from service.client.retry import backoff_s
 
 log = logging.getLogger(__name__)

@@ -8,9 +8,9 @@ import httpx
 from pydantic import BaseModel, Field, ValidationError
 
 from node.config import ConfigError, Stow, Tls
-from node.cstore import client_context
-from node.outcomes import STORED, Outcome, Sender, Unavailable, Verdict, outcome_of
-from node.records import Delivery
+from node.delivery.cstore import client_context
+from node.delivery.outcomes import STORED, Outcome, Sender, Unavailable, Verdict, outcome_of
+from node.storage.records import Delivery
 
 # The store is at fault, or the node's credentials: the same result may be taken later.
 _LATER = {401, 403, 404, 408, 429, 500, 502, 503, 504}

@@ -16,12 +16,12 @@ import trustme
 from prometheus_client import generate_latest
 
 from node.config import COMPREHENSIVE_3D_SR, ConfigError, CStore, SpoolSection, Stow
-from node.cstore import CStoreSender
-from node.delivery import Deliverer, new_sender
-from node.ledger import Ledger
+from node.delivery.cstore import CStoreSender
+from node.delivery.deliverer import Deliverer, new_sender
+from node.delivery.outcomes import STORED, Unavailable, Verdict, outcome_of
 from node.monitor import Metrics
-from node.outcomes import STORED, Unavailable, Verdict, outcome_of
-from node.spool import Spool
+from node.storage.ledger import Ledger
+from node.storage.spool import Spool
 from tests.node.objects import content, result, result_uid
 from tests.node.peers import FakePacs
 from tests.waiting import DEADLINE_S, until_async

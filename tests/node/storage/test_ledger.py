@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from node.ledger import Ledger
-from node.records import ANSWERED, DEAD, DELIVERED, EXPIRED, OWN, WAITING
+from node.storage.ledger import Ledger
+from node.storage.records import ANSWERED, DEAD, DELIVERED, EXPIRED, OWN, WAITING
 
 
 class Clock:

@@ -21,13 +21,14 @@ from pydicom.uid import JPEG2000Lossless
 from pynetdicom import AE
 from pynetdicom.pdu_primitives import A_ABORT
 
-from node import config, scp
-from node.ledger import Ledger
+from node import config
 from node.monitor import Metrics
-from node.records import ANSWERED, DEAD, WAITING
-from node.scp import CANNOT_UNDERSTAND, OUT_OF_RESOURCES, SUCCESS, WRONG_CLASS, Scp
-from node.spool import Spool
-from node.transport import ClosingStateMachine
+from node.receiving import scp
+from node.receiving.scp import CANNOT_UNDERSTAND, OUT_OF_RESOURCES, SUCCESS, WRONG_CLASS, Scp
+from node.receiving.transport import ClosingStateMachine
+from node.storage.ledger import Ledger
+from node.storage.records import ANSWERED, DEAD, WAITING
+from node.storage.spool import Spool
 from tests.node.objects import content, radiograph, result, result_uid
 from tests.node.peers import accepted_syntax, association, send
 from tests.waiting import DEADLINE_S, until

@@ -33,12 +33,12 @@ from pynetdicom.sop_class import Verification  # type: ignore[attr-defined]  # m
 
 from node import config
 from node.header import HeaderError, Identity, dataset_identity, is_uid
-from node.incoming import IncomingFile, IncomingFiles
-from node.ledger import Ledger
 from node.monitor import Metrics
-from node.records import ANSWERED, OWN, WAITING
-from node.spool import Spool
-from node.transport import BoundedHandler, BoundedServer
+from node.receiving.incoming import IncomingFile, IncomingFiles
+from node.receiving.transport import BoundedHandler, BoundedServer
+from node.storage.ledger import Ledger
+from node.storage.records import ANSWERED, OWN, WAITING
+from node.storage.spool import Spool
 
 log = logging.getLogger(__name__)
 

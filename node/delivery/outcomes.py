@@ -5,7 +5,7 @@ from enum import Enum
 from pathlib import Path
 from typing import Protocol
 
-from node.records import Delivery
+from node.storage.records import Delivery
 
 
 class Verdict(Enum):

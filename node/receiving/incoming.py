@@ -14,7 +14,7 @@ from weakref import WeakKeyDictionary
 
 from pynetdicom import _config, dimse_messages
 
-from node.spool import Spool, SpoolFull
+from node.storage.spool import Spool, SpoolFull
 
 Fault = Literal["too large", "full"]
 # An object that is too large is read to its end, for an answer; past this many times the limit the association ends.
