@@ -18,7 +18,7 @@ from starlette.routing import Route
 from service import errors, problems
 from service.access.credentials import OTHER_SCHEMES
 from service.http import responses
-from service.http.context import REQUEST_ID
+from service.http.middleware.context import REQUEST_ID
 from service.problems import Kind
 from service.telemetry.metrics import HEALTH
 from service.telemetry.record import SAFE_ID

@@ -16,12 +16,12 @@ from service.core import Service
 from service.edge.shared import Overload
 from service.errors import ServiceError
 from service.http import explain, feedback, model, openapi, page_files, render, responses
-from service.http.context import IMAGE_ROUTES, RequestContext
 from service.http.direct import DirectPredict
 from service.http.documents import problems as problem_pages
-from service.http.prefix import Prefix
+from service.http.middleware.context import IMAGE_ROUTES, RequestContext
+from service.http.middleware.prefix import Prefix
+from service.http.middleware.site import SiteCheck
 from service.http.routes import predict, router
-from service.http.site import SiteCheck
 from service.oip import inspection as oip_inspection
 from service.oip import repository as oip_repository
 from service.oip import routes as oip

@@ -15,8 +15,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from service import errors
 from service.errors import ServiceError
 from service.http import responses
-from service.http.prefix import Prefix
-from service.http.site import SiteCheck
+from service.http.middleware.prefix import Prefix
+from service.http.middleware.site import SiteCheck
 from service.problems import HEADERS
 from service.telemetry.metrics import CLIENT_GONE, Metrics
 from service.telemetry.record import RequestRecord

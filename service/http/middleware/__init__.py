@@ -1,0 +1,5 @@
+"""What surrounds every call.
+
+``context`` is the outermost layer: a request id, a log record and a response for every request, whatever happens.
+``site`` rejects the pages of other sites, and ``prefix`` knows the path under which a proxy publishes the service.
+"""
