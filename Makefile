@@ -47,7 +47,7 @@ LOCK = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generat
 	--no-emit-index-url --no-emit-find-links pyproject.toml
 lock: $(VENV)/.dev  ## Renew the lock files in requirements/ from pyproject.toml.
 	$(LOCK) --upgrade --extra dev -o requirements/dev.txt
-	for extra in client cpu dicom bulk cluster gpu gpu-cuda12 training docs sbom; do $(LOCK) -c requirements/dev.txt --extra $$extra -o requirements/$$extra.txt; done
+	for extra in client cpu dicom bulk cluster gpu gpu-cuda12 training training-gpu docs sbom; do $(LOCK) -c requirements/dev.txt --extra $$extra -o requirements/$$extra.txt; done
 
 openapi: $(VENV)/.dev  ## Renew docs/openapi.json from the code.
 	$(BIN)/python -m service openapi > docs/openapi.json

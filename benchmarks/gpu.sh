@@ -19,7 +19,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-stop() { echo "gpu.sh: $1" >&2; exit 2; }
+. tools/gpu_environment.sh
 
 wheels='' venv='' cuda='' dry='' others=()
 while [ $# -gt 0 ]; do
@@ -36,8 +36,7 @@ done
 if [ -n "$dry" ]; then
   lock=requirements/cpu.txt
 else
-  command -v nvidia-smi >/dev/null || stop 'no NVIDIA driver: nvidia-smi is not installed'
-  driver=$(nvidia-smi --query-gpu=driver_version --format=csv,noheader 2>&1) || stop "no NVIDIA GPU: nvidia-smi reports: ${driver%%$'\n'*}"
+  need_driver
   # The minimum driver versions of docs/operations.md.
   [ -n "$cuda" ] || cuda=$([ "${driver%%.*}" -ge 580 ] && echo 13 || echo 12)
   case $cuda in
@@ -51,18 +50,9 @@ venv=${venv:-.venv-gpu}
 
 scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
-sources=()
-if [ -n "$wheels" ]; then
-  [ -d "$wheels" ] || stop "--wheels $wheels: no such folder"
-  for first in "$wheels"/*.whl.part.aa; do
-    [ -e "$first" ] || continue
-    cat "${first%aa}"* >"$scratch/$(basename "${first%.part.aa}")"
-  done
-  sources=(--no-index --find-links "$wheels" --find-links "$scratch")
-fi
-[ -x "$venv/bin/python" ] || "${PYTHON:-python3}" -m venv "$venv" || stop "cannot create an environment in $venv"
-"$venv/bin/python" -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes \
-  ${sources[@]+"${sources[@]}"} -r "$lock" || stop "cannot install $lock"
+find_wheels "$wheels" "$scratch"
+create_environment "$venv"
+install_lock "$venv" "$lock"
 
 folder=${OUT:-${dry:+$scratch}}
 result=${folder:-benchmarks/results}/$(date -u +%F)-gpu${dry:+-dry-run}.json

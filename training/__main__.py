@@ -75,9 +75,11 @@ def _parser() -> argparse.ArgumentParser:
     )
     table.add_argument("--only", nargs="+", metavar="NETWORK/NORMALISATION", help="only these of the nine experiments")
     table.add_argument("--resume", action="store_true", help="continue the runs that the folder holds")
+    pack = commands.add_parser("pack", help="pack a data folder for a machine without network", description=_PACK)
+    _add_pack(pack)
     for command in (export, report, guard):
         _add_extra_data(command)
-    for command in (evaluate, export, report, reference, guard, table):
+    for command in (evaluate, export, report, reference, guard, table, pack):
         _add_common(command)
     return parser
 
@@ -111,6 +113,10 @@ _TABLE = (
     "author's. The protocol validates on 522 random images, so the figures are too optimistic. After an interruption, "
     "continue with --resume."
 )
+_PACK = (
+    "Write the radiographs of a data folder, or of the sources that a JSON file lists, and their tables as tar files "
+    "of limited size. Unpacked into one folder they are data to train on: tools/train_on_gpu.sh does both."
+)
 
 
 def _count(text: str) -> int:
@@ -138,6 +144,13 @@ def _add_train(parser: argparse.ArgumentParser) -> None:
             metavar="VALUE",
             help=f"{field.description} Default: {field.default}.".replace("%", "%%"),
         )
+
+
+def _add_pack(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--out", type=Path, required=True, metavar="FOLDER", help="for part-00.tar, part-01.tar, ...")
+    parser.add_argument(
+        "--part-mib", type=_count, default=60, metavar="N", help="the size of one archive. Default: %(default)s MiB."
+    )
 
 
 def _add_extra_data(parser: argparse.ArgumentParser) -> None:

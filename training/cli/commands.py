@@ -1,6 +1,7 @@
 """The commands of ``python -m training``, one function each."""
 
 import argparse
+import json
 import signal
 
 from rich.console import Console
@@ -17,6 +18,7 @@ from training.cli.inputs import (
     run_and_data,
 )
 from training.cli.printing import print_record, quantiles_table
+from training.data.packing import pack as pack_data
 from training.errors import TrainingError, WrongUse
 from training.evaluation.assess import assess, assess_bundle, keras_predict
 from training.exporting.drift import add_reference
@@ -159,6 +161,12 @@ def table(arguments: argparse.Namespace) -> None:
     print(written.model_dump_json(indent=2) if arguments.json else written.markdown())
 
 
+def pack(arguments: argparse.Namespace) -> None:
+    """Write a data set into archives, and print their names."""
+    written = [str(path) for path in pack_data(data_folder(arguments, None), arguments.out, arguments.part_mib << 20)]
+    print(json.dumps(written) if arguments.json else "\n".join(written))
+
+
 def _experiments(only: list[str] | None) -> list[Experiment]:
     if unknown := sorted(set(only or []) - {experiment.name for experiment in EXPERIMENTS}):
         known = ", ".join(experiment.name for experiment in EXPERIMENTS)
@@ -166,4 +174,4 @@ def _experiments(only: list[str] | None) -> list[Experiment]:
     return [experiment for experiment in EXPERIMENTS if not only or experiment.name in only]
 
 
-_COMMANDS = {command.__name__: command for command in (train, evaluate, export, report, reference, guard, table)}
+_COMMANDS = {command.__name__: command for command in (train, evaluate, export, report, reference, guard, table, pack)}

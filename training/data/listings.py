@@ -34,15 +34,20 @@ def find_listed(folder: Path) -> list[Radiograph] | None:
     Raises:
         DataError: the table lacks a column, or an image that it lists is missing.
     """
-    for pattern, read in _TABLES.items():
-        for path in sorted(folder.glob(pattern)):
-            with path.open(newline="", encoding="utf-8-sig") as file:
-                rows = list(csv.DictReader(file))
-            try:
-                return list(read(rows, path))
-            except KeyError as error:
-                raise DataError(f"{path}: has no column {error}") from None
+    for path in find_tables(folder):
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            rows = list(csv.DictReader(file))
+        read = next(read for pattern, read in _TABLES.items() if path.match(pattern))
+        try:
+            return list(read(rows, path))
+        except KeyError as error:
+            raise DataError(f"{path}: has no column {error}") from None
     return None
+
+
+def find_tables(folder: Path) -> list[Path]:
+    """The tables of a known name in this folder; the first is the one that is read."""
+    return [path for pattern in _TABLES for path in sorted(folder.glob(pattern))]
 
 
 def _own(rows: list[_Row], table: Path) -> Iterator[Radiograph]:

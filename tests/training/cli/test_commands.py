@@ -162,3 +162,11 @@ def test_help_is_complete(capsys: pytest.CaptureFixture[str]) -> None:
             main([command, "--help"])
         assert caught.value.code == 0
         assert "--data" in capsys.readouterr().out
+
+
+def test_packed_data_are_named_on_stdout(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    packed = tmp_path / "packed"
+    assert main(["pack", "--data", str(folder), "--out", str(packed), "--part-mib", "1", "--json"]) == DONE
+    assert [Path(name) for name in json.loads(capsys.readouterr().out)] == sorted(packed.iterdir())
+    assert main(["pack", "--data", str(folder), "--out", str(packed)]) == FAILED
+    assert "already holds archives" in capsys.readouterr().err
