@@ -25,10 +25,11 @@ from service.inference.admission import Phase
 from service.inference.pool import StartedThreads
 from service.telemetry.formats import is_text
 from service.telemetry.worker_table import WorkerSlot
-from service.workers.app import create_app, overload_of
+from service.workers.app import create_app
 from service.workers.banner import banner
 from service.workers.connection_balancer import ConnectionBalancer
 from service.workers.grace import SLOW_CLIENTS_S, force_exit_after, grace_s
+from service.workers.overload import overload_of
 from service.workers.reload import ReloadOnSignal
 from service.workers.watchdog import Watchdog
 
