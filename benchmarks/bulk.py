@@ -34,7 +34,7 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from benchmarks.bulk_runs import Archive, local_cpu, write_list
-from benchmarks.images import add_images, find_images
+from benchmarks.images import add_images, endless, find_images
 from benchmarks.limit import Engine, combinations
 from benchmarks.machine import machine
 from benchmarks.processes import memory_mib
@@ -55,16 +55,11 @@ def limit(engines: dict[int, Engine], images: Sequence[bytes], cpus: int) -> tup
     found = []
     pairs = list(combinations(cpus))
     for callers, threads in pairs:
-        reads = [partial(_read, engines[threads], images, [number * 7]) for number in range(callers)]
+        reads = [partial(next, map(engines[threads].read, endless(images, n, callers))) for n in range(callers)]
         began = time.process_time()
         per_second = rate(reads, _LIMIT_S / len(pairs))
         found.append((per_second, 1e3 * (time.process_time() - began) / (per_second * _LIMIT_S / len(pairs))))
     return max(found)
-
-
-def _read(engine: Engine, images: Sequence[bytes], position: list[int]) -> None:
-    position[0] += 1
-    engine.read(images[position[0] % len(images)])
 
 
 def measure_rate(given: argparse.Namespace, archive: Archive, scratch: Path) -> Rounds:
