@@ -29,7 +29,7 @@ class ServiceError(Exception):
 
 
 class MissingBody(ServiceError):
-    """The body is empty, or has no Content-Type."""
+    """The body is empty."""
 
 
 class MalformedRequest(ServiceError):
