@@ -18,7 +18,7 @@ from service.telemetry.record import RequestRecord
 _CROWDED = 0.75
 _CROWDED_KEEP_ALIVE_S = 5.0
 _LOG_EVERY_S = 1.0
-# Seconds of early refusals that may come at once, since requests arrive at random.
+# Burst tolerance in seconds of early refusals, since requests arrive at random.
 _BURST_S = 0.02
 
 # By the path of a request with a body: its route, and why the application would refuse it now; None if it would not.

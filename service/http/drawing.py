@@ -142,7 +142,7 @@ def _lines(response: PredictResponse) -> list[_Line]:
 
 
 def _for_readers(warning: Caution) -> str:
-    """What a warning means to who reads the picture; ``detail`` names calls and limits, for programmers."""
+    """A warning in words for readers of the picture; ``detail`` names calls and limits, for programmers."""
     return _UNLIKE if warning.code == "unlike_training_data" else warning.detail
 
 

@@ -78,7 +78,7 @@ class _Deliveries:
             self.flush(loop)
 
     def flush(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Hand over all that is held."""
+        """Deliver all held results."""
         self._flushes += 1
         with contextlib.suppress(RuntimeError):  # the event loop is closed: nobody waits
             loop.call_soon_threadsafe(self._settle)
@@ -96,7 +96,7 @@ class _Deliveries:
 
 
 class _Awaited(Generic[T]):
-    """What a thread settles and a coroutine awaits: ``concurrent.futures.Future`` without locks and second futures."""
+    """A result that a thread sets and a coroutine awaits: ``concurrent.futures.Future`` without its locks."""
 
     __slots__ = ("_deliveries", "_loop", "future")
 
@@ -112,11 +112,11 @@ class _Awaited(Generic[T]):
         return not is_left
 
     def set_result(self, result: T) -> None:
-        """Hand the result to the event loop."""
+        """Deliver the result to the event loop."""
         self._deliveries.add(self._loop, (_set_result, self.future, result))
 
     def set_exception(self, error: BaseException) -> None:
-        """Hand an exception to the event loop."""
+        """Deliver an exception to the event loop."""
         self._deliveries.add(self._loop, (_set_exception, self.future, error))
 
     def cancel(self) -> bool:

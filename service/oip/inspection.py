@@ -1,4 +1,4 @@
-"""What load generators and image clients ask about a model before they use it: its configuration and statistics."""
+"""The configuration and statistics of a model, which load generators and image clients request before they use it."""
 
 from typing import Any, cast
 

@@ -26,7 +26,7 @@ def interval(measured: Measured | None) -> str:
 
 
 def more_images(claim: Claim, width: float) -> str:
-    """How many more images would make the claim sayable, and an interval of the stated width."""
+    """How many more images a verdict on the claim takes, and an interval of the stated width."""
     kind = "images of both classes, in the same proportion" if claim.of == "both classes" else claim.of
     if claim.measured is None:
         return f"there is no {claim.of} image"
@@ -43,7 +43,7 @@ def more_images(claim: Claim, width: float) -> str:
 
 
 def data_sentences(data: SiteData) -> list[str]:
-    """What is to be known about the images, and what limits the figures."""
+    """The properties of the data that limit the figures."""
     if data.audit:
         return _audit_sentences(data.audit)
     words = []
