@@ -1,4 +1,4 @@
-"""A server of nothing but a protocol: what any server can reach beside its client on the same CPUs.
+"""A minimal server: the upper bound for any server that shares the CPUs with its client.
 
     python benchmarks/bare.py [--port 8000] [--model models/pneumonia/7] [--empty]
 

@@ -1,4 +1,4 @@
-"""Service times for the queueing model, measured on this machine, and the loads that it is held against."""
+"""Service times for the queueing model, and loads to compare its predictions with, measured on this machine."""
 
 import os
 import statistics
@@ -42,7 +42,7 @@ class Observed:
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """What the model needs, and what it is held against."""
+    """The input of the model, and the loads to compare its predictions with."""
 
     times: Times
     observed: tuple[Observed, ...]

@@ -9,7 +9,7 @@ Features = NDArray[np.float32]
 
 
 class Statistics:
-    """What a guard knows of its training images, as arrays: made once, for the images of many calls.
+    """The statistics of a guard as arrays, made once for many calls.
 
     Args:
         guard: with d locations and scales.
