@@ -8,10 +8,11 @@
 
 ``rate``: in each round the limit (benchmarks/limit.py: decoding and inference in one process, in every combination of
 callers and threads that could be the best) and then a run of the local engine. ``workers``: runs of the local engine
-with one to so many workers. ``ray``: a run of the local engine, then one on a Ray cluster of this machine with as many
-nodes of one CPU each; ``cluster_cpu_ms`` is what everything beside the workers takes. Of each figure, the median over
-the rounds, its minimum and maximum; ratios are of figures of one round. Of a run, only the time in which all workers
-are at work counts: neither the start of an engine, nor the end, when some worker has no next part (``bulk_runs``).
+with one to ``--workers`` workers. ``ray``: a run of the local engine, then one on a Ray cluster of this machine with as
+many nodes of one CPU each; ``cluster_cpu_ms`` is what everything beside the workers takes. Of each figure, the median
+over the rounds, its minimum and maximum; ratios are of figures of one round. Of a run, only the time in which all
+workers are at work counts: neither the start of an engine, nor the end, when some worker has no next part
+(``bulk_runs``).
 
 ``memory``: the memory of command and workers at a tenth of the images, and at the end. ``plan``: seconds and peak
 memory of writing the plan of a CSV. Prints JSON.

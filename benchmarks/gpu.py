@@ -68,7 +68,7 @@ WARM = 5
 _SIDES = (1300, 1000)
 _IN_BATCHES, _ASKED = 64, 16
 _DRY = {"seconds": 1.0, "runs": 2, "workers": [1, 2]}
-# A script is given up after so many times the seconds of the longest one's loads, and so many for starts.
+# Limit for a script: this multiple of the seconds of the longest one's loads, and this many seconds for starts.
 _PATIENCE, _STARTS_S = 2, 120
 
 

@@ -64,7 +64,7 @@ class Times:
     client_ms: float
 
     def call_ms(self, size: int) -> float:
-        """The time of a call with so many images."""
+        """The time of a call with this many images."""
         return self.model_ms[min(known for known in self.model_ms if known >= size)]
 
 
@@ -137,7 +137,7 @@ class _Run:
             self.env.process(self._connection(workers[number % setup.workers]))
 
     def compute(self, ms: float, priority: int) -> Steps:
-        """Use a CPU for so long."""
+        """Use a CPU for ``ms`` milliseconds."""
         while ms > _LEAST_MS:
             with self._cpus.request(priority) as cpu:
                 yield cpu
@@ -207,7 +207,7 @@ class _Worker:
                 job.succeed()
 
     def _partly_locked(self, ms: float, gil_ms: float, sections: int) -> Steps:
-        """Compute in a compute thread; so much of it, in so many sections of equal length, holds the GIL."""
+        """Compute in a compute thread; ``gil_ms`` of it, in ``sections`` of equal length, hold the GIL."""
         gil_ms = min(gil_ms, ms)
         for _ in range(sections):
             yield from self._locked(gil_ms / sections, _LAST)

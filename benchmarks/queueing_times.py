@@ -162,7 +162,7 @@ def in_service(alone: Times, spent_ms: dict[str, float]) -> Times:
 
 
 def slower(times: Times, factor: float) -> Times:
-    """The same times on a machine, or in a state of caches, in which everything takes so many times as long."""
+    """The same times on a machine, or in a state of caches, in which everything takes ``factor`` times as long."""
     return Times(
         tuple(factor * ms for ms in times.decode_ms),
         factor * times.decode_gil_ms,
@@ -176,7 +176,7 @@ def slower(times: Times, factor: float) -> Times:
 
 @contextmanager
 def on_cpus(count: int) -> Iterator[None]:
-    """Run on so many CPUs (as ``taskset``), and so does every process that is started meanwhile."""
+    """Run on this many CPUs (as ``taskset``), and so does every process that is started meanwhile."""
     kept = os.sched_getaffinity(0)
     os.sched_setaffinity(0, sorted(kept)[:count])
     try:

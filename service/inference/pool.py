@@ -18,9 +18,9 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 _Delivery = tuple[Callable[["asyncio.Future[Any]", Any], object], "asyncio.Future[Any]", Any]
-# So many results are handed to the event loop at once, or what there is if there was none for so many seconds.
+# Results are delivered to the event loop in groups of this size, or after this many seconds without a further result.
 _TOGETHER, _HELD_S = 8, 0.03
-# With fewer tasks waiting, every result is handed over at once: the event loop has time, and somebody waits.
+# With fewer tasks waiting, every result is delivered at once: the event loop is not busy, and a client waits.
 _FEW = 2
 
 

@@ -135,7 +135,7 @@ class Decoder:
 
 
 def too_expensive(cost: Cost, memory: int) -> TooManyPixels:
-    """The refusal of an image whose decoding takes more than so many bytes of memory."""
+    """The refusal of an image whose decoding takes more than this many bytes of memory."""
     return TooManyPixels(
         f"decoding the image takes about {cost.memory >> 20} MiB of memory; at most {memory >> 20} MiB "
         "(XRAY_MAX_DECODED_BYTES) are allowed"
