@@ -46,7 +46,7 @@ class Statistics:
         """For each image the only population that covers it, by name; None if several or none do, or if there are none.
 
         Args:
-            multiples: of its images.
+            multiples: float64 (populations, n), from ``multiples``.
         """
         if not self.names:
             return [None] * multiples.shape[1]

@@ -39,7 +39,7 @@ def looks(train: Dataset) -> NDArray[np.float32]:
 
 
 def partners(populations: NDArray[Any], labels: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.int32]:
-    """For each row of a batch, a random row of the same label and another population; itself if there is none."""
+    """For each row of a batch, int32 (n,), a random row of the same label and another population, or itself."""
     found = np.arange(len(labels), dtype=np.int32)
     for row in range(len(labels)):
         others = np.flatnonzero((labels == labels[row]) & (populations != populations[row]))
