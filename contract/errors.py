@@ -52,7 +52,7 @@ class UnusableObject(ImageRefused):
 
 
 class UnsupportedModality(ImageRefused):
-    """A DICOM object that is no digital radiograph."""
+    """A DICOM object that is not a digital radiograph."""
 
 
 class ForProcessing(ImageRefused):

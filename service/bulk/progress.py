@@ -13,7 +13,7 @@ from rich.progress import BarColumn, Progress, TextColumn
 from service.bulk.part import PartCounts
 from service.bulk.plan import Plan
 
-# Seconds between two lines where stderr is no terminal.
+# Seconds between two lines if stderr is not a terminal.
 _LINE_S = 30.0
 
 

@@ -218,7 +218,7 @@ class Scorer:
 
 
 def _reading(image: Decoded, outputs: Outputs, place: int) -> Reading | None:
-    """The reading of the image in a place of a batch; None if the model's output is no probability."""
+    """The reading of the image in a place of a batch; None if the model's output is not a probability."""
     probability = float(outputs.probability[place])
     if not 0 <= probability <= 1:
         return None

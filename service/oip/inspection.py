@@ -18,7 +18,7 @@ _NAMED: dict[str, Any] = {"dependencies": [_PREDICT, Depends(by_name)]}
 _VERSIONED: dict[str, Any] = {"dependencies": [_PREDICT, Depends(by_version)]}
 
 
-# Before the routes of one model: "stats" is no model there.
+# Before the routes of one model, which would take "stats" for the name of a model.
 @router.get(
     "/v2/models/stats", summary="Statistics of all models", operation_id="v2_all_models_stats", dependencies=[_PREDICT]
 )

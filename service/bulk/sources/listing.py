@@ -20,7 +20,7 @@ class NotListed(Exception):
 
 
 class Folder(NamedTuple):
-    """The names in a folder: of folders that are no links, and of files that are not special; each sorted."""
+    """The names in a folder, sorted: its folders without links, and its files without special ones."""
 
     folders: list[str]
     files: list[str]
