@@ -4,7 +4,7 @@ ARG PYTHON_IMAGE=python:3.11-slim
 ARG VERSION=0.1.0
 # The CUDA version in the GPU image: 12 (NVIDIA driver 525.60.13 or newer) or 13 (580.65.06 or newer).
 ARG CUDA=12
-# 0: without the extra dicom, 110 MB smaller; DICOM objects are then refused.
+# 0: without the extra dicom, 120 MB smaller; DICOM objects are then refused.
 ARG DICOM=1
 # 1: with Ray in the target bulk (docs/bulk.md).
 ARG CLUSTER=0

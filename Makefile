@@ -3,8 +3,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 # Hashes are checked. Nothing is installed but what the lock file names.
-# Python compiles what is imported when it is, which of all this is little: a minute and more is saved.
-# At a terminal pip shows what it does.
+# --no-compile: only few of these modules are ever imported, and Python compiles those then; saves over a minute.
+# At a terminal pip shows its progress.
 INSTALL = $(BIN)/python -m pip install $$([ -t 2 ] || echo --quiet) --disable-pip-version-check --no-compile --no-deps --require-hashes -r
 
 # Where it is set, each of the many processes of the tests would compile all that it imports, and take twice as long.
@@ -34,7 +34,7 @@ lint: $(VENV)/.dev  ## Check format, style and types.
 	$(BIN)/mypy --no-error-summary
 
 .PHONY: store
-store: $(VENV)/.dev  ## Run the tests of `bulk` with a store of S3 (moto, in an environment of its own).
+store: $(VENV)/.dev  ## Run the tests of `bulk` with an S3 store (moto, in an environment of its own).
 	@tests/store.sh
 
 check: lint docs test  ## All that CI checks: lint, docs and test.
@@ -52,20 +52,20 @@ lock: $(VENV)/.dev  ## Renew the lock files in requirements/ from pyproject.toml
 openapi: $(VENV)/.dev  ## Renew docs/openapi.json from the code.
 	$(BIN)/python -m service openapi > docs/openapi.json
 
-docs: $(VENV)/.docs  ## Build the documentation site in build/docs/site; a link that leads nowhere is an error.
+docs: $(VENV)/.docs  ## Build the documentation site in build/docs/site; a broken link is an error.
 	$(BIN)/python tools/build_site.py
 
-screenshots: $(VENV)/.dev  ## Take the pictures of the page in docs/images anew (needs chromium).
+screenshots: $(VENV)/.dev  ## Renew the screenshots in docs/images (needs chromium).
 	$(BIN)/python tools/screenshots.py
 
 bench: $(VENV)/.dev  ## Measure us beside six peers (12 minutes, needs wrk; BENCH="--help" for options).
 	$(BIN)/python benchmarks/bench.py --store $(BENCH)
 
 MINUTES ?= 60
-soak: $(VENV)/.dev  ## Load the service for MINUTES with all that clients do; counts and slopes (needs wrk).
+soak: $(VENV)/.dev  ## Load the service for MINUTES with every kind of client; counts and slopes (needs wrk).
 	$(BIN)/python benchmarks/soak.py --store --minutes $(MINUTES)
 
-torture: $(VENV)/.dev  ## Attack the service for 25 minutes and print a table of what it survived (atheris is used if installed).
+torture: $(VENV)/.dev  ## Attack the service for 25 minutes and print a table of the results (atheris is used if installed).
 	$(BIN)/python -m tools.torture
 
 PARTS ?= proxy monitoring
@@ -79,7 +79,7 @@ IMAGES = python:3.11-slim $(shell sed -nE 's/^ *image: \$$\{[A-Z]+_IMAGE:-(.*)\}
 images:  ## Renew the digests of base and third-party images in deploy/images.lock (needs Docker and a registry).
 	deploy/pinned.sh --renew $(IMAGES)
 
-clean:  ## Remove what the targets above made.
+clean:  ## Remove what the targets above have made.
 	rm -rf $(VENV) build benchmarks/.peers .mypy_cache .pytest_cache .ruff_cache .hypothesis
 
 $(VENV)/bin/python:

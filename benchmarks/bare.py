@@ -1,4 +1,4 @@
-"""A server of nothing but a protocol: what any server can reach beside its client on the same CPUs.
+"""A minimal server: the upper bound for any server that shares the CPUs with its client.
 
     python benchmarks/bare.py [--port 8000] [--model models/pneumonia/7] [--empty]
 
@@ -12,7 +12,6 @@ import asyncio
 import os
 import sys
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -91,7 +90,7 @@ class Bare(asyncio.Protocol):
         self._missing -= len(data)
         if not self._missing:
             image, self._pieces, self._missing = b"".join(self._pieces), [], -1
-            self._engine.start(image, partial(self._loop.call_soon_threadsafe, self._answer))
+            self._engine.start(image, lambda probability: self._loop.call_soon_threadsafe(self._answer, probability))
 
     def _answer(self, probability: float) -> None:
         if self._transport.is_closing():

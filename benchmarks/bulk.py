@@ -8,10 +8,11 @@
 
 ``rate``: in each round the limit (benchmarks/limit.py: decoding and inference in one process, in every combination of
 callers and threads that could be the best) and then a run of the local engine. ``workers``: runs of the local engine
-with one to so many workers. ``ray``: a run of the local engine, then one on a Ray cluster of this machine with as many
-nodes of one CPU each; ``cluster_cpu_ms`` is what everything beside the workers takes. Of each figure, the median over
-the rounds, its minimum and maximum; ratios are of figures of one round. Of a run, only the time in which all workers
-are at work counts: neither the start of an engine, nor the end, when some worker has no next part (``bulk_runs``).
+with one to ``--workers`` workers. ``ray``: a run of the local engine, then one on a Ray cluster of this machine with as
+many nodes of one CPU each; ``cluster_cpu_ms`` is what everything beside the workers takes. Of each figure, the median
+over the rounds, its minimum and maximum; ratios are of figures of one round. Of a run, only the time in which all
+workers are at work counts: neither the start of an engine, nor the end, when some worker has no next part
+(``bulk_runs``).
 
 ``memory``: the memory of command and workers at a tenth of the images, and at the end. ``plan``: seconds and peak
 memory of writing the plan of a CSV. Prints JSON.
@@ -34,7 +35,7 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from benchmarks.bulk_runs import Archive, local_cpu, write_list
-from benchmarks.images import add_images, find_images
+from benchmarks.images import add_images, endless, find_images
 from benchmarks.limit import Engine, combinations
 from benchmarks.machine import machine
 from benchmarks.processes import memory_mib
@@ -55,16 +56,11 @@ def limit(engines: dict[int, Engine], images: Sequence[bytes], cpus: int) -> tup
     found = []
     pairs = list(combinations(cpus))
     for callers, threads in pairs:
-        reads = [partial(_read, engines[threads], images, [number * 7]) for number in range(callers)]
+        reads = [partial(next, map(engines[threads].read, endless(images, n, callers))) for n in range(callers)]
         began = time.process_time()
         per_second = rate(reads, _LIMIT_S / len(pairs))
         found.append((per_second, 1e3 * (time.process_time() - began) / (per_second * _LIMIT_S / len(pairs))))
     return max(found)
-
-
-def _read(engine: Engine, images: Sequence[bytes], position: list[int]) -> None:
-    position[0] += 1
-    engine.read(images[position[0] % len(images)])
 
 
 def measure_rate(given: argparse.Namespace, archive: Archive, scratch: Path) -> Rounds:

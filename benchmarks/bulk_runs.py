@@ -103,7 +103,7 @@ class Archive:
     def measured(
         self, engine: Engine, out: Path, workers: int, cpu: Callable[[], Cpu], address: str | None = None
     ) -> Figures:
-        """Analyse all images with so many workers."""
+        """Analyse all images with this many workers."""
         plan = self.planned(out)
         marks = Marks(workers, plan.parts, cpu)
         engine(self.job(out, plan, workers, address), range(plan.parts), marks.done)

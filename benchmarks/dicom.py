@@ -93,14 +93,14 @@ def sender(port: int, path: str, body: bytes | None = None) -> Callable[[], floa
 
 
 def median_ms(send: Callable[[], float], requests: int) -> float:
-    """The median of so many requests, behind three that warm up."""
+    """The median of this many requests, behind three that warm up."""
     took = [send() for _ in range(3 + requests)]
     return round(statistics.median(took[3:]), 1)
 
 
 @contextmanager
 def busy(port: int, body: bytes, clients: int) -> Iterator[None]:
-    """So many clients send without a pause, as long as the context lasts."""
+    """Have this many clients send without a pause for the duration of the context."""
     done = threading.Event()
 
     def repeat() -> None:

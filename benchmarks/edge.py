@@ -83,7 +83,7 @@ def served(kind: str) -> Iterator[tuple[int, int]]:
 
 
 def ask(connections: list[socket.socket], requests: int) -> None:
-    """Send so many requests, one on each connection at a time, and read the answers."""
+    """Send this many requests, one on each connection at a time, and read the answers."""
     for _ in range(requests // len(connections)):
         for connection in connections:
             connection.sendall(_POST)

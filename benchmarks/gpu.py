@@ -31,11 +31,10 @@ in a dry run) or a part failed (``failed``).
 """
 
 import argparse
-import itertools
 import os
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -47,7 +46,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from benchmarks.gpu_graph import apart, graph_figures, opened, probabilities
 from benchmarks.gpu_service import Run, over_decoding, service_figures, sweep
-from benchmarks.images import find_images
+from benchmarks.images import endless, find_images
 from benchmarks.machine import machine
 from benchmarks.nvidia import nvidia, used_mib
 from benchmarks.parts import Figures, Parts, failed, script
@@ -69,19 +68,15 @@ WARM = 5
 _SIDES = (1300, 1000)
 _IN_BATCHES, _ASKED = 64, 16
 _DRY = {"seconds": 1.0, "runs": 2, "workers": [1, 2]}
-# A script is given up after so many times the seconds of the longest one's loads, and so many for starts.
+# Limit for a script: this multiple of the seconds of the longest one's loads, and this many seconds for starts.
 _PATIENCE, _STARTS_S = 2, 120
 
 
-def decoding(images: Sequence[bytes], contract: int, seconds: float) -> float:
+def decoding(images: Sequence[bytes], decode: Callable[[bytes], object], seconds: float) -> float:
     """Images per second that the CPUs decode when idle otherwise: an upper bound for the service with any GPU."""
     cpus = len(os.sched_getaffinity(0))
-    cycled = [itertools.islice(itertools.cycle(images), n * len(images) // cpus, None) for n in range(cpus)]
-    return round(rate([partial(_decode_next, files, contract) for files in cycled], seconds), 1)
-
-
-def _decode_next(images: Iterator[bytes], contract: int) -> None:
-    to_pixels(next(images), contract=contract)
+    decoded = [map(decode, endless(images, thread, cpus)) for thread in range(cpus)]
+    return round(rate([partial(next, each) for each in decoded], seconds), 1)
 
 
 def broken(graph: Figures, service: Figures, expected: NDArray[np.float32]) -> list[str]:
@@ -141,15 +136,15 @@ def measure(given: argparse.Namespace, run: Run, parts: Parts) -> None:
     images = [path.read_bytes() for path in find_images(run.images, run.images)]
     parts.add(gpu_memory_used_before_mib=used_mib())
     bundle = read_bundle(run.model)
-    contract = bundle.manifest.image_contract
-    parts.measure("decoded_per_s", lambda: decoding(images, contract, min(run.seconds, 10)))
+    decode = partial(to_pixels, contract=bundle.manifest.image_contract)
+    parts.measure("decoded_per_s", lambda: decoding(images, decode, min(run.seconds, 10)))
     limit = ("--images", str(run.images), "--seconds", str(run.seconds))
     parts.measure("cpu_alone", lambda: script("limit.py", str(run.model), *limit, limit_s=run.limit_s))
     service = parts.measure("service", lambda: service_figures(run, images[:_ASKED]))
     parts.measure("workers_cpu", lambda: sweep(run, "cpu"))
     parts.measure("workers_cuda", lambda: sweep(run, run.device))
     parts.add(over_decoding=over_decoding(parts.figures))
-    pixels = np.stack([to_pixels(image, contract=contract) for image in images[:_IN_BATCHES]])
+    pixels = np.stack([decode(image) for image in images[:_IN_BATCHES]])
     graph = parts.measure("graph", lambda: graph_figures(bundle, pixels, given.runs, run.device))
     if graph and service and not given.dry_run:
         parts.measure("broken", lambda: broken(graph, service, on_a_cpu(bundle, pixels[:_ASKED])))

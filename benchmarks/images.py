@@ -1,9 +1,11 @@
 """The images that a benchmark uses."""
 
 import argparse
+import itertools
 import os
 import random
 import sys
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
@@ -46,3 +48,8 @@ def find_images(folder: Path | None, scratch: Path) -> list[Path]:
         raise SystemExit(f"no JPEG in {folder}")
     random.Random(_SEED).shuffle(found)
     return found
+
+
+def endless(images: Sequence[bytes], caller: int, callers: int) -> Iterator[bytes]:
+    """The images over and over; each of the callers, from 0, begins at another one."""
+    return itertools.islice(itertools.cycle(images), caller * len(images) // callers, None)

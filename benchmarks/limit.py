@@ -24,7 +24,7 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-from benchmarks.images import add_images, find_images
+from benchmarks.images import add_images, endless, find_images
 from benchmarks.machine import machine
 from benchmarks.peers.work import DECODERS, decoder_of, open_session
 from benchmarks.timing import rate
@@ -63,15 +63,6 @@ class Engine:
         return decoded - began, time.perf_counter() - decoded
 
 
-def _from(images: Sequence[bytes], number: int, callers: int) -> Iterator[bytes]:
-    """Cycles through the images; each caller starts at another one."""
-    return itertools.islice(itertools.cycle(images), number * len(images) // callers, None)
-
-
-def _read_next(engine: Engine, images: Iterator[bytes]) -> None:
-    engine.read(next(images))
-
-
 def combinations(cpus: int) -> Iterator[tuple[int, int]]:
     """The pairs of callers and threads per run that could be the best: no idle CPU, at most two threads per CPU."""
     sizes = sorted({1, cpus, *(2**power for power in range(cpus.bit_length()) if 2**power < cpus)})
@@ -86,7 +77,7 @@ def measure(engines: dict[int, Engine], images: Sequence[bytes], seconds: float)
     share = seconds / _ROUNDS / (len(rates) + 1)
     for _ in range(_ROUNDS):
         for (callers, threads), found in rates.items():
-            reads = [partial(_read_next, engines[threads], _from(images, n, callers)) for n in range(callers)]
+            reads = [partial(next, map(engines[threads].read, endless(images, n, callers))) for n in range(callers)]
             found.append(rate(reads, share))
         ends, cycled = time.perf_counter() + share, itertools.cycle(images)
         while time.perf_counter() < ends:

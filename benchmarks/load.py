@@ -24,7 +24,7 @@ from benchmarks.images import add_images, find_images
 
 _SCRIPT = Path(__file__).parent / "load.lua"
 _TIMEOUT_S = 30
-# wrk has one thread for so many CPUs: one alone would not keep up with a large machine.
+# CPUs for each thread of wrk: one thread would not keep up with a large machine.
 _CPUS_A_THREAD = 8
 _FAILURES = ("connect", "read", "write", "timeout")
 

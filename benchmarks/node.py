@@ -39,7 +39,7 @@ def radiograph(rows: int, columns: int) -> Dataset:
 
 
 def send(port: int, file: Path, count: int) -> None:
-    """Send a file so many times over one association, each time under a new SOP Instance UID."""
+    """Send a file this many times over one association, each time under a new SOP Instance UID."""
     command = ["storescu", "-aet", "BENCH", "-aec", "XRAYNODE", "-xe", "+II", "--repeat", str(count)]
     subprocess.run([*command, "127.0.0.1", str(port), file], check=True, capture_output=True)
 

@@ -11,7 +11,7 @@ Prints JSON: ``gil_check``, about 1 if the machine was quiet enough to measure h
 (queueing_times.py); ``predicted`` for each number of CPUs and workers, with as many connections as given, else eight
 for each CPU and 128 at most; and ``held_against``: each measured load beside its prediction, with relative errors. With
 ``--gpu`` also the loads of a result of gpu.py, where the event loop was not measured: it is taken from this machine,
-or, with ``--fit``, from the rate that one worker had there with so many connections; that load is then no prediction.
+or, with ``--fit``, from the rate that one worker had there with this many connections; that load is then no prediction.
 """
 
 import argparse
@@ -88,7 +88,7 @@ def elsewhere(result: dict[str, Any], here: Times, fit: int | None) -> list[dict
 
 
 def one_worker(record: Record, connections: int) -> Observed:
-    """The load of one worker with so many connections.
+    """The load of one worker with this many connections.
 
     Raises:
         SystemExit: there is none.
@@ -96,7 +96,7 @@ def one_worker(record: Record, connections: int) -> Observed:
     for load in record.observed:
         if (load.setup.workers, load.setup.connections) == (1, connections):
             return load
-    raise SystemExit(f"--fit {connections}: the result has no load with so many connections")
+    raise SystemExit(f"--fit {connections}: the result has no load with this many connections")
 
 
 def changed(times: Times, given: argparse.Namespace) -> Times:

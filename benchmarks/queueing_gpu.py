@@ -11,7 +11,6 @@ from benchmarks.queueing_times import Observed, Record, slower
 _FIT_STEPS = 10
 # Of the records of 2026-11-26, which do not say it.
 _FORMER_SWITCH_S = 0.001
-_FIGURES = ("rate", "p50_ms", "p99_ms")
 
 
 def records(result: dict[str, Any], here: Times) -> Iterator[Record]:

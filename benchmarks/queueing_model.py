@@ -4,10 +4,10 @@ In the model:
 
 - CPUs. Every thread computes in slices of a millisecond, and then lets others go first. The event loops and the client
   have priority over the compute threads, which run at a lower one (service/inference/cpus.py).
-- The GIL of each worker. A section that holds it takes the GIL and then waits for a CPU, so a thread that is put aside
-  meanwhile keeps the others of its process waiting. A long section hands it over after the switch interval. Who of
-  those that wait is next is left to chance: each gives up and asks again after that interval. (Strict turns were tried
-  first: 99th percentiles were far below those that were measured on 16 CPUs.)
+- The GIL of each worker. A section that holds it takes the GIL and then waits for a CPU, so a thread that is
+  descheduled meanwhile blocks the others of its process. A long section releases it after the switch
+  interval. Which waiting thread is next is random: each gives up and requests it again after that interval. (Strict
+  turns were tried first: 99th percentiles were far below those that were measured on 16 CPUs.)
 - Workers. Each has an event loop, which holds the GIL while an image arrives and is answered, and its share of the
   compute threads, one for each CPU, which decode an image and score it in one go (service/inference/reader.py).
 - With a GPU, which all workers share: the event loop passes decoded images on, batches are formed without a timer
@@ -64,7 +64,7 @@ class Times:
     client_ms: float
 
     def call_ms(self, size: int) -> float:
-        """The time of a call with so many images."""
+        """The time of a call with this many images."""
         return self.model_ms[min(known for known in self.model_ms if known >= size)]
 
 
@@ -137,7 +137,7 @@ class _Run:
             self.env.process(self._connection(workers[number % setup.workers]))
 
     def compute(self, ms: float, priority: int) -> Steps:
-        """Use a CPU for so long."""
+        """Use a CPU for ``ms`` milliseconds."""
         while ms > _LEAST_MS:
             with self._cpus.request(priority) as cpu:
                 yield cpu
@@ -207,7 +207,7 @@ class _Worker:
                 job.succeed()
 
     def _partly_locked(self, ms: float, gil_ms: float, sections: int) -> Steps:
-        """Compute in a compute thread; so much of it, in so many sections of equal length, holds the GIL."""
+        """Compute in a compute thread; ``gil_ms`` of it, in ``sections`` of equal length, hold the GIL."""
         gil_ms = min(gil_ms, ms)
         for _ in range(sections):
             yield from self._locked(gil_ms / sections, _LAST)

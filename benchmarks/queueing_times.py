@@ -1,4 +1,4 @@
-"""Service times for the queueing model, measured on this machine, and the loads that it is held against."""
+"""Service times for the queueing model, and loads to compare its predictions with, measured on this machine."""
 
 import os
 import statistics
@@ -42,7 +42,7 @@ class Observed:
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """What the model needs, and what it is held against."""
+    """The input of the model, and the loads to compare its predictions with."""
 
     times: Times
     observed: tuple[Observed, ...]
@@ -162,7 +162,7 @@ def in_service(alone: Times, spent_ms: dict[str, float]) -> Times:
 
 
 def slower(times: Times, factor: float) -> Times:
-    """The same times on a machine, or in a state of caches, in which everything takes so many times as long."""
+    """The same times on a machine, or in a state of caches, in which everything takes ``factor`` times as long."""
     return Times(
         tuple(factor * ms for ms in times.decode_ms),
         factor * times.decode_gil_ms,
@@ -176,7 +176,7 @@ def slower(times: Times, factor: float) -> Times:
 
 @contextmanager
 def on_cpus(count: int) -> Iterator[None]:
-    """Run on so many CPUs (as ``taskset``), and so does every process that is started meanwhile."""
+    """Run on this many CPUs (as ``taskset``), and so does every process that is started meanwhile."""
     kept = os.sched_getaffinity(0)
     os.sched_setaffinity(0, sorted(kept)[:count])
     try:

@@ -7,7 +7,7 @@ capacity is measured (16 connections in a closed loop), then requests arrive at 
 damaged ones, files that are no image, keys that are wrong, and clients that hang up a moment after their upload. At the
 end, for every status, the clients' count, `xray_requests_total` and the audit log must agree. Memory, file descriptors
 and threads are sampled, and their slopes fitted after the first fifth of the time. Last, the service is started and
-stopped so many times. Exits with 1 if counts differ, a cycle fails, or an answer was lost.
+stopped ``--cycles`` times. Exits with 1 if counts differ, a cycle fails, or an answer was lost.
 """
 
 import argparse
@@ -160,7 +160,7 @@ def swapper(url: str, key: str, link: Path, targets: Sequence[Path]) -> Callable
 
 
 def cycles(count: int, contender: Contender, scratch: Path, image: bytes) -> dict[str, Any]:
-    """Start and stop the service so many times; how many processes were left after SIGTERM, together."""
+    """Start and stop the service this many times; how many processes were left after SIGTERM, together."""
     starts, left = [], 0
     for _ in range(count):
         with serving(contender, Path(sys.executable), scratch, image) as server:

@@ -91,7 +91,7 @@ def await_workers(server: Server, count: int) -> None:
 
 
 def started(stack: ExitStack, count: int, folder: Path, given: argparse.Namespace) -> tuple[Server, float | None]:
-    """A server with so many workers, and the GPU memory that it took in MiB; None without a GPU."""
+    """A server with this many workers, and the GPU memory that it took in MiB; None without a GPU."""
     folder.mkdir()
     before = used_mib()
     settings: dict[str, Any] = {

@@ -1,4 +1,4 @@
-"""Measures what the worst images do to the health check: small files that cost much to decode, many at once.
+"""Measures the health check while the worst images are decoded: small files that are expensive to decode, many at once.
 
     python benchmarks/worst.py [--connections 8] [--seconds 20]
 

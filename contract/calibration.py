@@ -26,7 +26,7 @@ def logits(probability: ArrayLike) -> NDArray[np.float64]:
 
 
 def sigmoid(z: NDArray[np.float64]) -> NDArray[np.float64]:
-    """``1 / (1 + exp(-z))``, without overflow for any z."""
+    """``1 / (1 + exp(-z))``, 0..1, of the shape of z; without overflow for any z."""
     p: NDArray[np.float64] = np.exp(-np.logaddexp(0.0, -z))
     return p
 
@@ -47,7 +47,9 @@ def calibrate(probability: ArrayLike, calibration: Calibration) -> NDArray[np.fl
 
 
 def platt_targets(pneumonia: NDArray[np.bool_]) -> NDArray[np.float64]:
-    """Platt's targets: slightly inside 0 and 1, so that a fit converges for perfectly separated classes too."""
+    """Platt's targets for n labels, float64 (n,): (N + 1) / (N + 2) for the N images with PNEUMONIA, 1 / (M + 2) for
+    the M others. They are slightly inside 0 and 1, so that a fit converges for perfectly separated classes too.
+    """
     ill, well = int(pneumonia.sum()), int((~pneumonia).sum())
     return np.where(pneumonia, (ill + 1) / (ill + 2), 1 / (well + 2))
 
@@ -90,7 +92,7 @@ class Bin:
 
 
 def bins_of(probability: NDArray[np.float64]) -> NDArray[np.intp]:
-    """The bin of each probability, 0 to ``BINS`` - 1; a bin includes its lower edge, the last also 1."""
+    """The bin of each probability (0..1): 0 to ``BINS`` - 1, same shape. A bin has its lower edge, the last also 1."""
     return np.minimum((probability * BINS).astype(np.intp), BINS - 1)
 
 

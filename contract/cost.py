@@ -1,4 +1,4 @@
-"""What it costs to decode a file, estimated from its structure before anything is decoded.
+"""The cost of decoding a file, estimated from its structure before anything is decoded.
 
 The figures are upper estimates, measured with files of 50 million pixels (docs/decisions/0017-cost-of-decoding.md).
 """
@@ -9,7 +9,7 @@ from contract.formats.jpeg import scale_of
 from contract.formats.jpeg_file import JpegFile
 from contract.formats.png_chunks import COLOUR_ALPHA, GREY_ALPHA, PALETTE, PngFile
 
-# What every decoding may take: strips, and tables.
+# Bytes that any decoding may take for strips and tables.
 _BASE = 8 * 2**20
 # Bytes and seconds per pixel of a PNG: 8 bits; 16 bits; 16 bits with alpha.
 _BYTES_8, _BYTES_16, _BYTES_16_ALPHA = 3, 4, 6
@@ -45,7 +45,7 @@ class TooExpensive(Exception):
 
 
 def cost_of(file: JpegFile | PngFile, least: int) -> Cost:
-    """The cost of decoding a file to no less than so many pixels a side."""
+    """The cost of decoding a file to no less than ``least`` pixels a side."""
     return _cost_of_jpeg(file, least) if isinstance(file, JpegFile) else _cost_of_png(file)
 
 

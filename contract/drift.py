@@ -50,6 +50,6 @@ def brightness_and_contrast(pixels: NDArray[np.uint8]) -> tuple[float, float]:
 
 
 def quantiles(values: NDArray[np.floating], digits: int) -> tuple[float, ...]:
-    """Quantiles of a sample, at 0, 5, .. 100 %, rounded to ``digits`` decimals."""
+    """Quantiles of a sample, float (n,), at 0, 5, .. 100 % (``LEVELS``), rounded to ``digits`` decimals."""
     rounded: tuple[float, ...] = tuple(np.quantile(values, LEVELS).round(digits).tolist())
     return rounded

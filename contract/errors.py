@@ -8,7 +8,7 @@ class ImageRefused(Exception):
 
 
 class UnsupportedFormat(ImageRefused):
-    """The bytes do not begin as a JPEG or PNG does, or hold several pictures (MPO)."""
+    """The bytes do not begin as a JPEG, PNG or DICOM file does, or DICOM files cannot be read here."""
 
 
 class EmptyImage(ImageRefused):
@@ -16,11 +16,11 @@ class EmptyImage(ImageRefused):
 
 
 class TruncatedImage(ImageRefused):
-    """A JPEG or PNG that ends too soon or is damaged: it does not decode."""
+    """The file ends too soon or is damaged: it does not decode."""
 
 
 class TooManyPixels(ImageRefused):
-    """Width times height is above the limit. Detected before decoding."""
+    """Width times height, or the memory that decoding takes, is above the limit. Detected before decoding."""
 
 
 class ImageTooSmall(ImageRefused):
@@ -40,7 +40,7 @@ class UnsupportedJpeg(ImageRefused):
 
 
 class TooMuchMetadata(ImageRefused):
-    """A PNG with more ancillary chunks than any legitimate writer produces."""
+    """More segments, chunks, elements or levels of nesting than any legitimate writer produces."""
 
 
 class UnsupportedTransferSyntax(ImageRefused):
@@ -52,7 +52,7 @@ class UnusableObject(ImageRefused):
 
 
 class UnsupportedModality(ImageRefused):
-    """A DICOM object that is no digital radiograph."""
+    """A DICOM object that is not a digital radiograph."""
 
 
 class ForProcessing(ImageRefused):

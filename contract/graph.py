@@ -2,12 +2,12 @@
 
 A graph is a program. One of 300 bytes may take gigabytes, or never end. So only operators are allowed whose time is
 bounded by the sizes of their inputs and outputs: no control flow, nothing drawn at random. They are what ``training/``
-exports, and others of the same kind. And no size may depend on what is in an image: what decides a shape may come from
-weights and from the shapes of other values only. What such a graph takes for one batch, it takes for every batch of
-that size; service.inference.loading.trial measures it before the graph is served.
+exports, and others of the same kind. And no size may depend on the content of an image: shapes may be computed from
+weights and from the shapes of other values only. So the cost of a graph is the same for every batch of one size;
+service.inference.loading.trial measures it before the graph is served.
 
 The file is read as far as needed, in the encoding of Protocol Buffers (protobuf.dev/programming-guides/encoding); the
-numbers of the fields are those of onnx.proto3 (github.com/onnx/onnx). What is not understood is refused.
+numbers of the fields are those of onnx.proto3 (github.com/onnx/onnx). Anything else is refused.
 """
 
 from collections import defaultdict
@@ -26,7 +26,7 @@ ReduceL2 ReduceMax ReduceMean ReduceMin ReduceProd ReduceSum ReduceSumSquare
 """
 _SHAPES = "Concat Constant Flatten Gather Pad Reshape Shape Slice Split Squeeze Tile Transpose Unsqueeze"
 OPERATORS = frozenset(f"{_FOR_EACH_VALUE} {_LAYERS} {_SHAPES}".split())
-# Their inputs but the first decide the shape of the output.
+# Operators whose output shape depends on the values of their inputs after the first.
 _SHAPED = frozenset({"Pad", "Reshape", "Slice", "Split", "Squeeze", "Tile", "Unsqueeze"}) | {
     name for name in OPERATORS if name.startswith("Reduce")
 }

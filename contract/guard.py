@@ -9,7 +9,7 @@ Features = NDArray[np.float32]
 
 
 class Statistics:
-    """What a guard knows of its training images, as arrays: made once, for the images of many calls.
+    """The statistics of a guard as arrays, made once for many calls.
 
     Args:
         guard: with d locations and scales.
@@ -46,7 +46,7 @@ class Statistics:
         """For each image the only population that covers it, by name; None if several or none do, or if there are none.
 
         Args:
-            multiples: of its images.
+            multiples: float64 (populations, n), from ``multiples``.
         """
         if not self.names:
             return [None] * multiples.shape[1]

@@ -1,4 +1,4 @@
-"""What an image file says of itself, found without decoding anything.
+"""The structure and size of an image file, found without decoding anything.
 
 Size limits have to hold before a decoder allocates memory, and Pillow's own limit (a warning at 89 million pixels, an
 error at 179 million) comes too late for that.
@@ -84,7 +84,7 @@ class Viewing:
 def is_dicom(data: bytes) -> bool:
     """Whether these are the bytes of a DICOM file (PS3.10 section 7.1), which the package ``dicom`` reads.
 
-    A JPEG or PNG that has its mark in the same place is none.
+    A JPEG or PNG with the same bytes in that place is not one.
     """
     return data[_DICOM_AT:MARK_ENDS] == _DICOM_MAGIC and not data.startswith(tuple(_READ))
 

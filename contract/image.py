@@ -1,4 +1,4 @@
-"""The image contract: one pure function from the bytes of an upload to what the network sees.
+"""The image contract: one pure function from the bytes of an upload to the input of the network.
 
 Serving calls it on each upload, training builds its arrays with it; there is no second copy. A change of what it
 returns for a readable radiograph is a change of the contract: raise ``IMAGE_CONTRACT``, and keep the rules of earlier

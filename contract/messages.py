@@ -1,4 +1,4 @@
-"""What is wrong with a value, in this project's words: pydantic's are for programmers."""
+"""Validation errors in plain words, for administrators: pydantic's messages are for programmers."""
 
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
@@ -51,6 +51,6 @@ def first_error(error: ValidationError) -> tuple[str, str]:
 
 
 def in_words(error: ErrorDetails) -> str:
-    """What one error is. A kind that is not in the table, or that a validator of ours raises, keeps its message."""
+    """One error in words. A kind that is not in the table, or that a validator of ours raises, keeps its message."""
     words = _WORDS.get(error["type"])
     return words.format(**error.get("ctx", {})) if words else error["msg"].removeprefix("Value error, ")

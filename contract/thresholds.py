@@ -1,4 +1,4 @@
-"""The rules by which operating points are chosen: one piece for training and for a site's own operating points."""
+"""The rules for choosing operating points, shared by training and a site's own operating points."""
 
 from typing import NamedTuple
 

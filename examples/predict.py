@@ -85,7 +85,7 @@ def main(url: str, *arguments: str) -> int:
             else:
                 print(name, *shown(predict(url, Path(name).read_bytes())), sep="\t")
         except (RequestFailed, OSError, http.client.HTTPException, ValueError, LookupError) as error:
-            # The service said no; file or service cannot be reached; the address is none; something else answered.
+            # Rejected by the service; file or service not available; not an address; not the answer of this service.
             print(f"{name}: {printable(str(error) or type(error).__name__)}", file=sys.stderr)
             code = 1
     return code

@@ -1,4 +1,4 @@
-"""Has the service analyse what waits: one call for the SR, one for the heatmap."""
+"""Has the service analyse waiting objects: one call for the SR, one for the heatmap."""
 
 import asyncio
 import logging

@@ -29,10 +29,10 @@ from service.telemetry.metrics import Metrics
 
 log = logging.getLogger(__name__)
 
-# A call of a model, decoder or drawing that has been running for longer than so many deadlines of a request: the
-# service is not ready; it is not live; it exits. Each request that waits for such a call has got its 504 by then.
+# The service is not ready, is not live, and exits if a call of a model, decoder or drawing has been running for longer
+# than these multiples of the deadline. By then each request that waits for the call has got its 504.
 _READY_DEADLINES, _LIVE_DEADLINES, _EXIT_DEADLINES = 1, 3, 6
-# Seconds that count as a deadline at least: a call may take longer than a short deadline without being stuck.
+# Seconds; the smallest deadline for this purpose: a call may exceed a short deadline without being stuck.
 _SHORTEST_DEADLINE_S = 5.0
 
 
@@ -126,7 +126,9 @@ class Service:
 
     @property
     def _oldest_call_deadlines(self) -> float:
-        """For how many deadlines of a request the oldest call has been running: of a model, a decoder, a drawing."""
+        """The time for which the oldest call (of a model, a decoder, a drawing) has been running, in request
+        deadlines.
+        """
         return self._calls.oldest_s / max(self.settings.deadline_s, _SHORTEST_DEADLINE_S)
 
     @property

@@ -29,7 +29,7 @@ class ServiceError(Exception):
 
 
 class MissingBody(ServiceError):
-    """The body is empty, or has no Content-Type."""
+    """The body is empty."""
 
 
 class MalformedRequest(ServiceError):
@@ -65,11 +65,11 @@ class UnsupportedBody(ServiceError):
 
 
 class UnsupportedEncoding(ServiceError):
-    """The body has a Content-Encoding other than gzip and deflate, or is not what that says."""
+    """The body has a Content-Encoding other than gzip and deflate, or is not valid data of that format."""
 
 
 class BadRequest(ServiceError):
-    """Bytes that are no request of HTTP/1.1, or that two programs could read in two ways."""
+    """The bytes are not an HTTP/1.1 request, or two programs could disagree on where it ends."""
 
 
 class HeaderTimeout(ServiceError):
@@ -148,14 +148,14 @@ class AuditUnavailable(ServiceError):
 
 
 class BackendFault(ServiceError):
-    """The model failed, or its output was no probability."""
+    """The model failed, or its output was not a probability."""
 
     def __init__(self) -> None:
         super().__init__("the model failed on this image; the service's log has the cause")
 
 
 class ProcessEnded(ServiceError):
-    """The processes that analysed an image ended, more than once: the image, or what it needs of the machine."""
+    """Two processes exited while they analysed the image: because of it, or of the resources that it needs."""
 
     def __init__(self) -> None:
         super().__init__("the process that analysed the image ended, more than once")

@@ -181,7 +181,7 @@ class Health(_Wire):
 
 
 class ServiceVersion(_Wire):
-    """What this is, and what it keeps of an analysis."""
+    """Name and version of the service, and what it records of an analysis."""
 
     name: Literal["xray-inference"] = "xray-inference"
     version: str = Field(examples=["0.1.0"])

@@ -5,7 +5,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 if [ ! -x build/store/bin/moto_server ]; then
-  echo "Installing a store of S3 into build/store (once)"
+  echo "Installing an S3 store (moto) into build/store (once)"
   .venv/bin/python -m venv build/store
   build/store/bin/python -m pip install --quiet --disable-pip-version-check --no-compile --no-deps --require-hashes -r requirements/store.txt
 fi

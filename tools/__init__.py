@@ -1,1 +1,1 @@
-"""What makes the documentation: the site of it, and the pictures in it. Not part of the service."""
+"""Tools for development: the documentation site and its pictures, weights of ImageNet, attacks on the service."""

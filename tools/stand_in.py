@@ -1,4 +1,4 @@
-"""What the pictures of the page show: drawn radiographs, and a model that finds what was drawn.
+"""The content of the screenshots: drawn radiographs, and a model that detects what was drawn.
 
 No patient is in it, and nothing that a picture shows is a result of the served model: that one was trained on real
 radiographs and rightly warns about drawn ones. All else is: the page, the service, the default model's name, card and

@@ -1,1 +1,1 @@
-"""What an object says of its picture, its patient and itself (PS3.3); nothing is decoded here."""
+"""The attributes of an object: its picture, its patient, its identity (PS3.3). Nothing is decoded here."""

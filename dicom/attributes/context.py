@@ -1,6 +1,6 @@
-"""What an object says of view, body part, age and orientation: warnings for the reader, or refusals by setting.
+"""The view, body part, age and orientation that an object states: warnings for the reader, or refusals by setting.
 
-What is not said is not complained about: most of it is missing in many honest objects.
+Absent attributes cause no warning, because most of them are missing in many valid objects.
 """
 
 import re

@@ -1,4 +1,4 @@
-"""What an object says of itself, for a table of many: kind, view and UID, and only if it is wanted whose it is."""
+"""The identity of an object for a table: modality, view and UID, and on request the ids of patient and study."""
 
 from dicom.attributes.image import tags_of
 from dicom.format.file import read_file

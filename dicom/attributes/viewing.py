@@ -1,4 +1,4 @@
-"""What an object says of its picture that a viewer shows; nothing is decoded, and nothing of it names the patient."""
+"""The attributes of a picture that a viewer shows. Nothing is decoded, and nothing here names the patient."""
 
 from pydicom import Dataset
 

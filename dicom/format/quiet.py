@@ -1,4 +1,4 @@
-"""pydicom and highdicom print names and values of elements in warnings and log lines: here they say nothing.
+"""Silences pydicom and highdicom, which print names and values of elements in warnings and log lines.
 
 No log may hold patient data. What they warn about is checked in this package where it matters.
 """

@@ -1,4 +1,4 @@
-"""What it costs to decode an object, estimated before anything is decoded.
+"""The cost of decoding an object, estimated before anything is decoded.
 
 Upper estimates, measured with radiographs of 5 million pixels of 12 bits (benchmarks/dicom.py).
 """

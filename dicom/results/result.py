@@ -1,4 +1,4 @@
-"""The answer to one object, as what is written of it needs it; and the UIDs of what is written."""
+"""The answer to one object, in the form that reports need; and the UIDs of the objects written about it."""
 
 import hashlib
 import uuid

@@ -1,4 +1,4 @@
-"""Sends results to one destination until each is acknowledged, with growing pauses."""
+"""Sends results to one destination until each is acknowledged, with exponential backoff."""
 
 import asyncio
 import logging

@@ -1,4 +1,4 @@
-"""What a destination made of a result: stored, failed for now, or refused for good."""
+"""How a destination responded to a result: stored, failed for now, or refused for good."""
 
 from dataclasses import dataclass
 from enum import Enum

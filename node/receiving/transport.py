@@ -1,8 +1,8 @@
-"""The connections of the DICOM server: TLS, and bounds on what one of them may take.
+"""The connections of the DICOM server: TLS, and limits for each connection.
 
-pynetdicom reads a PDU of whatever length its header states, waits for ever for the rest of one, does TLS handshakes one
-after the other in the thread that accepts connections, and knows no abort of an association that is not there yet or no
-longer. These classes take the place of its own.
+pynetdicom reads a PDU of whatever length its header states, waits forever for the rest of one, does TLS handshakes one
+after the other in the thread that accepts connections, and cannot abort an association that does not exist yet or no
+longer. These classes replace its own.
 """
 
 import contextlib

@@ -1,4 +1,4 @@
-"""The proxies whose forwarded headers are believed: everybody else could write what they like into them."""
+"""The proxies whose forwarded headers are trusted: any other client could put anything into them."""
 
 import ipaddress
 from collections.abc import Sequence
@@ -10,7 +10,7 @@ _MAX_USER = 256
 
 
 class TrustedProxies:
-    """Tells the addresses of trusted proxies.
+    """Recognises the addresses of trusted proxies.
 
     Args:
         networks: addresses, or networks in CIDR notation.
@@ -33,5 +33,5 @@ class TrustedProxies:
 
 
 def printable_user(sent: str) -> str:
-    """A user name as it may be recorded: what is not printable ASCII is percent-encoded, and it has an end."""
+    """A user name as it may be recorded: what is not printable ASCII is percent-encoded, and its length is limited."""
     return quote(sent.encode("latin-1"), safe="@\\+ !#$&'()*,;=/:")[:_MAX_USER]

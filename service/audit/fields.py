@@ -23,7 +23,7 @@ class ServedModel(Protocol):
 
 
 def model_fields(served: ServedModel) -> dict[str, str]:
-    """What analyses images, down to the bytes of its graph."""
+    """The model that analyses the images, down to the bytes of its graph."""
     manifest, graph = served.bundle.manifest, served.backend.graph
     return {
         "model": manifest.name,
@@ -35,7 +35,7 @@ def model_fields(served: ServedModel) -> dict[str, str]:
 
 
 def caller_fields(request: Request) -> dict[str, Any]:
-    """Who sent a request, and which one it was."""
+    """The caller of a request, and the ids of the request."""
     record = request.state.record
     return {
         "caller": record.caller,
@@ -57,7 +57,7 @@ def analysis_fields(request: Request, served: ServedModel, point: Point) -> dict
 
 
 def answer_fields(prediction: Prediction | None) -> dict[str, Any]:
-    """What was answered to an image; None: nothing but a picture of it."""
+    """The answer for one image; None: the request only drew a picture of it."""
     if prediction is None:
         return {}
     if prediction.error:

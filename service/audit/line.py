@@ -10,7 +10,7 @@ from typing import Annotated, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field
 
-# What a line of an audit log may count.
+# The range of the counts in a line: that of a signed 64-bit integer.
 Count = Annotated[int, Field(ge=0, lt=2**63)]
 # The first line of a chain has this as the hash of the line before.
 GENESIS = "0" * 64

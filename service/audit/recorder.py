@@ -144,26 +144,19 @@ class Audit:
         if self.blocks_requests:
             raise AuditUnavailable
         digests = await asyncio.to_thread(_digests, images)
+        lines = [partial(line, image=number, image_sha256=digest) for number, digest in enumerate(digests)]
         try:
             yield
         except asyncio.CancelledError:
-            writer.submit(
-                [line(image=at, image_sha256=digest, problem="cancelled") for at, digest in enumerate(digests)]
-            )
+            writer.submit([each(problem="cancelled") for each in lines])
             raise
         except Exception as error:
             problem = kind_of(error).slug
-            await self._record(
-                [line(image=at, image_sha256=digest, problem=problem) for at, digest in enumerate(digests)]
-            )
+            await self._record([each(problem=problem) for each in lines])
             raise
-        predictions = audited.answer.predictions if audited.answer else [None] * len(digests)
-        await self._record(
-            [
-                line(image=at, image_sha256=digest, **answer_fields(prediction))
-                for at, (digest, prediction) in enumerate(zip(digests, predictions, strict=True))
-            ]
-        )
+        predictions = audited.answer.predictions if audited.answer else [None] * len(lines)
+        answers = map(answer_fields, predictions)
+        await self._record([each(**answer) for each, answer in zip(lines, answers, strict=True)])
 
     async def settle(self) -> None:
         """Wait until every line that this process has queued so far is on the disk.

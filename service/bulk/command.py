@@ -29,9 +29,9 @@ if TYPE_CHECKING:  # they need pyarrow, which --help does not
 
 _DESCRIPTION = """\
 Analyse whole archives into a table: part-NNNNNN.parquet files, one row for each image, in the folder or prefix --out.
-SOURCE is a folder, a pattern ("archive/**/*.dcm"), a .tar or .zip (read where it lies), or a .csv or .parquet with a
-column uri; each local, or s3://BUCKET/... A bad image is a row with a problem. A run that was ended, in whatever way,
-goes on with --resume. Keys and address of a store: AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_ENDPOINT_URL.
+SOURCE is a folder, a pattern ("archive/**/*.dcm"), a .tar or .zip (read in place), or a .csv or .parquet with a
+column uri; each local, or s3://BUCKET/... A bad image is a row with a problem. --resume continues a run that was
+interrupted, in whatever way. Keys and address of a store: AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_ENDPOINT_URL.
 Exit code 0: all images were analysed; 1: some failed, or the run ended early; 2: wrong usage; 130: Ctrl-C.
 """
 DONE, FAILED, INTERRUPTED = 0, 1, 130  # exit codes
@@ -45,7 +45,7 @@ _FOOTERS = 16  # read at a time
 
 def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Add the command to a command line, with its settings."""
-    # Its --workers takes the place of the setting of that name, which is about the service.
+    # Its --workers replaces the setting of that name, which is about the service.
     parser = commands.add_parser(
         "bulk", help="analyse whole archives into a table", description=_DESCRIPTION, conflict_handler="resolve"
     )
@@ -60,11 +60,15 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--engine", choices=_ENGINES, default="local", help="default: %(default)s")
     parser.add_argument("--address", metavar="HOST:PORT", help="of the Ray cluster, with --engine ray")
     parser.add_argument(
-        "--workers", dest="processes", type=_positive, metavar="N", help="most processes. Default: the usable CPUs."
+        "--workers",
+        dest="processes",
+        type=_positive,
+        metavar="N",
+        help="most processes. Default: one for each usable CPU.",
     )
-    parser.add_argument("--part-size", type=_positive, metavar="N", help=f"images of a part. Default: {_PART_SIZE}.")
+    parser.add_argument("--part-size", type=_positive, metavar="N", help=f"images per part. Default: {_PART_SIZE}.")
     parser.add_argument(
-        "--resume", action="store_true", help="go on with the run in WHERE: do the parts that are missing"
+        "--resume", action="store_true", help="continue the run in WHERE: process the parts that are missing"
     )
     parser.add_argument(
         "--keep-ids",
@@ -84,14 +88,14 @@ def run(arguments: argparse.Namespace, settings: Settings) -> int:
     from service.bulk.errors import StorageError
 
     if threading.current_thread() is threading.main_thread():
-        signal.signal(signal.SIGTERM, signal.default_int_handler)  # the workers are ended, and nothing is left behind
+        signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends the workers, and removes unfinished files
     try:
         return _run(arguments, settings)
     except KeyboardInterrupt:
-        print_error("interrupted; --resume goes on")
+        print_error("interrupted; continue with --resume")
         return INTERRUPTED
     except StorageError as error:
-        print_error(f"{error}; --resume goes on")
+        print_error(f"{error}; continue with --resume")
         return FAILED
 
 
@@ -134,21 +138,21 @@ def _check(arguments: argparse.Namespace) -> None:
 
 
 def _planned(arguments: argparse.Namespace, settings: Settings, store: "Store") -> "Plan":
-    """The plan of the run: a new one, or that of the run that goes on."""
+    """The plan of the run: a new one, or that of the run that is resumed."""
     from service.bulk.plan import difference, plan_of, read_plan, write_plan
     from service.inference.loading.bundles import read_main
     from service.inference.model import try_bundle
 
     plan = read_plan(store)
     if plan and not arguments.resume:
-        raise SettingsError(f"--out: {arguments.out} holds a run already: --resume goes on with it")
+        raise SettingsError(f"--out: {arguments.out} holds a run already: continue it with --resume")
     bundle = read_main(settings)
     rules = _rules(arguments, settings, bundle, plan)
     with _found(arguments.sources) as items:
         if plan:
             wanted = plan_of(rules, items) if arguments.sources else rules
             if what := difference(plan, wanted):
-                raise SettingsError(f"--resume: the plan in {arguments.out} is another one: {what}")
+                raise SettingsError(f"--resume: the plan in {arguments.out} differs: {what}")
             store.prepare()
             return plan
         if not arguments.sources:
@@ -172,7 +176,7 @@ def _found(sources: Sequence[str]) -> "Iterator[Iterator[Item]]":
 
 
 def _rules(arguments: argparse.Namespace, settings: Settings, bundle: Bundle, plan: "Plan | None") -> "Rules":
-    """The rules by the options; what no option says is as in the plan that there is."""
+    """The rules that the options give; where an option is missing, that of the existing plan, if there is one."""
     from service.bulk.plan import rules_for
     from service.inference import dicom
     from service.inference.model import expected_graph
@@ -205,7 +209,7 @@ def _engine(name: str) -> "Engine":
 
 
 def _finish(store: "Store", plan: "Plan", progress: "RunProgress") -> int:
-    """Say that the run is complete, and what became of it."""
+    """Write the marker of a complete run, and print its summary. Returns the exit code."""
     errors = dict(sorted(progress.errors.items()))
     success = {"format": plan.format, "plan": plan.digest, "parts": plan.parts, "rows": progress.rows, "errors": errors}
     store.put(_SUCCESS, (json.dumps(success, indent=2) + "\n").encode())

@@ -1,5 +1,5 @@
-"""What ends a run before it is done."""
+"""The error that stops a run before it is complete."""
 
 
 class StorageError(Exception):
-    """Storage that refuses, is full or fails: no image is to blame, and the run can be resumed. One line."""
+    """The storage refuses, is full or fails. No image is at fault; the run can be resumed. The message is one line."""

@@ -1,4 +1,4 @@
-"""What an engine is told of a run."""
+"""The interface between the command and the engines."""
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -14,8 +14,8 @@ class Job:
     Attributes:
         where: folder or ``s3://bucket/prefix``.
         fields: the settings, for ``PartWorker``.
-        parts: how many are missing.
-        workers: most processes; None: as many as there are CPUs.
+        parts: number of missing parts.
+        workers: maximum number of processes; None: the number of usable CPUs.
         address: of the cluster; None: this machine.
     """
 
@@ -27,12 +27,12 @@ class Job:
 
 
 class Engine(Protocol):
-    """Does parts, in any order and place."""
+    """Processes parts, in any order and on any machine."""
 
     def __call__(self, job: Job, numbers: Iterable[int], on_done: Callable[[PartCounts], object]) -> None:
-        """Do these parts of a job; ``on_done`` is called in this thread after each.
+        """Process these parts of a job; ``on_done`` is called in this thread after each.
 
         Raises:
-            BundleError, DeviceError, SettingsError: a worker cannot do any part.
-            StorageError: the storage fails or refuses, or the workers do not stay alive.
+            BundleError, DeviceError, SettingsError: a worker cannot process any part.
+            StorageError: the storage fails or refuses, or worker processes keep exiting.
         """

@@ -1,7 +1,7 @@
-"""The engine for one machine: worker processes, each with one thread for the model, each doing a part at a time.
+"""The engine for one machine: worker processes, each with one thread for the model, and one part at a time.
 
-A worker that ends is replaced and its part done again. If workers end twice at the same image, the image is left out
-with a problem: it must not end a run.
+A worker that exits is replaced, and its part is processed again. If two workers exit at the same image, the image gets
+a problem instead of a result: one image must not end a run.
 """
 
 import contextlib
@@ -29,15 +29,15 @@ from service.telemetry.logs import configure_logging, drain_logging
 
 log = logging.getLogger(__name__)
 
-# Ends of workers at one image after which it is left out; at one part, and before the first part, that end the run.
+# Exits of workers at one image after which it is left out; at one part, and before the first part, that end the run.
 _AT_ONE_IMAGE, _AT_ONE_PART, _AT_START = 2, 20, 3
 _READY = "ready"
 _FATAL = (BundleError, DeviceError, SettingsError, StorageError)
-_SPAWN = multiprocessing.get_context("spawn")  # a fork would take the threads' locks along
+_SPAWN = multiprocessing.get_context("spawn")  # a fork would copy locks that other threads hold
 
 
 def run_local(job: Job, numbers: Iterable[int], on_done: Callable[[PartCounts], object]) -> None:
-    """Do parts in processes of this machine; as ``service.bulk.job.Engine``."""
+    """Process parts on this machine; an ``Engine`` (``service.bulk.job``)."""
     count = min(job.workers or usable_cpus(), job.parts)
     if count:
         with _Workers(job, count) as workers:
@@ -45,23 +45,23 @@ def run_local(job: Job, numbers: Iterable[int], on_done: Callable[[PartCounts], 
 
 
 class _Worker:
-    """One process, and what it is doing."""
+    """One process, and the part that it works on."""
 
     def __init__(self, job: Job) -> None:
         self.connection, theirs = _SPAWN.Pipe()
-        # The place in its part of the image that it is at: still there after its end.
+        # In shared memory, so that it can be read after the process has exited: which image of the part is in progress.
         self.place = _SPAWN.RawValue(ctypes.c_long, -1)
         self.part: int | None = None
         self.ready = False
         self.process = _SPAWN.Process(target=_work, args=(job.where, dict(job.fields), theirs, self.place), daemon=True)
-        with _sigint_ignored():  # Ctrl-C at a terminal reaches all processes of the group: this one ends the others
+        with _sigint_ignored():  # a terminal sends Ctrl-C to the whole process group; this process ends the others
             self.process.start()
         theirs.close()
 
     def give(self, number: int, left_out: set[int]) -> None:
-        """Have it do a part."""
+        """Assign a part to it."""
         self.part = number
-        with contextlib.suppress(OSError):  # it has ended, which is found when its connection is read
+        with contextlib.suppress(OSError):  # it has exited; ``run`` finds that when it reads the connection
             self.connection.send((number, left_out))
 
 
@@ -74,7 +74,7 @@ class _Workers:
         self._ends: Counter[tuple[int | None, int | None]] = Counter()
 
     def run(self, numbers: Iterator[int], on_done: Callable[[PartCounts], object]) -> None:
-        """Do all parts."""
+        """Process all parts."""
         while self._workers:
             by_connection = {worker.connection: worker for worker in self._workers}
             for connection in wait(list(by_connection)):
@@ -101,11 +101,11 @@ class _Workers:
             worker.give(number, self._left_out[number])
 
     def _replace(self, worker: _Worker) -> None:
-        """Start another worker in place of one that has ended."""
+        """Start another worker in place of one that has exited."""
         self._workers.remove(worker)
         worker.process.join()
         part, place = worker.part, worker.place.value
-        log.error("a worker has ended and is replaced", extra={"exit_code": worker.process.exitcode, "part": part})
+        log.error("a worker process exited and is replaced", extra={"exit_code": worker.process.exitcode, "part": part})
         self._ends[part, None] += 1
         if part is not None:
             self._again.append(part)
@@ -114,14 +114,14 @@ class _Workers:
                 self._left_out[part].add(place)
         if self._ends[part, None] >= (_AT_START if part is None else _AT_ONE_PART):
             where = "before their first part" if part is None else f"at part {part}"
-            raise StorageError(f"the worker processes end again and again {where}: is there enough memory?")
+            raise StorageError(f"the worker processes keep exiting {where}: is there enough memory?")
         self._workers.append(_Worker(self._job))
 
     def __enter__(self) -> "_Workers":
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Nothing is lost by killing them: a part's file is there as a whole or not at all."""
+        """Kill the workers. Nothing is lost: the file of a part is complete or absent."""
         for worker in self._workers:
             worker.process.kill()
         for worker in self._workers:
@@ -136,16 +136,16 @@ def _end(worker: _Worker) -> None:
 
 
 def _work(where: str, fields: Mapping[str, Any], connection: Connection, place: Any) -> None:
-    """Run as a process: do parts until there are none, or nobody wants them."""
+    """The main function of a worker process: process parts until there are no more, or the parent has exited."""
     start_logging()
     try:
-        with contextlib.suppress(EOFError, OSError):  # the parent has ended
+        with contextlib.suppress(EOFError, OSError):  # the parent has exited
             _serve(PartWorker(where, fields), connection, place)
     except _FATAL as error:
         connection.send(error)
     except Exception:
         log.exception("a part failed")
-        connection.send(StorageError("a part failed in a way that is not foreseen; the log says how"))
+        connection.send(StorageError("a part failed with an unexpected error; the log has the cause"))
     drain_logging()
 
 
@@ -156,7 +156,7 @@ def _serve(worker: PartWorker, connection: Connection, place: Any) -> None:
 
         def at(index: int) -> None:
             place.value = index
-            if connection.poll():  # nothing is sent meanwhile: the parent has ended
+            if connection.poll():  # not a message, but its end: the parent has exited
                 raise EOFError
 
         connection.send(worker.do(number, left_out, at))
@@ -164,7 +164,7 @@ def _serve(worker: PartWorker, connection: Connection, place: Any) -> None:
 
 
 def start_logging() -> None:
-    """For a process that does parts: errors alone are logged, and no image goes to the disk if it crashes."""
+    """For a process that works on parts: only errors are logged, and a crash writes no image to the disk."""
     disable_core_dumps()
     configure_logging("error", with_pid=True, log_format="auto")
 

@@ -1,4 +1,4 @@
-"""One part of a plan: read, scored, and written as one file. What engines run, in any process, any number of times."""
+"""One part of a plan: read, scored, and written as one file. Engines run it in any process, any number of times."""
 
 import json
 from collections import Counter
@@ -21,7 +21,7 @@ from service.settings import Settings
 
 # In the metadata of a part's file.
 PLAN, ERRORS = b"xray.plan", b"xray.errors"
-# Of the plan: each worker uses them, whatever its own settings are.
+# These settings are taken from the plan, whatever a worker's own are.
 _PLANNED = (
     "operating_point",
     "population",
@@ -36,7 +36,7 @@ _PLANNED = (
 
 @dataclass(frozen=True, slots=True)
 class PartCounts:
-    """A part that is written: its number, its rows, and how many of them have which problem."""
+    """The counts of a finished part: its number, its rows, and its rows by kind of problem."""
 
     number: int
     rows: int
@@ -44,7 +44,7 @@ class PartCounts:
 
 
 class PartWorker:
-    """Does parts of a plan, one at a time.
+    """Processes parts of a plan, one at a time.
 
     Args:
         where: the folder of the run, or ``s3://bucket/prefix``.
@@ -79,12 +79,12 @@ class PartWorker:
     def do(
         self, number: int, left_out: Collection[int] = (), at: Callable[[int], object] = lambda _: None
     ) -> PartCounts:
-        """Do a part and write its file, which is the same whoever does it and however often.
+        """Process a part and write its file, which is the same in every process and at every repetition.
 
         Args:
             number: of the part, from 0.
-            left_out: places in the part, from 0, of images that have ended a process: they get a problem.
-            at: called with the place of each image before it is decoded; what it raises ends the part.
+            left_out: indices in the part, from 0, of images at which processes have exited: they get a problem.
+            at: called with the index of each image before it is decoded; an exception from it ends the part.
 
         Raises:
             StorageError: the storage fails or refuses; nothing is written.
@@ -109,7 +109,7 @@ class PartWorker:
 
 
 def require_dicom(plan: Plan) -> None:
-    """Check that this machine reads what the plan's does.
+    """Check that this machine can read DICOM files if the machine that made the plan could.
 
     Raises:
         BundleError: it lacks the extra ``dicom``.
@@ -121,7 +121,7 @@ def require_dicom(plan: Plan) -> None:
 
 
 def counts_of(store: Store, plan: Plan, number: int) -> PartCounts:
-    """The counts of a part that is there.
+    """The counts of a part that exists already.
 
     Raises:
         StorageError: its file is damaged, or of another plan.

@@ -1,7 +1,7 @@
-"""The plan of a run: the ordered list of items, cut into parts, and all else that the rows depend on.
+"""The plan of a run: the ordered list of items, divided into parts, and everything else that the rows depend on.
 
-``_plan.parquet`` holds the items, ``_plan.json`` the rest and the digests; it is written last, so a plan is complete or
-absent.
+``_plan.parquet`` holds the items, ``_plan.json`` the rest and the digests. The latter is written last, so a plan is
+complete or absent.
 """
 
 import hashlib
@@ -39,7 +39,7 @@ _GROUP = 16_384
 
 
 class Rules(BaseModel):
-    """What the rows of a run depend on besides its list. Two runs of equal rules and lists leave equal files."""
+    """What the rows of a run depend on besides its list of items. Runs with equal rules and lists write equal files."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -153,7 +153,7 @@ def read_plan(store: Store) -> Plan | None:
 
 
 def difference(found: Rules, wanted: Rules) -> str | None:
-    """What differs between a plan and another, or the rules of another; in words. None: nothing."""
+    """How a plan differs from another one, or from the rules of another one, in words; None if it does not."""
     before, now = found.model_dump(), wanted.model_dump()
     for name, value in now.items():
         if before[name] == value:

@@ -1,4 +1,4 @@
-"""How far a run is, on stderr: parts, images a second, the time that is left, errors."""
+"""The progress of a run on stderr: parts, images per second, remaining time, errors."""
 
 import sys
 import time
@@ -13,16 +13,16 @@ from rich.progress import BarColumn, Progress, TextColumn
 from service.bulk.part import PartCounts
 from service.bulk.plan import Plan
 
-# Seconds between two lines where no bar can be drawn.
+# Seconds between two lines if stderr is not a terminal.
 _LINE_S = 30.0
 
 
 class RunProgress:
-    """Counts the parts of a run and shows them: a bar on a terminal, else a line now and then.
+    """Counts the finished parts of a run and shows the progress: a bar on a terminal, else a line every 30 seconds.
 
     Args:
         plan: of the run.
-        earlier: the parts that were done before.
+        earlier: the parts that an earlier run has finished.
         clock: monotonic, in seconds.
     """
 
@@ -49,7 +49,7 @@ class RunProgress:
             sys.stderr.write(f"xray-service: {self.line()}\n")
 
     def line(self) -> str:
-        """One line: how far it is."""
+        """The progress as one line."""
         rate = (self.rows - self._earlier_rows) / max(1e-9, self._clock() - self._started)
         left = (
             f", {_duration((self._plan.items - self.rows) / rate)} left"

@@ -1,8 +1,8 @@
-"""The engine for many machines: actors of Ray Data, each doing a part at a time. What ray does is in another process.
+"""The engine for many machines: actors of Ray Data, each with one part at a time. Ray runs in a process of its own.
 
-That process may end without a word when the cluster is lost, and Ray writes to its stderr as it likes; this one says
-what happened in one line. An actor has a worker process, as the engine for one machine does, so that an image that ends
-a process is left out by the same rules.
+That process may exit silently when the cluster is lost, and Ray writes to its stderr at will; this process reports what
+happened, in one line. Each actor has a worker process, like the engine for one machine, so that the same rules leave
+out an image at which processes exit.
 """
 
 import contextlib
@@ -26,16 +26,16 @@ from service.errors import DeviceError
 from service.settings import SettingsError
 from service.wire import VERSION
 
-# Parts that are planned in Ray at a time, one block each.
+# Parts that are submitted to Ray at a time, one block each.
 _WAVE = 4096
-# Of a GPU, for each actor: decoding on one CPU does not keep a GPU busy.
+# Fraction of a GPU for each actor: decoding on one CPU does not keep a GPU busy.
 _GPU_SHARE = 0.25
-# Seconds: how often the nodes are looked at, and how long none may offer what an actor needs.
+# Seconds between two checks of the nodes, and for which no node may offer what an actor needs.
 _LOOK_S, _NO_NODE_S = 2.0, 60.0
 _CAUSES = {each.__name__: each for each in (BundleError, DeviceError, SettingsError, StorageError)}
 _QUIET = {
     "RAY_USAGE_STATS_ENABLED": "0",
-    "RAY_USAGE_STATS_REPORT_URL": "http://127.0.0.1:9",  # it would report that they are off
+    "RAY_USAGE_STATS_REPORT_URL": "http://127.0.0.1:9",  # otherwise it reports that the statistics are off
     "RAY_BACKEND_LOG_LEVEL": "fatal",
     "RAY_DATA_DISABLE_PROGRESS_BARS": "1",
     "RAY_gcs_rpc_server_reconnect_timeout_s": "20",
@@ -44,11 +44,11 @@ _SPAWN = multiprocessing.get_context("spawn")
 
 
 def check_cluster(address: str | None) -> None:
-    """Check what can be known before anything is done.
+    """Check what can be checked before the run starts.
 
     Raises:
         ModuleNotFoundError: the extra ``cluster`` is not installed.
-        SettingsError: there is an address, but no token is required of whoever connects to it.
+        SettingsError: an address is given, but the cluster requires no token from those that connect.
     """
     if _address(address) and os.environ.get("RAY_AUTH_MODE") != "token":
         raise SettingsError("a Ray cluster runs what anybody sends it: set RAY_AUTH_MODE=token and RAY_AUTH_TOKEN_PATH")
@@ -56,7 +56,7 @@ def check_cluster(address: str | None) -> None:
 
 
 def run_ray(job: Job, numbers: Iterable[int], on_done: Callable[[PartCounts], object]) -> None:
-    """Do parts on a cluster; as ``service.bulk.job.Engine``. Without an address, on a cluster of this machine alone."""
+    """Process parts on a cluster; an ``Engine`` (``service.bulk.job``). Without an address: on this machine."""
     wanted = list(numbers)
     missing = set(wanted)
     with contextlib.closing(_messages(job, _address(job.address), wanted)) as messages:
@@ -74,7 +74,7 @@ def _address(given: str | None) -> str | None:
 
 
 def _messages(job: Job, address: str | None, numbers: Sequence[int]) -> Generator[PartCounts | Exception, None, None]:
-    """What the process that talks to Ray reports, until it ends, in whatever way."""
+    """The reports of the process that runs Ray, until it exits in whatever way."""
     ours, theirs = _SPAWN.Pipe(duplex=False)
     process = _SPAWN.Process(target=_drive, args=(job, address, numbers, theirs), daemon=True)
     process.start()
@@ -89,7 +89,7 @@ def _messages(job: Job, address: str | None, numbers: Sequence[int]) -> Generato
 
 
 def _drive(job: Job, address: str | None, numbers: Sequence[int], connection: Connection) -> None:
-    """Run as a process: have the cluster do parts, and report each, or why no more can be done."""
+    """The main function of the process that runs Ray: report each finished part, or why the run cannot continue."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     with open(os.devnull, "w") as nowhere:  # noqa: PTH123
         os.dup2(nowhere.fileno(), 1)
@@ -123,7 +123,7 @@ class _Report:
 
 
 def _end_with_the_command() -> None:
-    """End at once: who reads the reports was killed, and the cluster ends the actors of a process that has ended."""
+    """Exit at once: the process that reads the reports was killed. The cluster then ends the actors of this one."""
     os._exit(1)
 
 
@@ -143,7 +143,7 @@ def _needs(job: Job) -> dict[str, float]:
 
 
 def _rows(job: Job, numbers: Sequence[int]) -> Iterator[dict[str, Any]]:
-    """The rows that actors return, one for each part, in the order in which parts are done."""
+    """The rows that actors return, one for each part, in the order in which parts are finished."""
     from ray import data
 
     context = data.DataContext.get_current()
@@ -176,9 +176,9 @@ def _actor_class(where: str, fields: Mapping[str, Any], version: str) -> type:
 
 
 class _Parts:
-    """In an actor: has a worker process do one part after the other.
+    """In an actor: has a worker process work on one part after the other.
 
-    What ends the run is returned as a row: of an exception Ray would keep the text of a trace only.
+    An error that ends the run is returned as a row, because Ray keeps only the text of an exception's traceback.
     """
 
     def __init__(self, where: str, fields: Mapping[str, Any], version: str) -> None:
@@ -197,7 +197,7 @@ class _Parts:
             self._answers.put(error)
 
     def do(self, number: int) -> dict[str, Any]:
-        """Do a part. Returns its counts, or the cause why this actor cannot do any."""
+        """Process a part. Returns its counts, or the reason why this actor cannot process any part."""
         if self._failed is None:
             self._numbers.put(number)
             answer = self._answers.get()
@@ -215,7 +215,7 @@ def _result(row: Mapping[str, Any]) -> PartCounts:
     """The counts in a row of an actor.
 
     Raises:
-        BundleError, DeviceError, SettingsError, StorageError: what the actor cannot go on for.
+        BundleError, DeviceError, SettingsError, StorageError: why the actor cannot continue.
     """
     if row["cause"]:
         raise _CAUSES.get(row["cause"], StorageError)(row["detail"])
@@ -223,7 +223,7 @@ def _result(row: Mapping[str, Any]) -> PartCounts:
 
 
 def _cause(error: Exception) -> Exception:
-    """What an error of Ray means, in one line."""
+    """An error of Ray as one whose message is one line."""
     if type(error) in _CAUSES.values():
         return error
     lines = str(error).strip().splitlines() or [type(error).__name__]
@@ -231,7 +231,7 @@ def _cause(error: Exception) -> Exception:
 
 
 def _watch_nodes(needs: Mapping[str, float], report: _Report) -> None:
-    """Report if there is no node that an actor could be on, for too long. Ray would wait for one for ever."""
+    """Report it if no node could run an actor for too long: Ray itself would wait forever."""
     import ray
 
     seen_at = time.monotonic()

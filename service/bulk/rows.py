@@ -1,4 +1,4 @@
-"""The rows of a part: their types, and what each says of one image."""
+"""The rows of a part: the types of their columns, and the values for one image."""
 
 import os
 from collections.abc import Sequence
@@ -37,19 +37,19 @@ Row = dict[str, Any]
 
 
 def schema_of(plan: Plan) -> pyarrow.Schema:
-    """Names and types of the columns; those that tell who the patient is only where the plan has them."""
+    """Names and types of the columns; those that identify the patient only if the plan includes them."""
     ids = [(name, _TEXT) for name in IDS] if plan.keep_ids else []
     return pyarrow.schema([*_COLUMNS, *ids])
 
 
 def row_of(item: Item, sha256: str | None, prediction: Prediction, about: dict[str, str | None], plan: Plan) -> Row:
-    """The row of one image: numbers as they were computed, and with a problem no model and operating point.
+    """The row of one image. Numbers are not rounded; with a problem there is no model and no operating point.
 
     Args:
         item: of the plan.
         sha256: of its bytes, hexadecimal; None: they could not be read.
         prediction: of the image, or its problem.
-        about: what a DICOM object says of itself, by column.
+        about: attributes of a DICOM object, by column.
         plan: of the run.
     """
     row: Row = {

@@ -1,4 +1,4 @@
-"""Buckets: the filesystem of ``s3://``, by the variables ``AWS_*`` alone, and what its errors mean."""
+"""Buckets: the filesystem of ``s3://``, configured by the variables ``AWS_*`` alone, and the meaning of its errors."""
 
 import os
 import re
@@ -15,7 +15,7 @@ from service.settings import SettingsError
 SCHEME = "s3://"
 # Of the S3 client: with its growing pauses, about two minutes for a store that is restarted.
 _ATTEMPTS = "10"
-# A store that is silent for longer is asked again. The client's own values, 1 and 3 s, are for a data centre.
+# A request without an answer for longer is repeated. The client's defaults, 1 and 3 s, are for a data centre.
 _CONNECT_S, _SILENCE_S = 10.0, 60.0
 _ENDPOINTS = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL")
 _AWS_ERROR = re.compile(r"AWS Error (\w+)")
@@ -58,7 +58,7 @@ def filesystem() -> fs.S3FileSystem:
         raise SettingsError(
             "s3:// needs the address of the store in AWS_ENDPOINT_URL, such as https://minio.local:9000"
         )
-    # Else the client asks an address of a public cloud, 169.254.169.254, for credentials and a region.
+    # Otherwise the client requests credentials and a region from a public cloud's address, 169.254.169.254.
     os.environ.setdefault("AWS_EC2_METADATA_DISABLED", "true")
     return fs.S3FileSystem(
         endpoint_override=url.netloc,
@@ -66,7 +66,7 @@ def filesystem() -> fs.S3FileSystem:
         region=os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION") or "us-east-1",
         connect_timeout=_CONNECT_S,
         request_timeout=_SILENCE_S,
-        # A small file is one PUT, at its close; what was cut short does not exist.
+        # A small file is one PUT, when it is closed; an interrupted upload leaves no object.
         allow_delayed_open=True,
         background_writes=False,
         tls_ca_file_path=os.environ.get("AWS_CA_BUNDLE"),
@@ -76,10 +76,10 @@ def filesystem() -> fs.S3FileSystem:
 
 @contextmanager
 def meaning(what: str) -> Iterator[None]:
-    """Give the errors of a context their meaning; FileNotFoundError stays.
+    """Translate the errors raised in a context; FileNotFoundError is passed on.
 
     Args:
-        what: is being done, for the message: "reading the list".
+        what: the operation, for the message: "reading the list".
 
     Raises:
         NoSuchBucket: there is no such bucket.

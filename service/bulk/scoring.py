@@ -1,7 +1,7 @@
-"""One part's images to their results: read ahead, decoded, and scored in fixed batches.
+"""One part's images to their results: read ahead, decoded, and scored in batches of a fixed size.
 
-A batch holds the images of fixed places in the part, and blanks in the place of those that cannot be read, so that it
-always has the same size: a probability does not depend on what the other images of its part are, nor on timing.
+Each image has a fixed place in a fixed batch, and blanks replace images that cannot be read. So a probability depends
+neither on the other images of the part nor on timing.
 """
 
 import hashlib
@@ -54,7 +54,7 @@ class Content(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Scored:
-    """What became of one item. ``about``: what a DICOM object says of itself."""
+    """The result of one item. ``about``: attributes of a DICOM object."""
 
     item: Item
     sha256: str | None
@@ -117,7 +117,7 @@ class Scorer:
                 yield self._prepare(item, content)
 
     def _read_ahead(self, items: Sequence[Item]) -> Iterator[Content]:
-        """What is read is in memory at most as often as files are read ahead."""
+        """The contents of the items in order; at most so many are in memory as files are read ahead."""
         waiting: deque[Future[Content]] = deque()
         rest = iter(items)
         try:
@@ -151,7 +151,7 @@ class Scorer:
             refusal = TooManyPixels("decoding the image takes more memory than there is")
         except ImageRefused as error:
             refusal = error.with_traceback(None)
-        except Exception as error:  # a fault of ours: this image has no result, all others have theirs
+        except Exception as error:  # a bug: only this image has no result
             refusal = error
         return _Prepared(item, kept, None, refusal, about)
 
@@ -218,7 +218,7 @@ class Scorer:
 
 
 def _reading(image: Decoded, outputs: Outputs, place: int) -> Reading | None:
-    """The reading of the image in a place of a batch; None if the model's output is no probability."""
+    """The reading of the image in a place of a batch; None if the model's output is not a probability."""
     probability = float(outputs.probability[place])
     if not 0 <= probability <= 1:
         return None

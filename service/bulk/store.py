@@ -1,4 +1,4 @@
-"""Where a run is kept: a folder, or a prefix of a bucket. Every file appears whole, by one atomic step."""
+"""The storage of a run: a folder, or a prefix of a bucket. Every file is written atomically."""
 
 import contextlib
 import os
@@ -25,10 +25,10 @@ class Store(Protocol):
     """A folder or prefix of one run."""
 
     def prepare(self) -> None:
-        """Make sure that it is there, and remove what a killed run was writing.
+        """Make sure that it exists, and remove the unfinished files of a killed run.
 
         Raises:
-            SettingsError: it cannot be there.
+            SettingsError: it cannot be created.
         """
 
     def names(self) -> set[str]:
@@ -41,10 +41,10 @@ class Store(Protocol):
         """A file, open for reading at any place in it. Raises FileNotFoundError if there is none."""
 
     def put(self, name: str, content: bytes) -> None:
-        """Write a file: after this it is complete and on the disk, whatever was there before."""
+        """Write or replace a file; when this returns, it is complete and on the disk."""
 
     def put_file(self, name: str, file: BinaryIO) -> None:
-        """The same with the bytes of a temporary file, from its first."""
+        """The same with the whole content of a temporary file."""
 
 
 def open_store(where: str) -> Store:
@@ -113,7 +113,7 @@ class _Folder:
 
 
 def _sync(folder: Path) -> None:
-    """The name itself has to be on the disk, too. Some filesystems cannot, and need not."""
+    """Flush the directory entry as well. Some filesystems cannot do this, and need not."""
     with contextlib.suppress(OSError):
         descriptor = os.open(folder, os.O_RDONLY)
         try:
@@ -179,7 +179,7 @@ def _in_one_line(what: str) -> Iterator[None]:
 
 @contextmanager
 def _is_there(what: str) -> Iterator[None]:
-    """Folder or bucket were there when the run began."""
+    """FileNotFoundError as StorageError: the folder or bucket existed when the run began."""
     try:
         yield
     except FileNotFoundError:

@@ -37,7 +37,7 @@ def run(given: list[str]) -> int:
     if not given or (given[0].startswith("-") and given[0] not in {"-h", "--help", "--version"}):
         given = ["serve", *given]
     parser = _parser()
-    if "_ARGCOMPLETE" in os.environ:  # the shell asks how the command line could go on
+    if "_ARGCOMPLETE" in os.environ:  # the shell requests completions of the command line
         argcomplete.autocomplete(parser)
     arguments = parser.parse_args(given)
     try:
@@ -51,7 +51,7 @@ def run(given: list[str]) -> int:
 
 
 def _extra(error: ModuleNotFoundError, arguments: argparse.Namespace) -> str:
-    """The extra that has what is missing."""
+    """The extra that contains the missing package."""
     if own := {"pyarrow": "bulk", "ray": "cluster"}.get((error.name or "").partition(".")[0]):
         return f"[cpu,{own}]' (or [gpu,{own}])"
     return "[client]'" if getattr(arguments, "url", None) else "[cpu]' (or [gpu])"
@@ -59,7 +59,7 @@ def _extra(error: ModuleNotFoundError, arguments: argparse.Namespace) -> str:
 
 @dataclass(frozen=True, slots=True)
 class _Given:
-    """The settings in effect, and those of them that options and file give."""
+    """The settings in effect, and those given by options and by the settings file."""
 
     settings: Settings
     options: dict[str, str]
@@ -186,8 +186,8 @@ def _parser() -> argparse.ArgumentParser:
     bundle_command.add_parser(commands)
     completion = commands.add_parser(
         "completion",
-        help="print what makes a shell complete commands and options",
-        description="Print what makes a shell complete this program's commands, options and choices. For bash: eval "
+        help="print a script for shell completion",
+        description="Print a script that makes a shell complete commands, options and choices. For bash: eval "
         '"$(xray-service completion bash)" in ~/.bashrc.',
     )
     completion.add_argument("shell", choices=["bash", "zsh", "fish"])

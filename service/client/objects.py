@@ -1,4 +1,4 @@
-"""Writes what is answered to DICOM files as DICOM files: reports and heatmaps, each kind into a folder."""
+"""Writes reports and heatmaps about DICOM files as DICOM files, each kind into its folder."""
 
 import asyncio
 import re

@@ -44,7 +44,7 @@ class Predictor(Protocol):
         """Its model, execution provider and operating point."""
 
     async def predict(self, image: bytes) -> PredictResponse:
-        """Analyse a JPEG or PNG. The answer has one prediction; if the image is at fault, it holds the error.
+        """Analyse one image file. The answer has one prediction; if the image is at fault, it holds the error.
 
         Raises:
             PredictorStopped: no other image could be analysed either.

@@ -91,7 +91,7 @@ class Client:
         self.info = PredictorInfo(ModelName(name=model.name, version=model.version), "unknown", point)
 
     async def predict(self, image: bytes) -> PredictResponse:
-        """Submit a JPEG or PNG. The answer has one prediction; if the image is at fault, it holds the error.
+        """Submit one image file. The answer has one prediction; if the image is at fault, it holds the error.
 
         Raises:
             PredictorStopped: no other image could be analysed either.

@@ -29,7 +29,7 @@ COLUMNS = (
 )
 # Model, version, operating point and population of an answer.
 _Key = tuple[str, str, str, str | None]
-# The same as in service/page/csv.js.
+# The same as in service/page/images/csv.js.
 _FORMULA = re.compile("^\\s*[=+\\-@\t\r\n\uff1d\uff0b\uff0d\uff20]")
 
 

@@ -92,7 +92,7 @@ class Connection(asyncio.Protocol):
         self.phase, self.deadline = Phase.HEAD, self._loop.time() + self._limits.header_s
 
     def on_head(self, method: str, url: bytes, headers: Headers, head: Head) -> None:
-        """The header is complete: wait for a short body, or call the application, or refuse what has no place."""
+        """The header is complete: refuse the request at capacity, wait for a short body, or call the application."""
         scope = scope_of(method, url, headers, head)
         if early := self._edge.early_refusal(scope, head):
             self._transport.write(early.response)
@@ -164,7 +164,7 @@ class Connection(asyncio.Protocol):
 
     def on_deadline(self) -> None:
         """The deadline of the current phase has passed."""
-        if self._flow.has_moved():  # a slow reader, but it reads
+        if self._flow.has_moved():  # the client reads slowly, but it reads
             self._await_reader()
         elif self.phase in (Phase.HEAD, Phase.BODY):
             self._refuse(self._limits.overdue(self.phase), lingers=False)

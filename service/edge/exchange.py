@@ -165,7 +165,11 @@ class Exchange:
         return {"type": "http.request", "body": body, "more_body": not self.request_ended}
 
     async def send(self, message: Message) -> None:
-        """ASGI's send. The header is sent together with the first part of the body, in one write."""
+        """ASGI's send. The header is sent together with the first part of the body, in one write.
+
+        Raises:
+            RuntimeError: the application sends a message out of order, or an invalid header or length.
+        """
         if self.gone:
             return
         if message["type"] == "http.response.start" and not self._started:

@@ -16,8 +16,8 @@ from service.errors import BadRequest
 Headers = list[tuple[bytes, bytes]]
 Scope = dict[str, Any]
 _VERSIONS = ("1.1", "1.0")
-# Of a request to speak another protocol on this connection, which is not done here: it is answered in HTTP/1.1
-# (RFC 9110 section 7.8). Java's HttpClient asks for HTTP/2 so.
+# Header fields that request another protocol on this connection. This service ignores them and answers in HTTP/1.1
+# (RFC 9110 section 7.8). Java's HttpClient requests HTTP/2 in this way.
 _UPGRADE = {b"upgrade", b"http2-settings"}
 
 
@@ -43,7 +43,7 @@ def check_head(version: str, headers: Headers, *, keeps_alive: bool) -> Head:
         BadRequest: two programs could read the request in two ways.
     """
     if version not in _VERSIONS:
-        raise BadRequest("this service speaks HTTP/1.1")
+        raise BadRequest("this service supports HTTP/1.1 and HTTP/1.0 only")
     length: int | None = 0
     hosts, expects = 0, False
     for name, value in headers:
@@ -105,7 +105,7 @@ def ends_of(transport: asyncio.BaseTransport) -> Scope:
 
 
 def without_upgrade(method: bytes, url: bytes, version: str, headers: Headers) -> bytes:
-    """The head of a request that asks for another protocol, as if it did not ask; its connection stays open."""
+    """The head of a request for another protocol without that request; its connection stays open."""
     lines = [b"%b %b HTTP/%b" % (method, url, version.encode())]
     for name, value in headers:
         if name == b"connection":

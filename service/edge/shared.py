@@ -1,4 +1,4 @@
-"""The state that all connections of a process share: limits, number, deadlines, and the rate of pipelined requests."""
+"""The state that all connections of a process share: limits, number, deadlines, and the rates of what is paced."""
 
 import asyncio
 import logging
@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 from service.edge.head import Head, Scope, field
 from service.edge.limits import Limits
+from service.edge.pacing import Pacer
 from service.edge.phase import Phase
 from service.edge.refusal import note_gone, refusal
 from service.errors import ServiceError
@@ -17,7 +18,7 @@ from service.telemetry.record import RequestRecord
 _CROWDED = 0.75
 _CROWDED_KEEP_ALIVE_S = 5.0
 _LOG_EVERY_S = 1.0
-# Seconds of early refusals that may come at once, since requests arrive at random.
+# Burst tolerance in seconds of early refusals, since requests arrive at random.
 _BURST_S = 0.02
 
 # By the path of a request with a body: its route, and why the application would refuse it now; None if it would not.
@@ -44,9 +45,8 @@ class Edge:
 
     def __init__(self, limits: Limits, metrics: Metrics, overload: Overload = lambda _: None) -> None:
         self.limits, self._metrics, self._overload = limits, metrics, overload
-        self._next_early = 0.0
         self.is_draining, self.is_closed = False, False
-        self._next_turn = 0.0
+        self._pipelined, self._early_refusals = Pacer(limits.pipelined_every_s), Pacer(limits.refused_every_s)
         self._refused, self._logged_at = 0, float("-inf")
         self._sweeping: asyncio.TimerHandle | None = None
 
@@ -89,17 +89,17 @@ class Edge:
         return refusal(error, self._metrics)
 
     def early_refusal(self, scope: Scope, head: Head) -> EarlyRefusal | None:
-        """The response to a request that the application would refuse for want of room, if it can be sent now: at the
-        end of the header, with nothing of the application run and none of the body received. Clients that retry at
-        once take a bounded share of the event loop: what is beyond it is left to the application, which refuses later.
+        """The response to a request that the application would reject for lack of a free slot, if it can be sent now:
+        at the end of the header, before the application is called and any of the body is received. Such refusals take
+        a bounded share of the event loop, however many clients retry: the application rejects the others, later.
         """
         refused = self._overload(scope["path"]) if head.length != 0 else None
         if refused is None:  # nearly every request
             return None
         now = asyncio.get_running_loop().time()
-        if self._next_early > now + _BURST_S:
+        if self._early_refusals.backlog_s(now) > _BURST_S:
             return None
-        self._next_early = max(now, self._next_early) + self.limits.refused_every_s
+        self._early_refusals.schedule(now)
         sent = (field(scope["headers"], name).decode("latin-1") for name in (b"x-request-id", b"traceparent"))
         record = RequestRecord.of(*sent)
         record.route, error = refused
@@ -115,9 +115,7 @@ class Edge:
         """Seconds until the next pipelined request may start. All connections share the rate, so that they take a
         bounded share of the event loop.
         """
-        now = asyncio.get_running_loop().time()
-        self._next_turn = max(now, self._next_turn + self.limits.pipelined_every_s)
-        return self._next_turn - now
+        return self._pipelined.schedule(asyncio.get_running_loop().time())
 
     def _watch(self, connections: Collection[Any]) -> None:
         """Enforce the deadlines of these connections while there are any. One periodic check of all of them costs less

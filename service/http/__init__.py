@@ -10,7 +10,7 @@ in ``service.problems``. ``openapi`` lists for each call the problems that its r
 ``page_files`` sends the files of ``service/page``: no framework, no build step, nothing inline, no address but this
 service's; the Content-Security-Policy forbids all of that. The page uses ``GET /model``, ``/model/card``, ``/predict``,
 ``/explain``, ``/render``, ``/version`` and ``/health/ready`` only. Files stay in the browser and are sent as raw bodies
-without a name, four at a time; after a 503 all wait as long as ``Retry-After`` says, and while the service is away,
-until it is ready again. ``/explain`` is called only for an image that is opened, ``/render`` for DICOM objects that are
-seen. The browser stores the user's preferences, and nothing else.
+without a name, four at a time; after a 503 all wait as long as ``Retry-After`` says, and while the service is
+unreachable, until it is ready again. ``/explain`` is called only for an image that is opened, ``/render`` for DICOM
+objects that come into view. The browser stores the user's preferences, and nothing else.
 """

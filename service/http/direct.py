@@ -47,7 +47,7 @@ class DirectPredict:
         caller = await authorize_prediction(request, await BEARER(request))
         query = request.query_params if request.scope["query_string"] else {}
         names = await self._point_names(request, query.get("operating_point"), query.get("population"))
-        header_carrier = Response()  # FastAPI, too, hands the endpoint an empty response to set headers on
+        header_carrier = Response()  # like FastAPI, which passes the endpoint an empty response to set headers on
         body = await predict(request, header_carrier, caller, names)
         headers = {name: value for name, value in header_carrier.headers.items() if name != "content-length"}
         if isinstance(body, Response):

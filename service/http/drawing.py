@@ -1,12 +1,6 @@
 """The image that ``POST /explain`` returns: the radiograph with the heatmap over it, and a caption below.
 
 It is drawn from the decoded grey levels only: no metadata and no file name of the upload gets into it.
-
-The colour map of the heatmaps is plasma, which keeps its order for every kind of colour vision and in greyscale print.
-
-Plasma is by Nathaniel Smith and Stéfan van der Walt, in the public domain (CC0), as in matplotlib's ``_cm_listed.py``.
-Its lightness increases monotonically, so two values can be ordered without telling hues apart. None of its colours is
-grey, so it stands out from a radiograph (the middle of cividis would not). ``page/style.css`` repeats the nine colours.
 """
 
 import io
@@ -26,7 +20,7 @@ LONGEST_SIDE = 1600
 # The colour map of the heatmaps: plasma, which keeps its order for every kind of colour vision and in greyscale print.
 # By Nathaniel Smith and Stéfan van der Walt, in the public domain (CC0), as in matplotlib's ``_cm_listed.py``. Its
 # lightness increases monotonically, so two values can be ordered without telling hues apart. None of its colours is
-# grey, so it stands out from a radiograph (the middle of cividis would not). ``page/style.css`` repeats the colours.
+# grey, so it stands out from a radiograph (the middle of cividis would not). page/styles/colours.css repeats them.
 # In sRGB at 0, 1/8, ... 1. Linear interpolation between them stays within 5 of 255 levels of the full table.
 PLASMA = (
     (13, 8, 135),
@@ -148,7 +142,7 @@ def _lines(response: PredictResponse) -> list[_Line]:
 
 
 def _for_readers(warning: Caution) -> str:
-    """What a warning means to who reads the picture; ``detail`` names calls and limits, for programmers."""
+    """A warning in words for readers of the picture; ``detail`` names calls and limits, for programmers."""
     return _UNLIKE if warning.code == "unlike_training_data" else warning.detail
 
 

@@ -19,7 +19,7 @@ from service.http.uploads import BODY_PROBLEMS, read_body
 from service.wire import FeedbackRecorded, FeedbackRequest
 
 router = APIRouter()
-# Seconds before the audit log is searched again: a worker writes what it has queued within milliseconds, or a few more.
+# Seconds before the audit log is searched again: a worker usually writes its queued lines within milliseconds.
 _PAUSES_S = (0.1, 0.4)
 _BODY = {
     "parameters": [CONTENT_DIGEST],

@@ -101,7 +101,7 @@ async def render(request: Request, service: ServiceDep, longest: Annotated[int, 
 
 
 def _headers(facts: Viewing) -> dict[str, str]:
-    """What the file says of itself, for the viewer."""
+    """The attributes of the file that a viewer shows, as header fields."""
     found = {
         "X-Columns": str(facts.columns),
         "X-Rows": str(facts.rows),

@@ -1,4 +1,4 @@
-"""The endpoints: ``/predict``, ``/health``, ``/model``, ``/metrics``."""
+"""The endpoints ``/predict``, ``/health``, ``/version`` and ``/metrics``, and what several endpoints share."""
 
 import asyncio
 from collections.abc import Callable, Coroutine

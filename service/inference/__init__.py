@@ -1,7 +1,7 @@
 """From one image to one result: admission, decoding, batching, the model. No HTTP. Imports the vocabulary and
 ``telemetry``.
 
-``loading`` reads a bundle that is trusted and tries its graph out. ``model`` is one model while it is served: bundle,
+``loading`` reads and verifies a bundle, and tries its graph out. ``model`` is one model while it is served: bundle,
 backend, guard, batcher, reader, from warm-up to shutdown. A service has a main model, used by every call that names
 none, which may be replaced while the service runs, and others by name and version (``repository``), which may be loaded
 and unloaded. A request keeps the model that it began with.
@@ -16,7 +16,7 @@ and unloaded. A request keeps the model that it began with.
   tasks go before decoding.
 - ``session`` decides which graph of the bundle runs on which execution provider, and reports the one that really runs;
   on CUDA ``buckets`` pads batches to a few sizes, each with a session that was warmed up before the port opened.
-- ``recovery`` scores a blank image after faults, and rebuilds the session; ``calls`` knows for how long calls run.
+- ``recovery`` scores a blank image after faults, and rebuilds the session; ``calls`` tracks how long calls run.
 - ``guard`` judges the distance from the training data; ``points`` finds the operating point of a request.
 
 The batcher keeps four promises, each with a test: a single image never waits for others to fill a batch; only decoded

@@ -28,7 +28,7 @@ class Outputs:
     covered_by: list[str | None] | None = None
 
     def check(self, count: int) -> None:
-        """Check that each output has one row for each of so many images.
+        """Check that each output has one row for each of this many images.
 
         Raises:
             ValueError: one does not.

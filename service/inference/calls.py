@@ -1,4 +1,4 @@
-"""The calls that are running in threads, and for how long: a call that hangs cannot be stopped, but it can be seen."""
+"""The calls that are running in threads, and for how long: a call that hangs can be detected, but not stopped."""
 
 import time
 from collections.abc import Callable

@@ -1,6 +1,6 @@
-"""The one way from the service to the package ``dicom``, which is imported when the first DICOM object comes.
+"""The service's only access to the package ``dicom``, which is imported when the first DICOM object arrives.
 
-So a service without the extra ``dicom`` starts and runs as one with it, until it gets an object.
+So a service without the extra ``dicom`` starts and runs like one with it, until it gets an object.
 """
 
 from collections.abc import Iterator
@@ -22,7 +22,7 @@ _MISSING = "a DICOM file is read only where the extra dicom is installed: pip in
 
 
 def decode(data: bytes, rules: Rules, limit: Cost | None = None) -> Decoded:
-    """What the network sees of a JPEG, PNG or DICOM file.
+    """The network's input of a JPEG, PNG or DICOM file.
 
     Raises:
         ImageRefused: the file cannot be used, or is a DICOM file, and the extra is not installed.
@@ -48,7 +48,7 @@ def is_installed() -> bool:
 
 
 def facts(data: bytes, *, ids: bool) -> dict[str, str | None]:
-    """What a DICOM file says of itself: ``modality``, ``view`` and ``sop_instance_uid``.
+    """Attributes of a DICOM file: ``modality``, ``view`` and ``sop_instance_uid``.
 
     Args:
         data: the file.
@@ -66,7 +66,7 @@ def facts(data: bytes, *, ids: bool) -> dict[str, str | None]:
 
 
 def picture(data: bytes, longest: int, *, max_pixels: int, limit: Cost | None = None) -> Image.Image:
-    """What people see of a JPEG, PNG or DICOM file: mode "L", no side longer than so many pixels.
+    """The picture of a JPEG, PNG or DICOM file for people: mode "L", no side longer than ``longest`` pixels.
 
     Raises:
         ImageRefused, TooExpensive: as ``decode``.

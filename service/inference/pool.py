@@ -18,9 +18,9 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 _Delivery = tuple[Callable[["asyncio.Future[Any]", Any], object], "asyncio.Future[Any]", Any]
-# So many results are handed to the event loop at once, or what there is if there was none for so many seconds.
+# Results are delivered to the event loop in groups of this size, or after this many seconds without a further result.
 _TOGETHER, _HELD_S = 8, 0.03
-# With fewer tasks waiting, every result is handed over at once: the event loop has time, and somebody waits.
+# With fewer tasks waiting, every result is delivered at once: the event loop is not busy, and a client waits.
 _FEW = 2
 
 
@@ -78,7 +78,7 @@ class _Deliveries:
             self.flush(loop)
 
     def flush(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Hand over all that is held."""
+        """Deliver all held results."""
         self._flushes += 1
         with contextlib.suppress(RuntimeError):  # the event loop is closed: nobody waits
             loop.call_soon_threadsafe(self._settle)
@@ -96,7 +96,7 @@ class _Deliveries:
 
 
 class _Awaited(Generic[T]):
-    """What a thread settles and a coroutine awaits: ``concurrent.futures.Future`` without locks and second futures."""
+    """A result that a thread sets and a coroutine awaits: ``concurrent.futures.Future`` without its locks."""
 
     __slots__ = ("_deliveries", "_loop", "future")
 
@@ -112,11 +112,11 @@ class _Awaited(Generic[T]):
         return not is_left
 
     def set_result(self, result: T) -> None:
-        """Hand the result to the event loop."""
+        """Deliver the result to the event loop."""
         self._deliveries.add(self._loop, (_set_result, self.future, result))
 
     def set_exception(self, error: BaseException) -> None:
-        """Hand an exception to the event loop."""
+        """Deliver an exception to the event loop."""
         self._deliveries.add(self._loop, (_set_exception, self.future, error))
 
     def cancel(self) -> bool:

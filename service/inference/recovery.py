@@ -15,7 +15,7 @@ from service.inference.backend import Backend, Outputs
 from service.inference.batching.batcher import Batcher
 from service.inference.calls import RunningCalls
 
-# Seconds before the first attempt, and at most before a later one; and the attempts after which there is no hope.
+# Seconds before the first attempt, and at most before a later one; failed attempts after which it gives up.
 _PAUSE_S, _MAX_PAUSE_S, _MAX_ATTEMPTS = 1.0, 60.0, 5
 
 log = logging.getLogger(__name__)
@@ -68,18 +68,18 @@ class _NoSession:
 
 
 class Recovery:
-    """Brings a model back that fails call after call. No traffic would: a load balancer sends none to a service that is
-    not ready.
+    """Restores a model whose calls keep failing. Requests could not do that: a load balancer sends none to a service
+    that is not ready.
 
     A blank image is scored, beside other images if there are any: one of these may be what makes calls fail. If the
     blank one fails, too, the session is rebuilt, and the image is scored again. The pause between two attempts doubles
     from one second to a minute.
 
     Args:
-        batcher: of the model; knows the faults in a row.
+        batcher: of the model; counts its consecutive faults.
         backend: of the model.
         reopen: loads the model again, as at the start; called in a thread.
-        faults: in a row, after which to begin.
+        faults: number of consecutive faults after which to begin.
         deadline_s: maximum seconds for the blank image.
     """
 

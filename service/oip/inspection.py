@@ -1,4 +1,4 @@
-"""What load generators and image clients ask about a model before they use it: its configuration and statistics."""
+"""The configuration and statistics of a model, which load generators and image clients request before they use it."""
 
 from typing import Any, cast
 
@@ -18,7 +18,7 @@ _NAMED: dict[str, Any] = {"dependencies": [_PREDICT, Depends(by_name)]}
 _VERSIONED: dict[str, Any] = {"dependencies": [_PREDICT, Depends(by_version)]}
 
 
-# Before the routes of one model: "stats" is no model there.
+# Before the routes of one model, which would take "stats" for the name of a model.
 @router.get(
     "/v2/models/stats", summary="Statistics of all models", operation_id="v2_all_models_stats", dependencies=[_PREDICT]
 )

@@ -97,7 +97,7 @@ class OutputParameters(OipRequest):
     )
     classification: _Number | None = Field(
         default=None,
-        description="For `probability` and `probabilities`: return so many classes instead, that of the label first, "
+        description="For `probability` and `probabilities`: return this many classes instead, that of the label first, "
         "as `value:index:label`. 0: none.",
     )
 

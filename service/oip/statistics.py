@@ -1,4 +1,4 @@
-"""The statistics extension: what became of the protocol's inference requests, by model, since the service started.
+"""The statistics extension: counts and durations of the protocol's inference requests, by model, since the start.
 
 The counts are metrics (``xray_oip_...``), so that with several workers any of them answers for all. Requests of
 ``/predict`` are not among them. Durations are cumulative: seconds as metrics, nanoseconds in the protocol.

@@ -1,4 +1,4 @@
-// The images of this page, from the moment they are chosen: analysed, listed, opened, removed.
+// The images of this page and their life cycle: chosen, analysed, listed, opened, removed.
 
 import { byId, onceAFrame } from "./common/dom.js";
 import { problemText, say } from "./common/texts.js";
@@ -210,14 +210,14 @@ export class Session {
     this.#update(item, { state: "failed", problem });
   }
 
-  /** The service makes an image wait, or none any more. */
+  /** An image waits for the service; null: none does any more. */
   #busy(problem) {
     if (!problem && !this.#isBusy) return;
     this.#isBusy = Boolean(problem);
     byId("notes").textContent = problem ? say("busy", { why: problemText(problem) }) : "";
   }
 
-  /** The service went away, or is back: it may serve another model now. */
+  /** An outage of the service has begun or ended: it may serve another model now. */
   #away(isAway) {
     this.#isAway = isAway;
     this.#drawBanner();

@@ -1,4 +1,4 @@
-"""What an administrator sees: metrics, drift, logs. Imports the vocabulary only.
+"""Observability: metrics, drift, logs. Imports the vocabulary only.
 
 ``metrics`` counts for one process, in the bins of ``drift`` where images are compared with a reference; ``logs``
 formats the log. With several workers each process publishes its counts in shared memory (``worker_table``), from which

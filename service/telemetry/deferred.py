@@ -1,4 +1,4 @@
-"""Updates of metrics that are put off: some hundred at once cost a fraction of what they cost one by one.
+"""Deferred updates of metrics: some hundred at once cost a fraction of what they cost one by one.
 
 Between two images the caches of a CPU hold the decoder and the model, and each update of a metric would have to fetch
 its own code and data first (docs/decisions/0040-the-thread-that-decodes-scores.md).
@@ -15,7 +15,7 @@ _MOST = 256
 
 
 class DeferredUpdates(Collector):
-    """Puts updates off until there are many, or until the registry is collected in which this is registered first.
+    """Defers updates until there are many, or until the registry is collected in which this is registered first.
     Thread-safe.
     """
 
@@ -23,7 +23,7 @@ class DeferredUpdates(Collector):
         self._updates: deque[Callable[[], object]] = deque()
 
     def add(self, update: Callable[[], object]) -> None:
-        """Put an update off."""
+        """Defer an update."""
         self._updates.append(update)
         if len(self._updates) >= _MOST:
             self.apply()

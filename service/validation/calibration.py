@@ -18,7 +18,8 @@ TOLERATED = 0.05
 
 
 def error_by_chance(probability: NDArray[np.float64]) -> float:
-    """The calibration error that perfectly calibrated probabilities stay below in 95 of 100 samples of so many images.
+    """The calibration error that perfectly calibrated probabilities stay below in 95 of 100 samples of this many
+    images.
 
     Labels are drawn with exactly these probabilities: consistency resampling (Broecker & Smith, Weather and
     Forecasting 2007). The error is never negative, so that chance alone makes it greater than 0.

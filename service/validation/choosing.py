@@ -1,7 +1,7 @@
 """Chooses a site's own calibration and thresholds on one half of its patients, and measures them on the other half."""
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -78,28 +78,35 @@ def choose_points(names: Iterable[str], choosing: Scored, measuring: Scored, wid
         "rule-out": threshold_for(part, True, KEPT),
         "rule-in": threshold_for(part, False, KEPT),
     }
-    points, missing = {}, {"PNEUMONIA": 0, "NORMAL": 0}
+    points, sensitivities, specificities = {}, [], []
     for name in names:
-        rates = {
-            "PNEUMONIA": rate_of(measuring, thresholds[name], pneumonia=True),
-            "NORMAL": rate_of(measuring, thresholds[name], pneumonia=False),
-        }
-        for label, rate in rates.items():
-            missing[label] = max(missing[label], _missing(rate, width))
-        sick, well = rates["PNEUMONIA"], rates["NORMAL"]
-        if sick and well:
+        sensitivity = rate_of(measuring, thresholds[name], pneumonia=True)
+        specificity = rate_of(measuring, thresholds[name], pneumonia=False)
+        sensitivities.append(sensitivity)
+        specificities.append(specificity)
+        if sensitivity and specificity:
             points[name] = OperatingPoint(
                 threshold=thresholds[name],
-                sensitivity=sick.measured,
-                specificity=well.measured,
+                sensitivity=sensitivity.measured,
+                specificity=specificity.measured,
                 chosen_on=f"half of the site's patients, measured on the other half: {RULES[name]}",
             )
+    _check_widths({"PNEUMONIA": sensitivities, "NORMAL": specificities}, width)
+    return points
+
+
+def _check_widths(rates: Mapping[str, Sequence[Estimate | None]], width: float) -> None:
+    """Check the intervals of the rates of each class.
+
+    Raises:
+        CannotChoose: one is wider than ``width``, or there is no image of the class (None).
+    """
+    missing = {label: max((_missing(rate, width) for rate in found), default=0) for label, found in rates.items()}
     if any(missing.values()):
         needed = " and ".join(f"{count} more {label}" for label, count in missing.items() if count)
         raise CannotChoose(
             f"intervals at most {width:g} wide (--width) take about {needed} images; half of them choose the thresholds"
         )
-    return points
 
 
 def _missing(rate: Estimate | None, width: float) -> int:

@@ -84,24 +84,14 @@ def validate(settings: Settings, arguments: argparse.Namespace, open_local: Open
     """
     if arguments.from_audit is not None:
         return _validate_from_audit(settings, arguments)
-    if arguments.images is None or arguments.labels is None:
-        raise SettingsError("give --images and --labels, or --from-audit")
-    if arguments.since:
-        raise SettingsError("--since is for --from-audit")
-    if not arguments.images.is_dir():
-        raise SettingsError(f"--images: {arguments.images} is not a folder")
-    check_site_options(arguments)
+    _check(arguments)
     labels = read_labels(arguments.labels, listed(arguments.group))
     _prepare(arguments.out)
     if settings.guard == "refuse":  # a refused image has no probability, and would be missing from every figure
         settings = settings.model_copy(update={"guard": "warn"})
     bundle = read_bundle(settings.model)
-    manifest, parent_sha256 = bundle.manifest, sha256((settings.model / MANIFEST).read_bytes())
-    with ProgressDisplay(len(labels.rows), quiet=False) as display:
-        limits = settings.max_images, settings.max_body_bytes
-        run = asyncio.run(score_all(open_local(settings), arguments.images, labels, display.advance, limits))
-    if run.failures:
-        print_error(f"{len(run.failures)} of {len(labels.rows)} files could not be analysed; the report names them")
+    parent_sha256 = sha256((settings.model / MANIFEST).read_bytes())
+    run = _analyse(labels, settings, arguments, open_local)
     if not run.answers:
         print_error("no file could be analysed: there is no report")
         return False
@@ -110,7 +100,7 @@ def validate(settings: Settings, arguments: argparse.Namespace, open_local: Open
         out = arguments.out if len(parts) == 1 else arguments.out / (name or UNKNOWN_POPULATION)
         if len(parts) > 1:
             print(f"{out}: {len(part.answers)} images, by the ages in them")
-        _report_on(part, labels, manifest, settings, arguments, out)
+        _report_on(part, labels, bundle.manifest, settings, arguments, out)
     if arguments.site is not None:
         if len(parts) > 1:
             found = ", ".join(name or UNKNOWN_POPULATION for name in parts)
@@ -120,6 +110,27 @@ def validate(settings: Settings, arguments: argparse.Namespace, open_local: Open
             f"{arguments.out_bundle}: a bundle with the operating points and the calibration of {arguments.site}"
         )
     return True
+
+
+def _check(arguments: argparse.Namespace) -> None:
+    """Check the options of a validation on images, before anything is read."""
+    if arguments.images is None or arguments.labels is None:
+        raise SettingsError("give --images and --labels, or --from-audit")
+    if arguments.since:
+        raise SettingsError("--since is for --from-audit")
+    if not arguments.images.is_dir():
+        raise SettingsError(f"--images: {arguments.images} is not a folder")
+    check_site_options(arguments)
+
+
+def _analyse(labels: Labels, settings: Settings, arguments: argparse.Namespace, open_local: OpenLocal) -> Run:
+    """Analyse all labelled images, with the progress on stderr."""
+    with ProgressDisplay(len(labels.rows), quiet=False) as display:
+        limits = settings.max_images, settings.max_body_bytes
+        run = asyncio.run(score_all(open_local(settings), arguments.images, labels, display.advance, limits))
+    if run.failures:
+        print_error(f"{len(run.failures)} of {len(labels.rows)} files could not be analysed; the report names them")
+    return run
 
 
 def _report_on(  # noqa: PLR0913, PLR0917  all that a report is made of

@@ -48,7 +48,7 @@ class Figures(Record):
     flagged: Measured | None = Field(description="Share that the input guard flags; null: the model has no guard.")
     calibration_error: float = Field(description="Expected calibration error, 15 equal bins.")
     calibration_error_by_chance: float = Field(
-        description="The error that calibrated probabilities of so many images stay below in 95 of 100 samples."
+        description="The error that calibrated probabilities of this many images stay below in 95 of 100 samples."
     )
 
 

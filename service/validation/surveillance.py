@@ -110,34 +110,39 @@ def report_of_series(
         settings: name the bundle of the served model, and the repository of others.
         basis: the criteria, and the columns to group by.
     """
-    name, version, graph_sha256, population = key
+    *_, population = key
     manifest = _manifest(key, settings)
-    lines = list(series.images.values())
-    points = Counter(line["operating_point"] for line in lines)
-    thresholds = {point: p.threshold for point, p in claimed_points(manifest, population).items()} if manifest else {}
-    thresholds |= {line["operating_point"]: line["threshold"] for line in lines}
+    thresholds = (
+        {name: point.threshold for name, point in claimed_points(manifest, population).items()} if manifest else {}
+    )
+    thresholds |= {line["operating_point"]: line["threshold"] for line in series.images.values()}
     run = _run(series, truths, basis.columns)
+    data = SiteData(
+        images=len(series.images),
+        failed=0,
+        repeated=0,
+        not_labelled=0,
+        has_patients=False,
+        fingerprint=hashlib.sha256("".join(sorted(series.images)).encode()).hexdigest(),
+        audit=_audit_data(series),
+    )
     return report_of(
-        run.scored(),
-        ServedBy(
-            name=name,
-            version=version,
-            graph=lines[-1]["graph"],
-            graph_sha256=graph_sha256,
-            provider=", ".join(sorted({line["provider"] for line in lines})),
-            population=population,
-            default_operating_point=points.most_common(1)[0][0],
-        ),
-        SiteData(
-            images=len(lines),
-            failed=0,
-            repeated=0,
-            not_labelled=0,
-            has_patients=False,
-            fingerprint=hashlib.sha256("".join(sorted(series.images)).encode()).hexdigest(),
-            audit=_audit_data(series),
-        ),
-        basis.having(manifest, thresholds, guarded=run.guarded),
+        run.scored(), _served_by(key, series), data, basis.having(manifest, thresholds, guarded=run.guarded)
+    )
+
+
+def _served_by(key: Key, series: Series) -> ServedBy:
+    """The model of a series, with its most frequent operating point as the default."""
+    name, version, graph_sha256, population = key
+    lines = list(series.images.values())
+    return ServedBy(
+        name=name,
+        version=version,
+        graph=lines[-1]["graph"],
+        graph_sha256=graph_sha256,
+        provider=", ".join(sorted({line["provider"] for line in lines})),
+        population=population,
+        default_operating_point=Counter(line["operating_point"] for line in lines).most_common(1)[0][0],
     )
 
 

@@ -1,5 +1,5 @@
-"""The server process, or several on one port. ``app`` is the ASGI app around a service; it alone imports ``http`` and
-``oip``.
+"""The server process, or several on one port. ``app`` is the ASGI app around a service, ``overload`` what rejects
+requests at capacity; these two alone import ``http``, and ``app`` alone ``oip``.
 
 ``server`` runs one service on a port until SIGTERM, and shuts it down in order.
 

@@ -13,12 +13,10 @@ from service import problems
 from service.access.authentication import is_private
 from service.access.credentials import KEY_HEADER
 from service.core import Service
-from service.edge.shared import Overload
-from service.errors import ServiceError
 from service.http import explain, feedback, model, openapi, page_files, render, responses
 from service.http.direct import DirectPredict
 from service.http.documents import problems as problem_pages
-from service.http.middleware.context import IMAGE_ROUTES, RequestContext
+from service.http.middleware.context import RequestContext
 from service.http.middleware.prefix import Prefix
 from service.http.middleware.site import SiteCheck
 from service.http.routes import predict, router
@@ -29,6 +27,7 @@ from service.oip.request import HEADER_LENGTH
 from service.oip.statistics import Statistics
 from service.settings.network import listed
 from service.wire import VERSION
+from service.workers.overload import PacedCheck
 
 _DESCRIPTION = """\
 Analyses frontal chest radiographs for pneumonia. **Not a medical device: decision support and research only.**
@@ -104,7 +103,7 @@ def create_app(service: Service) -> FastAPI:
     else:
         app.add_middleware(DirectPredict, route=_route(predict))
     # Early rejections, and the responses of DirectPredict, carry no CORS headers: with CORS, neither is used.
-    check = None if origins else service.admission.check
+    check = None if origins else PacedCheck(service.admission.check)
     site = SiteCheck(listed(service.settings.allowed_hosts), origins, is_private=is_private(service.settings))
     prefix = Prefix(service.settings.root_path, service.proxies)
     app.add_middleware(RequestContext, metrics=service.metrics, site=site, prefix=prefix, check=check)
@@ -115,22 +114,6 @@ def create_app(service: Service) -> FastAPI:
         ("/predict", "/explain", "/render"), (kind.status for kind in kinds), (kind.type for kind in kinds)
     )
     return app
-
-
-def overload_of(service: Service) -> Overload:
-    """What the edge asks before it receives the body of a request: whether its image could be admitted now.
-
-    With CORS it is never asked, since its refusals carry no CORS headers.
-    """
-    prefix = service.settings.root_path
-    # A proxy may remove the prefix or not.
-    routes = {f"{before}{route}": route for before in ("", prefix) for route in IMAGE_ROUTES}
-
-    def overload(path: str) -> tuple[str, ServiceError] | None:
-        error = service.admission.overload()
-        return (routes[path], error) if error and path in routes else None
-
-    return (lambda _: None) if listed(service.settings.cors_origins) else overload
 
 
 def _routers() -> list[APIRouter]:

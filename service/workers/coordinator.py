@@ -53,7 +53,7 @@ class Coordinator:
         return SwapSlot(self._table, worker, self._order.number)
 
     def step(self, running: Set[int]) -> None:
-        """Go on with what was requested, as far as the workers are.
+        """Take the next step of a requested replacement, if the workers are ready for it.
 
         Args:
             running: the numbers of the workers that run now.

@@ -25,33 +25,34 @@ from service.inference.admission import Phase
 from service.inference.pool import StartedThreads
 from service.telemetry.formats import is_text
 from service.telemetry.worker_table import WorkerSlot
-from service.workers.app import create_app, overload_of
+from service.workers.app import create_app
 from service.workers.banner import banner
 from service.workers.connection_balancer import ConnectionBalancer
 from service.workers.grace import SLOW_CLIENTS_S, force_exit_after, grace_s
+from service.workers.overload import overload_of
 from service.workers.reload import ReloadOnSignal
 from service.workers.watchdog import Watchdog
 
-# What is neither a decoder nor a model runs in these: checksums of images, reading of bundles.
+# Threads for everything but decoding and the model: checksums of images, reading of bundles.
 _OTHER_THREADS = 4
 # Seconds, for sys.setswitchinterval: how long a busy event loop may hold the GIL while compute threads wait for it.
 # They need it for some microseconds, several times an image; with 1 ms CPUs were idle meanwhile (decision 40).
 SWITCH_INTERVAL_S = 0.0001
-# Objects that may be new before garbage in reference cycles is looked for, by gc.set_threshold; by default 700. A
-# request leaves next to none, and each search stops all threads (decision 41).
+# Threshold of the garbage collector for new objects (gc.set_threshold); the default is 700. A request leaves next to
+# no reference cycles, and each collection stops all threads (decision 41).
 UNCOLLECTED = 10_000
 
 log = logging.getLogger(__name__)
 
 
 class ModelReload(Protocol):
-    """Replaces the model when it is asked to, by steps between which the event loop does other things."""
+    """Replaces the model on request, in short steps of the event loop."""
 
     def start(self) -> None:
         """Begin to handle SIGHUP."""
 
     def step(self) -> None:
-        """Go on, if there is anything to do."""
+        """Take the next step, if there is one."""
 
 
 class Server(uvicorn.Server):
@@ -197,7 +198,7 @@ def serve(
         create_app(service),
         http=cast(Any, partial(Connection, edge)),
         ws="none",
-        proxy_headers=False,  # service.http looks at those that it believes
+        proxy_headers=False,  # service.http uses those of trusted proxies
         host=settings.host,
         port=settings.port,
         log_config=None,

@@ -1,4 +1,4 @@
-"""Ends a process whose event loop hangs, which could answer nobody, not even a health check or SIGTERM; or whose start
+"""Ends a process whose event loop hangs, so that it answers neither requests, health checks nor SIGTERM; or whose start
 hangs.
 """
 

@@ -65,7 +65,7 @@ def good(server: Server, count: int | None = None) -> int:
 
 @contextmanager
 def connected(server: Server, count: int, first: bytes) -> Iterator[list[socket.socket]]:
-    """So many connections that have sent the beginning of a request."""
+    """Open connections, as many as ``count``, that have sent the beginning of a request."""
     with ExitStack() as stack:
         found = [stack.enter_context(socket.create_connection(("127.0.0.1", server.port))) for _ in range(count)]
         for connection in found:

@@ -49,7 +49,11 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def train(arguments: argparse.Namespace) -> None:
-    """Train a new run or resume one; measure it; save and print the figures."""
+    """Train a new run or resume one; measure it; save and print the figures.
+
+    Raises:
+        TrainingError: the training diverged.
+    """
     run, data = resume_run(arguments) if arguments.resume else begin_run(arguments)
     with bar(PROGRESS, "training") as steps:
         history = fit(run, data, steps, steps.epoch)

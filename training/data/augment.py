@@ -55,7 +55,9 @@ def acquisition(pixels: NDArray[np.uint8], labels: NDArray[np.uint8]) -> Augment
 
 
 def slight(image: Pixels, rng: np.random.Generator) -> Pixels:
-    """Vary what differs between two good images of one department: position, size, exposure, sharpness, noise."""
+    """Vary what differs between two good images of one department: position, size, exposure, sharpness, noise. Takes
+    and returns uint8 (200, 200).
+    """
     image = affine(
         image,
         rotation=rng.uniform(-6, 6),

@@ -63,13 +63,13 @@ def lung_atlas(healthy: NDArray[np.uint8]) -> tuple[Mask, float]:
 
 
 def around(atlas: Mask) -> Mask:
-    """The area that may be lung: the atlas, which is the core of most lungs, dilated by 6 % of the side."""
+    """The area that may be lung, bool (200, 200): the atlas (the core of most lungs), dilated by 6 % of the side."""
     grown: Mask = ndimage.binary_dilation(atlas, iterations=int(0.06 * SIDE))
     return grown
 
 
 def overlap(one: Mask, other: Mask) -> float:
-    """Dice's coefficient: twice the common area over the sum of both, 0..1."""
+    """Dice's coefficient of two masks, bool (200, 200): twice the common area over the sum of both, 0..1."""
     return float(2 * (one & other).sum() / max(1, one.sum() + other.sum()))
 
 

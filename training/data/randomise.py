@@ -4,7 +4,7 @@ It does with Keras operations, for a whole batch, what training.data.augment doe
 ranges and more kinds: regional tone curves (as in the processing of detectors), overlays (training.data.overlays), and
 the mean of two images of one label from two populations (Yao et al., LISA, ICML 2022), which blurs what differs between
 the populations but not between the labels; and the borders of one image around the chest of another, whatever their
-labels, so that nothing at a border speaks for a label. After Tobin et al., arXiv:1703.06907.
+labels, so that nothing at a border predicts a label. After Tobin et al., arXiv:1703.06907.
 
 A batch is a pure function of the images and of random numbers from NumPy; apart from rounding, all backends give the
 same result.
@@ -39,7 +39,7 @@ def looks(train: Dataset) -> NDArray[np.float32]:
 
 
 def partners(populations: NDArray[Any], labels: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.int32]:
-    """For each row of a batch, a random row of the same label and another population; itself if there is none."""
+    """For each row of a batch, int32 (n,), a random row of the same label and another population, or itself."""
     found = np.arange(len(labels), dtype=np.int32)
     for row in range(len(labels)):
         others = np.flatnonzero((labels == labels[row]) & (populations != populations[row]))

@@ -140,6 +140,6 @@ def _features(features: Features, data: Dataset) -> NDArray[np.floating]:
 
 
 def _means(pixels: NDArray[np.uint8], size: int) -> NDArray[np.floating]:
-    """Means of squares of so many pixels, shape (n, 200 / size, 200 / size)."""
+    """Means of squares of ``size`` x ``size`` pixels, shape (n, 200 / size, 200 / size)."""
     count = SIDE // size
     return pixels.reshape(-1, count, size, count, size).mean((2, 4))

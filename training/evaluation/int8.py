@@ -12,8 +12,8 @@ from training.evaluation.metrics import auc, share
 
 # The largest acceptable loss of AUC, and fraction of changed decisions, on held-out images.
 MAX_AUC_LOSS, MAX_CHANGED = 0.002, 0.005
-# The largest mean difference of probabilities with which other images will keep these, too. Few hundred images say more
-# about a mean than about a decision that changes once in four hundred.
+# The largest mean difference of probabilities with which the limits above will hold for other images, too. A few
+# hundred images determine a mean better than the rate of decisions that change once in four hundred.
 MAX_MEAN_DIFFERENCE = 0.002
 
 
@@ -38,8 +38,8 @@ class Int8Check(BaseModel):
 
     @property
     def keeps_results(self) -> bool:
-        """Whether it would be acceptable with half of what is, and the mean probability stays: enough that other
-        images will not tell otherwise.
+        """Whether it keeps half the limits of ``acceptable`` and that of the mean difference: a margin for other
+        images.
         """
         return self._is_within(0.5) and self.mean_difference <= MAX_MEAN_DIFFERENCE
 

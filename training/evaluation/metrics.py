@@ -35,12 +35,12 @@ class Scores:
 
     @classmethod
     def of(cls, data: Dataset, probability: NDArray[np.floating]) -> "Scores":
-        """Combine probabilities with the labels and patients of a dataset's rows."""
+        """Combine probabilities (n,) with the labels and patients of a dataset's n rows."""
         patients = np.array([radiograph.patient for radiograph in data.radiographs])
         return cls(np.asarray(probability, np.float64), data.labels, patients)
 
     def rows(self, at: NDArray[np.intp]) -> "Scores":
-        """Select rows by index, in this order; an index may occur more than once."""
+        """Select rows by index, (m,), in this order; an index may occur more than once."""
         return Scores(self.probability[at], self.label[at], self.patient[at])
 
 

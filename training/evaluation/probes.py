@@ -2,7 +2,7 @@
 
 The images are held-out ones from which information was removed; nothing is trained. The AUC of a model that relies on
 the lungs should fall towards 0.5; a model that stays above relies on something else. The controls of the same name show
-what the data offers.
+what the data offers. Each probe takes and returns one image, uint8 (200, 200), like training.data.shifts.
 """
 
 import numpy as np
@@ -18,9 +18,9 @@ from training.evaluation.evaluate import Predict, score
 from training.evaluation.metrics import auc
 from training.evaluation.stress import Draw, Shift, apply_shift
 
-_PATCH = 25
-_BLUR = 12
-_BRIGHT = 40
+_PATCH = 25  # pixels a side
+_BLUR = 12  # pixels, standard deviation
+_BRIGHT = 40  # grey levels
 
 
 def border_only(pixels: Pixels, _: Draw) -> Pixels:

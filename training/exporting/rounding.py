@@ -1,11 +1,12 @@
-"""Rounds the weights of an int8 graph by what they compute, instead of each to the nearest number.
+"""Rounds the weights of an int8 graph so that their outputs change least, instead of each to the nearest number.
 
 Seven bits are few for the nine weights of a depthwise kernel. Two corrections, from the first layer to the last, on
-images, and with what the rounded layers before make of them:
+images as the rounded layers before transform them:
 
-- One weight after another is rounded, and those that are not yet make up for its error, as far as the inputs that they
-  are multiplied with go together (Frantar et al., GPTQ, ICLR 2023, algorithm 1, with its damping of 1 %).
-- The bias takes what the mean of each output channel still lacks (Nagel et al., Data-Free Quantization Through Weight
+- Weights are rounded one after another, and those not yet rounded compensate for the error, as far as their inputs are
+  correlated (Frantar et al., GPTQ, ICLR 2023, algorithm 1, with its damping of 1 %).
+- The bias compensates for the remaining shift of each output channel's mean (Nagel et al., Data-Free Quantization
+Through Weight
   Equalization and Bias Correction, ICCV 2019, section 4.2, here from images).
 """
 
@@ -124,7 +125,7 @@ def _statistics(model: onnx.ModelProto, layer: _Layer, pixels: NDArray[np.uint8]
 def _computed(model: onnx.ModelProto, names: list[str], pixels: NDArray[np.uint8]) -> Any:
     """What a graph computes of images under these names, batch by batch; no more of it is computed."""
     options = onnxruntime.SessionOptions()
-    # As they are written: no result that is asked for may become part of a fused operator.
+    # Without optimisation: no requested result may become part of a fused operator.
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     part = _part(model, names).SerializeToString()
     session = onnxruntime.InferenceSession(part, options, providers=["CPUExecutionProvider"])

@@ -1,10 +1,10 @@
 """``efficientnet-lite``: the first eleven blocks of EfficientNet-Lite0, which begin with its weights of ImageNet.
 
-A few thousand radiographs are too few to learn from nothing what an edge, a texture or a tube looks like; a million
-photographs taught that already (Raghu et al., Transfusion, NeurIPS 2019: of such weights the lower layers are what
-helps). EfficientNet-Lite0 (Tan & Le, ICML 2019; "lite": neither squeeze-and-excitation nor swish) is made for 8-bit
-arithmetic on CPUs. Of its 16 blocks those up to a stride of 16 are used, which have 0.7 of its 4.7 million weights; on
-them comes what ``compact`` has too, maps of 13 x 13 for the input guard, and of 25 x 25 for the heatmap.
+A few thousand radiographs are too few to learn edges, textures and tubes from random weights; weights that were trained
+on a million photographs have them (Raghu et al., Transfusion, NeurIPS 2019: of such weights the lower layers
+help). EfficientNet-Lite0 (Tan & Le, ICML 2019; "lite": neither squeeze-and-excitation nor swish) is made for 8-bit
+arithmetic on CPUs. Of its 16 blocks those up to a stride of 16 are used, which have 0.7 of its 4.7 million weights. The
+head is that of ``compact``: maps of 13 x 13 for the input guard, and of 25 x 25 for the heatmap.
 
 There is no batch normalisation: its published statistics are part of the kernels (``load_weights``), so a row's result
 never depends on the other rows of its batch, as in ``compact``.
@@ -40,7 +40,7 @@ class Stage(NamedTuple):
     learns: bool = True
 
 
-# The stem and the first two keep their weights: edges are edges, and a step of training takes a quarter less.
+# The stem and the first two stages keep their weights: edges need no retraining, and a step takes a quarter less time.
 STAGES = (
     Stage(1, 3, 1, 1, 16, learns=False),
     Stage(2, 3, 2, 6, 24, learns=False),

@@ -1,4 +1,4 @@
-"""The last layer of a network whose heatmap is to lie where the disease can be: it learns where evidence may be."""
+"""The last layer of a network that learns where evidence may come from, so that heatmaps lie where disease can be."""
 
 from typing import Any
 

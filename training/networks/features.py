@@ -97,6 +97,6 @@ def separating(features: NDArray[np.float32], populations: NDArray[np.str_]) -> 
 
 
 def separating_count(populations: NDArray[np.str_]) -> int:
-    """How many directions tell these populations apart: one for two of them, since each is the other's rest."""
+    """The number of directions that separate these populations, (n,): of two, each is the rest of the other, so one."""
     count = len(np.unique(populations))
     return count if count > 2 else count - 1

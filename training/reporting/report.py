@@ -179,7 +179,7 @@ def _split_facts(split: Split) -> SplitFacts:
 def _shortcuts(
     graph: bytes, train: Dataset, held_out: Dataset, measured_on: str, originals: Dataset | None
 ) -> dict[str, tuple[Control, ...]]:
-    """What lies in the data, what the model takes of it, and what it knows of the population."""
+    """Shortcuts in the data, those that the model uses, and how well its features predict the population."""
     files = run_file_controls(originals) if originals else []
     return {
         "controls": (*run_controls(train, held_out, measured_on), *files),

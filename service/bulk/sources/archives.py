@@ -1,4 +1,4 @@
-"""Members of tar and zip files, read where they lie: nothing is unpacked, and a member's name is a name only."""
+"""Members of tar and zip files, read in place: nothing is unpacked, and a member's name never becomes a path."""
 
 import io
 import os
@@ -42,7 +42,7 @@ class Member(NamedTuple):
 
 
 def is_archive(place: str) -> bool:
-    """Whether a place is that of an archive, by its name."""
+    """Whether a path or URI names an archive, by its suffix."""
     return place.lower().endswith(SUFFIXES_OF_ARCHIVES)
 
 
@@ -104,7 +104,7 @@ class _Tar:
 
     def read(self, member: Member, max_bytes: int) -> bytes:
         position, size = member.position or 0, member.size or 0
-        # The block before the content is the header, which is checked: the archive may be another one by now.
+        # The block before the content is the header, which is checked: the archive may have been replaced since.
         with _meaning(self._place):
             data = self._file.read_at(_BLOCK + min(size, max_bytes + 1), position - _BLOCK)
         try:
@@ -148,7 +148,7 @@ class _Zip:
 
 
 class Archives:
-    """The archives that were read last, open: at most two, because items are in the order of their archives.
+    """Keeps the archives that were read last open: at most two, because items are in the order of their archives.
 
     Thread-safe.
     """
@@ -190,7 +190,7 @@ def _open(place: str) -> pyarrow.NativeFile:
 
 
 def _meaning(place: str) -> AbstractContextManager[None]:
-    """The errors of a local file are its own: they become a row. Those of a store end the run."""
+    """An error of a local file concerns that file, and becomes a row. An error of a store ends the run."""
     return s3.meaning(place) if s3.is_s3(place) else nullcontext()
 
 

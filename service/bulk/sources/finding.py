@@ -1,4 +1,4 @@
-"""What is to be read: folders, patterns, archives and lists to one stream of items, in an order that never changes."""
+"""Folders, patterns, archives and lists to one stream of items, in a deterministic order."""
 
 import csv
 import io

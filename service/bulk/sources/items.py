@@ -13,7 +13,7 @@ from service.client.targets import Target, TargetError, read_target
 from service.problems import BODY_TOO_LARGE, EMPTY_FILE, UNREADABLE_FILE
 
 _FILE = "file://"
-# No file is to blame: its server, or this process.
+# Errors that are not the file's: of its server, or of this process.
 _OUTAGES = {errno.ESTALE, errno.ETIMEDOUT, errno.EHOSTDOWN, errno.EHOSTUNREACH, errno.ENOTCONN, errno.EMFILE}
 _OUTAGES |= {errno.ENFILE, errno.ENOMEM}
 
@@ -21,7 +21,7 @@ _OUTAGES |= {errno.ENFILE, errno.ENOMEM}
 class Item(NamedTuple):
     """One image of a plan: the path or URI of a file, and the member in it if that is an archive.
 
-    ``position``, ``size``: of the member, as in ``archives.Member``. ``fault``: why there is nothing to be read.
+    ``position``, ``size``: of the member, as in ``archives.Member``. ``fault``: why it cannot be read.
     """
 
     uri: str

@@ -20,7 +20,7 @@ class NotListed(Exception):
 
 
 class Folder(NamedTuple):
-    """The names in a folder: of folders that are no links, and of files that are not special; each sorted."""
+    """The names in a folder, sorted: its folders without links, and its files without special ones."""
 
     folders: list[str]
     files: list[str]
@@ -30,12 +30,12 @@ List = Callable[[str], Folder]
 
 
 def is_pattern(place: str) -> bool:
-    """Whether a place is a pattern of names."""
+    """Whether a path or URI is a pattern."""
     return bool(_MAGIC.search(place))
 
 
 def lister(place: str) -> List:
-    """What lists folders where a place is."""
+    """The function that lists the folders of a path or URI."""
     return _list_prefix if s3.is_s3(place) else _list_folder
 
 
@@ -112,7 +112,7 @@ def _list_folder(folder: str) -> Folder:
 
 
 def _is_broken_link(entry: "os.DirEntry[str]") -> bool:
-    """It is listed, because reading it then says what is wrong."""
+    """Whether it is a broken link. It is listed, so that reading it reports the error."""
     return entry.is_symlink() and not os.path.exists(entry.path)  # noqa: PTH110  a name need not be valid UTF-8
 
 

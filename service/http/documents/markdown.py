@@ -1,4 +1,4 @@
-"""Responses with Markdown as an HTML page that loads nothing: neither script nor picture, and its styles are in it."""
+"""Markdown as an HTML page that loads nothing: it has no scripts and pictures, and its styles are inline."""
 
 import asyncio
 import base64

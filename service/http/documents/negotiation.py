@@ -1,4 +1,4 @@
-"""What the Accept header of a request asks for."""
+"""Content negotiation by the Accept header of a request."""
 
 import re
 
@@ -20,6 +20,6 @@ def qualities(accept: str) -> dict[str, float]:
 
 
 def prefers(accept: str, media: str, *, over: str) -> bool:
-    """Whether a media type is asked for by its name, and the other one not rather than it."""
+    """Whether a media type is accepted by its name, with at least the quality of the other one."""
     accepted = qualities(accept)
     return accepted.get(media, 0) > 0 and accepted[media] >= accepted.get(over, 0)

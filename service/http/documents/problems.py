@@ -20,7 +20,7 @@ async def index() -> Response:
 
 @router.get("/problems/{name}")
 async def problem(name: str) -> Response:
-    """One kind of problem. It requires no key: whoever is refused may look up why."""
+    """One kind of problem. It requires no key, so that a rejected client can look up the reason."""
     if name not in _sections():
         raise HTTPException(404)
     return await page(_sections()[name])

@@ -3,9 +3,7 @@
 Pure ASGI, because Starlette's ``BaseHTTPMiddleware`` hides from a route that its client has disconnected.
 """
 
-import asyncio
-import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 from starlette.datastructures import Headers
 from starlette.requests import ClientDisconnect, Request
@@ -13,7 +11,6 @@ from starlette.responses import RedirectResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service import errors
-from service.errors import ServiceError
 from service.http import responses
 from service.http.middleware.prefix import Prefix
 from service.http.middleware.site import SiteCheck
@@ -25,9 +22,6 @@ REQUEST_ID = "X-Request-ID"
 _Fields = list[tuple[bytes, bytes]]
 _REQUEST_ID, _POLICY = b"x-request-id", b"content-security-policy"
 _MAX_URI_BYTES = 8192
-# Seconds between two rejections. Each takes half a millisecond of the event loop and of the GIL, which the compute
-# threads need as well.
-_REJECTION_INTERVAL_S = 0.002
 IMAGE_ROUTES = frozenset({"/predict", "/explain", "/render"})
 # The HTML of Swagger UI has an inline script, and sets styles by script; it shows an image response from a blob URL.
 _DOCS_POLICY = (
@@ -45,7 +39,7 @@ class RequestContext:
         metrics: counts the requests.
         site: checks which sites may call.
         prefix: the path prefix of the service.
-        check: raises if no image can be admitted now. It runs first for a request that sends images, because an
+        check: raises if no image can be admitted. It runs first for a request that sends images, because an
             overloaded service must reject at next to no cost. None: only the endpoint itself checks.
     """
 
@@ -55,10 +49,10 @@ class RequestContext:
         metrics: Metrics,
         site: SiteCheck,
         prefix: Prefix,
-        check: Callable[[], object] | None = None,
+        check: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
         self._app, self._metrics, self._site, self._prefix = app, metrics, site, prefix
-        self._check_admission, self._next_rejection = check, 0.0
+        self._check_admission = check
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one request, and log and count it however it ends."""
@@ -99,7 +93,7 @@ class RequestContext:
                 record.cancel_if_gone = scope["path"] in IMAGE_ROUTES or scope["path"].endswith("/infer")
                 if self._check_admission and scope["path"] in IMAGE_ROUTES:
                     record.route = scope["path"]
-                    await self._admit_or_reject(self._check_admission)
+                    await self._check_admission()
             await self._app(scope, receive, send)
         except ClientDisconnect:
             record.outcome = "client-gone"
@@ -108,21 +102,6 @@ class RequestContext:
             if record.status != CLIENT_GONE:
                 raise  # the response has begun: only the connection can be closed now
             await response(scope, receive, send)
-
-    async def _admit_or_reject(self, check: Callable[[], object]) -> None:
-        """Reject at a bounded rate, so that many clients retrying at once do not starve the requests in flight. A
-        rejection that had to be delayed is checked again when it is due; the request may be admitted then.
-        """
-        try:
-            check()
-        except ServiceError:
-            now = time.monotonic()
-            due = max(now, self._next_rejection)
-            self._next_rejection = due + _REJECTION_INTERVAL_S
-            if due == now:
-                raise
-            await asyncio.sleep(due - now)
-            check()
 
 
 def _completed(headers: _Fields, request_id: str, defaults: _Fields) -> _Fields:

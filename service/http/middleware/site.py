@@ -20,7 +20,7 @@ _PORT = re.compile(r":\d*$")
 
 
 class SiteCheck:
-    """Checks the Host, and the site that a browser says it acts for.
+    """Checks the Host header, and the site for which a browser states that it sends the request.
 
     Args:
         hosts: accepted host names, without port; empty: any, or those of this machine if it is private.

@@ -13,7 +13,7 @@ from service.errors import MalformedRequest
 _MAX_BOUNDARY = 70
 # More headers than this no client writes; a file name has 255 bytes at most on any disk, thrice that percent-encoded.
 _MAX_HEADER_BYTES = 8 * 1024
-# Lines that begin as a boundary does and are none. A form has none of them.
+# The most lines that begin like a boundary but are not one. Real forms have none.
 _MAX_FALSE_BOUNDARIES = 100
 # What may follow a boundary on its line: the hyphens of the last one, and padding.
 _END_OF_LINE = re.compile(rb"(--)?[ \t]*(?:\r\n|\Z)")

@@ -45,7 +45,7 @@ class Limits:
 class Batcher:
     """Collects single images into batches for a model.
 
-    ``scorer``: calls the model, and knows its faults in a row.
+    ``scorer``: calls the model, and counts its consecutive faults.
 
     Args:
         backend: the model; called from up to ``limits.runs`` threads at once.

@@ -1,6 +1,6 @@
-"""Decodes uploads: nearly all in a thread, what costs much within a memory budget, what costs very much in a process.
+"""Decodes uploads: most in a thread, expensive ones within a memory budget, very expensive ones in a process.
 
-data -> a thread, if it costs next to nothing, or little and there is memory
+data -> a thread, if it is cheap, or moderate and there is memory
 -> TooExpensive: wait for memory -> a thread, or a process that is killed at the deadline
 """
 
@@ -28,9 +28,9 @@ from service.inference.pool import run_in
 
 T = TypeVar("T")
 
-# What needs no reservation: as many images at once as there are threads.
+# The cost up to which no reservation is needed: as many images at once as there are threads.
 CHEAP = Cost(memory=8 * 2**20, seconds=0.5)
-# What a thread may take, which nobody can stop.
+# The most that a call in a thread may cost, because a thread cannot be stopped.
 MOST_IN_A_THREAD = Cost(memory=64 * 2**20, seconds=1.0)
 
 
@@ -38,10 +38,10 @@ class Decoder:
     """Decodes the uploads of a service.
 
     Args:
-        threads: where what is not expensive is decoded.
-        memory: bytes that all decoding may take at a time, but for what is cheap.
-        processes: most decoder processes.
-        calls: where what is decoded in a thread is counted while it runs.
+        threads: decode what is not expensive.
+        memory: bytes that all decoding may take at a time, except cheap images.
+        processes: maximum number of decoder processes.
+        calls: counts the decoding in threads while it runs.
     """
 
     def __init__(self, threads: Executor, memory: int, processes: int, calls: RunningCalls | None = None) -> None:
@@ -56,13 +56,14 @@ class Decoder:
     async def decode(
         self, data: bytes, rules: Rules, finish: Callable[[Decoded], T], then: Callable[[T], T] | None = None
     ) -> T:
-        """What the network sees of a file.
+        """The network's input of a file.
 
         Args:
             data: the whole file.
             rules: how it becomes pixels.
-            finish: called with it, in the same thread if there is one; gives what is returned.
-            then: called with that, in the same thread if there is one, else not at all; gives what is returned instead.
+            finish: called with the decoded image, in the decoding thread if there is one; its result is returned.
+            then: called with that result if the image was decoded in a thread, in that thread; its result is returned
+                instead.
 
         Raises:
             ImageRefused: it cannot be used, or decoding it takes more memory than there is for all images.
@@ -77,10 +78,10 @@ class Decoder:
         return finish(_decoded(found)) if isinstance(found, Message) else found
 
     async def picture(self, threads: Executor, data: bytes, longest: int, max_pixels: int) -> Image.Image:
-        """What people see of a file, of mode "L", no side longer than so many pixels.
+        """The picture of a file for people, of mode "L", no side longer than ``longest`` pixels.
 
         Args:
-            threads: where it is decoded if it is not expensive.
+            threads: decode it if it is not expensive.
             data: the whole file.
             longest: most pixels a side.
             max_pixels: most pixels of the file.
@@ -106,7 +107,7 @@ class Decoder:
                 return await self._processes.ask(request)
         await self.memory.take(cost.memory)
         task = threads.submit(self._calls.run, call)
-        # Not before the thread is done, even if the caller has given up.
+        # The memory stays reserved until the thread is done, even if the caller has given up.
         task.add_done_callback(lambda _: loop.call_soon_threadsafe(self.memory.give_back, cost.memory))
         try:
             return await asyncio.wrap_future(task)
@@ -114,8 +115,8 @@ class Decoder:
             del task  # the traceback of its exception has this frame: it would be a reference cycle
 
     def _try(self, call: Callable[..., T], loop: asyncio.AbstractEventLoop) -> T:
-        """Make a call in this thread. One that costs more than next to nothing, if a thread may take it and its memory
-        is left: it has waited for the thread already.
+        """Make a call in this thread. Unless it is cheap, only if a thread may take it and the memory is available now,
+        since it has waited for the thread already.
 
         Raises:
             TooExpensive: it costs too much, or has to wait for memory.
@@ -134,7 +135,7 @@ class Decoder:
 
 
 def too_expensive(cost: Cost, memory: int) -> TooManyPixels:
-    """The refusal of an image whose decoding takes more than so many bytes of memory."""
+    """The refusal of an image whose decoding takes more than this many bytes of memory."""
     return TooManyPixels(
         f"decoding the image takes about {cost.memory >> 20} MiB of memory; at most {memory >> 20} MiB "
         "(XRAY_MAX_DECODED_BYTES) are allowed"

@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 
 
 class MemoryBudget:
-    """Bytes that are reserved before an image is decoded. Who finds too few left waits, in the order of arrival.
+    """Reserves bytes before an image is decoded. If too few are left, callers wait in the order of arrival.
 
     Args:
         total: bytes.
@@ -22,7 +22,7 @@ class MemoryBudget:
 
     @asynccontextmanager
     async def reserve(self, count: int) -> AsyncIterator[None]:
-        """Hold so many bytes, at most ``total``, for as long as the context lasts."""
+        """Reserve this many bytes, at most ``total``, for the duration of the context."""
         await self.take(count)
         try:
             yield
@@ -30,7 +30,7 @@ class MemoryBudget:
             self.give_back(count)
 
     async def take(self, count: int) -> None:
-        """Wait until so many bytes, at most ``total``, are left, and reserve them."""
+        """Wait until this many bytes, at most ``total``, are free, and reserve them."""
         if self.take_now(count):
             return
         turn = asyncio.get_running_loop().create_future()
@@ -45,11 +45,11 @@ class MemoryBudget:
             raise
 
     def take_now(self, count: int) -> bool:
-        """Reserve so many bytes if they are left and nobody waits for them; returns whether. From any thread."""
+        """Reserve this many bytes if they are free and no caller waits; returns whether. Callable from any thread."""
         return not self._waiting and self._reserve(count)
 
     def give_back(self, count: int) -> None:
-        """Free so many bytes for others; in the event loop."""
+        """Release this many bytes. Call it in the event loop."""
         with self._lock:
             self.reserved -= count
         self._serve()

@@ -1,4 +1,4 @@
-"""What the service and a decoder process say to each other: a length, a JSON object, and bytes."""
+"""The protocol between the service and a decoder process: lengths, a JSON object, and bytes."""
 
 import json
 import struct
@@ -20,18 +20,18 @@ class Message:
 
 
 def pack(message: Message) -> list[bytes]:
-    """A message in the pieces that are written."""
+    """A message as the pieces to write."""
     fields = json.dumps(message.fields).encode()
     return [HEAD.pack(len(fields), len(message.content)), fields, message.content]
 
 
 def refusal(error: ImageRefused) -> Message:
-    """The reply that an image was refused."""
+    """The reply for an image that was refused."""
     return Message({"refused": type(error).__name__, "detail": str(error)})
 
 
 def raise_refusal(message: Message) -> None:
-    """Raise what ``refusal`` made a reply of; nothing for other replies.
+    """Raise the exception that ``refusal`` made this reply of; other replies pass.
 
     Raises:
         ImageRefused: of the kind that the decoder raised.

@@ -22,14 +22,14 @@ _END_S = 5
 
 
 class DecoderProcesses:
-    """So many processes, each started when it is first needed, and killed if its caller gives up.
+    """A pool of processes, each started when it is first needed, and killed if its caller gives up.
 
     Args:
-        count: 1 or more.
+        count: maximum number of processes, 1 or more.
     """
 
     def __init__(self, count: int) -> None:
-        # They only wait for the processes.
+        # These threads only wait for the processes.
         self._threads = StartedThreads(count, "decoder-process")
         self._idle: list[Process] = []
         self._jobs: set[_Job] = set()
@@ -63,7 +63,7 @@ class DecoderProcesses:
 
 
 class _Job:
-    """One request, and the process that has it."""
+    """One request, and the process that handles it."""
 
     def __init__(self, idle: list[Process]) -> None:
         self._idle = idle
@@ -72,7 +72,7 @@ class _Job:
         self._cancelled = False
 
     def run(self, request: Message) -> Message:
-        """Ask a process; called in a thread."""
+        """Exchange the request for a reply; called in a thread."""
         try:
             process = self._take()
         except OSError as error:  # of fork(2) or pipe(2)

@@ -9,10 +9,10 @@ Ages = tuple[tuple[float, float], ...]
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """Of one model: the maximum number of pixels of a file, and the model's image contract.
+    """The rules of one model: the maximum number of pixels of a file, and the model's image contract.
 
-    ``ages``: of the patients that the model is meant for. ``refuse_context``: whether a DICOM object is refused whose
-    view, body part or age is another.
+    ``ages``: of the patients that the model is meant for. ``refuse_context``: whether to refuse DICOM objects with a
+    view, body part or age that it is not meant for.
     """
 
     max_pixels: int
@@ -26,6 +26,6 @@ class Rules:
 
     @classmethod
     def from_fields(cls, fields: dict[str, Any]) -> Self:
-        """What ``to_fields`` made, through JSON."""
+        """The rules from the result of ``to_fields``, after JSON."""
         ages = tuple((float(low), float(high)) for low, high in fields["ages"])
         return cls(fields["max_pixels"], fields["contract"], ages, fields["refuse_context"])

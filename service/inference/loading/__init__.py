@@ -1,1 +1,1 @@
-"""From a folder to a bundle that may be served: which one, whether it is trusted, and what it takes."""
+"""From a folder to a bundle that may be served: which version, whether its signature is valid, what its graph costs."""

@@ -1,8 +1,8 @@
-"""Processes that this one starts, for what may crash or take long: their command, their environment, how they begin.
+"""Child processes for work that may crash or take long: their command, their environment, their start.
 
     python -m service.inference.loading.child MODULE
 
-They get no settings and no keys, only where Python finds the same modules. They stay in the session of the service: on
+They get no settings and no keys, only the search path of Python's modules. They stay in the session of the service: on
 Linux each session is scheduled as a group of its own, with the same share of the CPUs as any other, so that a nice
 value has no effect on the processes of another session (sched(7), autogroup).
 """
@@ -34,7 +34,7 @@ def environment() -> dict[str, str]:
 
 
 def main() -> int | None:
-    """Run as a process. All of this comes before the module is imported, which takes most of a short life."""
+    """The main function. Sets limits first, because the import of the module takes most of a short process's time."""
     with contextlib.suppress(OSError):  # Linux only
         Path("/proc/self/oom_score_adj").write_text("1000")
     if hasattr(os, "setpgid"):

@@ -1,7 +1,8 @@
 """The optional signature of a bundle: Ed25519 (RFC 8032) over the bytes of its manifest, which has the digests of all
 other files. The signature is beside it, in ``manifest.json.sig``, 64 bytes as OpenSSL writes them.
 
-Keys are PEM files as OpenSSL reads and writes them, so that the keeper of a private key needs nothing of this project:
+Keys are PEM files as OpenSSL reads and writes them, so that the owner of a private key needs no software of this
+project:
 
     openssl genpkey -algorithm ed25519 -out private.pem && openssl pkey -in private.pem -pubout -out public.pem
     openssl pkeyutl -sign -rawin -inkey private.pem -in manifest.json -out manifest.json.sig

@@ -1,6 +1,6 @@
 """Trying a graph out before it is served: one full batch of blank images, within limits of memory and time.
 
-``contract.graph`` makes sure that no size depends on what is in an image, so what one batch takes, every batch takes.
+``contract.graph`` ensures that no size depends on the content of an image, so all batches have the same cost.
 At the start of the service this happens in its own process, which has nothing else to do yet. A service that is running
 tries a graph out in another process, so that nothing else is affected, even if onnxruntime crashes.
 """
@@ -57,8 +57,8 @@ def bounded_memory(batch: int) -> Iterator[None]:
 
 
 def try_out(session: onnxruntime.InferenceSession, name: str, batch: int) -> None:
-    """Run one batch of blank images. What it takes is returned: where one image a call is the rule, nothing needs it
-    again.
+    """Run one batch of blank images, and return its memory to the system: where most calls have one image, so much is
+    never needed again.
 
     Args:
         session: on the CPU.
@@ -127,7 +127,7 @@ async def try_in_another_process(graph: bytes, name: str, batch: int, threads: i
 
 
 def main() -> int:
-    """Run as a process: one trial from the standard input; the reason why it failed to the standard output."""
+    """The main function of the process: read a trial from stdin; write the reason for a failure to stdout."""
     received = sys.stdin.buffer.read()
     length = _LENGTH.unpack_from(received)[0]
     fields = json.loads(received[_LENGTH.size : _LENGTH.size + length])

@@ -68,7 +68,7 @@ export function problemText(problem) {
   return text ? fill(text, { status: problem.status }) : problem.detail ?? problem.title;
 }
 
-/** A number with so many decimals, as the language writes it. */
+/** A number with this many decimals, as the language writes it. */
 export function decimal(value, digits) {
   return new Intl.NumberFormat(locale(), {
     minimumFractionDigits: digits, maximumFractionDigits: digits, useGrouping: false,

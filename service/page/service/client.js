@@ -64,7 +64,7 @@ export async function heatmap(file, signal) {
   return (await submit("explain?format=heatmap", file, signal, () => {})).blob();
 }
 
-/** A file that the browser cannot show as a PNG, and what it says of itself: {blob, headers}. */
+/** A PNG of a file that the browser cannot show, and the attributes that the file states: {blob, headers}. */
 export async function render(file, longest, signal, { waits = true } = {}) {
   const path = `render?longest=${longest}`;
   const response = waits ? await submit(path, file, signal, () => {}) : await checked(await post(path, file, signal));
@@ -80,7 +80,7 @@ export function problemOf(error, signal) {
 /** Whether a call failed because a key is missing or not sufficient. */
 export const requiresKey = (problem) => problem?.status === 401 || problem?.status === 403;
 
-/** Whether a call failed because the service is away: nothing answers, or only a proxy before it. */
+/** Whether a call failed because the service is unreachable: nothing answers, or only a proxy in front of it. */
 export const isAway = ({ status, type }) =>
   status === 0 || ([502, 503, 504].includes(status) && type === "/problems/unknown");
 

@@ -1,4 +1,4 @@
-// Works on images side by side, and keeps those waiting that wait for the service.
+// Processes images concurrently, and holds them back during an outage of the service.
 
 import { isReady, sleep } from "./client.js";
 
@@ -32,7 +32,7 @@ export class Queue {
   }
 }
 
-/** The time in which the service is away: asks for it in growing pauses until it is ready again.
+/** An outage of the service: polls it with exponential backoff until it is ready again.
  *
  * `onChange` is called with true when it begins, and with false when it ends. */
 export class Outage {
@@ -42,13 +42,13 @@ export class Outage {
     this.onChange = onChange;
   }
 
-  /** Begin, if it has not begun; resolves when the service is back. */
+  /** Begin the outage, if it has not begun; resolves when the service is ready again. */
   begin() {
     this.#end ??= this.#await();
     return this.#end;
   }
 
-  /** Resolves when the service is there: at once, unless an outage has begun. */
+  /** Resolves when there is no outage: at once, unless one has begun. */
   end() {
     return this.#end ?? Promise.resolve();
   }

@@ -1,4 +1,4 @@
-// What the service says of itself: the served model, its card, and what is kept of an analysis.
+// What the service states about itself: the served model, its card, and what is recorded of an analysis.
 
 import { byId, el } from "../common/dom.js";
 import { preference } from "../common/preferences.js";

@@ -1,4 +1,4 @@
-// What is known of an image, in words: for the panel beside the picture, the clipboard and the report.
+// The facts about an image, in words: for the panel beside the picture, the clipboard and the report.
 
 import { definitions, el } from "../common/dom.js";
 import { decimal, percent, problemText, say, shown, warningText } from "../common/texts.js";
@@ -74,7 +74,7 @@ function guardTerm({ guardScore }, { model }) {
   return [say("guardScore"), say(model.input_guard ? "guardMeaning" : "guardOnly", values)];
 }
 
-/** What a DICOM object says of itself. */
+/** The attributes of a DICOM object. */
 function objectTerms(facts) {
   if (!facts) return [];
   const { window, view, age, spacing, size } = facts;

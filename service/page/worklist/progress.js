@@ -1,4 +1,4 @@
-// How far the analysis is: counts, a bar, and the time that is left.
+// The progress of the analysis: counts, a bar, and the remaining time.
 
 import { byId } from "../common/dom.js";
 import { say } from "../common/texts.js";

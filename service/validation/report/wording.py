@@ -26,7 +26,7 @@ def interval(measured: Measured | None) -> str:
 
 
 def more_images(claim: Claim, width: float) -> str:
-    """How many more images would make the claim sayable, and an interval of the stated width."""
+    """How many more images a verdict on the claim takes, and an interval of the stated width."""
     kind = "images of both classes, in the same proportion" if claim.of == "both classes" else claim.of
     if claim.measured is None:
         return f"there is no {claim.of} image"
@@ -43,7 +43,7 @@ def more_images(claim: Claim, width: float) -> str:
 
 
 def data_sentences(data: SiteData) -> list[str]:
-    """What is to be known about the images, and what limits the figures."""
+    """The properties of the data that limit the figures."""
     if data.audit:
         return _audit_sentences(data.audit)
     words = []
@@ -74,25 +74,38 @@ def _audit_sentences(data: AuditData) -> list[str]:
         "patients have several images, the intervals are too narrow.",
     ]
     if positive and negative:
-        ill = data.answered_pneumonia * data.true_positive / positive
-        missed = data.answered_normal * data.false_negative / negative
-        well = data.answered_normal * data.true_negative / negative
-        alarms = data.answered_pneumonia * data.false_positive / positive
-        rates = [
-            f"{part / (part + rest):.3f}" if part + rest else "unknown"
-            for part, rest in ((ill, missed), (well, alarms))
-        ]
+        sensitivity, specificity = _corrected(data, positive, negative)
         words.append(
             "If the truth is known more often after one answer than after the other, the figures below are biased. "
-            f"Corrected for that (Begg & Greenes 1983), sensitivity is {rates[0]} and specificity {rates[1]} at the "
-            "operating points that were in use, provided that of images with the same answer it is chance which have a "
-            "truth."
+            f"Corrected for that (Begg & Greenes 1983), sensitivity is {sensitivity} and specificity {specificity} "
+            "at the operating points that were in use, provided that among images with the same answer it is chance "
+            "whose truth is known."
         )
     else:
         words.append(
             "The truth is known after one of the two answers only, so sensitivity or specificity mean nothing."
         )
     return words
+
+
+def _corrected(data: AuditData, positive: int, negative: int) -> tuple[str, str]:
+    """Sensitivity and specificity as text, corrected for verification bias (Begg & Greenes 1983): among all analyses
+    with one answer, each truth is taken to be as frequent as among those whose truth is known.
+
+    Args:
+        data: the counts.
+        positive: analyses answered PNEUMONIA whose truth is known, 1 or more.
+        negative: the same for NORMAL.
+    """
+    ill = data.answered_pneumonia * data.true_positive / positive
+    missed = data.answered_normal * data.false_negative / negative
+    well = data.answered_normal * data.true_negative / negative
+    alarms = data.answered_pneumonia * data.false_positive / positive
+    return _ratio(ill, missed), _ratio(well, alarms)
+
+
+def _ratio(part: float, rest: float) -> str:
+    return f"{part / (part + rest):.3f}" if part + rest else "unknown"
 
 
 def calibration_sentences(found: CalibrationFigures) -> list[str]:

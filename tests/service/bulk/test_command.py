@@ -110,7 +110,7 @@ def test_a_full_disk_leaves_nothing_half_written_and_the_run_goes_on_later(
     with monkeypatch.context() as patch:
         patch.setattr("service.bulk.store.os.fsync", full)
         assert bulk(archive, "--out", out, "--part-size", 1, "--model", bundle_folder) == 1
-    assert one_line(capsys) == f"{part_name(2)}: No space left on device; --resume goes on"
+    assert one_line(capsys) == f"{part_name(2)}: No space left on device; continue with --resume"
     assert sorted(files(out)) == ["_plan.json", "_plan.parquet", part_name(0), part_name(1)]
     assert bulk("--out", out, "--resume", "--model", bundle_folder) == 0
     assert len(rows(out)) == 6
@@ -122,7 +122,7 @@ def test_on_a_disk_that_is_really_full_every_part_is_whole_or_not_there(
     out = tmp_path / "disk" / "out"
     with small_disk(tmp_path / "disk", "48k"):
         assert bulk(archive, "--out", out, "--part-size", 1, "--model", bundle_folder) == 1
-        assert re.fullmatch(r"part-00000\d.parquet: No space left on device; --resume goes on", one_line(capsys))
+        assert re.fullmatch(r"part-00000\d.parquet: No space left on device; continue with --resume", one_line(capsys))
         done = [name for name in files(out) if name.startswith("part-")]
         assert 0 < len(done) < 6
         assert len(rows(out)) == len(done)

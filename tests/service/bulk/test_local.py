@@ -80,7 +80,7 @@ def test_ended_by_a_signal_it_leaves_nothing_behind(
     _, said = process.communicate()
     if process.returncode == 0:  # it was done
         return
-    assert (process.returncode, said) == (130, b"xray-service: interrupted; --resume goes on\n")
+    assert (process.returncode, said) == (130, b"xray-service: interrupted; continue with --resume\n")
     assert {name[:5] for name in files(out)} <= {"part-", "_plan"}
 
 
@@ -135,7 +135,7 @@ def test_workers_that_do_not_start_end_the_run(
 ) -> None:
     process = local._SPAWN.Process
     monkeypatch.setattr(local._SPAWN, "Process", lambda target, **options: process(target=die, **options))
-    with pytest.raises(StorageError, match="end again and again before their first part"):
+    with pytest.raises(StorageError, match="keep exiting before their first part"):
         run_local(job(tmp_path, bundle_folder, 5), iter(range(5)), print)
 
 

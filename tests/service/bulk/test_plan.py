@@ -122,7 +122,7 @@ def test_another_plan_is_refused_and_what_differs_is_named(
     before = files(whole)
     assert bulk(archive, "--out", whole, "--resume", "--model", bundle_folder, *options) == 2
     said = capsys.readouterr().err
-    assert said == f"xray-service: --resume: the plan in {whole} is another one: {what}\n"
+    assert said == f"xray-service: --resume: the plan in {whole} differs: {what}\n"
     assert files(whole) == before
 
 
@@ -149,7 +149,7 @@ def test_a_plan_is_not_written_over(
 ) -> None:
     before = files(whole)
     assert bulk(archive, "--out", whole, "--model", bundle_folder) == 2
-    assert "--resume goes on with it" in capsys.readouterr().err
+    assert "continue it with --resume" in capsys.readouterr().err
     assert files(whole) == before
 
 

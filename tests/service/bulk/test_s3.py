@@ -145,7 +145,8 @@ def test_refused_credentials_end_the_run_in_one_line_and_no_image_is_blamed(
     assert bulk(*given) == 1
     said = capsys.readouterr().err
     assert said == (
-        "xray-service: reading an image: the store refuses the credentials of AWS_ACCESS_KEY_ID; --resume goes on\n"
+        "xray-service: reading an image: the store refuses the credentials of AWS_ACCESS_KEY_ID; "
+        "continue with --resume\n"
     )
     assert sorted(kept(store, "table/refused")) == ["_plan.json", ITEMS, part_name(0), part_name(1)]
     proxy.fault = HEALTHY

@@ -169,9 +169,9 @@ async def test_a_second_rejection_is_delayed_and_admitted_if_there_is_room_by_th
         waits_s.append(seconds)
         await turn.wait()
 
-    monkeypatch.setattr("service.http.middleware.context._REJECTION_INTERVAL_S", 0.2)
-    monkeypatch.setattr("service.http.middleware.context.time", SimpleNamespace(monotonic=lambda: 100.0))
-    monkeypatch.setattr("service.http.middleware.context.asyncio", SimpleNamespace(sleep=sleep))
+    monkeypatch.setattr("service.workers.overload._REJECTION_INTERVAL_S", 0.2)
+    monkeypatch.setattr("service.workers.overload.time", SimpleNamespace(monotonic=lambda: 100.0))
+    monkeypatch.setattr("service.workers.overload.asyncio", SimpleNamespace(sleep=sleep))
     service = make_service()
     async with connect(service) as client:
         service.admission.add_images(service.settings.capacity)

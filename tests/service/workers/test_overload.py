@@ -4,7 +4,7 @@ import pytest
 
 from service.edge.refusal import refusal
 from service.telemetry.record import RequestRecord
-from service.workers.app import overload_of
+from service.workers.overload import overload_of
 from tests.conftest import Connect, MakeService
 
 pytestmark = pytest.mark.anyio
