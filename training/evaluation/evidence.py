@@ -11,6 +11,7 @@ from training.data.shifts import affine
 from training.evaluation.assess import graph_output, graph_predict
 from training.evaluation.evaluate import in_batches
 from training.evaluation.metrics import Scores, mean, share
+from training.evaluation.sides import pointed_side
 
 
 class Evidence(BaseModel):
@@ -23,6 +24,9 @@ class Evidence(BaseModel):
     lung_overlap: float = Field(description="Dice coefficient of the lung atlas and healthy images' own masks.")
     inside: Measured | None = Field(description="Mean fraction of evidence within the lungs; null: no evidence.")
     peak_inside: Measured | None = Field(description="Fraction of images whose strongest place touches the lungs.")
+    ill_side: Measured | None = Field(
+        default=None, description="Fraction of half-ill pictures with more evidence in the ill half; see ``sides``."
+    )
     moved_probability: float = Field(description="Mean change of probability for a shift by one heatmap place.")
     moved_heatmap: float = Field(description="Mean correlation of the heatmaps before and after the shift.")
 
@@ -50,6 +54,7 @@ def measure_evidence(graph: bytes, data: Dataset, atlas: Mask, atlas_overlap: fl
         lung_overlap=atlas_overlap,
         inside=mean(scores, inside) if len(lit) else None,
         peak_inside=share(scores, peaks) if len(lit) else None,
+        ill_side=pointed_side(graph, data),
         **_stability(graph, sick, maps),
     )
 

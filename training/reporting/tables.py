@@ -132,13 +132,19 @@ def evidence_sentence(figures: PopulationFigures) -> str:
     found = figures.evidence
     if found.inside is None or found.peak_inside is None:
         return "No heatmap shows any evidence.\n"
+    side = (
+        f"Of pictures that are half a PNEUMONIA and half a NORMAL image, {interval(found.ill_side)} have more "
+        "evidence in the half of PNEUMONIA (not all of these halves show the disease). "
+        if found.ill_side
+        else ""
+    )
     return (
         f"Heatmaps of {found.images} PNEUMONIA images that show any evidence: {interval(found.inside)} of it lies in "
         f"the lungs, which are {found.lung_area:.2f} of the picture; the strongest place touches them in "
         f"{interval(found.peak_inside)}. (Lungs are where most healthy training images of this population have them, "
-        f"which overlaps with single images' own by {found.lung_overlap:.2f}, Dice, in the mean.) When the picture "
-        f"moves by one place of the heatmap, probabilities change by {found.moved_probability:.3f} in the mean, and "
-        f"heatmaps agree with a correlation of {found.moved_heatmap:.2f}.\n"
+        f"which overlaps with single images' own by {found.lung_overlap:.2f}, Dice, in the mean.) {side}When the "
+        f"picture moves by one place of the heatmap, probabilities change by {found.moved_probability:.3f} in the "
+        f"mean, and heatmaps agree with a correlation of {found.moved_heatmap:.2f}.\n"
     )
 
 
