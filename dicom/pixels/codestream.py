@@ -14,6 +14,11 @@ _TABLES = frozenset((0xC4, 0xCC, 0xC8))
 _MAX_SEGMENTS = 1000
 # ISO/IEC 15444-1 annex A. Tiles cost memory each; a radiograph has one, or some hundred.
 _SOC_SIZ = b"\xff\x4f\xff\x51"
+# How a JPEG, JPEG-LS or JPEG 2000 codestream begins.
+STARTS = (b"\xff\xd8\xff", _SOC_SIZ)
+# ISO/IEC 15444-1 annex I: how a JP2 file begins, and the box that holds its codestream.
+_JP2, _CODESTREAM = b"\0\0\0\x0cjP  ", b"jp2c"
+_MAX_BOXES = 100
 _MAX_TILES = 4096
 
 
@@ -25,6 +30,19 @@ class Stated:
     columns: int
     samples: int
     bits: int
+
+
+def unwrapped(data: bytes) -> bytes:
+    """The codestream of a JP2 file, which some writers send in its place; other data as they are."""
+    at = 0
+    for _ in range(_MAX_BOXES if data.startswith(_JP2) else 0):
+        length, kind, longer = struct.unpack(">L4sQ", data[at : at + 16].ljust(16, b"\0"))
+        head = 16 if length == 1 else 8
+        length = (longer if length == 1 else length) or len(data) - at
+        if kind == _CODESTREAM:
+            return data[at + head : at + length]
+        at += max(length, head)
+    return data
 
 
 def check_codestream(data: bytes, coding: Coding, pixels: PixelFormat) -> Stated:
@@ -43,6 +61,8 @@ def check_codestream(data: bytes, coding: Coding, pixels: PixelFormat) -> Stated
         raise UnusableObject("the compressed picture has another size than Rows and Columns of its DICOM object say")
     if stated.bits > pixels.allocated:
         raise UnusableObject("the compressed picture has more bits than Bits Allocated of its DICOM object says")
+    if stated.bits <= 8 < pixels.stored:  # its values are not those that the window is meant for
+        raise UnusableObject("the compressed picture has fewer bits than Bits Stored of its DICOM object says")
     if not data.rstrip(b"\0").endswith(_EOI):
         raise TruncatedImage(CUT_SHORT)
     return stated

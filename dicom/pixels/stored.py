@@ -8,19 +8,21 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from contract.errors import CUT_SHORT, TruncatedImage, UnusableObject
+from contract.errors import CUT_SHORT, MultiFrame, TruncatedImage, UnusableObject
 from contract.formats.jpeg import NOISE, decode_jpeg
 from contract.formats.jpeg_segments import read_jpeg
 from dicom.attributes.image import PixelFormat
 from dicom.format.elements import ITEM, SEQUENCE_END, UNDEFINED
 from dicom.format.file import DicomFile
-from dicom.pixels.codestream import check_codestream
+from dicom.pixels.codestream import STARTS, check_codestream, unwrapped
 
 Stored = NDArray[np.uint8] | NDArray[np.uint16]
 
 _EOI = b"\xff\xd9"
 _ITEM = struct.Struct("<HHL")
 _RLE_HEADER = struct.Struct("<16L")
+# Zeros that some writers pad a segment with unpack to up to so many bytes behind the picture.
+_RLE_PADDING = 64
 
 
 def stored_values(file: DicomFile, pixels: PixelFormat, least: int) -> Stored:
@@ -50,6 +52,7 @@ def _read(file: DicomFile, pixels: PixelFormat, least: int) -> Stored:
     coded = fragments(file)
     if file.syntax.coding == "rle":
         return _luma(_rle(coded, pixels), pixels)
+    coded = unwrapped(coded)
     stated = check_codestream(coded, file.syntax.coding, pixels)
     if file.syntax.lossy and file.syntax.coding == "jpeg" and stated.bits == 8:
         return np.asarray(decode_jpeg(read_jpeg(coded), least))
@@ -64,6 +67,7 @@ def fragments(file: DicomFile) -> bytes:
 
     Raises:
         TruncatedImage: they end too soon.
+        MultiFrame: there are several, whatever Number of Frames says.
     """
     at = file.elements.pixels or 0
     found: list[memoryview] = []
@@ -74,6 +78,8 @@ def fragments(file: DicomFile) -> bytes:
             raise TruncatedImage(CUT_SHORT) from None
         tag, at = group << 16 | element, at + _ITEM.size
         if tag == SEQUENCE_END:
+            if sum(bytes(part[:4]).startswith(STARTS) for part in found[1:]) > 1:
+                raise MultiFrame("the DICOM object has several frames; send one radiograph")
             return b"".join(found[1:])
         if tag != ITEM or at + length > len(file.data):
             raise TruncatedImage(CUT_SHORT)
@@ -103,11 +109,11 @@ def _rle(data: bytes, pixels: PixelFormat) -> Stored:
     for number, (start, end) in enumerate(zip(offsets[:count], ends, strict=True)):
         if not _RLE_HEADER.size <= start < end <= len(data):
             raise TruncatedImage(CUT_SHORT)
-        plane = bytearray(size)
-        if len(imagecodecs.packbits_decode(data[start:end], out=plane)) != size:
+        plane = bytearray(size + _RLE_PADDING)
+        if len(imagecodecs.packbits_decode(data[start:end], out=plane)) < size:
             raise TruncatedImage(CUT_SHORT)
         sample, significance = divmod(number, bytes_per_sample)
-        planes[:, sample, bytes_per_sample - 1 - significance] = np.frombuffer(plane, np.uint8)
+        planes[:, sample, bytes_per_sample - 1 - significance] = np.frombuffer(plane, np.uint8, size)
     values: Stored = planes if bytes_per_sample == 1 else planes.view("<u2")
     shape = (pixels.rows, pixels.columns, pixels.samples)
     return values.reshape(shape[: 2 if pixels.samples == 1 else 3])
