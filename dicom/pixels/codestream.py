@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from contract.errors import CUT_SHORT, TooMuchMetadata, TruncatedImage, UnusableObject
 from dicom.attributes.image import PixelFormat
 from dicom.format.syntaxes import Coding
+from dicom.pixels.divisions import check_divisions
 
 _SOI, _EOI = b"\xff\xd8", b"\xff\xd9"
 # ITU-T T.81, table B.1: frames that are read: baseline, extended, progressive, lossless; T.87: JPEG-LS.
@@ -105,4 +106,5 @@ def _jpeg2000(data: bytes) -> Stated:
     tiles = -(-(right - tiles_left) // tile_width) * -(-(bottom - tiles_top) // tile_height)
     if not 0 < tiles <= _MAX_TILES:
         raise TooMuchMetadata(f"the compressed picture has more than {_MAX_TILES} tiles")
+    check_divisions(data, min(tile_width, right - left), min(tile_height, bottom - top))
     return Stated(bottom - top, right - left, samples, max(depth & 0x7F for depth, _, _ in parts) + 1)

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from contract.errors import CUT_SHORT, MultiFrame, TruncatedImage, UnusableObject
+from contract.errors import CUT_SHORT, MultiFrame, TooMuchMetadata, TruncatedImage, UnusableObject
 from contract.formats.jpeg import NOISE, decode_jpeg
 from contract.formats.jpeg_segments import read_jpeg
 from dicom.attributes.image import PixelFormat
@@ -23,6 +23,8 @@ _ITEM = struct.Struct("<HHL")
 _RLE_HEADER = struct.Struct("<16L")
 # Zeros that some writers pad a segment with unpack to up to so many bytes behind the picture.
 _RLE_PADDING = 64
+# Writers cut a picture into pieces of some kilobytes, if at all. Each costs time.
+_MAX_FRAGMENTS = 2**15
 
 
 def stored_values(file: DicomFile, pixels: PixelFormat, least: int) -> Stored:
@@ -68,10 +70,11 @@ def fragments(file: DicomFile) -> bytes:
     Raises:
         TruncatedImage: they end too soon.
         MultiFrame: there are several, whatever Number of Frames says.
+        TooMuchMetadata: more items than any radiograph has.
     """
     at = file.elements.pixels or 0
     found: list[memoryview] = []
-    while True:
+    for _ in range(_MAX_FRAGMENTS):
         try:
             group, element, length = _ITEM.unpack_from(file.data, at)
         except struct.error:
@@ -85,6 +88,7 @@ def fragments(file: DicomFile) -> bytes:
             raise TruncatedImage(CUT_SHORT)
         found.append(memoryview(file.data)[at : at + length])
         at += length
+    raise TooMuchMetadata(f"the picture of the DICOM object has more than {_MAX_FRAGMENTS} fragments")
 
 
 def _native(data: bytes | memoryview, pixels: PixelFormat) -> Stored:

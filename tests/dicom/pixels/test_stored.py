@@ -1,10 +1,13 @@
 """Stored values of each coding: complete, of the stated size, and at a cost that is known before."""
 
+import io
 import struct
+from typing import Any
 
 import imagecodecs
 import numpy as np
 import pytest
+from PIL import Image
 
 from contract import errors
 from contract.cost import Cost, TooExpensive
@@ -74,6 +77,21 @@ def test_the_codestream_of_a_jp2_file_is_read(longer: bool) -> None:
     head = struct.pack(">L4sQ", 1, b"jp2c", 16 + len(coded)) if longer else struct.pack(">L4s", 0, b"jp2c")
     jp2 = b"\0\0\0\x0cjP  \r\n\x87\n" + struct.pack(">L4s", 12, b"jp2h") + bytes(4) + head + coded
     assert np.array_equal(grey(compressed(jp2, grey16(), J2K)), grey(drawn(grey16())))
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"tile_size": (64, 96)},
+        {"precinct_size": (64, 64), "codeblock_size": (16, 16)},
+        {"num_resolutions": 1, "quality_layers": [20, 0], "quality_mode": "rates"},
+        {"progression": "RPCL", "plt": True, "comment": "drawn"},
+    ],
+)
+def test_a_jpeg_2000_picture_is_read_however_it_is_divided(options: dict[str, Any]) -> None:
+    buffer = io.BytesIO()
+    Image.fromarray(chest()).save(buffer, "JPEG2000", no_jp2=True, **options)
+    assert np.array_equal(grey(compressed(buffer.getvalue(), chest(), J2K)), chest())
 
 
 @pytest.mark.parametrize("padding", [1, 2, 7])
