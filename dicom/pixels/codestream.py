@@ -3,12 +3,13 @@
 import struct
 from dataclasses import dataclass
 
-from contract.errors import CUT_SHORT, TooMuchMetadata, TruncatedImage, UnusableObject
+from contract.errors import CUT_SHORT, TooMuchMetadata, TruncatedImage, UnsupportedJpeg, UnusableObject
+from contract.formats.jpeg_segments import MAX_SCANS
 from dicom.attributes.image import PixelFormat
 from dicom.format.syntaxes import Coding
 from dicom.pixels.divisions import check_divisions
 
-_SOI, _EOI = b"\xff\xd8", b"\xff\xd9"
+_SOI, _EOI, _SOS = b"\xff\xd8", b"\xff\xd9", b"\xff\xda"
 # ITU-T T.81, table B.1: frames that are read: baseline, extended, progressive, lossless; T.87: JPEG-LS.
 _FRAMES: dict[str, frozenset[int]] = {"jpeg": frozenset((0xC0, 0xC1, 0xC2, 0xC3)), "jpeg-ls": frozenset((0xF7,))}
 _TABLES = frozenset((0xC4, 0xCC, 0xC8))
@@ -51,6 +52,7 @@ def check_codestream(data: bytes, coding: Coding, pixels: PixelFormat) -> Stated
 
     Raises:
         TruncatedImage: it does not begin or end as one.
+        UnsupportedJpeg: it has very many scans.
         TooMuchMetadata: more segments or tiles than any radiograph has.
         UnusableObject: it is a picture of another size or depth.
     """
@@ -73,6 +75,8 @@ def _jpeg(data: bytes, frames: frozenset[int]) -> Stated:
     """From the frame header of a JPEG or JPEG-LS codestream."""
     if data[:2] != _SOI:
         raise TruncatedImage(CUT_SHORT)
+    if data.count(_SOS) > MAX_SCANS:  # a decoder goes through the whole picture for each
+        raise UnsupportedJpeg(f"a JPEG of more than {MAX_SCANS} scans is not read")
     at = 2
     for _ in range(_MAX_SEGMENTS):
         if data[at] != 0xFF:

@@ -138,6 +138,15 @@ def test_a_jpeg_2000_of_very_many_parts_is_refused(before: bytes) -> None:
     assert outcome(compressed(hidden, pixels, f"{PREFIX}.4.90")) == "TruncatedImage"
 
 
+@pytest.mark.parametrize(("depth", "syntax"), [(8, f"{PREFIX}.4.70"), (8, f"{PREFIX}.4.50"), (12, f"{PREFIX}.4.51")])
+def test_a_jpeg_of_very_many_scans_is_refused(depth: int, syntax: str) -> None:
+    pixels = grey16() if depth == 12 else (grey16() >> 4).astype(np.uint8)
+    coded = imagecodecs.jpeg8_encode(pixels, bitspersample=depth)
+    scan = coded[coded.index(b"\xff\xda") : -2]
+    assert outcome(compressed(coded, pixels, syntax)) == "read"
+    assert outcome(compressed(coded[:-2] + scan * 100 + coded[-2:], pixels, syntax)) == "UnsupportedJpeg"
+
+
 def test_a_picture_of_very_many_fragments_is_refused() -> None:
     coded = compressed(CODED[f"{PREFIX}.4.80"](grey16()), grey16(), f"{PREFIX}.4.80")
     empty = struct.pack("<HHL", 0xFFFE, 0xE000, 0)
