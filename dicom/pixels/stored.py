@@ -50,7 +50,7 @@ def _read(file: DicomFile, pixels: PixelFormat, least: int) -> Stored:
     if (file.syntax.coding == "native") != (file.elements.pixels_length != UNDEFINED):
         raise UnusableObject("the Pixel Data of the DICOM object is not encoded as its transfer syntax says")
     if file.syntax.coding == "native":
-        return _native(file.pixel_bytes(pixels.bytes), pixels)
+        return _native(file.pixel_bytes(pixels.bytes, pixels.bytes // pixels.rows), pixels)
     coded = fragments(file)
     if file.syntax.coding == "rle":
         return _luma(_rle(coded, pixels), pixels)

@@ -56,6 +56,14 @@ def test_cost_is_known_before_decoding() -> None:
         decode(compressed(CODED[J2K](grey16()), grey16(), J2K), CHILD, limit=Cost(2**20, 1))
 
 
+@pytest.mark.parametrize("size", [{"Columns": 399}, {"Columns": 397}, {"Rows": 160}])
+def test_longer_rows_and_a_second_frame_are_a_contradiction_and_filling_is_none(size: dict[str, Any]) -> None:
+    with pytest.raises(errors.UnusableObject, match="more bytes"):
+        picture(drawn(chest() | 1, **size), 10_000)
+    filled = np.concatenate([chest(), np.zeros((100, 400), np.uint8)])
+    assert np.array_equal(grey(drawn(filled, Rows=320)), chest())
+
+
 @pytest.mark.parametrize(("coded", "syntax"), [(encode(chest(), "JPEG"), BASELINE), (CODED[LS](chest()), LS)])
 def test_eight_bits_of_a_picture_that_is_said_to_have_twelve_are_refused(coded: bytes, syntax: str) -> None:
     with pytest.raises(errors.UnusableObject, match="fewer bits"):
