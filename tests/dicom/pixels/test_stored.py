@@ -62,6 +62,9 @@ def test_longer_rows_and_a_second_frame_are_a_contradiction_and_filling_is_none(
         picture(drawn(chest() | 1, **size), 10_000)
     filled = np.concatenate([chest(), np.zeros((100, 400), np.uint8)])
     assert np.array_equal(grey(drawn(filled, Rows=320)), chest())
+    odd = chest()[:319, :399].copy()
+    padded = drawn(np.append(odd, np.uint8(7)).reshape(2, -1), Rows=318, Columns=399)
+    assert np.array_equal(grey(padded), odd[:318])
 
 
 @pytest.mark.parametrize(("coded", "syntax"), [(encode(chest(), "JPEG"), BASELINE), (CODED[LS](chest()), LS)])
