@@ -128,6 +128,8 @@ def _read_scan(found: JpegFile, segment: bytes, start: int) -> Scan:
         first, last, bits = 0, 63, 0
     numbers = tuple(identifiers.index(identifier) for identifier in chosen)
     restarts, end = _find_scan_end(found.data, start, restartable=found.interval > 0)
+    if restarts and found.data[start:end].endswith(bytes((_FILL, restarts[-1]))):
+        restarts, end = restarts[:-1], end - 2  # some writers put one behind the last interval, too
     return Scan(numbers, first, last, bits >> 4, bits & 15, found.interval, restarts, start, end)
 
 

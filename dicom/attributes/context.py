@@ -19,6 +19,8 @@ _CHEST = re.compile(r".*(CHEST|THORA|TORAX|LUNG|PULM).*")
 _UPRIGHT = ["L", "F"]
 _AGE = re.compile(r"(\d{3})([DWMY])")
 _YEARS = {"D": 1 / 365.25, "W": 7 / 365.25, "M": 1 / 12, "Y": 1.0}
+# Nobody is as old; 999Y stands for an unknown age.
+_TOO_OLD = 150
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +61,8 @@ def age(dataset: Dataset) -> float | None:
     """The patient's age in years, by Patient's Age; None if it is absent or no age (PS3.5 section 6.2, AS)."""
     stated = value(dataset, "PatientAge")
     matched = _AGE.fullmatch(stated.strip()) if isinstance(stated, str) else None
-    return int(matched[1]) * _YEARS[matched[2]] if matched else None
+    years = int(matched[1]) * _YEARS[matched[2]] if matched else None
+    return None if years is None or years >= _TOO_OLD else years
 
 
 def _orientation(dataset: Dataset) -> list[Note]:

@@ -19,6 +19,7 @@ PIXEL_DATA = 0x7FE00010
 UNDEFINED = 0xFFFFFFFF
 ITEM, ITEM_END, SEQUENCE_END = 0xFFFEE000, 0xFFFEE00D, 0xFFFEE0DD
 _LONG = frozenset((b"OB", b"OD", b"OF", b"OL", b"OV", b"OW", b"SQ", b"SV", b"UC", b"UN", b"UR", b"UT", b"UV"))
+_BYTES = (b"OB", b"OW")
 _TAG = struct.Struct("<HH")
 _LENGTH = struct.Struct("<L")
 _SHORT_LENGTH = struct.Struct("<H")
@@ -44,11 +45,14 @@ class Elements:
 
 @dataclass(slots=True)
 class _Open:
-    """A sequence or item that the walk is inside of. ``end``: None if a delimiter ends it."""
+    """A sequence or item that the walk is inside of. ``end``: None if a delimiter ends it. ``fragments``: its items are
+    those of a compressed picture, and hold no elements.
+    """
 
     end: int | None
     is_item: bool
     implicit: bool
+    fragments: bool = False
     tag: int = 0
     start: int = 0
 
@@ -129,10 +133,13 @@ class Walk:
         inside = self._open[-1] if self._open else None
         if (inside is not None and not inside.is_item) != (head.tag == ITEM):
             raise TruncatedImage(CUT_SHORT)  # a sequence holds items alone, and an item or data set holds none
-        if head.tag == ITEM or head.vr == b"SQ" or end is None:
-            # A value of undefined length whose VR is unknown is a sequence in implicit VR (PS3.5 section 6.2.2).
+        is_fragment = inside is not None and inside.fragments
+        if end is None or (head.tag == ITEM and not is_fragment) or head.vr == b"SQ":
+            # A value of undefined length whose VR is unknown is a sequence in implicit VR (PS3.5 section 6.2.2); one of
+            # bytes is an encapsulated picture, such as that of an icon (annex A.4).
             implicit = (inside.implicit if inside else self.elements.implicit) or head.vr == b"UN"
-            self._open.append(_Open(end, head.tag == ITEM, implicit, head.tag, at))
+            fragments = head.vr in _BYTES or head.tag == PIXEL_DATA
+            self._open.append(_Open(end, head.tag == ITEM, implicit, fragments, head.tag, at))
             if len(self._open) > 2 * MAX_DEPTH:
                 raise TooMuchMetadata(f"the DICOM object has sequences nested more than {MAX_DEPTH} deep")
             return head.value

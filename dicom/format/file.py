@@ -34,24 +34,37 @@ class DicomFile:
     dataset: Dataset
     _inflater: "_Inflater | None" = None
 
-    def pixel_bytes(self, count: int) -> bytes | memoryview:
+    def pixel_bytes(self, count: int, row: int) -> bytes | memoryview:
         """The first ``count`` bytes of a Pixel Data that is not encapsulated.
 
+        Args:
+            count: of the picture.
+            row: bytes of each of its rows.
+
         Raises:
-            UnusableObject: it has fewer, or so many more that it is another picture.
+            UnusableObject: it has fewer, or others behind them, so that it is another picture.
             TruncatedImage: the file ends before them.
         """
         start = self.elements.pixels or 0
-        if self.elements.pixels_length > count + _MAX_EXCESS:
-            raise UnusableObject("the Pixel Data of the DICOM object has more bytes than Rows and Columns say")
         if self.elements.pixels_length < count:
             raise UnusableObject("the Pixel Data of the DICOM object has fewer bytes than Rows and Columns say")
+        if not self._is_filled(start + count, self.elements.pixels_length - count, count, row):
+            raise UnusableObject("the Pixel Data of the DICOM object has more bytes than Rows and Columns say")
         missing = start + count - len(self.data)
         if missing > 0 and self._inflater:
             return (self.data + self._inflater.more(missing))[start : start + count]
         if missing > 0:
             raise TruncatedImage(CUT_SHORT)
         return memoryview(self.data)[start : start + count]
+
+    def _is_filled(self, end: int, excess: int, count: int, row: int) -> bool:
+        """Whether the bytes behind a picture fill up a block, or are some rows more: with rows of another length all
+        would be sheared.
+        """
+        if excess > _MAX_EXCESS or excess >= count:
+            return False
+        filling = self.data[end : end + excess]
+        return excess % row <= 1 or not filling.strip(filling[:1])  # one more makes the length even
 
 
 class _Inflater:

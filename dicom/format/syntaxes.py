@@ -45,9 +45,11 @@ def find_syntax(uid: str) -> TransferSyntax:
     """The transfer syntax of this UID.
 
     Raises:
-        UnsupportedTransferSyntax: it is not read; the message names the UID.
+        UnsupportedTransferSyntax: it is empty, or not read; the message names the UID.
     """
     if uid in SYNTAXES:
         return SYNTAXES[uid]
-    named = uid if uid and len(uid) <= 64 and _SAFE.issuperset(uid) else "an invalid UID"
+    if not uid:
+        raise UnsupportedTransferSyntax("the DICOM object does not say its transfer syntax")
+    named = uid if len(uid) <= 64 and _SAFE.issuperset(uid) else "an invalid UID"
     raise UnsupportedTransferSyntax(f"the transfer syntax of the DICOM object, {named}, is not read")

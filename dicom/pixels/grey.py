@@ -19,7 +19,7 @@ from pydicom import Dataset
 
 from contract.image import Note
 from dicom.attributes.image import PixelFormat
-from dicom.format.values import BROKEN, first_item, number, text, value, whole
+from dicom.format.values import BROKEN, first_item, number, text, value
 from dicom.pixels.stored import Stored
 
 Levels = NDArray[np.float64]
@@ -98,18 +98,18 @@ def _used(stored: Stored, pixels: PixelFormat) -> NDArray[np.bool_]:
 
 def _modality(values: NDArray[np.int64], dataset: Dataset) -> Levels:
     """The values in the units of the modality (C.11.1)."""
-    table = _lookup(dataset, "ModalityLUTSequence")
-    if table:
-        return table.look_up(values.astype(np.float64))
+    units = values.astype(np.float64)
+    if table := _lookup(dataset, "ModalityLUTSequence", units):
+        return table.look_up(units)
     slope, intercept = number(dataset, "RescaleSlope"), number(dataset, "RescaleIntercept")
     if slope is None or intercept is None or slope == 0:
-        return values.astype(np.float64)
-    return values.astype(np.float64) * slope + intercept
+        return units
+    return units * slope + intercept
 
 
 def _voi(units: Levels, dataset: Dataset) -> Levels | None:
     """Grey levels, 0 to 255, by the first VOI LUT or else window (C.11.2); None: there is none that can be used."""
-    if table := _lookup(dataset, "VOILUTSequence"):
+    if table := _lookup(dataset, "VOILUTSequence", units):
         return table.look_up(units) * (_WHITE / table.most)
     center, width = number(dataset, "WindowCenter"), number(dataset, "WindowWidth")
     function = text(dataset, "VOILUTFunction") or "LINEAR"
@@ -143,8 +143,8 @@ class _Lookup:
         return self._entries[places].astype(np.float64)
 
 
-def _lookup(dataset: Dataset, keyword: str) -> _Lookup | None:
-    """The lookup table in the first item of a sequence; None if there is none, or it is incomplete."""
+def _lookup(dataset: Dataset, keyword: str, units: Levels) -> _Lookup | None:
+    """The lookup table for these values in the first item of a sequence; None if there is none, or it is incomplete."""
     item = first_item(dataset, keyword)
     if item is None:
         return None
@@ -155,8 +155,8 @@ def _lookup(dataset: Dataset, keyword: str) -> _Lookup | None:
         return None
     if entries is None or not 8 <= bits <= 16:
         return None
-    if first >= 1 << 15 and whole(dataset, "PixelRepresentation") == 1:
-        first -= 1 << 16  # its VR follows the pixels' sign, and is often stored as unsigned
+    if first >= 1 << 15 and (units.min() < 0 or first > units.max()):
+        first -= 1 << 16  # its VR follows the sign of the values (C.11.2.1.1), and is often stored as unsigned
     return _Lookup(entries, first, max((1 << bits) - 1, int(entries.max())))
 
 

@@ -8,19 +8,23 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from contract.errors import CUT_SHORT, TruncatedImage, UnusableObject
+from contract.errors import CUT_SHORT, MultiFrame, TooMuchMetadata, TruncatedImage, UnusableObject
 from contract.formats.jpeg import NOISE, decode_jpeg
 from contract.formats.jpeg_segments import read_jpeg
 from dicom.attributes.image import PixelFormat
 from dicom.format.elements import ITEM, SEQUENCE_END, UNDEFINED
 from dicom.format.file import DicomFile
-from dicom.pixels.codestream import check_codestream
+from dicom.pixels.codestream import STARTS, check_codestream, unwrapped
 
 Stored = NDArray[np.uint8] | NDArray[np.uint16]
 
 _EOI = b"\xff\xd9"
 _ITEM = struct.Struct("<HHL")
 _RLE_HEADER = struct.Struct("<16L")
+# Zeros that some writers pad a segment with unpack to up to so many bytes behind the picture.
+_RLE_PADDING = 64
+# Writers cut a picture into pieces of some kilobytes, if at all. Each costs time.
+_MAX_FRAGMENTS = 2**15
 
 
 def stored_values(file: DicomFile, pixels: PixelFormat, least: int) -> Stored:
@@ -46,10 +50,11 @@ def _read(file: DicomFile, pixels: PixelFormat, least: int) -> Stored:
     if (file.syntax.coding == "native") != (file.elements.pixels_length != UNDEFINED):
         raise UnusableObject("the Pixel Data of the DICOM object is not encoded as its transfer syntax says")
     if file.syntax.coding == "native":
-        return _native(file.pixel_bytes(pixels.bytes), pixels)
+        return _native(file.pixel_bytes(pixels.bytes, pixels.bytes // pixels.rows), pixels)
     coded = fragments(file)
     if file.syntax.coding == "rle":
         return _luma(_rle(coded, pixels), pixels)
+    coded = unwrapped(coded)
     stated = check_codestream(coded, file.syntax.coding, pixels)
     if file.syntax.lossy and file.syntax.coding == "jpeg" and stated.bits == 8:
         return np.asarray(decode_jpeg(read_jpeg(coded), least))
@@ -64,21 +69,26 @@ def fragments(file: DicomFile) -> bytes:
 
     Raises:
         TruncatedImage: they end too soon.
+        MultiFrame: there are several, whatever Number of Frames says.
+        TooMuchMetadata: more items than any radiograph has.
     """
     at = file.elements.pixels or 0
     found: list[memoryview] = []
-    while True:
+    for _ in range(_MAX_FRAGMENTS):
         try:
             group, element, length = _ITEM.unpack_from(file.data, at)
         except struct.error:
             raise TruncatedImage(CUT_SHORT) from None
         tag, at = group << 16 | element, at + _ITEM.size
         if tag == SEQUENCE_END:
+            if sum(bytes(part[:4]).startswith(STARTS) for part in found[1:]) > 1:
+                raise MultiFrame("the DICOM object has several frames; send one radiograph")
             return b"".join(found[1:])
         if tag != ITEM or at + length > len(file.data):
             raise TruncatedImage(CUT_SHORT)
         found.append(memoryview(file.data)[at : at + length])
         at += length
+    raise TooMuchMetadata(f"the picture of the DICOM object has more than {_MAX_FRAGMENTS} fragments")
 
 
 def _native(data: bytes | memoryview, pixels: PixelFormat) -> Stored:
@@ -103,11 +113,11 @@ def _rle(data: bytes, pixels: PixelFormat) -> Stored:
     for number, (start, end) in enumerate(zip(offsets[:count], ends, strict=True)):
         if not _RLE_HEADER.size <= start < end <= len(data):
             raise TruncatedImage(CUT_SHORT)
-        plane = bytearray(size)
-        if len(imagecodecs.packbits_decode(data[start:end], out=plane)) != size:
+        plane = bytearray(size + _RLE_PADDING)
+        if len(imagecodecs.packbits_decode(data[start:end], out=plane)) < size:
             raise TruncatedImage(CUT_SHORT)
         sample, significance = divmod(number, bytes_per_sample)
-        planes[:, sample, bytes_per_sample - 1 - significance] = np.frombuffer(plane, np.uint8)
+        planes[:, sample, bytes_per_sample - 1 - significance] = np.frombuffer(plane, np.uint8, size)
     values: Stored = planes if bytes_per_sample == 1 else planes.view("<u2")
     shape = (pixels.rows, pixels.columns, pixels.samples)
     return values.reshape(shape[: 2 if pixels.samples == 1 else 3])

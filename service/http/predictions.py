@@ -58,13 +58,18 @@ def wants_object(accept: str, images: Sequence[bytes]) -> bool:
 
 
 async def read_all(
-    reader: Reader, images: Sequence[bytes | NDArray[np.uint8]], *, explain: bool = False
+    reader: Reader,
+    images: Sequence[bytes | NDArray[np.uint8]],
+    until: float | None = None,
+    *,
+    explain: bool = False,
 ) -> list[ReadingOrError]:
     """Analyse all images of a request concurrently.
 
     Args:
         reader: analyses one image.
         images: files, or pixels uint8 (200, 200, 1).
+        until: time of the event loop; an image that is not ready by then has a TimeoutError. None: whenever.
         explain: whether the readings have a heatmap.
 
     Returns:
@@ -72,11 +77,23 @@ async def read_all(
     """
     if len(images) == 1:  # nearly every request; saves the task that gather would create
         try:
-            return [await reader.read(images[0], explain=explain)]
+            return [await _read(reader, images[0], explain, until)]
         except Exception as error:
             return [error]
-    reads = (reader.read(image, explain=explain) for image in images)
+    reads = (_read(reader, image, explain, until) for image in images)
     return await asyncio.gather(*reads, return_exceptions=True)
+
+
+async def _read(reader: Reader, image: bytes | NDArray[np.uint8], explain: bool, until: float | None) -> Reading:
+    async with asyncio.timeout_at(until):
+        return await reader.read(image, explain=explain)
+
+
+def has_failed(results: Sequence[ReadingOrError]) -> bool:
+    """Whether the whole request has failed: its only image has, or none of several was ready in time."""
+    if len(results) == 1:
+        return isinstance(results[0], BaseException)
+    return all(isinstance(result, TimeoutError) for result in results)
 
 
 def response(

@@ -129,7 +129,7 @@ async def predict(
     """Send a JPEG, PNG or DICOM file as the body, or one or more as parts named `file` of multipart/form-data.
 
     If the only image fails, the response is its problem. If one of several fails, the response is 200, and the entry of
-    that image has an `error`.
+    that image has an `error`; so has one that is not ready by the deadline, while others are.
 
     With `Accept: application/dicom` the answer to one DICOM file is a Structured Report.
     """
@@ -143,14 +143,15 @@ async def predict(
         images = [upload.data for upload in uploads]
         wants_object = predictions.wants_object(request.headers.get("accept", ""), images)
         async with service.audit.recording(request, model, point, images) as audited:
-            async with asyncio.timeout(service.settings.deadline_s):
-                results = await predictions.read_all(model.reader, images)
-                predictions.update_record(record, model, results)
-                if len(results) == 1 and isinstance(results[0], BaseException):
-                    # Not left in a variable of this frame, which would be a reference cycle.
-                    raise cast(BaseException, results.pop())
-                filenames = [upload.filename for upload in uploads]
-                response = predictions.response(model, point, filenames, results, record.request_id)
+            until = asyncio.get_running_loop().time() + service.settings.deadline_s
+            results = await predictions.read_all(model.reader, images, until)
+            predictions.update_record(record, model, results)
+            if predictions.has_failed(results):
+                # Not left in a variable of this frame, which would be a reference cycle.
+                raise cast(BaseException, results.pop())
+            filenames = [upload.filename for upload in uploads]
+            response = predictions.response(model, point, filenames, results, record.request_id)
+            async with asyncio.timeout_at(until):
                 report = await _report(service, model, images[0], response) if wants_object else None
             audited.answer = response
     service.metrics.images_answered(response)

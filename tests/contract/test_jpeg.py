@@ -64,6 +64,19 @@ def test_a_restart_interval_that_lacks_mcus_is_refused(kind: str, number: int, s
         to_pixels(jpeg.without_interval(of_kind(kind), number, share))
 
 
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if "restart" in kind])
+def test_a_restart_marker_behind_the_last_interval_is_read_past(kind: str) -> None:
+    whole = of_kind(kind)
+    scan = read_jpeg(whole).scans[-1]
+    marker = bytes([0xFF, 0xD0 + len(scan.restarts) % 8])
+    assert same(to_pixels(whole[: scan.end] + marker + whole[scan.end :]), to_pixels(whole))
+    with pytest.raises(errors.TruncatedImage):
+        to_pixels(whole[: (scan.start + 3 * scan.end) // 4] + marker + whole[scan.end :])
+    last = whole.rindex(b"\xff", scan.start, scan.end)
+    with pytest.raises(errors.TruncatedImage):  # of the last interval a half is missing
+        to_pixels(whole[: (last + scan.end) // 2] + marker + whole[scan.end :])
+
+
 @pytest.mark.parametrize("kind", [{}, {"restart_marker_blocks": 3}, {"progressive": True}])
 def test_a_picture_of_the_grey_that_stands_for_what_is_missing_is_read(kind: dict[str, Any]) -> None:
     assert set(to_pixels(jpeg.flat(128, **kind)).ravel()) == {128}

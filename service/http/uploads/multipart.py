@@ -17,8 +17,8 @@ _MAX_HEADER_BYTES = 8 * 1024
 _MAX_FALSE_BOUNDARIES = 100
 # What may follow a boundary on its line: the hyphens of the last one, and padding.
 _END_OF_LINE = re.compile(rb"(--)?[ \t]*(?:\r\n|\Z)")
-# RFC 5987's way to write a file name. RFC 7578 forbids it, and clients on urllib3 1 send nothing else.
-_EXTENDED = re.compile(rb"(?i);\s*filename\*\s*=\s*utf-8'[^']*'([^;\s]*)")
+# RFC 5987's way to write a file name, or in quotes. RFC 7578 forbids it, and clients on urllib3 1 send nothing else.
+_EXTENDED = re.compile(rb"(?i);\s*filename\*\s*=\s*\"?(?:utf-8|iso-8859-1)'[^']*'([^;\s\"]*)")
 _FOLDED = re.compile(rb"\r\n[ \t]+")
 
 

@@ -45,6 +45,7 @@ def test_of_what_is_missing_or_fits_nothing_is_said(attributes: dict[str, Any]) 
 
 def test_the_age_is_in_years() -> None:
     assert [decode(drawn(PatientAge=age), CHILD).age for age in ("061Y", "018M", None)] == [61, 1.5, None]
+    assert decode(drawn(PatientAge="999Y"), CHILD).age is None
 
 
 def test_orientation_is_warned_of_and_the_picture_is_as_stored() -> None:

@@ -124,6 +124,36 @@ def test_a_jpeg_2000_of_very_many_tiles_is_refused() -> None:
     assert outcome(compressed(coded, grey16(), f"{PREFIX}.4.90")) == "TooMuchMetadata"
 
 
+@pytest.mark.parametrize("before", [b"\xff\x52", b"\xff\x93"], ids=["in the main header", "in that of a tile"])
+def test_a_jpeg_2000_of_very_many_parts_is_refused(before: bytes) -> None:
+    pixels = np.zeros((1200, 1200), np.uint16)
+    coded = CODED[f"{PREFIX}.4.90"](pixels)
+    assert outcome(compressed(coded, pixels, f"{PREFIX}.4.90")) == "read"
+    old = coded.index(b"\xff\x52") + 4  # a style: Scod, order, layers, transformation, levels ...
+    style = bytes([coded[old] | 1]) + coded[old + 1 : old + 10] + b"\x11" * (coded[old + 5] + 1)
+    at = coded.index(before)
+    divided = coded[:at] + b"\xff\x52" + struct.pack(">H", len(style) + 2) + style + coded[at:]
+    assert outcome(compressed(divided, pixels, f"{PREFIX}.4.90")) == "TooMuchMetadata"
+    hidden = divided[:at] + b"\xff\x30" + divided[at:]  # decoders look for the next marker behind it
+    assert outcome(compressed(hidden, pixels, f"{PREFIX}.4.90")) == "TruncatedImage"
+
+
+@pytest.mark.parametrize(("depth", "syntax"), [(8, f"{PREFIX}.4.70"), (8, f"{PREFIX}.4.50"), (12, f"{PREFIX}.4.51")])
+def test_a_jpeg_of_very_many_scans_is_refused(depth: int, syntax: str) -> None:
+    pixels = grey16() if depth == 12 else (grey16() >> 4).astype(np.uint8)
+    coded = imagecodecs.jpeg8_encode(pixels, bitspersample=depth)
+    scan = coded[coded.index(b"\xff\xda") : -2]
+    assert outcome(compressed(coded, pixels, syntax)) == "read"
+    assert outcome(compressed(coded[:-2] + scan * 100 + coded[-2:], pixels, syntax)) == "UnsupportedJpeg"
+
+
+def test_a_picture_of_very_many_fragments_is_refused() -> None:
+    coded = compressed(CODED[f"{PREFIX}.4.80"](grey16()), grey16(), f"{PREFIX}.4.80")
+    empty = struct.pack("<HHL", 0xFFFE, 0xE000, 0)
+    assert outcome(coded[:-8] + empty * 1000 + coded[-8:]) == "read"
+    assert outcome(coded[:-8] + empty * 1_000_000 + coded[-8:]) == "TooMuchMetadata"
+
+
 @pytest.mark.parametrize("share", [0.0, 0.2, 0.5, 0.9, 0.999])
 def test_an_object_that_is_cut_is_refused(share: float) -> None:
     for data in samples()[:3]:

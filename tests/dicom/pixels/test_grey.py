@@ -56,6 +56,17 @@ _WIDE = np.linspace(0, 4095, 400 * 320).round().astype(np.uint16).reshape(320, 4
             {"VOILUTSequence": lookup(np.arange(100, dtype=np.uint16), 1000, 8)},
             lambda x: np.clip(x - 1000, 0, 99) / 255,
         ),
+        *(
+            (
+                {
+                    "RescaleSlope": 1,
+                    "RescaleIntercept": first,
+                    "VOILUTSequence": lookup(np.arange(4096, dtype=np.uint16), first & 0xFFFF, 12),
+                },
+                lambda x: x / 4095,
+            )
+            for first in (-2048, -40, 40000)  # below zero the descriptor's VR is SS, and stored as US all the same
+        ),
         ({"PresentationLUTShape": "INVERSE"}, lambda x: (x - 2047.5) / 4095 + 0.5),
         ({"PhotometricInterpretation": "MONOCHROME1"}, lambda x: 0.5 - (x - 2047.5) / 4095),
     ],

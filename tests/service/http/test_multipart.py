@@ -55,6 +55,8 @@ def test_an_empty_part_and_no_part() -> None:
         ('form-data; name="file"; filename="Röntgen.png"'.encode(), "Röntgen.png"),
         (b'form-data; name="file"; filename="R\xf6ntgen.png"', "Röntgen.png"),
         (b"form-data; name=\"file\"; filename*=UTF-8''r%C3%B6ntgen.jpg", "röntgen.jpg"),
+        (b'form-data; name="file"; filename*="UTF-8\'\'r%C3%B6ntgen.jpg"', "röntgen.jpg"),
+        (b"form-data; name=\"file\"; filename*=iso-8859-1'de'r%F6ntgen.jpg", "röntgen.jpg"),
         (b"form-data; name=file; filename=a.png", "a.png"),
         (b'form-data; filename=""; name="file"', ""),
         (b'form-data; name="file"', None),

@@ -10,6 +10,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from service.inference.reader import Reader, Reading
 from tests.bundles import THRESHOLD
 from tests.conftest import Connect, MakeService, change_settings
 from tests.drawings import encode, jpeg, png
@@ -221,6 +222,29 @@ async def test_past_the_deadline_is_504_and_later_requests_succeed(make_service:
         change_settings(service, deadline_s=DEADLINE_S)
         backend.hold.set()
         assert (await client.post("/predict", content=jpeg(), headers=JPEG)).status_code == 200
+
+
+async def test_an_image_past_the_deadline_does_not_take_the_others_along(
+    make_service: MakeService, connect: Connect, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slow, read = jpeg(1), Reader.read
+
+    async def read_or_wait(reader: Reader, image: bytes, *, explain: bool = False) -> Reading:
+        if image == slow:
+            await never()
+        return await read(reader, image, explain=explain)
+
+    monkeypatch.setattr(Reader, "read", read_or_wait)
+    service = make_service(deadline_s=1)
+    async with connect(service) as client:
+        answer = await client.post("/predict", files=files(jpeg(0), slow, b"text", jpeg(2)))
+        assert_problem(await client.post("/predict", files=files(slow, slow)), 504, "deadline-exceeded")
+    assert answer.status_code == 200
+    first, second, third, fourth = answer.json()["predictions"]
+    assert (first["error"], fourth["error"]) == (None, None)
+    assert second["error"]["type"] == "/problems/deadline-exceeded"
+    assert third["error"]["type"] == "/problems/unsupported-media-type"
+    assert service.admission.images_in_flight == 0
 
 
 async def test_a_failing_model_is_a_500_without_details(
