@@ -153,8 +153,8 @@ async def infer(
     named: NamedDep,
     header_length: _HeaderLength = None,
 ) -> Response:
-    """Send files (JPEG or PNG) or pixels, in JSON or as binary data after the JSON. If one of several images fails, the
-    whole request fails; the error names the image.
+    """Send files (JPEG, PNG or DICOM) or pixels, in JSON or as binary data after the JSON. If one of several images
+    fails, the whole request fails; the error names the image.
     """
     allow_only(request)
     record: RequestRecord = request.state.record
