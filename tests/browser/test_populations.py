@@ -105,3 +105,14 @@ def test_the_setting_is_chosen_at_first(browser: Browser, tmp_path: Path) -> Non
 def test_a_model_of_one_population_has_nothing_to_choose(page: Page) -> None:
     expect(page.locator("#point")).to_be_visible()
     expect(page.locator("#population")).to_be_hidden()
+
+
+def test_several_warnings_are_told_apart_in_a_table(page: Page) -> None:
+    text: str = page.evaluate("""async () => {
+        const { cellsOf } = await import("/page/worklist/table.js");
+        const warnings = [{ code: "no_window" }, { code: "other_population" }];
+        const model = { name: "brightness", version: "1" };
+        const result = { label: "NORMAL", probability: 0.1, threshold: 0.4, point: "balanced" };
+        return cellsOf({ name: "1", verdict: { ...result, warnings, model } }).warnings;
+    }""")
+    assert text == "No window: brightness may be wrong \u00b7 Another population: check the age"
