@@ -4,14 +4,16 @@
 export const pointsOf = (model, population) => (population ? model.populations[population] : model).operating_points;
 
 /** Sensitivity and specificity of an operating point, each {value, low, high}, and of which images they are: `images` of
- * `patients`; or `where`, in the model's own words.
+ * `patients`, and of which `site` if the operating point is a site's own; or `where`, in the model's own words.
  *
  * Those of the model card, which were measured on patients that chose nothing; for what is not in its tables, those of
  * the manifest, which are of the patients that chose the threshold. */
 export function figuresOf(model, card, name, population) {
   const point = pointsOf(model, population)[name];
   const stated = { sensitivity: point.sensitivity, specificity: point.specificity };
-  if (model.site && population === model.site.population) return { ...stated, ...sizeOf(model.site.measured_on) };
+  if (model.site && population === model.site.population) {
+    return { ...stated, ...sizeOf(model.site.measured_on), site: model.site.name };
+  }
   const held = population ? ofPopulation(card, population, point.threshold) : ofAll(model, card, name, point.threshold);
   return held ?? { ...stated, where: point.chosen_on };
 }
