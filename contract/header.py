@@ -51,6 +51,10 @@ _OTHERS = (
     (b"JXL ", 4, "a JPEG XL"),
     (b"%PDF", 0, "a PDF"),
     (b"PK\3\4", 0, "a ZIP"),
+    # Group 0002 or 0008 in little endian, where the preamble and DICM should be (PS3.10 section 7.1).
+    (b"\2\0\0\0", 0, "a DICOM (without its preamble)"),
+    (b"\10\0\5\0", 0, "a DICOM (without its preamble)"),
+    (b"\10\0\10\0", 0, "a DICOM (without its preamble)"),
 )
 
 
@@ -106,7 +110,7 @@ def read_file(data: bytes) -> ImageFile:
         raise UnsupportedFormat("a DICOM file is not read; send the image as JPEG or PNG")
     name = next((name for magic, at, name in _OTHERS if data[at : at + len(magic)] == magic), None)
     if name is None:
-        raise UnsupportedFormat("only JPEG and PNG images are read; these bytes begin as neither")
+        raise UnsupportedFormat("only JPEG, PNG and DICOM files are read; these bytes begin as none of them")
     raise UnsupportedFormat(f"{name} file is not read; send the image as JPEG or PNG")
 
 

@@ -23,7 +23,7 @@ export class RequestFailed extends Error {
   }
 }
 
-/** The response for one image (JPEG or PNG, as a Blob). options: { key, operatingPoint }. */
+/** The response for one image (JPEG, PNG or DICOM, as a Blob). options: { key, operatingPoint }. */
 export async function predict(url, image, options = {}) {
   const query = options.operatingPoint ? `?operating_point=${encodeURIComponent(options.operatingPoint)}` : "";
   return (await post(`${url}/predict${query}`, image, options)).json();

@@ -233,6 +233,9 @@ class Service:
         try:
             for model in self.repository.models:
                 await model.warm_up()
+                if model is not self.main:
+                    named = {"model": model.name, "model_version": model.version, "graph": model.backend.graph}
+                    log.info("a model was loaded", extra=named)
         except Exception:
             log.exception("the warm-up failed")
             self._warm_up_failed = True

@@ -77,6 +77,8 @@ def run(arguments: argparse.Namespace, settings: Settings) -> bool:
         if not chains_of(folder):
             raise AuditCommandError(f"{folder}: there is no audit log here")
         return _verify(folder, arguments) if arguments.action == "verify" else _tail(folder, arguments)
+    except BrokenPipeError:  # of stdout, not of the audit log
+        raise
     except OSError as error:
         raise AuditCommandError(f"{error.filename or folder}: {error.strerror}") from None
 

@@ -41,7 +41,12 @@ def run(given: list[str]) -> int:
         argcomplete.autocomplete(parser)
     arguments = parser.parse_args(given)
     try:
-        return _RUN[arguments.command](arguments, _given(arguments))
+        code = _RUN[arguments.command](arguments, _given(arguments))
+        sys.stdout.flush()  # at the end of the process a reader that is gone would be a message on stderr
+        return code
+    except BrokenPipeError:  # the process that reads stdout has closed it, as head does
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return FAILED
     except SettingsError as error:
         return _fail(str(error), WRONG_USE)
     except (BundleError, DeviceError, KeyFileError, audit_command.AuditCommandError) as error:

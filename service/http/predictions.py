@@ -34,8 +34,8 @@ _UNCLEAR_DEPTH = Caution(
     "send 8 bits, 12 bits unshifted, or the full 16-bit range",
 )
 _OTHER_POPULATION = (
-    "the image is like those of the population {like} only, but was judged as one of the population {used}: check the "
-    "patient's age, and which population was asked for"
+    "{why}, but the image was judged as one of the population {used}: check the patient's age, and which population "
+    "was asked for"
 )
 
 
@@ -186,7 +186,16 @@ def _warnings(guard: Guard, point: Point, reading: Reading) -> list[Caution]:
     warnings += [Caution(code=note.code, detail=note.detail) for note in reading.notes]
     if reading.flagged and reading.guard_score is not None:
         warnings.append(Caution(code="unlike_training_data", detail=guard.explain(reading.guard_score)))
-    if None not in (point.population, reading.covered_by) and point.population != reading.covered_by:
-        detail = _OTHER_POPULATION.format(like=reading.covered_by, used=point.population)
+    if why := _why_other_population(point, reading):
+        detail = _OTHER_POPULATION.format(why=why, used=point.population)
         warnings.append(Caution(code="other_population", detail=detail))
     return warnings
+
+
+def _why_other_population(point: Point, reading: Reading) -> str | None:
+    """What says that the image is of another population than the one whose threshold was used."""
+    if point.of_age is not None:
+        return f"the age in the DICOM object is of the population {point.of_age}"
+    if point.population is None or reading.covered_by in (None, point.population):
+        return None
+    return f"the image is like those of the population {reading.covered_by} only"

@@ -57,13 +57,19 @@ def kind_of_status(status: int) -> Kind:
 
 def _problem(error: Exception, request_id: str) -> Problem:
     if isinstance(error, HTTPException):
-        kind = kind_of_status(error.status_code)
-        return new_problem(kind, f"{kind.title}: this service has no such endpoint; see /docs for the list", request_id)
+        return new_problem(kind_of_status(error.status_code), _unmatched(error), request_id)
     if isinstance(error, RequestValidationError):
         return problem(
             InvalidParameter("the request does not match the parameters of this endpoint; see /docs"), request_id
         )
     return problem(error, request_id)
+
+
+def _unmatched(error: HTTPException) -> str:
+    if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+        allowed = _with_implied((error.headers or {}).get("Allow", ""))
+        return f"this endpoint has other methods: {allowed}; see /docs"
+    return "this service has no such endpoint; see /docs for the list"
 
 
 def _headers(error: Exception, status: int) -> dict[str, str]:

@@ -1,7 +1,7 @@
 """The operating points of a model: named thresholds that turn a probability into a label, by population."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from contract.bundle import UNKNOWN_POPULATION, Calibration, Manifest
 from contract.calibration import calibrate
@@ -20,7 +20,8 @@ class Point:
     ``population``: whose operating point it is; None: that of all populations together, for an image of which none is
     known. ``calibration``: of that population, applied to the graph's probability; None: there is nothing to apply.
     ``site``: whose operating point and calibration they are; None: they are the model's own. ``by_age``: the request
-    states no population, so the age in a DICOM object may choose another.
+    states no population, so the age in a DICOM object may choose another. ``of_age``: the population that this age is
+    of, where the request states another.
     """
 
     name: str
@@ -29,6 +30,7 @@ class Point:
     calibration: Calibration | None = None
     site: str | None = None
     by_age: bool = False
+    of_age: str | None = None
 
     def calibrated(self, probability: float) -> float:
         """The probability of PNEUMONIA in the population, from the probability that the graph returned, 0..1."""
@@ -96,17 +98,19 @@ def population_of_age(manifest: Manifest, age: float) -> str | None:
 
 def point_for_age(manifest: Manifest, point: Point, age: float | None) -> Point:
     """The operating point of an image: that of its request, for the population of the patient's age if the request
-    states none.
+    states none. If it states another, that is noted.
 
     Args:
         manifest: of the model.
         point: of the request.
         age: in years; None: not known.
     """
-    population = population_of_age(manifest, age) if point.by_age and age is not None else None
+    population = None if age is None else population_of_age(manifest, age)
     if population in (None, point.population):
         return point
-    return find_point(manifest, point.name, population)
+    if point.by_age:
+        return find_point(manifest, point.name, population)
+    return point if point.population is None else replace(point, of_age=population)
 
 
 def rules_of(settings: Settings, manifest: Manifest) -> Rules:

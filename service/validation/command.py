@@ -169,7 +169,8 @@ def _validate_from_audit(settings: Settings, arguments: argparse.Namespace) -> b
         _write(out, report, None)
         print(f"{out}: {report.overall.images} images with a truth\n{summary(report)}\n")
     if not found:
-        print_error("no analysed image in the audit log has a truth yet (POST /feedback): there is no report")
+        since = f" from {arguments.since} on" if arguments.since else ""
+        print_error(f"no analysed image in the audit log{since} has a truth yet (POST /feedback): there is no report")
     return bool(found)
 
 

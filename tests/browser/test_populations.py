@@ -105,3 +105,34 @@ def test_the_setting_is_chosen_at_first(browser: Browser, tmp_path: Path) -> Non
 def test_a_model_of_one_population_has_nothing_to_choose(page: Page) -> None:
     expect(page.locator("#point")).to_be_visible()
     expect(page.locator("#population")).to_be_hidden()
+
+
+def test_several_warnings_are_told_apart_in_a_table(page: Page) -> None:
+    text: str = page.evaluate("""async () => {
+        const { cellsOf } = await import("/page/worklist/table.js");
+        const warnings = [{ code: "no_window" }, { code: "other_population" }];
+        const model = { name: "brightness", version: "1" };
+        const result = { label: "NORMAL", probability: 0.1, threshold: 0.4, point: "balanced" };
+        return cellsOf({ name: "1", verdict: { ...result, warnings, model } }).warnings;
+    }""")
+    assert text == "No window: brightness may be wrong \u00b7 Another population: check the age"
+
+
+def test_the_figures_of_a_site_name_it_and_its_collected_images_are_no_prevalence(page: Page) -> None:
+    """A site's bundle states the share of the ill among the images that it was made from, which were chosen."""
+    found: dict[str, str | None] = page.evaluate("""async () => {
+        const { Served } = await import("/page/service/served.js");
+        const { termsOf } = await import("/page/viewer/facts.js");
+        const figure = { value: 0.9, low: 0.8, high: 1 };
+        const point = { threshold: 0.4, sensitivity: figure, specificity: figure, chosen_on: "half of them" };
+        const site = { name: "Ours", population: null, prevalence: 0.5, measured_on: { images: 5, patients: 4 } };
+        const served = new Served();
+        served.model = { site, operating_points: { balanced: point } };
+        const model = { name: "brightness", version: "1" };
+        const result = { label: "NORMAL", probability: 0.1, threshold: 0.4, point: "balanced", population: null };
+        const verdict = { ...result, warnings: [], model, guardScore: null, isOfServedModel: true };
+        const terms = Object.fromEntries(termsOf({ verdict, facts: null }, served));
+        return { figures: terms["Operating point"], prevalence: served.prevalence };
+    }""")
+    assert "of 4 patients of Ours on whom nothing was chosen" in str(found["figures"])
+    assert found["prevalence"] is None

@@ -167,6 +167,27 @@ def test_the_figures_of_an_operating_point_are_those_of_the_card(page: Page) -> 
     assert figures[1]["where"] == "some"
 
 
+def test_the_figures_of_a_population_are_those_of_its_part_of_the_card(page: Page) -> None:
+    """Of the point in its table, which is the default one; the others' are of the patients that chose the threshold."""
+    figures: Any = page.evaluate("""async () => {
+        const { figuresOf } = await import("/page/images/points.js");
+        const part = (name, figure) => `**\\`${name}\\`**: some. AUC 0.9 (0.8 to 1.0) on 52 images (38 PNEUMONIA) of `
+            + "36 held-out patients (used for nothing), population.\\n\\n| population given | threshold |\\n"
+            + `| not known | 0.4000 | 0.95 | 0.1 (0.1 to 0.2) | 0.1 (0.1 to 0.2) |\\n| \\`${name}\\` | 0.4000 `
+            + `| 0.952 (0.930 to 0.971) | ${figure} (0.913 to 0.965) | 0.985 (0.962 to 1.000) | 0.963 |\\n\\n`;
+        const card = `### Each population\\n\\n${part("adult", "0.902")}${part("child", "0.941")}### B\\n`;
+        const stated = { value: 0.9, low: 0.8, high: 1 };
+        const points = Object.fromEntries([["balanced", 0.4], ["other", 0.5]].map(([name, threshold]) => (
+            [name, { threshold, sensitivity: stated, specificity: stated, chosen_on: "some" }])));
+        const model = { populations: { child: { operating_points: points } } };
+        return ["balanced", "other"].map((name) => figuresOf(model, card, name, "child"));
+    }""")
+    assert figures[0]["sensitivity"] == {"value": 0.941, "low": 0.913, "high": 0.965}
+    assert figures[0]["specificity"] == {"value": 0.985, "low": 0.962, "high": 1}
+    assert (figures[0]["images"], figures[0]["patients"]) == (52, 36)
+    assert (figures[1]["sensitivity"]["value"], figures[1]["where"]) == (0.9, "some")
+
+
 def printed(page: Page, button: str) -> None:
     """Press a button that prints. The page's print() is replaced: a headless browser has no dialog."""
     page.evaluate("window.print = () => { window.printedAs = document.title; }")

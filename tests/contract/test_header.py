@@ -74,6 +74,12 @@ def test_other_formats_are_refused_by_their_first_bytes(data: bytes) -> None:
         read_header(data)
 
 
+@pytest.mark.parametrize("data", [b"\2\0\0\0UL\4\0", b"\10\0\5\0CS\12\0", b"\10\0\10\0CS\20\0"])
+def test_a_dicom_file_without_its_preamble_is_named_as_such(data: bytes) -> None:
+    with pytest.raises(errors.UnsupportedFormat, match=r"a DICOM \(without its preamble\) file is not read"):
+        read_header(data)
+
+
 @pytest.mark.parametrize("whole", [jpeg(), png()], ids=["jpeg", "png"])
 @pytest.mark.parametrize("length", [1, 2, 3, 7, 8, 12, 20])
 def test_a_header_cut_short_is_truncated(whole: bytes, length: int) -> None:

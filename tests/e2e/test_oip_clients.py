@@ -61,7 +61,7 @@ def test_kserve(bundled_server: Server, folder: Path) -> None:
         assert outputs["probability"] == [pytest.approx(expected["probability"], abs=1e-6)]
         assert outputs["label"] == [expected["label"]]
         assert sum(found[f"pneumonia.classifier, {kind}"]["probabilities"]) == pytest.approx(1)
-    assert "only JPEG and PNG images are read" in found["error"]
+    assert "only JPEG, PNG and DICOM files are read" in found["error"]
 
 
 def test_mlserver(bundled_server: Server, folder: Path) -> None:

@@ -4,16 +4,18 @@
 export const pointsOf = (model, population) => (population ? model.populations[population] : model).operating_points;
 
 /** Sensitivity and specificity of an operating point, each {value, low, high}, and of which images they are: `images` of
- * `patients`; or `where`, in the model's own words.
+ * `patients`, and of which `site` if the operating point is a site's own; or `where`, in the model's own words.
  *
- * Those of the model card, which were measured on patients that chose nothing; for what is not in its table, those of
- * the manifest. */
+ * Those of the model card, which were measured on patients that chose nothing; for what is not in its tables, those of
+ * the manifest, which are of the patients that chose the threshold. */
 export function figuresOf(model, card, name, population) {
   const point = pointsOf(model, population)[name];
   const stated = { sensitivity: point.sensitivity, specificity: point.specificity };
-  if (model.site && population === model.site.population) return { ...stated, ...sizeOf(model.site.measured_on) };
-  const inTable = population ? null : inCard(card, name, point.threshold);
-  return inTable ? { ...inTable, ...sizeOf(model.results.test) } : { ...stated, where: point.chosen_on };
+  if (model.site && population === model.site.population) {
+    return { ...stated, ...sizeOf(model.site.measured_on), site: model.site.name };
+  }
+  const held = population ? ofPopulation(card, population, point.threshold) : ofAll(model, card, name, point.threshold);
+  return held ?? { ...stated, where: point.chosen_on };
 }
 
 /** Predictive values at a prevalence of more than 0 and less than 1, each {value, low, high}, by Bayes' theorem:
@@ -44,13 +46,30 @@ export function usesOf(card) {
 
 const sizeOf = ({ images, patients }) => ({ images, patients });
 
-/** From the row of an operating point in the card's table: | `name` | threshold | sensitivity | specificity | ...
- * with figures as 0.943 (0.916 to 0.966). */
-function inCard(card, name, threshold) {
-  const rows = section(card, "### Operating points").split("\n").filter((line) => line.startsWith(`| \`${name}\``));
+/** From the card's table: | `name` | threshold | sensitivity | specificity | ... */
+function ofAll(model, card, name, threshold) {
+  const figures = inRow(section(card, "### Operating points"), name, threshold, [2, 3, 4]);
+  return figures && { ...figures, ...sizeOf(model.results.test) };
+}
+
+/** From the card's part about a population, which begins with its name, and says "on 524 images (...) of 366 held-out
+ * patients": | `population` | threshold | accuracy | sensitivity | specificity | ... */
+function ofPopulation(card, population, threshold) {
+  const parts = section(card, "### Each population").split(/^(?=\*\*`)/m);
+  const part = parts.find((text) => text.startsWith(`**\`${population}\`**`)) ?? "";
+  const size = part.match(/ on (\d+) images .* of (\d+) held-out patients/);
+  const figures = size && inRow(part, population, threshold, [2, 4, 5]);
+  return figures && { ...figures, images: Number(size[1]), patients: Number(size[2]) };
+}
+
+/** From the row with this name and threshold: `columns` of threshold, sensitivity and specificity, which are written as
+ * 0.943 (0.916 to 0.966). */
+function inRow(text, name, threshold, columns) {
+  const rows = text.split("\n").filter((line) => line.startsWith(`| \`${name}\``));
   for (const row of rows) {
-    const [limit, sensitivity, specificity] = row.split("|").slice(2, 5).map(numbersIn);
-    if (Math.abs(limit[0] - threshold) < 0.00006 && sensitivity?.length === 3 && specificity?.length === 3) {
+    const cells = row.split("|");
+    const [limit, sensitivity, specificity] = columns.map((column) => numbersIn(cells[column] ?? ""));
+    if (Math.abs(limit[0] - threshold) < 0.00006 && sensitivity.length === 3 && specificity.length === 3) {
       return { sensitivity: measured(sensitivity), specificity: measured(specificity) };
     }
   }

@@ -55,9 +55,10 @@ function fillImage(item, served) {
 }
 
 function fillList(items, served) {
-  const { total, positive, negative, outside, failed } = count(items);
+  const { total, positive, negative, outside, warned, failed } = count(items);
   const counts = [say("progress", { done: total, total }), say("counts", { positive, negative })];
   if (outside) counts.push(say("outside", { count: outside }));
+  if (warned) counts.push(say("withWarnings", { count: warned }));
   if (failed) counts.push(say("failures", { count: failed }));
   const rows = items.map((item) => {
     const cells = cellsOf(item);

@@ -16,11 +16,11 @@ export class Served {
   #cardMissing = false;
   #audit = null;
 
-  /** The prevalence that the user entered, 0 to 1, else the site's own; null if neither is known. */
+  /** The prevalence that the user entered, 0 to 1; null if none was. (That of a site in its bundle is of the images that
+   * were collected there to choose thresholds, where more patients are ill than in the wards.) */
   get prevalence() {
     const entered = Number(preference("prevalence"));
-    if (entered > 0 && entered < 1) return entered;
-    return this.model?.site?.prevalence ?? null;
+    return entered > 0 && entered < 1 ? entered : null;
   }
 
   /** What the user chose: the operating point, and the population of the patients; empty if none was chosen, so that
@@ -61,6 +61,7 @@ export class Served {
     if (!this.model) return;
     const { model: served, uses } = this;
     byId("model").textContent = say(served.site ? "modelOfSite" : "model", { ...served, site: served.site?.name });
+    byId("model").title = byId("model").textContent; // it may be cut off
     const unstated = say(this.#cardMissing ? "cardMissing" : "usesNotStated");
     byId("meant-for").textContent = uses.meantFor ? say("meantFor", { uses: uses.meantFor }) : unstated;
     byId("not-meant-for").textContent = uses.notMeantFor ? say("notMeantFor", { uses: uses.notMeantFor }) : "";

@@ -52,7 +52,7 @@ function pointTerms(verdict, { model, card, prevalence }) {
   if (!verdict.isOfServedModel) return [];
   const figures = figuresOf(model, card, verdict.point, verdict.population);
   const [sensitivity, specificity] = [figures.sensitivity, figures.specificity].map(({ value }) => decimal(value, 3));
-  const whom = figures.where ?? say("measuredOn", figures);
+  const whom = say(figures.where ? "chosenOn" : figures.site ? "measuredAtSite" : "measuredOn", figures);
   return [
     [say("pointFigures"), say("pointFiguresValue", { sensitivity, specificity, whom })],
     prevalence ? [say("predictive", { prevalence: percent(prevalence) }), predictiveText(verdict, figures, prevalence)]

@@ -48,7 +48,7 @@ export function cellsOf(item) {
     probability: verdict ? shown(verdict.probability) : "",
     threshold: verdict ? decimal(verdict.threshold, 4) : "",
     point: verdict ? pointText(verdict) : "",
-    warnings: (verdict?.warnings ?? []).map(shortWarning).join(" "),
+    warnings: (verdict?.warnings ?? []).map(shortWarning).join(" \u00b7 "),
     error: problem ? problemText(problem) : "",
     model: verdict ? `${verdict.model.name} ${verdict.model.version}` : "",
     requestId: verdict?.requestId ?? problem?.request_id ?? "",

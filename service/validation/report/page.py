@@ -27,6 +27,7 @@ table { border-collapse: collapse; font-size: .88rem; margin: 1rem 0; font-varia
 th, td { text-align: left; vertical-align: top; padding: .25rem .9rem .25rem 0; border-bottom: 1px solid #e4e4e4; }
 th { border-bottom-color: #999; }
 td:not(:last-child) { white-space: nowrap; }
+.scroll { overflow-x: auto; }
 svg, img { max-width: 100%; }
 .notice { background: #fdf3e1; border-left: 4px solid #d55e00; padding: .7rem 1rem; margin: 1rem 0; }
 .quiet { color: #555; font-size: .9rem; }
@@ -36,7 +37,8 @@ svg, img { max-width: 100%; }
 .examples { display: grid; grid-template-columns: repeat(auto-fill, minmax(14rem, 1fr)); gap: 1rem; }
 figure { margin: 1rem 0; break-inside: avoid; }
 figcaption { font-size: .8rem; color: #444; overflow-wrap: anywhere; }
-@media print { body { font-size: 11px; max-width: none; margin: 0; } table, figure { break-inside: avoid; }
+@media print { body { font-size: 11px; max-width: none; margin: 0; }
+  .scroll { overflow: visible; } table, figure { break-inside: avoid; }
   h2, h3 { break-after: avoid; } }
 """
 _NOT_A_DEVICE = "Not a medical device. This report supports a decision by the people who are responsible for it."
@@ -133,16 +135,21 @@ def _groups(report: ValidationReport, groups: dict[str, Figures]) -> str:
             str(figures.positives),
             str(figures.negatives),
             str(figures.patients),
-            interval(figures.auc),
-            interval(figures.points[point].sensitivity),
-            interval(figures.points[point].specificity),
-            "no input check" if figures.flagged is None else interval(figures.flagged),
-            f"{figures.calibration_error:.3f} (chance {figures.calibration_error_by_chance:.3f})",
+            _in_two_lines(interval(figures.auc)),
+            _in_two_lines(interval(figures.points[point].sensitivity)),
+            _in_two_lines(interval(figures.points[point].specificity)),
+            "no input check" if figures.flagged is None else _in_two_lines(interval(figures.flagged)),
+            _in_two_lines(f"{figures.calibration_error:.3f} (chance {figures.calibration_error_by_chance:.3f})"),
         )
         for value, figures in groups.items()
     ]
     head = ("group", "PNEUMONIA", "NORMAL", "patients", "AUC", "sensitivity", "specificity", "flagged", "calibration")
     return f"<p>Operating point {escape(point)}.</p>" + _table((*head[:-1], "calibration error"), rows)
+
+
+def _in_two_lines(figure: str) -> str:
+    """A figure, and below it what is in brackets: nine columns would be wider than the page."""
+    return figure.replace(" (", "<br>(")
 
 
 def _examples(examples: Sequence[Example]) -> str:
@@ -174,7 +181,7 @@ def _list(sentences: Iterable[str]) -> str:
 
 
 def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """A table; the cells are HTML already."""
+    """A table; the cells are HTML already. On a phone it can be scrolled."""
     header = "".join(f"<th>{cell}</th>" for cell in head)
     body = "".join(f"<tr>{''.join(f'<td>{cell}</td>' for cell in row)}</tr>" for row in rows)
-    return f"<table><thead><tr>{header}</tr></thead><tbody>{body}</tbody></table>"
+    return f'<div class="scroll"><table><thead><tr>{header}</tr></thead><tbody>{body}</tbody></table></div>'

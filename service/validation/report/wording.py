@@ -140,8 +140,18 @@ def calibration_sentences(found: CalibrationFigures) -> list[str]:
 def summary(report: ValidationReport) -> str:
     """The verdicts as lines of text, for a terminal."""
     rows: list[tuple[str, ...]] = [("figure", "claimed", "here (95 % interval)", "claim")]
+    rows += [(name, "-", interval(measured), "none") for name, measured in _without_claim(report).items()]
     rows += [(each.name, f"{each.claimed:.3f}", interval(each.measured), each.verdict) for each in report.claims]
     calibration = report.calibration
     rows.append(("calibration error", f"<= {TOLERATED:g}", f"{calibration.error:.3f}", calibration.verdict))
     widths = [max(len(row[column]) for row in rows) for column in range(4)]
     return "\n".join("  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)).rstrip() for row in rows)
+
+
+def _without_claim(report: ValidationReport) -> dict[str, Measured | None]:
+    """Figures of which the manifest says nothing, such as the AUC in a population; all, if the bundle is not here."""
+    figures = {"AUC": report.overall.auc}
+    for name, point in report.overall.points.items():
+        figures |= {f"{name}: sensitivity": point.sensitivity, f"{name}: specificity": point.specificity}
+    claimed = {claim.name for claim in report.claims}
+    return {name: measured for name, measured in figures.items() if name not in claimed}

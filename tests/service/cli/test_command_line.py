@@ -2,13 +2,16 @@
 
 import os
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
-from service.__main__ import DONE, INTERRUPTED, main
+from service.__main__ import DONE, FAILED, INTERRUPTED, main
+from service.audit.chain import Chain
+from service.audit.line import Stopped
 from tests import ROOT
-from tests.commands import run
+from tests.commands import SERVICE, run
 
 # Sends Ctrl-C to itself when a module is imported, as a user may at any time.
 _INTERRUPTED = """
@@ -34,6 +37,19 @@ def test_an_interrupt_during_the_imports_is_silent(module: str, tmp_path: Path) 
     (tmp_path / "x.jpeg").touch()
     ended = run([sys.executable, "-c", _INTERRUPTED.format(module=module, arguments=arguments)], cwd=ROOT)
     assert (ended.returncode, ended.stdout, ended.stderr) == (INTERRUPTED, "", "")
+
+
+@pytest.mark.parametrize("command", ["openapi", "settings", "audit tail FOLDER", "audit verify --json FOLDER"])
+def test_a_reader_that_is_gone_ends_a_command_without_a_message(command: str, tmp_path: Path) -> None:
+    """Whether what is printed is more than a buffer holds, or less."""
+    with closing(Chain(tmp_path, 1)) as chain:
+        chain.append([Stopped()])
+    words = [str(tmp_path) if word == "FOLDER" else word for word in command.split()]
+    reader, writer = os.pipe()
+    os.close(reader)
+    with os.fdopen(writer, "wb") as closed:
+        ended = run([*SERVICE, *words], cwd=ROOT, stdout=closed)
+    assert (ended.returncode, ended.stderr) == (FAILED, "")
 
 
 def completions(line: str, folder: Path) -> set[str]:

@@ -23,6 +23,9 @@ BY_AGE = {
     "adult": POPULATIONS["adult"].model_copy(update={"from_age": 18.0, "below_age": None}),
 }
 DICOM = {"Content-Type": "application/dicom"}
+AGE_CONTRADICTS = (
+    "the age in the DICOM object is of the population child, but the image was judged as one of the population adult"
+)
 
 
 async def test_an_object_and_its_png_have_the_same_answer(make_service: MakeService, connect: Connect) -> None:
@@ -108,6 +111,10 @@ async def test_the_age_chooses_the_population_unless_the_request_states_it(  # n
     assert of_two["predictions"][0] == answer["predictions"][0] | {"filename": "1"}
     stated = {"?population=adult": "adult", "?population=unknown": None}.get(query, setting)
     assert of_two["predictions"][1]["population"] == of_two["population"] == stated
+    contradicted = [each for each in answer["predictions"][0]["warnings"] if each["code"] == "other_population"]
+    assert [each["detail"].partition(":")[0] for each in contradicted] == (
+        [AGE_CONTRADICTS] if (age, query) == ("003Y", "?population=adult") else []
+    )
 
 
 async def test_ages_outside_the_setting_are_refused(make_service: MakeService, connect: Connect) -> None:

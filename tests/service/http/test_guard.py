@@ -242,4 +242,5 @@ async def test_the_only_population_that_covers_an_image_is_named(
     assert [codes(entry) for entry in entries] == [[], [], [], ["unlike_training_data"]]
     # Asked for as adults' images: the one that only the children's are like is pointed out.
     assert [codes(entry) for entry in adults] == [["other_population"], [], [], ["unlike_training_data"]]
-    assert "population child only, but was judged as one of the population adult" in adults[0]["warnings"][0]["detail"]
+    detail = adults[0]["warnings"][0]["detail"]
+    assert "population child only, but the image was judged as one of the population adult" in detail

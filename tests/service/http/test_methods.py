@@ -40,6 +40,7 @@ async def test_options_tells_the_methods(connect: Connect, make_service: MakeSer
         wrong = await client.delete(filled(path))
         assert_problem(wrong, 405, "method-not-allowed", *(["error"] if path.startswith("/v2") else []))
         assert wrong.headers["allow"] == options.headers["allow"]
+        assert wrong.headers["allow"] in wrong.json()["detail"]
 
 
 async def test_options_of_no_endpoint(connect: Connect, make_service: MakeService) -> None:

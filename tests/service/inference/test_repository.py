@@ -373,12 +373,17 @@ async def test_a_draining_service_loads_no_model(controlled: MakeControlled, con
         assert_problem(refused, 503, "not-ready", "error")
 
 
-async def test_other_models_are_loaded_at_start(controlled: MakeControlled, connect: Connect, models: Path) -> None:
+async def test_other_models_are_loaded_at_start(
+    controlled: MakeControlled, connect: Connect, models: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", "service.core")
     service, key = controlled(model_control=False)
     service.repository.load_at_start(["other/3", "brightness/2", "brightness/1"])
     async with connect(service) as client:
         assert await ready(client, key) == ["brightness/1", "brightness/2", "other/3"]
         assert await infer(client, "other", key) == pytest.approx(0.25, abs=1e-4)
+    loaded = [vars(record) for record in caplog.records if record.message == "a model was loaded"]
+    assert [(each["model"], each["model_version"]) for each in loaded] == [("other", "3"), ("brightness", "1")]
 
 
 async def test_the_repository_is_that_of_the_bundle_or_the_setting(

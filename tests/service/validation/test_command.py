@@ -114,7 +114,9 @@ def test_what_the_guard_would_refuse_counts_as_flagged(site: Path, guarded_folde
     assert GUARD.false_alarms.value == report["claims"][-1]["claimed"]
 
 
-def test_a_population_s_thresholds_and_calibration_apply(site: Path, tmp_path: Path) -> None:
+def test_a_population_s_thresholds_and_calibration_apply(
+    site: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     model = write_brightness_bundle(
         tmp_path / "model" / "1",
         brightness_graph(),
@@ -126,6 +128,7 @@ def test_a_population_s_thresholds_and_calibration_apply(site: Path, tmp_path: P
     report = report_of(tmp_path)
     assert report["model"]["population"] == "adult"
     assert report["claims"][0]["name"] == "balanced: sensitivity"  # the manifest's AUC is of all populations together
+    assert re.search(r"AUC +- +\d\.\d+ \(0\.\d+ to \d\.\d+\) +none\n", capsys.readouterr().out)
     assert report["model"]["default_operating_point"] == "rule-in"
     assert report["overall"]["points"]["balanced"]["threshold"] == 0.06
     assert report["calibration"]["trained_prevalence"] == POPULATIONS["adult"].prevalence
