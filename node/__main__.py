@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
+from contract.streams import prepare_streams
 from node.config import Config, ConfigError, read_config
 from node.ledger import Ledger
 
@@ -14,6 +15,8 @@ DONE, FAILED, WRONG_USE = 0, 1, 2  # exit codes
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command. Returns its exit code: 0 success, 1 failure, 2 wrong usage or configuration."""
+    if argv is None:  # this is the process of the command
+        prepare_streams()
     arguments = _parser().parse_args(argv)
     try:
         config = read_config(arguments.config)
