@@ -125,9 +125,12 @@ def write_plan(store: Store, rules: Rules, items: Iterable[Item]) -> Plan:
         SettingsError: there are none; or what the items raise.
         StorageError: the plan cannot be written.
     """
-    with tempfile.TemporaryFile() as file:
-        plan = _plan_of(rules, items, file)
-        store.put_file(ITEMS, file)
+    try:
+        with tempfile.TemporaryFile(dir=store.scratch) as file:
+            plan = _plan_of(rules, items, file)
+            store.put_file(ITEMS, file)
+    except OSError as error:
+        raise StorageError(f"{ITEMS} cannot be prepared in a temporary file: {error.strerror}") from None
     store.put(FACTS, (plan.model_dump_json(indent=2) + "\n").encode())
     return plan
 

@@ -27,7 +27,9 @@ _COPIED = 8 * 2**20
 
 
 class Store(Protocol):
-    """A folder or prefix of one run."""
+    """A folder or prefix of one run. ``scratch``: a folder for temporary files without a name; None: the system's."""
+
+    scratch: Path | None
 
     def prepare(self) -> None:
         """Make sure that it is there, and remove what a killed run was writing.
@@ -79,6 +81,7 @@ def open_store(where: str) -> Store:
 class _Folder:
     def __init__(self, path: Path) -> None:
         self._path = path
+        self.scratch: Path | None = path  # the system's may be small, or missing where the root is read-only
 
     def prepare(self) -> None:
         try:
@@ -175,6 +178,8 @@ def _lock(folder: int, path: Path) -> None:
 
 
 class _Prefix:
+    scratch: Path | None = None
+
     def __init__(self, prefix: str, files: fs.S3FileSystem) -> None:
         self._prefix, self._files = prefix, files
 

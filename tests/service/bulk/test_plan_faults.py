@@ -1,7 +1,9 @@
 """Plans, lists and parts that somebody else has changed, removed or written meanwhile."""
 
+import errno
 import os
 import shutil
+import tempfile
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
@@ -62,6 +64,30 @@ def test_a_part_with_fewer_rows_than_planned_is_found(whole: Path, tmp_path: Pat
     assert plan
     with pytest.raises(StorageError, match=r"part-000001.parquet is not of this plan"):
         counts_of(open_store(str(out)), plan, 1)
+
+
+def test_a_plan_needs_no_temporary_folder_of_the_system(
+    archive: Path, whole: Path, bundle_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "none"))
+    assert bulk(archive, "--out", tmp_path / "out", "--part-size", PART, "--model", bundle_folder) == 1
+    assert files(tmp_path / "out") == files(whole)
+
+
+@pytest.mark.usefixtures("whole")
+def test_a_disk_that_is_full_before_there_is_a_plan_is_one_line(
+    archive: Path,
+    bundle_folder: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def full(*_: object, **__: object) -> object:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(tempfile, "TemporaryFile", full)
+    assert bulk(archive, "--out", tmp_path / "out", "--model", bundle_folder) == 1
+    assert "_plan.parquet cannot be prepared in a temporary file: No space left" in capsys.readouterr().err
 
 
 def test_of_two_runs_that_begin_at_once_one_is_refused(
