@@ -1,4 +1,4 @@
-"""The connections of the DICOM server: TLS, and bounds on what one of them may take.
+"""Connections of DICOM: TLS, and bounds on what one of them may take, those to a destination included.
 
 pynetdicom reads a PDU of whatever length its header states, waits for ever for the rest of one, does TLS handshakes one
 after the other in the thread that accepts connections, and knows no abort of an association that is not there yet or no
@@ -61,6 +61,18 @@ class BoundedSocket(AssociationSocket):
         super()._shutdown_socket()
         if self.socket:
             self.socket.close()
+
+
+def bound(association: Association, timeout_s: float) -> None:
+    """Bound the connection of an association that this node has requested, once there is one.
+
+    Args:
+        association: the association.
+        timeout_s: for so long at most the peer may leave what it sends or is sent unfinished.
+    """
+    connection = cast(AssociationSocket, association.dul.socket)
+    connection.__class__ = BoundedSocket
+    cast(socket.socket, connection.socket).settimeout(timeout_s)
 
 
 class BoundedHandler(RequestHandler):

@@ -2,6 +2,7 @@
 
 import queue
 import socket
+import sqlite3
 import ssl
 import struct
 import threading
@@ -368,3 +369,18 @@ def test_a_certificate_that_cannot_be_loaded_is_named(listen: Listen, tls: dict[
 
 def test_every_transfer_syntax_that_the_service_reads_is_accepted() -> None:
     assert len(set(scp.TRANSFER_SYNTAXES)) == 12
+
+
+@pytest.mark.parametrize("method", ["state", "is_result", "add"])
+def test_a_ledger_that_fails_means_later_and_not_never(
+    listen: Listen, monkeypatch: pytest.MonkeyPatch, method: str
+) -> None:
+    node = listen()
+
+    def fail(*_: object) -> None:
+        raise sqlite3.OperationalError("disk I/O error")
+
+    monkeypatch.setattr(node.ledger, method, fail)
+    assert send(node.port, radiograph()) == [OUT_OF_RESOURCES]
+    monkeypatch.undo()
+    assert send(node.port, radiograph()) == [SUCCESS]
