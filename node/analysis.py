@@ -140,7 +140,14 @@ class Analyser:
         except (Retryable, PredictorStopped) as failure:
             self.problem = f"the service does not answer: {failure}"
             raise
-        result = _check(response)
+        try:
+            result = _check(response)
+        except PredictorStopped as stopped:
+            self.problem = f"the service analyses nothing: {stopped}"
+            raise
+        except Refused:
+            self.problem = ""
+            raise
         self.problem = ""
         return result
 
