@@ -13,6 +13,7 @@ calibrated; ``heatmap`` float32 [N, h, w], 0..1 evidence for PNEUMONIA; and, whe
 """
 
 import hashlib
+import os
 import re
 from datetime import datetime
 from pathlib import Path
@@ -143,11 +144,20 @@ def find_bundle(path: Path) -> Path:
     Args:
         path: the folder of a bundle; or of its versions, which names the highest one that has a manifest.
     """
-    folder = path.resolve()
-    if (folder / MANIFEST).exists():
+    # Path raises where a folder may not be entered, links lead in a loop or a name is too long; reading then says so.
+    folder = Path(os.path.realpath(path))
+    if os.path.exists(folder / MANIFEST):  # noqa: PTH110
         return folder
-    versions = [each for each in folder.glob(f"*/{MANIFEST}") if re.fullmatch(VERSION_PATTERN, each.parent.name)]
-    return max(versions, key=lambda manifest: int(manifest.parent.name)).parent if versions else path
+    versions = [name for name in _names(folder) if re.fullmatch(VERSION_PATTERN, name)]
+    found = [name for name in versions if os.path.exists(folder / name / MANIFEST)]  # noqa: PTH110
+    return folder / max(found, key=int) if found else path
+
+
+def _names(folder: Path) -> list[str]:
+    try:
+        return [each.name for each in folder.iterdir()]
+    except OSError:
+        return []
 
 
 def read_bundle(folder: Path) -> Bundle:

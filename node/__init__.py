@@ -3,7 +3,7 @@
     receiving -> storage -> analysis -> storage -> delivery -> destinations
 
 ``receiving`` is the DICOM server, ``storage`` keeps objects, results and their states, ``analysis`` has the service
-analyse what waits, and ``delivery`` sends results until they are acknowledged. ``header`` reads the few attributes that
-the node needs. ``monitor`` serves metrics and health, ``running`` starts and stops all this, ``config`` is the
-configuration file.
+analyse what waits, and ``delivery`` sends results until they are acknowledged. ``transport`` limits what a connection
+may take, ``header`` reads the few attributes that the node needs. ``monitor`` serves metrics and health, ``running``
+starts and stops all this, ``config`` is the configuration file.
 """

@@ -1,11 +1,13 @@
 """``python -m node``: the commands run (the default), check, dead and retry."""
 
 import argparse
+import sqlite3
 import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
+from contract.streams import discard_output, is_of_output, prepare_streams
 from node.config import Config, ConfigError, read_config
 from node.storage.ledger import Ledger
 
@@ -14,15 +16,15 @@ DONE, FAILED, WRONG_USE = 0, 1, 2  # exit codes
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command. Returns its exit code: 0 success, 1 failure, 2 wrong usage or configuration."""
+    if argv is None:  # this is the process of the command
+        prepare_streams()
     arguments = _parser().parse_args(argv)
     try:
         config = read_config(arguments.config)
         if arguments.command == "check":
             return DONE
-        if arguments.command == "dead":
-            return _dead(config)
-        if arguments.command == "retry":
-            return _retry(config, arguments.uids, everything=arguments.all)
+        if arguments.command in {"dead", "retry"}:
+            return _beside_the_node(config, arguments)
         return _run(config)
     except ConfigError as error:
         return _fail(str(error), WRONG_USE)
@@ -34,13 +36,29 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _run(config: Config) -> int:
     from node.running import run  # imported late: --help and check need none of the extra
-    from node.storage.spool import SpoolInUse
+    from node.storage.spool import SpoolInUse, SpoolUnusable
 
     try:
         run(config)
-    except SpoolInUse as error:
+    except (SpoolInUse, SpoolUnusable) as error:
         return _fail(str(error), FAILED)
     return DONE
+
+
+def _beside_the_node(config: Config, arguments: argparse.Namespace) -> int:
+    """A command that may be used while the node runs."""
+    try:
+        dead = arguments.command == "dead"
+        code = _dead(config) if dead else _retry(config, arguments.uids, everything=arguments.all)
+        sys.stdout.flush()
+    except sqlite3.Error as error:
+        return _fail(f"{config.spool.folder}/ledger.sqlite cannot be used: {error}", FAILED)
+    except OSError as error:
+        if not is_of_output(error):
+            raise
+        discard_output()
+        return FAILED if isinstance(error, BrokenPipeError) else _fail(f"the output: {error.strerror}", FAILED)
+    return code
 
 
 def _dead(config: Config) -> int:

@@ -13,7 +13,7 @@ from node.config import RESULTS, Config, ConfigError, ResultKind, ServiceSection
 from node.header import HeaderError, content_identity, series_description
 from node.monitor import Metrics
 from node.storage.ledger import Ledger
-from node.storage.records import DEAD, OWN, Item
+from node.storage.records import DEAD, LONGEST_PAUSE_S, OWN, Item
 from node.storage.spool import Spool
 from service.client.address import Server, tls_context
 from service.client.options import read_key
@@ -29,7 +29,7 @@ _HEADERS = {"Content-Type": "application/dicom", "Accept": "application/dicom"}
 _REFUSED = {413, 415, 422}
 # Nor are these: wrong settings of the node; unsupported-media-type: the service lacks its extra for DICOM.
 _NOT_THE_OBJECT = {"unknown-operating-point", "unknown-population", "unsupported-media-type"}
-_PAUSE_S, _LONGEST_PAUSE_S = 5.0, 600.0
+_PAUSE_S = 5.0
 
 
 class Refused(Exception):
@@ -74,19 +74,23 @@ class Analyser:
 
     async def _work(self, client: Client, policy: RetryPolicy, poll_s: float) -> None:
         while True:
-            item = self._claim()
-            if item is None:
-                self.wake.clear()
-                await _wait(self.wake, poll_s)
-                continue
             try:
-                await self._analyse(client, policy, item)
+                await self._work_once(client, policy, poll_s)
             except sqlite3.Error as error:
-                self.problem = f"the ledger cannot be written: {error}"
+                self.problem = f"the ledger cannot be used: {error}"
                 log.error("%s", self.problem)
                 await asyncio.sleep(_PAUSE_S)
-            finally:
-                self._claimed.discard(item.uid)
+
+    async def _work_once(self, client: Client, policy: RetryPolicy, poll_s: float) -> None:
+        item = self._claim()
+        if item is None:
+            self.wake.clear()
+            await _wait(self.wake, poll_s)
+            return
+        try:
+            await self._analyse(client, policy, item)
+        finally:
+            self._claimed.discard(item.uid)
 
     def _claim(self) -> Item | None:
         due = self._ledger.due_objects(len(self._claimed) + 1)
@@ -136,7 +140,14 @@ class Analyser:
         except (Retryable, PredictorStopped) as failure:
             self.problem = f"the service does not answer: {failure}"
             raise
-        result = _check(response)
+        try:
+            result = _check(response)
+        except PredictorStopped as stopped:
+            self.problem = f"the service analyses nothing: {stopped}"
+            raise
+        except Refused:
+            self.problem = ""
+            raise
         self.problem = ""
         return result
 
@@ -149,7 +160,7 @@ class Analyser:
 
     def _postpone(self, item: Item, reason: str) -> None:
         self._count("postponed")
-        pause_s = min(_PAUSE_S * 2 ** min(item.tries, 16), _LONGEST_PAUSE_S)
+        pause_s = min(_PAUSE_S * 2 ** min(item.tries, 16), LONGEST_PAUSE_S)
         self._ledger.postpone_object(item.uid, pause_s, reason)
         log.warning("object %s: no answer, next attempt in %g s: %s", item.uid, pause_s, reason)
 

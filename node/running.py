@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import os
 import signal
 import sqlite3
 import sys
@@ -18,23 +19,29 @@ from node.monitor import Metrics, SpoolCollector, health, serve
 from node.receiving.scp import Scp
 from node.storage.ledger import Ledger
 from node.storage.records import DEAD, WAITING
-from node.storage.spool import Spool, SpoolFull
+from node.storage.spool import Spool, SpoolFull, SpoolUnusable
 
 log = logging.getLogger(__name__)
 
 _HOUSEKEEPING_S = 60.0
+# At the end: for what is being sent. Together with drain_s (20 s) within the grace of compose.node.yaml.
+_LAST_DELIVERY_S = 10.0
 _HOUR_S = 3600.0
 
 
 class Node:
-    """A running node: ``await run(stop)``."""
+    """A running node: ``await run(stop)``.
+
+    Args:
+        config: the configuration.
+
+    Raises:
+        SpoolInUse, SpoolUnusable: the spool cannot be used.
+    """
 
     def __init__(self, config: Config) -> None:
         self._config = config
-        self._spool = Spool(config.spool)
-        self._spool.claim()
-        self._ledger = Ledger(self._spool.ledger_path)
-        recover(self._spool, self._ledger)
+        self._spool, self._ledger = open_spool(config)
         self._metrics = Metrics()
         self._executor = ThreadPoolExecutor(len(config.destinations), thread_name_prefix="delivery")
 
@@ -60,12 +67,18 @@ class Node:
         for task in (stopping, *tasks):
             task.cancel()
         await asyncio.gather(stopping, *tasks, return_exceptions=True)
-        await asyncio.to_thread(self._executor.shutdown)
+        await asyncio.to_thread(self._await_deliveries)
         monitor.shutdown()
         self._ledger.close()
         self._spool.close()
         for task in done - {stopping}:
             task.result()  # a part has failed: its exception ends the process
+
+    def _await_deliveries(self) -> None:
+        """Wait for what is being sent, but not for a destination that does not answer."""
+        ending = threading.Thread(target=self._executor.shutdown, daemon=True)
+        ending.start()
+        ending.join(_LAST_DELIVERY_S)
 
     def _listen(self, scp: Scp, problems: Callable[[], list[str]]) -> ThreadingHTTPServer:
         http = self._config.http
@@ -108,6 +121,27 @@ class Node:
         return found
 
 
+def open_spool(config: Config) -> tuple[Spool, Ledger]:
+    """The spool of a node and its ledger, claimed and recovered.
+
+    Raises:
+        SpoolInUse, SpoolUnusable: they cannot be used.
+    """
+    folder = config.spool.folder
+    try:
+        spool = Spool(config.spool)
+        spool.claim()
+        ledger = Ledger(spool.ledger_path)
+        if spool.has_results() and ledger.is_empty():
+            raise SpoolUnusable(f"{folder}/results holds results that were not delivered, but the ledger knows of none")
+        recover(spool, ledger)
+    except sqlite3.Error as error:
+        raise SpoolUnusable(f"{folder}/ledger.sqlite cannot be used: {error}") from None
+    except OSError as error:
+        raise SpoolUnusable(f"{error.filename or folder} cannot be used: {error.strerror}") from None
+    return spool, ledger
+
+
 def recover(spool: Spool, ledger: Ledger) -> None:
     """After a crash: note objects that were kept but not noted yet, and delete files that are not needed any more."""
     for uid in spool.orphans(ledger.uids(WAITING, DEAD)):
@@ -127,7 +161,7 @@ def run(config: Config) -> None:
 
     Raises:
         ConfigError: the configuration cannot be used on this machine.
-        SpoolInUse: another node uses the spool.
+        SpoolInUse, SpoolUnusable: the spool cannot be used.
     """
     configure_logging(config.log_level)
     node = Node(config)
@@ -140,6 +174,9 @@ def run(config: Config) -> None:
 
     asyncio.run(main())
     log.info("stopped")
+    if any(not thread.daemon and thread is not threading.main_thread() for thread in threading.enumerate()):
+        log.warning("a destination does not answer: what it was sent is sent again")
+        os._exit(0)  # else Python waits for the thread that waits for the answer
 
 
 def configure_logging(level: str) -> None:

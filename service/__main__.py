@@ -13,6 +13,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run a command. Returns its exit code: 0 success, 1 failure, 2 wrong usage, 130 interrupted."""
     try:
         with exit_on_interrupt():
+            if argv is None:  # this is the process of the command
+                from contract.streams import prepare_streams
+
+                prepare_streams()
             from service.cli.command_line import run
         return run(list(sys.argv[1:] if argv is None else argv))
     except KeyboardInterrupt:

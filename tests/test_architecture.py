@@ -60,17 +60,18 @@ ROOMS: dict[str, dict[str, set[str]]] = {
     "node": {
         "config": set(),
         "header": set(),
+        "transport": set(),
         "storage": {"config", "header"},
         "monitor": {"storage"},
-        "receiving": {"config", "header", "storage", "monitor"},
+        "receiving": {"config", "header", "transport", "storage", "monitor"},
         "analysis": {"config", "header", "storage", "monitor"},
-        "delivery": {"config", "storage", "monitor"},
+        "delivery": {"config", "header", "transport", "storage", "monitor"},
         "running": {"config", "storage", "monitor", "receiving", "analysis", "delivery"},
         "__main__": {"config", "storage", "running"},
     },
 }
 # What a package may import of other packages of the project, where that is not a whole one.
-PARTS = {"node": ("dicom", "service.client", "contract.messages")}
+PARTS = {"node": ("dicom", "service.client", "contract.messages", "contract.streams")}
 _LOADS_A_MODEL = {"onnxruntime"}
 _LEARNS = {"tensorflow", "keras", "tf2onnx", "onnx", "sklearn", "scipy", "matplotlib"}
 _SERVES = {"fastapi", "starlette", "uvicorn"}

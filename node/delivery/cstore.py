@@ -1,15 +1,19 @@
 """Sends results by C-STORE."""
 
 import ssl
-from pathlib import Path
+from io import BytesIO
+from typing import Any
 
+from pydicom import Dataset, dcmread
 from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
-from pynetdicom import AE
+from pynetdicom import AE, evt
 from pynetdicom.association import Association
 
 from node.config import COMPREHENSIVE_3D_SR, SECONDARY_CAPTURE, ConfigError, CStore, Tls
-from node.delivery.outcomes import Outcome, Sender, Unavailable, Verdict, outcome_of
+from node.delivery.outcomes import DAMAGED, Interrupted, Outcome, Sender, Unavailable, Verdict, outcome_of
+from node.header import content_identity
 from node.storage.records import Delivery
+from node.transport import bound
 
 _RESULT_CLASSES = (COMPREHENSIVE_3D_SR, SECONDARY_CAPTURE)
 
@@ -42,9 +46,14 @@ class CStoreSender:
                 entity.add_requested_context(sop_class, syntax)
         tls = (self._tls, to.address) if self._tls else None
         try:
-            association = entity.associate(to.address, to.port, ae_title=to.ae_title, tls_args=tls)
+            handlers: list[Any] = [(evt.EVT_CONN_OPEN, lambda event: bound(event.assoc, to.timeout_s))]
+            association = entity.associate(
+                to.address, to.port, ae_title=to.ae_title, tls_args=tls, evt_handlers=handlers
+            )
         except OSError as error:  # its name cannot be resolved, for example while the hospital's DNS is down
             raise Unavailable(error.strerror or type(error).__name__) from None
+        except RuntimeError as error:  # no more threads
+            raise Unavailable(str(error)) from None
         if association.is_rejected:
             raise Unavailable("the association was rejected (AE titles, or too many associations)")
         if not association.is_established:
@@ -58,21 +67,37 @@ class CStoreSender:
             self._association.release()
         self._association = None
 
-    def send(self, delivery: Delivery, path: Path) -> Outcome:
+    def send(self, delivery: Delivery, content: bytes) -> Outcome:
         """Send one result.
 
         Raises:
-            Unavailable: the association was lost before an answer came.
+            Unavailable: the association was lost before.
+            Interrupted: it was lost before an answer came.
         """
+        dataset = _read(content)
+        if dataset is None:
+            return DAMAGED
         if self._association is None or not self._association.is_established:
             raise Unavailable("the association was lost")
         try:
-            response = self._association.send_c_store(path)
+            response = self._association.send_c_store(dataset)
         except ValueError:  # no accepted presentation context; its message quotes the data set
             return Outcome(Verdict.NEVER, "the SOP class of this result is not accepted")
+        except RuntimeError:  # the association has ended since it was looked at
+            raise Interrupted("the association was lost") from None
         if "Status" not in response:
-            raise Unavailable("the association was lost, or no answer came in time")
+            raise Interrupted("the association was lost, or no answer came in time")
         return outcome_of(int(response.Status))
+
+
+def _read(content: bytes) -> Dataset | None:
+    """The data set of a file; None: it is damaged."""
+    try:
+        content_identity(content)
+        dataset = dcmread(BytesIO(content))
+        return dataset if dataset.get("SOPInstanceUID") and dataset.get("SOPClassUID") else None
+    except Exception:  # pydicom raises what it meets in a damaged file, and its messages may quote the file
+        return None
 
 
 def client_context(section: Tls | None) -> ssl.SSLContext | None:

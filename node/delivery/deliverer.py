@@ -8,18 +8,18 @@ from concurrent.futures import Executor
 
 from node.config import CStore, Stow
 from node.delivery.cstore import CStoreSender
-from node.delivery.outcomes import Outcome, Sender, Unavailable, Verdict
+from node.delivery.outcomes import Interrupted, Outcome, Sender, Unavailable, Verdict
 from node.delivery.stow import StowSender
 from node.monitor import Metrics
 from node.storage.ledger import Ledger
-from node.storage.records import DEAD, DELIVERED, Delivery
+from node.storage.records import DEAD, DELIVERED, LONGEST_PAUSE_S, Delivery
 from node.storage.spool import Spool
 from service.client.retry import backoff_s
 
 log = logging.getLogger(__name__)
 
 _BATCH = 32  # results over one association
-_PAUSE_S, _LONGEST_PAUSE_S = 5.0, 600.0  # of one result that a destination does not take now
+_PAUSE_S = 5.0  # the first one of one result that a destination does not take now
 
 
 class Deliverer:
@@ -45,12 +45,12 @@ class Deliverer:
         """Send whatever is due. While the destination is not available, pauses grow from 0.5 s to 30 s."""
         loop, failures = asyncio.get_running_loop(), 0
         while True:
-            due = self._ledger.due_deliveries(self._name, _BATCH)
-            if not due:
-                self.wake.clear()
-                await _pause(self.wake, poll_s)
-                continue
             try:
+                due = self._ledger.due_deliveries(self._name, _BATCH)
+                if not due:
+                    self.wake.clear()
+                    await _pause(self.wake, poll_s)
+                    continue
                 await loop.run_in_executor(self._executor, self._send_all, due)
                 failures, self.problem = 0, ""
             except (Unavailable, sqlite3.Error) as failure:
@@ -64,11 +64,16 @@ class Deliverer:
                 self._send(sender, delivery)
 
     def _send(self, sender: Sender, delivery: Delivery) -> None:
-        path = self._spool.result_path(delivery.uid, delivery.kind)
-        if path.exists():
-            outcome = sender.send(delivery, path)
-        else:
+        try:
+            content = self._spool.read_result(delivery.uid, delivery.kind)
+            outcome = sender.send(delivery, content)
+        except Interrupted as interrupted:  # perhaps because of this result: the others go first
+            self._postpone(delivery, str(interrupted))
+            raise
+        except FileNotFoundError:
             outcome = Outcome(Verdict.NEVER, "the result is missing in the spool")
+        except OSError as error:
+            outcome = Outcome(Verdict.LATER, f"the result cannot be read: {error.strerror}")
         self._metrics.sent.labels(self._name, outcome.verdict.value).inc()
         if outcome.verdict is Verdict.STORED:
             self._ledger.close_delivery(delivery, DELIVERED)
@@ -76,14 +81,17 @@ class Deliverer:
             self._ledger.close_delivery(delivery, DEAD, outcome.reason)
             log.warning("%s refused the %s of object %s: %s", self._name, delivery.kind, delivery.uid, outcome.reason)
         else:
-            pause_s = min(_PAUSE_S * 2 ** min(delivery.tries, 16), _LONGEST_PAUSE_S)
-            self._ledger.postpone_delivery(delivery, pause_s, outcome.reason)
+            self._postpone(delivery, outcome.reason)
         if not self._ledger.needs_result(delivery.uid, delivery.kind):
             self._spool.drop_result(delivery.uid, delivery.kind)
 
+    def _postpone(self, delivery: Delivery, reason: str) -> None:
+        pause_s = min(_PAUSE_S * 2 ** min(delivery.tries, 16), LONGEST_PAUSE_S)
+        self._ledger.postpone_delivery(delivery, pause_s, reason)
+
     def _report(self, failure: Exception, failures: int) -> None:
         self._metrics.sent.labels(self._name, "unavailable").inc()
-        reason = f"the ledger cannot be written: {failure}" if isinstance(failure, sqlite3.Error) else str(failure)
+        reason = f"the ledger cannot be used: {failure}" if isinstance(failure, sqlite3.Error) else str(failure)
         self.problem = f"destination {self._name}: {reason}"
         if failures == 0:
             log.warning("destination %s: %s; results wait, and are sent later", self._name, reason)

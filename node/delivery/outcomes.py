@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 from enum import Enum
-from pathlib import Path
 from typing import Protocol
 
 from node.storage.records import Delivery
@@ -25,10 +24,15 @@ class Outcome:
 
 
 STORED = Outcome(Verdict.STORED)
+DAMAGED = Outcome(Verdict.NEVER, "the result is damaged in the spool")
 
 
 class Unavailable(Exception):
     """A destination cannot be reached now, with any result. The message is one line with the reason."""
+
+
+class Interrupted(Unavailable):
+    """A destination went away, or failed, while it was given one result, which may be the reason."""
 
 
 class Sender(Protocol):
@@ -44,11 +48,12 @@ class Sender(Protocol):
     def __exit__(self, *_exception: object) -> None:
         """Disconnect."""
 
-    def send(self, delivery: Delivery, path: Path) -> Outcome:
-        """Send one result.
+    def send(self, delivery: Delivery, content: bytes) -> Outcome:
+        """Send one result, a DICOM file.
 
         Raises:
-            Unavailable: the destination went away; whether it has stored the result is not known.
+            Interrupted: the destination went away; whether it has stored the result is not known.
+            Unavailable: it takes none now.
         """
 
 

@@ -1,19 +1,27 @@
 """Sends results by STOW-RS (PS3.18 section 10.5)."""
 
+import asyncio
+import json
 import secrets
 import ssl
 from pathlib import Path
+from typing import NamedTuple
 
 import httpx
 from pydantic import BaseModel, Field, ValidationError
 
 from node.config import ConfigError, Stow, Tls
 from node.delivery.cstore import client_context
-from node.delivery.outcomes import STORED, Outcome, Sender, Unavailable, Verdict, outcome_of
+from node.delivery.outcomes import DAMAGED, STORED, Interrupted, Outcome, Sender, Unavailable, Verdict, outcome_of
+from node.header import HeaderError, content_identity
 from node.storage.records import Delivery
 
-# The store is at fault, or the node's credentials: the same result may be taken later.
-_LATER = {401, 403, 404, 408, 429, 500, 502, 503, 504}
+# The store takes no result now, or none with the node's credentials.
+_CLOSED = {401, 403, 404, 408, 429, 502, 503, 504}
+_FINAL = {400, 409, 415}
+# All of a request and its answer may take as many times ``timeout_s``, which is for each step of it.
+_STEPS = 4
+_LONGEST_ANSWER_BYTES = 4_194_304
 
 
 class _Value(BaseModel):
@@ -34,6 +42,19 @@ class _Answer(BaseModel):
     failed: _Sequence = Field(default=_Sequence(), alias="00081198")
 
 
+class _Received(NamedTuple):
+    """An HTTP response. ``kind``: its media type."""
+
+    status: int
+    reason: str
+    kind: str
+    content: bytes
+
+    @property
+    def is_success(self) -> bool:
+        return 200 <= self.status < 300
+
+
 class StowSender:
     """One HTTP connection for all results that are due, one request for each.
 
@@ -48,12 +69,15 @@ class StowSender:
         self._destination, self._auth, self._headers = destination, _auth(destination), _token(destination)
         context = client_context(Tls(ca_file=destination.ca_file)) if destination.ca_file else None
         self._tls: ssl.SSLContext | bool = context or True
-        self._http: httpx.Client | None = None
+        self._http: httpx.AsyncClient | None = None
+        self._loop: asyncio.Runner | None = None
 
     def __enter__(self) -> Sender:
         """Prepare the connection, which is opened by the first request."""
+        # Tasks, because only they can be ended in time whatever a store does.
+        self._loop = asyncio.Runner()
         # trust_env=False: results go directly to the given address, never through a proxy set in the environment.
-        self._http = httpx.Client(
+        self._http = httpx.AsyncClient(
             verify=self._tls,
             auth=self._auth,
             headers={"Accept": "application/dicom+json", "User-Agent": "xray-inference"} | self._headers,
@@ -64,42 +88,84 @@ class StowSender:
 
     def __exit__(self, *_exception: object) -> None:
         """Close the connection."""
-        if self._http:
-            self._http.close()
+        if self._loop and self._http:
+            self._loop.run(self._http.aclose())
+            self._loop.close()
 
-    def send(self, delivery: Delivery, path: Path) -> Outcome:
+    def send(self, delivery: Delivery, content: bytes) -> Outcome:
         """Send one result.
 
         Raises:
-            Unavailable: there was no answer.
+            Unavailable, Interrupted: there was no answer.
         """
-        boundary = secrets.token_hex(16)
-        head = f"--{boundary}\r\nContent-Type: application/dicom\r\n\r\n".encode()
-        body = head + path.read_bytes() + f"\r\n--{boundary}--\r\n".encode()
-        media_type = f'multipart/related; type="application/dicom"; boundary={boundary}'
-        url = f"{str(self._destination.url).rstrip('/')}/studies"
-        if self._http is None:
+        if self._loop is None or self._http is None:
             raise Unavailable("not connected")
         try:
-            response = self._http.post(url, content=body, headers={"Content-Type": media_type})
-        except httpx.HTTPError as error:
+            content_identity(content)
+        except HeaderError:
+            return DAMAGED
+        try:
+            return _outcome(self._loop.run(self._post(self._http, content)))
+        except (httpx.ConnectError, httpx.ConnectTimeout) as error:
             raise Unavailable(str(error) or type(error).__name__) from None
-        return _outcome(response)
+        except httpx.HTTPError as error:
+            raise Interrupted(str(error) or type(error).__name__) from None
+        except TimeoutError:
+            raise Interrupted("no whole answer in time") from None
+
+    async def _post(self, http: httpx.AsyncClient, content: bytes) -> _Received:
+        boundary = secrets.token_hex(16)
+        head = f"--{boundary}\r\nContent-Type: application/dicom\r\n\r\n".encode()
+        body = head + content + f"\r\n--{boundary}--\r\n".encode()
+        headers = {"Content-Type": f'multipart/related; type="application/dicom"; boundary={boundary}'}
+        url = f"{str(self._destination.url).rstrip('/')}/studies"
+        answer = bytearray()
+        async with (
+            asyncio.timeout(_STEPS * self._destination.timeout_s),
+            http.stream("POST", url, content=body, headers=headers) as response,
+        ):
+            async for piece in response.aiter_bytes():
+                answer += piece
+                if len(answer) > _LONGEST_ANSWER_BYTES:
+                    raise Interrupted("the answer does not end")
+        kind = response.headers.get("content-type", "")
+        return _Received(response.status_code, response.reason_phrase, kind, bytes(answer))
 
 
-def _outcome(response: httpx.Response) -> Outcome:
-    status = response.status_code
-    if status in _LATER:
-        raise Unavailable(f"HTTP {status} {response.reason_phrase}")
-    try:
-        failed = _Answer.model_validate_json(response.content).failed.value
-    except ValidationError:  # some stores answer with XML or nothing whatever is accepted
-        failed = []
-    if failed:
+def _outcome(received: _Received) -> Outcome:
+    """What the store says.
+
+    Raises:
+        Unavailable, Interrupted: nothing of the result.
+    """
+    said = f"HTTP {received.status} {received.reason}"
+    if received.status in _CLOSED or 300 <= received.status < 400:
+        raise Unavailable(said)
+    if not (received.is_success or received.status in _FINAL):
+        raise Interrupted(said)
+    if received.is_success and received.kind.startswith("text/html"):  # a gateway's login page
+        raise Unavailable(f"{said}: a page for people, and no answer of a store")
+    if failed := _failures(received):
         return outcome_of(failed[0].reason.value[0] if failed[0].reason.value else 0x0110)
-    if status in {200, 202}:
-        return STORED
-    return Outcome(Verdict.NEVER, f"HTTP {status} {response.reason_phrase}")
+    return STORED if received.is_success else Outcome(Verdict.NEVER, said)
+
+
+def _failures(received: _Received) -> list[_Item]:
+    """The items that the store did not take; none also where it answers with XML or nothing, whatever it took.
+
+    Raises:
+        Interrupted: the answer is cut short.
+    """
+    try:
+        return _Answer.model_validate_json(received.content).failed.value
+    except ValidationError:
+        pass
+    if "json" in received.kind and received.content:
+        try:
+            json.loads(received.content)
+        except ValueError:
+            raise Interrupted("the answer is cut short or damaged") from None
+    return []
 
 
 def _auth(destination: Stow) -> httpx.BasicAuth | None:

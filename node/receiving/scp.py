@@ -35,10 +35,10 @@ from node import config
 from node.header import HeaderError, Identity, dataset_identity, is_uid
 from node.monitor import Metrics
 from node.receiving.incoming import IncomingFile, IncomingFiles
-from node.receiving.transport import BoundedHandler, BoundedServer
 from node.storage.ledger import Ledger
 from node.storage.records import ANSWERED, OWN, WAITING
 from node.storage.spool import Spool
+from node.transport import BoundedHandler, BoundedServer
 
 log = logging.getLogger(__name__)
 
@@ -195,6 +195,12 @@ class Scp:
         file.close()
         if file.fault:
             return _FAULTS[file.fault]
+        try:
+            return self._keep_received(file, identity, abstract_syntax)
+        except sqlite3.Error:  # pynetdicom would answer with a failure that is final to some senders
+            return OUT_OF_RESOURCES, "no room"
+
+    def _keep_received(self, file: IncomingFile, identity: Identity, abstract_syntax: str) -> tuple[int, str]:
         if identity.sop_class == config.COMPREHENSIVE_3D_SR and self._ledger.is_result(identity.uid):
             return SUCCESS, "known"
         if identity.sop_class != abstract_syntax or identity.sop_class == config.COMPREHENSIVE_3D_SR:

@@ -12,7 +12,17 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from node.storage.records import ANSWERED, DEAD, EXPIRED, WAITING, Counts, DeadLetter, Delivery, Item
+from node.storage.records import (
+    ANSWERED,
+    DEAD,
+    EXPIRED,
+    LONGEST_PAUSE_S,
+    WAITING,
+    Counts,
+    DeadLetter,
+    Delivery,
+    Item,
+)
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS objects (
@@ -29,6 +39,7 @@ CREATE INDEX IF NOT EXISTS deliveries_by_state ON deliveries (destination, state
 CREATE INDEX IF NOT EXISTS deliveries_by_result ON deliveries (result_uid);
 """
 _TABLES = (("objects", "received"), ("deliveries", "created"))  # and since when a row waits
+_IS_DUE = "(due <= ? OR due > ?)"  # now; and later than any pause lasts: the clock was set back
 _BY_KEY = "uid = ? AND kind = ? AND destination = ?"
 
 
@@ -57,6 +68,10 @@ class Ledger:
         rows = self._read("SELECT state FROM objects WHERE uid = ?", uid)
         return rows[0][0] if rows else None
 
+    def is_empty(self) -> bool:
+        """Whether nothing was ever received, or all is forgotten."""
+        return not self._read("SELECT 1 FROM objects LIMIT 1")
+
     def is_result(self, uid: str) -> bool:
         """Whether this is the UID of a result of this node."""
         return bool(self._read("SELECT 1 FROM deliveries WHERE result_uid = ? LIMIT 1", uid))
@@ -78,8 +93,8 @@ class Ledger:
 
     def due_objects(self, limit: int) -> list[Item]:
         """Objects that wait for the service and whose pause is over, the longest due first."""
-        query = "SELECT uid, received, tries FROM objects WHERE state = ? AND due <= ? ORDER BY due LIMIT ?"
-        return [Item(*row) for row in self._read(query, WAITING, self._clock(), limit)]
+        query = f"SELECT uid, received, tries FROM objects WHERE state = ? AND {_IS_DUE} ORDER BY due LIMIT ?"  # noqa: S608
+        return [Item(*row) for row in self._read(query, WAITING, *self._due(), limit)]
 
     def postpone_object(self, uid: str, pause_s: float, reason: str) -> None:
         """Note a failed attempt; the next is due after a pause."""
@@ -105,10 +120,10 @@ class Ledger:
     def due_deliveries(self, destination: str, limit: int) -> list[Delivery]:
         """Results that wait for a destination and whose pause is over, the longest due first."""
         query = (
-            "SELECT uid, kind, destination, result_uid, tries FROM deliveries "
-            "WHERE destination = ? AND state = ? AND due <= ? ORDER BY due LIMIT ?"
+            "SELECT uid, kind, destination, result_uid, tries FROM deliveries "  # noqa: S608
+            f"WHERE destination = ? AND state = ? AND {_IS_DUE} ORDER BY due LIMIT ?"
         )
-        return [Delivery(*row) for row in self._read(query, destination, WAITING, self._clock(), limit)]
+        return [Delivery(*row) for row in self._read(query, destination, WAITING, *self._due(), limit)]
 
     def postpone_delivery(self, delivery: Delivery, pause_s: float, reason: str) -> None:
         """Note a failed attempt; the next is due after a pause."""
@@ -187,6 +202,11 @@ class Ledger:
         oldest += "SELECT min(created) FROM deliveries WHERE state = ?"
         since = self._read(f"SELECT min(since) FROM ({oldest})", WAITING, WAITING)[0][0]  # noqa: S608
         return Counts(objects, {(name, state): count for name, state, count in rows}, since)
+
+    def _due(self) -> tuple[float, float]:
+        """The values of ``_IS_DUE``."""
+        now = self._clock()
+        return now, now + LONGEST_PAUSE_S
 
     def _read(self, query: str, *values: object) -> list[Any]:
         with self._lock:

@@ -30,6 +30,10 @@ class SpoolInUse(Exception):
     """Another node uses this folder."""
 
 
+class SpoolUnusable(Exception):
+    """The folder or the ledger in it cannot be used; the message is one line with the reason."""
+
+
 class Spool:
     """The files of one node. Safe to use from several threads.
 
@@ -135,6 +139,14 @@ class Spool:
         _sync_folder(self._results)
         self.release(replaced - len(content))
 
+    def read_result(self, uid: str, kind: str) -> bytes:
+        """A result that is kept.
+
+        Raises:
+            OSError: it is not there, or cannot be read.
+        """
+        return self.result_path(uid, kind).read_bytes()
+
     def drop_object(self, uid: str) -> None:
         """Delete an object, if it is there."""
         self._drop(self.object_path(uid))
@@ -150,6 +162,10 @@ class Spool:
     def drop_results_except(self, results: set[tuple[str, str]]) -> None:
         """Delete every result but these: UID of the object, and kind."""
         self._drop_except(self._results, {self.result_path(uid, kind) for uid, kind in results})
+
+    def has_results(self) -> bool:
+        """Whether any results are kept."""
+        return any(self._results.iterdir())
 
     def orphans(self, known: set[str]) -> list[str]:
         """The UIDs of objects that are none of these: the process ended after it had kept them."""

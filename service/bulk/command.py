@@ -114,6 +114,8 @@ def _run(arguments: argparse.Namespace, settings: Settings) -> int:
     names = store.names()
     done = [number for number in range(plan.parts) if part_name(number) in names]
     missing = plan.parts - len(done)
+    if missing and _SUCCESS in names:  # of a run whose parts have been removed since: it is not complete any more
+        store.remove(_SUCCESS)
     job = Job(where, settings.model_dump(mode="json"), missing, arguments.processes, arguments.address)
     numbers = (number for number in range(plan.parts) if part_name(number) not in names)
     try:
@@ -159,9 +161,12 @@ def _planned(arguments: argparse.Namespace, settings: Settings, store: "Store") 
             raise SettingsError(f"--resume: there is no plan in {arguments.out}: name its SOURCE")
         asyncio.run(try_bundle(settings, bundle))
         store.prepare()
-        if leftover := sorted(name for name in store.names() if name.startswith(("part-", _SUCCESS))):
-            raise SettingsError(f"--out: {arguments.out} holds {leftover[0]}, but no plan: choose another place")
-        return write_plan(store, rules, items)
+        with store.planning():
+            if read_plan(store):
+                raise SettingsError(f"--out: {arguments.out} holds a run by now: --resume goes on with it")
+            if leftover := sorted(name for name in store.names() if name.startswith(("part-", _SUCCESS))):
+                raise SettingsError(f"--out: {arguments.out} holds {leftover[0]}, but no plan: choose another place")
+            return write_plan(store, rules, items)
 
 
 @contextmanager
@@ -209,7 +214,16 @@ def _engine(name: str) -> "Engine":
 
 
 def _finish(store: "Store", plan: "Plan", progress: "RunProgress") -> int:
-    """Write the marker of a complete run, and print its summary. Returns the exit code."""
+    """Write the marker of a complete run, and print its summary. Returns the exit code.
+
+    Raises:
+        StorageError: the run is not complete: another one has planned something else here meanwhile.
+    """
+    from service.bulk.errors import StorageError
+    from service.bulk.plan import read_plan
+
+    if progress.rows != plan.items or read_plan(store) != plan:
+        raise StorageError(f"{_SUCCESS}: another run has written to --out meanwhile: choose another place")
     errors = dict(sorted(progress.errors.items()))
     success = {"format": plan.format, "plan": plan.digest, "parts": plan.parts, "rows": progress.rows, "errors": errors}
     store.put(_SUCCESS, (json.dumps(success, indent=2) + "\n").encode())

@@ -89,6 +89,8 @@ class PartWorker:
         Raises:
             StorageError: the storage fails or refuses; nothing is written.
         """
+        if number >= self.plan.parts:
+            raise StorageError("another run has replaced the plan")
         rows: list[Row] = []
         errors = Counter[str]()
         for scored in self._scorer.score(self._items.of(number), left_out, at):
@@ -133,6 +135,6 @@ def counts_of(store: Store, plan: Plan, number: int) -> PartCounts:
     except (FileNotFoundError, ValueError):
         raise StorageError(f"{name} is damaged: remove it, and resume") from None
     kept = metadata.metadata or {}
-    if kept.get(PLAN) != plan.digest.encode():
+    if kept.get(PLAN) != plan.digest.encode() or metadata.num_rows != plan.size_of(number):
         raise StorageError(f"{name} is not of this plan: remove it, and resume")
     return PartCounts(number, metadata.num_rows, json.loads(kept[ERRORS]))

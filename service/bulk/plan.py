@@ -24,6 +24,8 @@ from service.inference.points import default_point
 from service.settings import GuardMode, Settings, SettingsError
 
 FORMAT = 1
+# In the metadata of the list: its own digest, by which it is known to be that of the plan.
+LIST = b"xray.list"
 ITEMS, FACTS = "_plan.parquet", "_plan.json"
 ITEM_SCHEMA = pyarrow.schema(
     [
@@ -123,9 +125,12 @@ def write_plan(store: Store, rules: Rules, items: Iterable[Item]) -> Plan:
         SettingsError: there are none; or what the items raise.
         StorageError: the plan cannot be written.
     """
-    with tempfile.TemporaryFile() as file:
-        plan = _plan_of(rules, items, file)
-        store.put_file(ITEMS, file)
+    try:
+        with tempfile.TemporaryFile(dir=store.scratch) as file:
+            plan = _plan_of(rules, items, file)
+            store.put_file(ITEMS, file)
+    except OSError as error:
+        raise StorageError(f"{ITEMS} cannot be prepared in a temporary file: {error.strerror}") from None
     store.put(FACTS, (plan.model_dump_json(indent=2) + "\n").encode())
     return plan
 
@@ -173,22 +178,32 @@ class PlannedItems:
         plan: the plan.
 
     Raises:
-        StorageError: the items are not there.
+        StorageError: the items are not there, or those of another plan.
     """
 
     def __init__(self, store: Store, plan: Plan) -> None:
         try:
-            self._file = parquet.ParquetFile(store.open(ITEMS))
+            self._file = parquet.ParquetFile(store.open(ITEMS), page_checksum_verification=True)
         except (FileNotFoundError, pyarrow.ArrowInvalid):
             raise StorageError(f"{ITEMS} is not there, or damaged") from None
+        kept = (self._file.metadata.metadata or {}).get(LIST, plan.list_sha256.encode())  # older versions kept none
+        if kept != plan.list_sha256.encode() or self._file.metadata.num_rows != plan.items:
+            raise StorageError(f"{ITEMS} is not the list of this plan")
         self._plan, self._group, self._rows = plan, -1, pyarrow.table({})
 
     def of(self, number: int) -> list[Item]:
-        """The items of one part."""
+        """The items of one part.
+
+        Raises:
+            StorageError: they cannot be read.
+        """
         size = _group_size(self._plan.part_size)
         group, start = divmod(number * self._plan.part_size, size)
         if group != self._group:
-            self._rows, self._group = self._file.read_row_group(group), group
+            try:
+                self._rows, self._group = self._file.read_row_group(group), group
+            except (OSError, pyarrow.ArrowException):
+                raise StorageError(f"{ITEMS} is damaged, or cannot be read") from None
         rows = self._rows.slice(start, self._plan.part_size)
         return [Item(*row) for row in zip(*(column.to_pylist() for column in rows.columns), strict=True)]
 
@@ -204,16 +219,22 @@ def _group_size(part_size: int) -> int:
 
 def _plan_of(rules: Rules, items: Iterable[Item], file: BinaryIO | None) -> Plan:
     digest, count = hashlib.sha256(), 0
-    with parquet.ParquetWriter(file, ITEM_SCHEMA, compression="zstd") if file else nullcontext() as writer:
+    with _writer(file) if file else nullcontext() as writer:
         for group in _groups(items, _group_size(rules.part_size)):
             count += len(group)
             for item in group:
                 digest.update(json.dumps(item).encode())
             if writer:
                 writer.write_table(_table(group), row_group_size=len(group))
+        if writer:
+            writer.add_key_value_metadata({LIST.decode(): digest.hexdigest()})
     if not count:
         raise SettingsError("there are no images to be read")
     return Plan(**rules.model_dump(), items=count, list_sha256=digest.hexdigest())
+
+
+def _writer(file: BinaryIO) -> parquet.ParquetWriter:
+    return parquet.ParquetWriter(file, ITEM_SCHEMA, compression="zstd", write_page_checksum=True)
 
 
 def _groups(items: Iterable[Item], size: int) -> Iterator[list[Item]]:

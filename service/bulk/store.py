@@ -4,13 +4,18 @@ import contextlib
 import os
 import secrets
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
 import pyarrow
 from pyarrow import fs
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
 
 from service.bulk import s3
 from service.bulk.errors import StorageError
@@ -22,7 +27,9 @@ _COPIED = 8 * 2**20
 
 
 class Store(Protocol):
-    """A folder or prefix of one run."""
+    """A folder or prefix of one run. ``scratch``: a folder for temporary files without a name; None: the system's."""
+
+    scratch: Path | None
 
     def prepare(self) -> None:
         """Make sure that it exists, and remove the unfinished files of a killed run.
@@ -46,6 +53,17 @@ class Store(Protocol):
     def put_file(self, name: str, file: BinaryIO) -> None:
         """The same with the whole content of a temporary file."""
 
+    def remove(self, name: str) -> None:
+        """Delete a file, if there is one."""
+
+    def planning(self) -> AbstractContextManager[None]:
+        """Held while a plan is made: two runs that begin at once would else write each other's. In a bucket, and on
+        filesystems without locks, nothing is held.
+
+        Raises:
+            SettingsError: another run has it.
+        """
+
 
 def open_store(where: str) -> Store:
     """The store of a folder or ``s3://bucket/prefix``. It need not exist.
@@ -63,6 +81,7 @@ def open_store(where: str) -> Store:
 class _Folder:
     def __init__(self, path: Path) -> None:
         self._path = path
+        self.scratch: Path | None = path  # the system's may be small, or missing where the root is read-only
 
     def prepare(self) -> None:
         try:
@@ -87,29 +106,53 @@ class _Folder:
             return pyarrow.OSFile(str(self._path / name), "rb")
 
     def put(self, name: str, content: bytes) -> None:
-        with self._replacing(name) as file:
-            file.write(content)
+        self._put(name, lambda target: target.write(content))
 
     def put_file(self, name: str, file: BinaryIO) -> None:
-        file.seek(0)
-        with self._replacing(name) as target:
+        def copy(target: BinaryIO) -> None:
+            file.seek(0)
             shutil.copyfileobj(file, target, _COPIED)
 
+        self._put(name, copy)
+
+    def remove(self, name: str) -> None:
+        with _in_one_line(name):
+            (self._path / name).unlink(missing_ok=True)
+
     @contextmanager
-    def _replacing(self, name: str) -> Iterator[BinaryIO]:
-        partial = self._path / f"{_TEMPORARY}{secrets.token_hex(8)}"
+    def planning(self) -> Iterator[None]:
+        with _in_one_line("--out"):
+            descriptor = os.open(self._path, os.O_RDONLY)
+        try:
+            _lock(descriptor, self._path)
+            yield
+        finally:
+            os.close(descriptor)
+
+    def _put(self, name: str, write: Callable[[BinaryIO], object]) -> None:
         with _is_there(name), _in_one_line(name):
-            try:
-                with partial.open("xb") as file:
-                    yield file
-                    file.flush()
-                    os.fsync(file.fileno())
-                partial.replace(self._path / name)
-            except BaseException:
-                with contextlib.suppress(OSError):
-                    partial.unlink()
-                raise
-            _sync(self._path)
+            for again in (True, True, False):
+                try:
+                    self._replace(name, write)
+                    break
+                except FileNotFoundError:
+                    # Another run in this folder has taken the temporary file for that of a killed one.
+                    if not (again and self._path.is_dir()):
+                        raise
+
+    def _replace(self, name: str, write: Callable[[BinaryIO], object]) -> None:
+        partial = self._path / f"{_TEMPORARY}{secrets.token_hex(8)}"
+        try:
+            with partial.open("xb") as file:
+                write(file)
+                file.flush()
+                os.fsync(file.fileno())
+            partial.replace(self._path / name)
+        except BaseException:
+            with contextlib.suppress(OSError):
+                partial.unlink()
+            raise
+        _sync(self._path)
 
 
 def _sync(folder: Path) -> None:
@@ -122,7 +165,21 @@ def _sync(folder: Path) -> None:
             os.close(descriptor)
 
 
+def _lock(folder: int, path: Path) -> None:
+    """Lock a folder until its descriptor is closed, in whatever way the process ends."""
+    if fcntl is None:
+        return
+    try:
+        fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise SettingsError(f"--out: another run is being planned in {path}") from None
+    except OSError:
+        pass  # a filesystem without locks on folders, such as NFS
+
+
 class _Prefix:
+    scratch: Path | None = None
+
     def __init__(self, prefix: str, files: fs.S3FileSystem) -> None:
         self._prefix, self._files = prefix, files
 
@@ -158,6 +215,13 @@ class _Prefix:
         with self._written(name) as stream:
             while chunk := file.read(_COPIED):
                 stream.write(chunk)
+
+    def remove(self, name: str) -> None:
+        with contextlib.suppress(FileNotFoundError), s3.meaning(name):
+            self._files.delete_file(f"{self._prefix}/{name}")
+
+    def planning(self) -> AbstractContextManager[None]:
+        return nullcontext()
 
     @contextmanager
     def _written(self, name: str) -> Iterator[pyarrow.NativeFile]:

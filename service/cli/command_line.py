@@ -12,6 +12,7 @@ import argcomplete
 from pydantic import ValidationError
 
 from contract.bundle import BundleError
+from contract.streams import discard_output, is_of_output
 from service.access import command as keys_command
 from service.access.keys import KeyFileError
 from service.audit import command as audit_command
@@ -42,11 +43,12 @@ def run(given: list[str]) -> int:
     arguments = parser.parse_args(given)
     try:
         code = _RUN[arguments.command](arguments, _given(arguments))
-        sys.stdout.flush()  # at the end of the process a reader that is gone would be a message on stderr
+        sys.stdout.flush()  # what fails here would otherwise fail at the end of the process, with a trace
         return code
-    except BrokenPipeError:  # the process that reads stdout has closed it, as head does
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return FAILED
+    except OSError as error:
+        if arguments.command == "serve" or not is_of_output(error):
+            raise
+        return _output_failed(error)
     except SettingsError as error:
         return _fail(str(error), WRONG_USE)
     except (BundleError, DeviceError, KeyFileError, audit_command.AuditCommandError) as error:
@@ -154,6 +156,13 @@ def _fail(message: str, code: int) -> int:
     # It may quote a server or a file. A single write, so that lines of several workers do not mix.
     sys.stderr.write(f"xray-service: {printable(message, keep=NEWLINE)}\n")
     return code
+
+
+def _output_failed(error: OSError) -> int:
+    discard_output()
+    if isinstance(error, BrokenPipeError):  # whoever reads has what it wants: `| head`
+        return FAILED
+    return _fail(f"cannot write the output: {error.strerror}", FAILED)
 
 
 def _parser() -> argparse.ArgumentParser:

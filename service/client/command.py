@@ -2,12 +2,12 @@
 
 import argparse
 import asyncio
-import os
 import sys
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 
+from contract.streams import discard_output
 from service.client.objects import Kind, ObjectPredictor, ObjectWriter
 from service.client.options import check_options, read_key, url_option
 from service.client.predicting import Predictor, PredictorStopped, predict_many
@@ -53,9 +53,10 @@ def predict(settings: Settings, arguments: argparse.Namespace, open_local: OpenL
     except KeyboardInterrupt:
         return INTERRUPTED
     except BrokenPipeError:  # the process that reads stdout has closed it
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        discard_output()
         return FAILED
     except OSError as error:
+        discard_output()
         print_error(f"cannot write the results: {error.strerror}")
         return FAILED
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import re
+import secrets
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal, Protocol
@@ -75,6 +76,7 @@ def _write_file(folder: Path, content: bytes) -> None:
         raise ObjectUnavailable("the answer is no DICOM file")
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{uid[1].decode()}.dcm"
-    partial = path.with_suffix(".part")
+    # Two files of the same image are answered by the same object, perhaps at the same time.
+    partial = folder / f"{path.stem}.{secrets.token_hex(4)}.part"
     partial.write_bytes(content)
     partial.replace(path)

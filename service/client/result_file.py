@@ -4,12 +4,14 @@ FILE.part, one line at a time -> FILE, once every image file has been processed
 """
 
 import csv
+import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Literal, TextIO
+from typing import BinaryIO, Literal, TextIO
 
 from pydantic import ValidationError
 
+from service.client.lock import FileLock, InUse
 from service.client.results import COLUMNS, Format, escape_formula, write_row
 from service.settings import SettingsError
 from service.wire import PredictResponse
@@ -28,23 +30,28 @@ class ResultFile:
         force: whether to replace files of an earlier run instead.
 
     Raises:
-        SettingsError: the file cannot be written, or there is FILE or FILE.part of an earlier run.
+        SettingsError: the file cannot be written, another run writes it, or an earlier run has left FILE or FILE.part.
     """
 
     def __init__(self, path: Path, kind: Format, *, resume: bool = False, force: bool = False) -> None:
         self.path, self.part, self._kind = path, path.with_name(f"{path.name}.part"), kind
         self._answered: set[str] = set()
-        if path.exists() and not path.is_file():
-            raise SettingsError(f"--output: {path} is not a regular file")
         try:
-            if resume:
-                self._copy_answered()
-            elif not force:
-                self._refuse_to_replace()
-            mode: Literal["a", "w", "x"] = "a" if resume else "w" if force else "x"
-            self.stream: TextIO = self.part.open(mode, encoding="utf-8", newline="")
+            if path.exists() and not path.is_file():
+                raise SettingsError(f"--output: {path} is not a regular file")
+            self._lock = FileLock(path.with_name(f"{path.name}.lock"))
+        except InUse:
+            raise SettingsError(f"--output: another run is writing {path}") from None
         except OSError as error:
-            raise SettingsError(f"--output: {path} cannot be written: {error.strerror}") from None
+            raise self._unwritable(error) from None
+        try:
+            self.stream: TextIO = self._open(resume=resume, force=force)
+        except OSError as error:
+            self._lock.release()
+            raise self._unwritable(error) from None
+        except SettingsError:
+            self._lock.release()
+            raise
 
     @property
     def kept(self) -> int:
@@ -65,14 +72,31 @@ class ResultFile:
         Returns:
             A message that tells the user where the partial results are; None if there are none.
         """
-        self.stream.close()
-        if complete:
-            self.part.replace(self.path)
-        elif empty and not self._answered:
-            self.part.unlink()
-        else:
-            return f"the results so far are in {self.part}; continue with --resume"
-        return None
+        try:
+            if complete:
+                self.stream.flush()
+                os.fsync(self.stream.fileno())  # or a power cut could leave FILE without its content
+            self.stream.close()
+            if complete:
+                self.part.replace(self.path)
+            elif empty and not self._answered:
+                self.part.unlink()
+            else:
+                return f"the results so far are in {self.part}; continue with --resume"
+            return None
+        finally:
+            self._lock.release()
+
+    def _open(self, *, resume: bool, force: bool) -> TextIO:
+        if resume:
+            self._copy_answered()
+        elif not force:
+            self._refuse_to_replace()
+        mode: Literal["a", "w", "x"] = "a" if resume else "w" if force else "x"
+        return self.part.open(mode, encoding="utf-8", newline="")
+
+    def _unwritable(self, error: OSError) -> SettingsError:
+        return SettingsError(f"--output: {self.path} cannot be written: {error.strerror}")
 
     def _refuse_to_replace(self) -> None:
         if self.part.exists():
@@ -87,10 +111,10 @@ class ResultFile:
         if not source.exists():
             return
         kept = source.with_name(f"{self.path.name}.kept")
-        with source.open(encoding="utf-8", newline="") as old, kept.open("w", encoding="utf-8", newline="") as new:
+        copy = _copy_rows if self._kind == "csv" else _copy_lines
+        with source.open("rb") as old, kept.open("w", encoding="utf-8", newline="") as new:
             try:
-                for name in (_copy_rows if self._kind == "csv" else _copy_lines)(old, new):
-                    self._answered.add(name)
+                self._answered.update(copy(_whole_lines(old), new))
             except (ValueError, csv.Error):
                 kept.unlink()
                 raise SettingsError(f"--resume: {source} holds no results in this format") from None
@@ -108,8 +132,22 @@ def format_of(path: Path) -> Format:
     raise SettingsError(f"--output: the file name must end in {', '.join(_FORMATS)}; otherwise give --format")
 
 
+def _whole_lines(file: BinaryIO) -> Iterator[str]:
+    """The lines of a file but a last one without its end, which was cut off, perhaps within a character. If it is the
+    only one, it is given, because it tells what file this is.
+
+    Raises:
+        ValueError: this is not UTF-8.
+    """
+    for number, line in enumerate(file):
+        if number == 0 or line.endswith(b"\n"):
+            yield line.decode()
+
+
 def _copy_rows(old: Iterable[str], new: TextIO) -> Iterator[str]:
-    """Copy the rows with a prediction, and yield their files. A last row that was cut off has too few cells."""
+    """Copy the rows with a prediction, and yield their files. A last row that was cut off within a cell of several
+    lines has too few cells.
+    """
     rows = csv.reader(old)
     if next(rows, list(COLUMNS)) != list(COLUMNS):
         raise ValueError("not the columns of a result file")
@@ -125,7 +163,7 @@ def _copy_rows(old: Iterable[str], new: TextIO) -> Iterator[str]:
 
 
 def _copy_lines(old: Iterable[str], new: TextIO) -> Iterator[str]:
-    """Copy the lines with a prediction, and yield their files. A last line that was cut off is not valid JSON."""
+    """Copy the lines with a prediction, and yield their files."""
     found = invalid = False
     for line in old:
         try:

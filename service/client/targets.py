@@ -1,6 +1,7 @@
 """Finds the image files named on the command line, and reads them."""
 
 import os
+import stat
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -39,7 +40,7 @@ def find_targets(named: Sequence[Path], on_skipped: Callable[[str], None] = lamb
     loop occurs. Other files are skipped too; ``on_skipped`` is called with the path of each.
     """
     for path in named:
-        if not path.is_dir():
+        if not os.path.isdir(path):  # noqa: PTH112  Path.is_dir raises where a folder above may not be entered
             yield Target(str(path))
             continue
         found = False
@@ -88,12 +89,17 @@ def _walk(folder: Path, on_skipped: Callable[[str], None]) -> Iterator[Target]:
 
 
 def _is_image(path: str) -> bool:
-    return path.lower().endswith(SUFFIXES) and not _is_special(Path(path))
+    return path.lower().endswith(SUFFIXES) and not _is_special(path)
 
 
-def _is_special(path: Path) -> bool:
-    """Whether this is a pipe or device, which might never end. A broken link is not: reading it reports the error."""
-    return path.exists() and not path.is_file()
+def _is_special(path: str) -> bool:
+    """Whether this is a pipe or device, which might never end. What cannot be looked at (a broken link, a loop of
+    links, a folder that may not be entered) is not: reading it reports the error.
+    """
+    try:
+        return not stat.S_ISREG(os.stat(path).st_mode)  # noqa: PTH116  a name need not be valid UTF-8
+    except OSError:
+        return False
 
 
 def _unreadable_folders(errors: list[OSError]) -> Iterator[Target]:

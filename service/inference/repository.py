@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import os
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import AsyncExitStack, contextmanager
@@ -21,8 +22,7 @@ log = logging.getLogger(__name__)
 
 
 class Repository:
-    """Finds models by name and version. A name from a request is looked up, in memory or in a listing of the folder; it
-    never becomes a path.
+    """Finds models by name and version. A name from a request is looked up, in memory or in a listing; it is no path.
 
     Args:
         shared: settings, threads and metrics, which all models share.
@@ -236,7 +236,7 @@ def repository_folder(settings: Settings, main: Model) -> Path | None:
         SettingsError: the folder of the setting does not exist.
     """
     if settings.repository is not None:
-        if not settings.repository.is_dir():
+        if not os.path.isdir(settings.repository):  # noqa: PTH112  Path raises where one may not be entered
             raise SettingsError(f"XRAY_REPOSITORY: {settings.repository} is not a folder")
         return settings.repository
     path = find_bundle(settings.model)
@@ -246,5 +246,5 @@ def repository_folder(settings: Settings, main: Model) -> Path | None:
 
 
 def _is_bundle(path: Path) -> bool:
-    is_named = re.fullmatch(NAME_PATTERN, path.parent.name) and re.fullmatch(VERSION_PATTERN, path.name)
-    return bool(is_named) and (path / MANIFEST).is_file()
+    named = re.fullmatch(NAME_PATTERN, path.parent.name) and re.fullmatch(VERSION_PATTERN, path.name)
+    return bool(named) and os.path.isfile(path / MANIFEST)  # noqa: PTH113  as above

@@ -2,6 +2,7 @@
 
 import argparse
 import asyncio
+import os
 import re
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
@@ -118,7 +119,7 @@ def _check(arguments: argparse.Namespace) -> None:
         raise SettingsError("give --images and --labels, or --from-audit")
     if arguments.since:
         raise SettingsError("--since is for --from-audit")
-    if not arguments.images.is_dir():
+    if not os.path.isdir(arguments.images):  # noqa: PTH112  Path raises where a folder may not be entered
         raise SettingsError(f"--images: {arguments.images} is not a folder")
     check_site_options(arguments)
 

@@ -1,6 +1,7 @@
 """An inconsistent bundle is refused with one line that names the file."""
 
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from contract.bundle import (
     BundleError,
     Calibration,
     Population,
+    find_bundle,
     read_bundle,
     write_bundle,
 )
@@ -149,3 +151,22 @@ def test_the_bundled_model_is_consistent() -> None:
     assert bundle.manifest.drift_reference is not None
     assert bundle.manifest.drift_reference.images == bundle.manifest.results["validation"]["images"]
     assert "Not a medical device" in bundle.card
+
+
+@pytest.mark.parametrize(
+    ("name", "said"), [("loop", "Too many levels of symbolic links"), ("x" * 300, "File name too long")]
+)
+def test_a_path_that_cannot_be_looked_at_is_named(tmp_path: Path, name: str, said: str) -> None:
+    (tmp_path / "loop").symlink_to("loop")
+    assert refusal(find_bundle(tmp_path / name)).endswith(f"{name}/manifest.json: {said}")
+
+
+def test_a_folder_that_may_not_be_entered_is_named(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def deny(path: Any, **_: Any) -> Any:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "stat", deny)  # tests may run as root, whom the file system denies nothing
+        assert find_bundle(folder) == folder
+    monkeypatch.setattr(Path, "read_bytes", deny)
+    assert refusal(folder).endswith("manifest.json: Permission denied")

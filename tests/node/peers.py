@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from io import BytesIO
-from typing import Any
+from typing import Any, cast
 
 from pydicom import dcmread
 from pydicom.dataset import Dataset
@@ -82,7 +82,9 @@ class FakeService:
 
 
 class FakePacs:
-    """Takes results by C-STORE. ``stored``: how often each SOP Instance UID came. ``statuses``: to answer first."""
+    """Takes results by C-STORE. ``stored``: how often each SOP Instance UID came. ``statuses``: to answer first.
+    ``aborts``: SOP Instance UIDs over which it aborts the association.
+    """
 
     def __init__(
         self,
@@ -91,6 +93,7 @@ class FakePacs:
     ) -> None:
         self.stored: Counter[str] = Counter()
         self.statuses: list[int] = []
+        self.aborts: set[str] = set()
         self.callers: set[str] = set()
         self._entity, self._tls = AE("PACS"), tls
         self._entity.maximum_associations = 100
@@ -125,6 +128,8 @@ class FakePacs:
         self.start()
 
     def _store(self, event: Event) -> int:
+        if cast(Any, event.request).AffectedSOPInstanceUID in self.aborts:
+            event.assoc.abort()
         status = self.statuses.pop(0) if self.statuses else 0
         self.callers.add(str(event.assoc.requestor.ae_title))
         if status == 0:

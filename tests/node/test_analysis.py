@@ -140,6 +140,18 @@ async def test_what_is_not_the_object_s_fault_waits(make: Make, status: int, slu
     await parts.run_until(lambda: parts.service.requests and not parts.ledger.due_objects(1))
     assert parts.ledger.state(uid) == WAITING
     assert parts.spool.object_path(uid).exists()
+    if status != 500:  # else it may be this object alone
+        assert parts.analyser.problem.startswith("the service analyses nothing: ")
+
+
+async def test_a_refusal_shows_that_the_service_works_again(make: Make) -> None:
+    parts = make()
+    parts.service.failures = [(401, "unauthorized", {}), (422, "lateral-view", {})]
+    first = parts.add(radiograph())
+    await parts.run_until(lambda: parts.analyser.problem)
+    second = parts.add(radiograph())
+    await parts.run_until(lambda: parts.ledger.state(second) == DEAD)
+    assert (parts.analyser.problem, parts.ledger.state(first)) == ("", WAITING)
 
 
 async def test_a_service_that_fails_with_an_object_again_and_again_makes_it_a_dead_letter(make: Make) -> None:

@@ -2,6 +2,7 @@
 
 import re
 import signal
+import socket
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -108,6 +109,50 @@ def test_a_second_node_does_not_use_the_same_spool(site: Site) -> None:
     assert done.returncode == 1
     assert done.stderr.endswith("is in use by another node\n")
     assert done.stderr.count("\n") == 1
+
+
+def _spool(config: Path) -> Path:
+    spool = config.parent / "spool"
+    (spool / "results").mkdir(parents=True)
+    return spool
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("ledger.sqlite", "ledger.sqlite cannot be used: file is not a database"),
+        ("objects", "objects cannot be used: File exists"),
+        ("results/1.sr.dcm", "results holds results that were not delivered, but the ledger knows of none"),
+    ],
+)
+def test_a_spool_that_cannot_be_used_is_said_in_one_line(name: str, said: str, tmp_path: Path) -> None:
+    config = write_config(tmp_path, "http://127.0.0.1:1", 104)
+    (_spool(config) / name).write_bytes(b"x" * 5000)
+    done = node_command(config)
+    assert (done.returncode, done.stderr) == (1, f"xray-node: {config.parent}/spool/{said}\n")
+    assert (config.parent / "spool" / name).exists()
+
+
+@pytest.mark.parametrize("command", [["dead"], ["retry", "--all"]])
+def test_a_damaged_ledger_is_one_line_for_every_command(command: list[str], tmp_path: Path) -> None:
+    config = write_config(tmp_path, "http://127.0.0.1:1", 104)
+    (_spool(config) / "ledger.sqlite").write_bytes(b"x" * 5000)
+    done = node_command(config, *command)
+    assert done.returncode == 1
+    assert done.stderr == f"xray-node: {config.parent}/spool/ledger.sqlite cannot be used: file is not a database\n"
+
+
+def test_a_destination_that_never_answers_does_not_keep_the_node_from_ending(tmp_path: Path) -> None:
+    service = FakeService()
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        config = write_config(tmp_path, service.url, silent.getsockname()[1])  # its timeout is longer than the test's
+        with running(config) as node:
+            assert send(node.port, radiograph()) == [0]
+            connection, _ = silent.accept()
+            with connection:
+                assert node.stop() == 0
+                assert "what it was sent is sent again" in node.log
+    service.stop()
 
 
 def test_sigterm_lets_an_association_end_and_what_waits_is_kept(tmp_path: Path) -> None:

@@ -102,7 +102,7 @@ def _list_folder(folder: str) -> Folder:
             for entry in entries:
                 if entry.is_dir(follow_symlinks=False):
                     found.folders.append(entry.name)
-                elif entry.is_file() or _is_broken_link(entry):
+                elif _is_file(entry):
                     found.files.append(entry.name)
     except OSError as error:
         raise NotListed(f"{folder}: {error.strerror}") from None
@@ -111,8 +111,18 @@ def _list_folder(folder: str) -> Folder:
     return found
 
 
+def _is_file(entry: "os.DirEntry[str]") -> bool:
+    """Whether this is a file, or a link that leads nowhere, in a loop or to where it may not be followed: that is
+    listed, because reading it then says what is wrong.
+    """
+    try:
+        return entry.is_file() or _is_broken_link(entry)
+    except OSError:
+        return True
+
+
 def _is_broken_link(entry: "os.DirEntry[str]") -> bool:
-    """Whether it is a broken link. It is listed, so that reading it reports the error."""
+    """Whether it is a broken link."""
     return entry.is_symlink() and not os.path.exists(entry.path)  # noqa: PTH110  a name need not be valid UTF-8
 
 

@@ -1,7 +1,9 @@
 """Results reach a destination once, whatever it answers and however often it goes away."""
 
 import asyncio
+import contextlib
 import json
+import socket
 import sqlite3
 import ssl
 import threading
@@ -27,6 +29,7 @@ from tests.node.peers import FakePacs
 from tests.waiting import DEADLINE_S, until_async
 
 pytestmark = pytest.mark.anyio
+_DRIP_S = 0.01
 
 
 class FakeStore:
@@ -34,7 +37,9 @@ class FakeStore:
 
     def __init__(self) -> None:
         self.answers: list[tuple[int, bytes]] = []
+        self.kind, self.drips = "", False  # the media type of its answers; and whether they never end
         self.bodies: list[tuple[str, dict[str, str], bytes]] = []
+        self.stopped = threading.Event()
         fake = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -44,9 +49,13 @@ class FakeStore:
                 fake.bodies.append((self.path, headers, body))
                 status, sent = fake.answers.pop(0) if fake.answers else (200, b"{}")
                 self.send_response(status)
-                self.send_header("Content-Length", str(len(sent)))
+                self.send_header("Content-Length", str(len(sent) + 10**6 * fake.drips))
+                if fake.kind:
+                    self.send_header("Content-Type", fake.kind)
                 self.end_headers()
                 self.wfile.write(sent)
+                while fake.drips and not fake.stopped.wait(_DRIP_S):
+                    self.wfile.write(b" ")
 
             def log_message(self, *_arguments: object) -> None:
                 pass
@@ -57,6 +66,7 @@ class FakeStore:
 
     def stop(self) -> None:
         """Go down."""
+        self.stopped.set()
         self._server.shutdown()
         self._server.server_close()
 
@@ -186,6 +196,75 @@ async def test_a_ledger_that_cannot_be_written_does_not_end_the_delivery(
     await parts.run_until(lambda: parts.states() == {"delivered": 1})
 
 
+async def test_a_ledger_that_cannot_be_read_does_not_end_the_delivery(
+    deliver: Deliver, pacs: FakePacs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parts = deliver(c_store(pacs))
+    parts.add("1.2", "sr")
+    original, failures = parts.ledger.due_deliveries, [sqlite3.OperationalError("disk I/O error")]
+
+    def due(*arguments: Any) -> Any:
+        if failures:
+            raise failures.pop()
+        return original(*arguments)
+
+    monkeypatch.setattr(parts.ledger, "due_deliveries", due)
+    await parts.run_until(lambda: parts.states() == {"delivered": 1})
+
+
+@pytest.mark.parametrize("damage", [lambda file: b"", lambda file: file[:60], lambda file: b"\xff" * len(file)])
+@pytest.mark.parametrize("by", ["c-store", "stow-rs"])
+async def test_a_result_that_is_damaged_is_a_dead_letter_and_the_others_go_on(
+    *, deliver: Deliver, pacs: FakePacs, store: FakeStore, damage: Callable[[bytes], bytes], by: str
+) -> None:
+    parts = deliver(c_store(pacs) if by == "c-store" else stow(store))
+    parts.add("1.2", "sr", "heatmap")
+    path = parts.spool.result_path("1.2", "heatmap")
+    path.write_bytes(damage(path.read_bytes()))
+    await parts.run_until(lambda: parts.states() == {"delivered": 1, "dead": 1})
+    assert [letter.reason for letter in parts.ledger.dead_letters()] == ["the result is damaged in the spool"]
+
+
+async def test_a_result_that_cannot_be_read_now_waits(deliver: Deliver, pacs: FakePacs) -> None:
+    parts = deliver(c_store(pacs))
+    parts.add("1.2", "sr", "heatmap")
+    path = parts.spool.result_path("1.2", "sr")
+    path.unlink()
+    path.mkdir()
+    await parts.run_until(lambda: parts.states() == {"delivered": 1, "waiting": 1})
+
+
+async def test_a_result_over_which_the_destination_aborts_does_not_hold_up_the_others(
+    deliver: Deliver, pacs: FakePacs
+) -> None:
+    parts = deliver(c_store(pacs))
+    pacs.aborts = {result_uid("1.2", "sr")}
+    parts.add("1.2", "sr", "heatmap")
+    await parts.run_until(lambda: parts.states() == {"delivered": 1, "waiting": 1})
+
+
+@pytest.mark.parametrize("said", [b"", b"\x02\x00\x00\x00\x00\xff\x00", b"\x02\x00\xff\xff\xff\xff\x00"])
+async def test_a_destination_that_stops_within_its_answer_is_one_that_is_down(deliver: Deliver, said: bytes) -> None:
+    """Alone, pynetdicom waits for the rest for ever."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        accepted: list[socket.socket] = []
+
+        def answer() -> None:
+            with contextlib.suppress(OSError):
+                while True:
+                    accepted.append(listener.accept()[0])
+                    accepted[-1].sendall(said)
+
+        threading.Thread(target=answer, daemon=True).start()
+        given = {"name": "pacs", "type": "c-store", "address": "127.0.0.1", "port": listener.getsockname()[1]}
+        parts = deliver(CStore.model_validate({**given, "ae_title": "PACS", "timeout_s": _DRIP_S}))
+        parts.add("1.2", "sr")
+        await parts.run_until(lambda: "no association" in parts.deliverer.problem)
+        listener.shutdown(socket.SHUT_RDWR)
+        for each in accepted:
+            each.close()
+
+
 async def test_a_rejected_association_is_reported(deliver: Deliver, pacs: FakePacs) -> None:
     pacs.require_called("OTHER")
     parts = deliver(c_store(pacs))
@@ -279,6 +358,46 @@ async def test_what_stow_rs_answers(deliver: Deliver, store: FakeStore, status: 
     parts.add("1.2", "sr")
     await parts.run_until(lambda: store.bodies and not parts.ledger.due_deliveries("pacs", 1))
     assert parts.states() == {state: 1}
+
+
+@pytest.mark.parametrize(
+    ("status", "kind", "body"),
+    [
+        (500, "", b""),
+        (507, "", b"the disk is full"),
+        (413, "", b""),
+        (200, "application/dicom+json", b'{"00081199": {"vr": "SQ", "Va'),
+    ],
+)
+async def test_what_may_be_the_fault_of_a_result_does_not_hold_up_the_others(
+    deliver: Deliver, store: FakeStore, status: int, kind: str, body: bytes
+) -> None:
+    parts = deliver(stow(store))
+    store.answers, store.kind = [(status, body)], kind
+    parts.add("1.2", "sr", "heatmap")
+    await parts.run_until(lambda: parts.states() == {"delivered": 1, "waiting": 1})
+    assert len(parts.results()) == 1
+
+
+@pytest.mark.parametrize(("status", "kind"), [(200, "text/html; charset=utf-8"), (302, "")])
+async def test_the_page_of_a_gateway_is_no_answer_of_a_store(
+    deliver: Deliver, store: FakeStore, status: int, kind: str
+) -> None:
+    parts = deliver(stow(store))
+    store.answers, store.kind = [(status, b"<html>Please log in")] * 100, kind
+    parts.add("1.2", "sr")
+    await parts.run_until(lambda: f"HTTP {status}" in parts.deliverer.problem)
+    assert parts.states() == {"waiting": 1}
+
+
+async def test_an_answer_that_does_not_end_is_ended(deliver: Deliver, store: FakeStore) -> None:
+    parts = deliver(stow(store, timeout_s=100 * _DRIP_S))
+    store.drips = True
+    parts.add("1.2", "sr")
+    await parts.run_until(lambda: "no whole answer in time" in parts.deliverer.problem)
+    store.drips = False
+    parts.add("1.3", "sr")
+    await parts.run_until(lambda: parts.states() == {"delivered": 1, "waiting": 1})
 
 
 @pytest.mark.parametrize("status", [401, 404, 503])

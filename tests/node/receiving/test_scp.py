@@ -2,6 +2,7 @@
 
 import queue
 import socket
+import sqlite3
 import ssl
 import struct
 import threading
@@ -25,10 +26,10 @@ from node import config
 from node.monitor import Metrics
 from node.receiving import scp
 from node.receiving.scp import CANNOT_UNDERSTAND, OUT_OF_RESOURCES, SUCCESS, WRONG_CLASS, Scp
-from node.receiving.transport import ClosingStateMachine
 from node.storage.ledger import Ledger
 from node.storage.records import ANSWERED, DEAD, WAITING
 from node.storage.spool import Spool
+from node.transport import ClosingStateMachine
 from tests.node.objects import content, radiograph, result, result_uid
 from tests.node.peers import accepted_syntax, association, send
 from tests.waiting import DEADLINE_S, until
@@ -369,3 +370,18 @@ def test_a_certificate_that_cannot_be_loaded_is_named(listen: Listen, tls: dict[
 
 def test_every_transfer_syntax_that_the_service_reads_is_accepted() -> None:
     assert len(set(scp.TRANSFER_SYNTAXES)) == 12
+
+
+@pytest.mark.parametrize("method", ["state", "is_result", "add"])
+def test_a_ledger_that_fails_means_later_and_not_never(
+    listen: Listen, monkeypatch: pytest.MonkeyPatch, method: str
+) -> None:
+    node = listen()
+
+    def fail(*_: object) -> None:
+        raise sqlite3.OperationalError("disk I/O error")
+
+    monkeypatch.setattr(node.ledger, method, fail)
+    assert send(node.port, radiograph()) == [OUT_OF_RESOURCES]
+    monkeypatch.undo()
+    assert send(node.port, radiograph()) == [SUCCESS]

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from node.storage.ledger import Ledger
-from node.storage.records import ANSWERED, DEAD, DELIVERED, EXPIRED, OWN, WAITING
+from node.storage.records import ANSWERED, DEAD, DELIVERED, EXPIRED, LONGEST_PAUSE_S, OWN, WAITING
 
 
 class Clock:
@@ -58,6 +58,17 @@ def test_a_postponed_object_is_due_after_its_pause(ledger: Ledger, clock: Clock)
     assert ledger.due_objects(10) == []
     clock.now += 60
     assert [(item.uid, item.tries) for item in ledger.due_objects(10)] == [("1.2", 1)]
+
+
+def test_a_clock_that_is_set_back_delays_nothing(ledger: Ledger, clock: Clock) -> None:
+    clock.now = 1e9
+    ledger.add("1.2")
+    ledger.answer("1.3", [("sr", "pacs", "9.9")])
+    clock.now -= 3600
+    assert [item.uid for item in ledger.due_objects(10)] == ["1.2"]
+    assert [delivery.uid for delivery in ledger.due_deliveries("pacs", 10)] == ["1.3"]
+    ledger.postpone_object("1.2", LONGEST_PAUSE_S, "down")
+    assert ledger.due_objects(10) == []
 
 
 def test_the_results_of_an_object_are_due_at_each_destination(ledger: Ledger, clock: Clock) -> None:

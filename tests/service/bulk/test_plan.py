@@ -2,7 +2,6 @@
 
 import json
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -16,39 +15,10 @@ from service.bulk.sources.items import Item
 from service.bulk.store import open_store
 from service.settings import Settings
 from tests.drawings import png
-from tests.service.bulk.runs import bulk, draw, files, rows, success, table
+from tests.service.bulk.conftest import IMAGES, PART
+from tests.service.bulk.runs import bulk, files, rows, success, table
 
-IMAGES, PART = 21, 4
 PARTS = 6
-
-
-@pytest.fixture(scope="module")
-def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Drawn images, with some among them that cannot be analysed."""
-    folder = draw(tmp_path_factory.mktemp("archive"), IMAGES)
-    (folder / "0003.jpg").write_bytes(b"no image")
-    (folder / "0005.jpg").write_bytes((folder / "0006.jpg").read_bytes()[:500])
-    (folder / "0011.jpg").write_bytes(b"")
-    return folder
-
-
-@pytest.fixture(scope="module")
-def whole(archive: Path, bundle_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """A run without interruption."""
-    out = tmp_path_factory.mktemp("whole") / "out"
-    with pytest.MonkeyPatch.context() as patch:
-        _here(patch)
-        assert bulk(archive, "--out", out, "--part-size", PART, "--model", bundle_folder) == 1
-        yield out
-
-
-def _here(patch: pytest.MonkeyPatch) -> None:
-    from tests.service.bulk.runs import run_here
-
-    async def nothing(*_: object) -> None: ...
-
-    patch.setattr("service.bulk.command._engine", lambda name: run_here)
-    patch.setattr("service.inference.model.try_bundle", nothing)
 
 
 @settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])

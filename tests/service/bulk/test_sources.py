@@ -69,6 +69,15 @@ def test_a_folder_gives_its_images_sorted_and_counts_what_is_left_out(folder: Pa
     assert contents(items) == [b"b.jpg", "unreadable-file", b"a/10.jpeg", b"a/2.PNG", b"c/x/y.dcm"]
 
 
+@pytest.mark.parametrize("name", ["", "*"])
+def test_a_link_that_leads_nowhere_is_a_row_and_no_end_of_the_run(name: str, tmp_path: Path) -> None:
+    (tmp_path / "a.jpg").write_bytes(b"a")
+    (tmp_path / "b.jpg").symlink_to("b.jpg")
+    (tmp_path / "c.jpg").symlink_to("x" * 300)
+    items = list(find_items([str(tmp_path / name)]))
+    assert contents(items) == [b"a", "unreadable-file", "unreadable-file"]
+
+
 @pytest.mark.parametrize(
     ("pattern", "names"),
     [

@@ -191,7 +191,8 @@ def test_resume_skips_files_that_have_a_result(kind: Format, complete: bool, tmp
 @pytest.mark.parametrize("kind", ["csv", "jsonl"])
 def test_a_file_cut_off_at_any_byte_can_be_resumed(kind: Format, tmp_path: Path) -> None:
     path, part = tmp_path / "results", tmp_path / "results.part"
-    write(path, kind, predicted("a"), predicted("b"), complete=True)
+    answers = predicted("ä\nü"), predicted("Müller", population="adult")
+    write(path, kind, *answers, complete=True)
     whole = path.read_bytes()
     path.unlink()
     for end in range(len(whole)):
@@ -199,12 +200,33 @@ def test_a_file_cut_off_at_any_byte_can_be_resumed(kind: Format, tmp_path: Path)
         if kind == "csv" and 0 < end < whole.index(b"\n"):  # its header was cut off: it could be any file
             continue
         try:
-            write(path, kind, predicted("a"), predicted("b"), complete=True, resume=True)
+            write(path, kind, *answers, complete=True, resume=True)
         except SettingsError:
             assert end < whole.index(b"\n")
             continue
-        assert names_in(path, kind) == ["a", "b"], end
+        assert path.read_bytes() == whole, end
         path.unlink()
+
+
+def test_one_run_at_a_time_writes_a_file(tmp_path: Path) -> None:
+    path = tmp_path / "results.csv"
+    write(path, "csv", predicted("a"), complete=False)
+    sink = ResultSink("csv", ResultFile(path, "csv", resume=True))
+    for options in ({"resume": True}, {"force": True}, {}):
+        with pytest.raises(SettingsError, match=r"another run is writing .*results.csv"):
+            ResultFile(path, "csv", **options)
+    sink.add(predicted("b"))
+    sink.close(complete=True)
+    assert names_in(path, "csv") == ["a", "b"]
+    assert write(path, "csv", predicted("c"), complete=True, resume=True) is None
+    assert [file.name for file in tmp_path.iterdir()] == ["results.csv"]
+
+
+def test_the_lock_of_a_killed_run_does_not_count(tmp_path: Path) -> None:
+    path, lock = tmp_path / "results.csv", tmp_path / "results.csv.lock"
+    lock.touch()
+    write(path, "csv", predicted("a"), complete=True)
+    assert [file.name for file in tmp_path.iterdir()] == ["results.csv"]
 
 
 @pytest.mark.parametrize(("kind", "text"), [("csv", "name,age\nx,1\n"), ("jsonl", '{"a": 1}\n'), ("csv", "\xff")])

@@ -122,3 +122,26 @@ def test_an_invalid_file_name_is_an_error() -> None:
 def test_a_name_that_is_not_utf8_is_escaped() -> None:
     assert Target(os.fsdecode(b"a\xff.png")).name == "a\\xff.png"
     assert Target("München.png").name == "München.png"
+
+
+def test_a_name_that_cannot_be_looked_at_is_an_error_in_its_place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tree(tmp_path, "f/a.png", "closed/1.png")
+    (tmp_path / "f" / "loop.png").symlink_to("loop.png")
+    (tmp_path / "f" / "long.png").symlink_to("x" * 300)
+    (tmp_path / "f" / "link.png").symlink_to(tmp_path / "closed" / "1.png")
+    real = os.stat
+
+    def deny(path: str, **options: object) -> object:
+        if str(path).endswith(("closed/1.png", "link.png")):
+            raise PermissionError(13, "Permission denied", str(path))
+        return real(path, **options)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(os, "stat", deny)  # tests may run as root, whom the file system denies nothing
+    named = [tmp_path / "closed" / "1.png", tmp_path / ("x" * 5000), tmp_path / "f"]
+    names = [Path(target.path).name[:10] for target in find_targets(named)]
+    assert names == ["1.png", "x" * 10, "a.png", "link.png", "long.png", "loop.png"]
+    for path in (tmp_path / ("x" * 5000), tmp_path / "f" / "loop.png", tmp_path / "f" / "long.png"):
+        with pytest.raises(TargetError):
+            read_target(Target(str(path)), 100)

@@ -1,4 +1,4 @@
-"""The connections of the DICOM server: TLS, and limits for each connection.
+"""Connections of DICOM: TLS, and limits for each of them, those to a destination included.
 
 pynetdicom reads a PDU of whatever length its header states, waits forever for the rest of one, does TLS handshakes one
 after the other in the thread that accepts connections, and cannot abort an association that does not exist yet or no
@@ -61,6 +61,18 @@ class BoundedSocket(AssociationSocket):
         super()._shutdown_socket()
         if self.socket:
             self.socket.close()
+
+
+def bound(association: Association, timeout_s: float) -> None:
+    """Bound the connection of an association that this node has requested, once there is one.
+
+    Args:
+        association: the association.
+        timeout_s: for so long at most the peer may leave what it sends or is sent unfinished.
+    """
+    connection = cast(AssociationSocket, association.dul.socket)
+    connection.__class__ = BoundedSocket
+    cast(socket.socket, connection.socket).settimeout(timeout_s)
 
 
 class BoundedHandler(RequestHandler):

@@ -1,0 +1,55 @@
+"""The standard streams of a program that is started in any way: by cron, by systemd, or with ``2>&-``."""
+
+import contextlib
+import errno
+import os
+import sys
+from typing import TextIO
+
+# What ends an output: nobody reads it any more, its disk is full, it is closed, its device is gone.
+_OUTPUT_FAILS = {errno.EPIPE, errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EBADF, errno.EIO}
+
+
+def prepare_streams() -> None:
+    """Make standard input, output and error usable; for the start of a process, before it opens anything.
+
+    One that is closed gets the null device in its place: else the next file or connection that is opened would, and
+    get what is meant for the stream. What is written to a closed output fails. Output to a file or pipe is UTF-8
+    whatever the locale is, and no character ends the program.
+    """
+    for descriptor, mode in enumerate((os.O_RDONLY, os.O_RDONLY, os.O_WRONLY)):
+        _open_if_closed(descriptor, mode)
+    sys.stdout = sys.stdout or _stream(1)
+    sys.stderr = sys.stderr or _stream(2)
+    for stream in (sys.stdout, sys.stderr):
+        # A terminal shows the characters of its own encoding.
+        stream.reconfigure(encoding=None if stream.isatty() else "utf-8", errors="backslashreplace")  # type: ignore[union-attr]
+
+
+def discard_output() -> None:
+    """Lead standard output to the null device, so that what is still buffered does not fail at the end."""
+    with contextlib.suppress(OSError):  # replaced by an object without a descriptor
+        descriptor = sys.stdout.fileno()
+        null = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(null, descriptor)
+        os.close(null)
+
+
+def is_of_output(error: OSError) -> bool:
+    """Whether this is how writing to standard output fails: an error of a file names the file."""
+    return error.filename is None and error.errno in _OUTPUT_FAILS
+
+
+def _open_if_closed(descriptor: int, mode: int) -> None:
+    try:
+        os.fstat(descriptor)
+    except OSError:
+        opened = os.open(os.devnull, mode)
+        if opened != descriptor:
+            os.dup2(opened, descriptor)
+            os.close(opened)
+        os.set_inheritable(descriptor, True)
+
+
+def _stream(descriptor: int) -> TextIO:
+    return open(descriptor, "w", encoding="utf-8", closefd=False)

@@ -1,0 +1,59 @@
+"""Standard streams, in processes that are started in unusual ways."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests import ROOT
+from tests.commands import run
+from tests.drawings import png
+
+PRINT = "from contract.streams import prepare_streams; import os, sys; prepare_streams(); "
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="needs a POSIX shell")
+
+
+def shell(line: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    return run(["sh", "-c", f"exec {sys.executable} {line}"], cwd=ROOT, env=os.environ | environment)
+
+
+@pytest.mark.parametrize("closed", ["2>&-", "<&- 2>&-", "<&- >&- 2>&-"])
+def test_what_is_opened_does_not_take_the_place_of_a_closed_stream(closed: str, tmp_path: Path) -> None:
+    opened = tmp_path / "opened"
+    code = f"{PRINT} os.open('{opened}', os.O_CREAT | os.O_WRONLY); sys.stderr.write('said'); os.write(2, b'said')"
+    ended = shell(f'-c "{code}" {closed}')
+    assert (ended.returncode, ended.stdout, ended.stderr) == (0, "", "")
+    assert opened.read_bytes() == b""
+
+
+def test_what_is_written_to_a_closed_output_fails() -> None:
+    ended = shell(f'-c "{PRINT} print(1, flush=True)" >&-')
+    assert "Bad file descriptor" in ended.stderr
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1"])
+def test_output_is_utf_8_whatever_the_locale_is(encoding: str) -> None:
+    ended = shell(f"-c \"{PRINT} print('\\u2192\\udcff')\"", PYTHONIOENCODING=encoding)
+    assert (ended.returncode, ended.stdout) == (0, "→\\udcff\n")
+
+
+def test_messages_of_a_command_without_stderr_are_not_among_its_results(bundle_folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "Müller→.png").write_bytes(png())
+    line = f"-m service predict --model {bundle_folder} --format csv {tmp_path} {tmp_path / 'missing'} 2>&-"
+    ended = shell(line, PYTHONIOENCODING="latin-1")
+    assert ended.returncode == 1
+    assert [row.split(",")[0] for row in ended.stdout.splitlines()] == [
+        "file",
+        str(tmp_path / "Müller→.png"),
+        str(tmp_path / "missing"),
+    ]
+
+
+@pytest.mark.parametrize("command", ["settings --json", "completion bash"])
+def test_an_output_that_fails_is_one_line_and_a_closed_pipe_none(command: str) -> None:
+    full = shell(f"-m service {command} >/dev/full", PYTHONUNBUFFERED="")
+    assert (full.returncode, full.stderr) == (1, "xray-service: cannot write the output: No space left on device\n")
+    closed = shell(f"-m service {command} >&-", PYTHONUNBUFFERED="")
+    assert (closed.returncode, closed.stderr) == (1, "xray-service: cannot write the output: Bad file descriptor\n")
