@@ -18,7 +18,8 @@ def small_disk(folder: Path, size: str) -> Iterator[None]:
     try:
         yield
     finally:
-        subprocess.run(["umount", folder], check=True)
+        # Lazily: pyarrow's threads may close a file that was read a moment later.
+        subprocess.run(["umount", "--lazy", folder], check=True)
 
 
 def enlarge(folder: Path, size: str) -> None:

@@ -139,8 +139,9 @@ def _work(where: str, fields: Mapping[str, Any], connection: Connection, place: 
     """The main function of a worker process: process parts until there are no more, or the parent has exited."""
     start_logging()
     try:
-        with contextlib.suppress(EOFError, OSError):  # the parent has exited
-            _serve(PartWorker(where, fields), connection, place)
+        # The errors that are suppressed: the parent has exited.
+        with contextlib.suppress(EOFError, OSError), contextlib.closing(PartWorker(where, fields)) as worker:
+            _serve(worker, connection, place)
     except _FATAL as error:
         connection.send(error)
     except Exception:
@@ -160,7 +161,6 @@ def _serve(worker: PartWorker, connection: Connection, place: Any) -> None:
                 raise EOFError
 
         connection.send(worker.do(number, left_out, at))
-    worker.close()
 
 
 def start_logging() -> None:
