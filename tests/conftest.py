@@ -23,6 +23,7 @@ from service.telemetry.logs import close_logging
 from service.workers.app import create_app
 from tests import ROOT
 from tests.bundles import GUARD, INT8_FULL, POINTS, brightness_graph, write_brightness_bundle
+from tests.disks import write_timeout
 from tests.distribution import FilesTogether, longest_first
 from tests.waiting import DEADLINE_S, until_async
 
@@ -135,8 +136,9 @@ Connect = Callable[[Service], AbstractAsyncContextManager[httpx.AsyncClient]]
 
 
 @pytest.fixture
-def make_service(bundle_folder: Path) -> MakeService:
+def make_service(bundle_folder: Path, monkeypatch: pytest.MonkeyPatch) -> MakeService:
     """Makes services of the brightness bundle with the given settings; another bundle or backend can be given."""
+    write_timeout(DEADLINE_S, monkeypatch)  # a busy disk must not cause a 503
 
     def make(backend: Backend | None = None, **changes: object) -> Service:
         fixed = {"model": bundle_folder, "device": "cpu", "threads": 1, "decode_threads": 2}

@@ -25,3 +25,9 @@ def small_disk(folder: Path, size: str) -> Iterator[None]:
 def enlarge(folder: Path, size: str) -> None:
     """Make a small disk larger."""
     subprocess.run(["mount", "-o", f"remount,size={size}", folder], check=True)
+
+
+def write_timeout(seconds: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have a write of the audit log that takes longer than this count as a failed disk."""
+    for module in ("recorder", "writer"):
+        monkeypatch.setattr(f"service.audit.{module}.WRITE_TIMEOUT_S", seconds)

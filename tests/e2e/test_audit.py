@@ -61,10 +61,9 @@ async def ask(server: Server, count: int, kill_after: int | None = None) -> dict
 
 
 @pytest.mark.anyio
-async def test_a_killed_server_has_logged_every_answer_it_gave(tmp_path: Path) -> None:
+async def test_a_killed_server_has_logged_every_answer_it_gave(tmp_path: Path, audit_folder: Path) -> None:
     """Also while files rotate; and the next server continues the chain."""
-    folder = tmp_path / "audit"
-    folder.mkdir()
+    folder = audit_folder
     settings: dict[str, Any] = {"audit": "required", "audit_folder": folder, "audit_max_bytes": 5000}
     answers: dict[str, httpx.Response] = {}
     for number in (1, 2):
@@ -92,9 +91,8 @@ async def test_a_killed_server_has_logged_every_answer_it_gave(tmp_path: Path) -
 
 
 @pytest.mark.anyio
-async def test_two_servers_in_one_folder_have_separate_chains(tmp_path: Path) -> None:
-    folder = tmp_path / "audit"
-    folder.mkdir()
+async def test_two_servers_in_one_folder_have_separate_chains(tmp_path: Path, audit_folder: Path) -> None:
+    folder = audit_folder
     for name in ("a", "b"):
         (tmp_path / name).mkdir()
     with (

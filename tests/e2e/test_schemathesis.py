@@ -59,12 +59,11 @@ def answered(server: Server) -> set[str]:
     return {line["route"] for line in server.log_lines if line.get("status") == 200}
 
 
-def test_with_keys_every_answer_is_documented(repository: Path, tmp_path: Path) -> None:
+def test_with_keys_every_answer_is_documented(repository: Path, tmp_path: Path, audit_folder: Path) -> None:
     text, key = make_key("schemathesis", ["admin", "feedback", "metrics", "predict"])
     add_key(tmp_path / "keys.json", key)
-    (tmp_path / "audit").mkdir()
     settings: dict[str, Any] = {"keys_file": tmp_path / "keys.json", "model_control": 1, "load": "brightness/2"}
-    settings |= {"audit": "required", "audit_folder": tmp_path / "audit"}
+    settings |= {"audit": "required", "audit_folder": audit_folder}
     with running(repository / "brightness" / "1", tmp_path, log_level="debug", **settings) as server:
         headers = {"Authorization": f"Bearer {text}", "X-Request-ID": ANALYSED}
         with server.client(headers=headers) as client:

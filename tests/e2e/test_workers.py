@@ -217,13 +217,13 @@ def test_a_port_that_is_taken_is_a_failure(server: Server) -> None:
     assert ended.stderr.count("\n") == 1
 
 
-def test_each_worker_has_its_own_audit_chain(bundle_folder: Path, tmp_path: Path) -> None:
-    folder = tmp_path / "audit"
-    folder.mkdir()
+def test_each_worker_has_its_own_audit_chain(bundle_folder: Path, tmp_path: Path, audit_folder: Path) -> None:
+    folder = audit_folder
     with running(bundle_folder, tmp_path, workers=2, audit="required", audit_folder=folder) as server:
         await_workers(server, 2)
         answers = asyncio.run(ask(server, 40))
         assert server.stop() == 0
+    assert [response.text for response in answers.values() if response.status_code != 200] == []
     assert len(answers) == 40
     assert kept(folder).keys() == answers.keys()
     chains = verify(folder)

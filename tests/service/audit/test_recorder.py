@@ -18,6 +18,7 @@ from service.audit.line import Event
 from service.audit.verify import verify_chain
 from service.core import Service
 from tests.conftest import Connect, MakeService
+from tests.disks import write_timeout
 from tests.drawings import encode, jpeg
 from tests.fakes import FakeBackend
 from tests.problems import assert_problem
@@ -246,12 +247,6 @@ class SlowChain(Chain):
         if len(self.writes) > 1:
             self.go.wait(DEADLINE_S)
         super().append(events)
-
-
-def write_timeout(seconds: float, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Have a write that takes longer be a disk that is lost."""
-    for module in ("recorder", "writer"):
-        monkeypatch.setattr(f"service.audit.{module}.WRITE_TIMEOUT_S", seconds)
 
 
 @pytest.fixture
