@@ -210,7 +210,10 @@ def elsewhere_sentence(results: Results) -> str:
     if results.auc.low > 0.5 and results.auc.value >= 0.9:
         meaning = "The model separates the classes in this sample too; measure it again for any other population."
     elif results.auc.low > 0.5:
-        meaning = "The model is much less reliable on this population. Do not use it there."
+        meaning = (
+            "The model is much less reliable on this sample, or the sample's labels are. Do not use it on such images "
+            "unless it has proved itself on your own."
+        )
     elif results.auc.high < 0.5:
         meaning = "That is worse than chance. The model must not be used on this population."
     else:
