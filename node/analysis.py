@@ -12,8 +12,9 @@ from dicom.results.result import SERIES
 from node.config import RESULTS, Config, ConfigError, ResultKind, ServiceSection
 from node.header import HeaderError, content_identity, series_description
 from node.monitor import Metrics
+from node.pauses import PAUSE_S, pause_after, wait_for
 from node.storage.ledger import Ledger
-from node.storage.records import DEAD, LONGEST_PAUSE_S, OWN, Item
+from node.storage.records import DEAD, OWN, Item
 from node.storage.spool import Spool
 from service.client.address import Server, tls_context
 from service.client.options import read_key
@@ -29,7 +30,6 @@ _HEADERS = {"Content-Type": "application/dicom", "Accept": "application/dicom"}
 _REFUSED = {413, 415, 422}
 # Nor are these: wrong settings of the node; unsupported-media-type: the service lacks its extra for DICOM.
 _NOT_THE_OBJECT = {"unknown-operating-point", "unknown-population", "unsupported-media-type"}
-_PAUSE_S = 5.0
 
 
 class Refused(Exception):
@@ -79,13 +79,13 @@ class Analyser:
             except sqlite3.Error as error:
                 self.problem = f"the ledger cannot be used: {error}"
                 log.error("%s", self.problem)
-                await asyncio.sleep(_PAUSE_S)
+                await asyncio.sleep(PAUSE_S)
 
     async def _work_once(self, client: Client, policy: RetryPolicy, poll_s: float) -> None:
         item = self._claim()
         if item is None:
             self.wake.clear()
-            await _wait(self.wake, poll_s)
+            await wait_for(self.wake, poll_s)
             return
         try:
             await self._analyse(client, policy, item)
@@ -160,7 +160,7 @@ class Analyser:
 
     def _postpone(self, item: Item, reason: str) -> None:
         self._count("postponed")
-        pause_s = min(_PAUSE_S * 2 ** min(item.tries, 16), LONGEST_PAUSE_S)
+        pause_s = pause_after(item.tries)
         self._ledger.postpone_object(item.uid, pause_s, reason)
         log.warning("object %s: no answer, next attempt in %g s: %s", item.uid, pause_s, reason)
 
@@ -215,11 +215,3 @@ def _check(response: httpx.Response) -> bytes:
     except HeaderError:
         raise PredictorStopped("the service did not return a DICOM object: is it an older version?") from None
     return response.content
-
-
-async def _wait(event: asyncio.Event, seconds: float) -> None:
-    try:
-        async with asyncio.timeout(seconds):
-            await event.wait()
-    except TimeoutError:
-        pass

@@ -11,15 +11,15 @@ from node.delivery.cstore import CStoreSender
 from node.delivery.outcomes import Interrupted, Outcome, Sender, Unavailable, Verdict
 from node.delivery.stow import StowSender
 from node.monitor import Metrics
+from node.pauses import pause_after, wait_for
 from node.storage.ledger import Ledger
-from node.storage.records import DEAD, DELIVERED, LONGEST_PAUSE_S, Delivery
+from node.storage.records import DEAD, DELIVERED, Delivery
 from node.storage.spool import Spool
 from service.client.retry import backoff_s
 
 log = logging.getLogger(__name__)
 
 _BATCH = 32  # results over one association
-_PAUSE_S = 5.0  # the first one of one result that a destination does not take now
 
 
 class Deliverer:
@@ -49,7 +49,7 @@ class Deliverer:
                 due = self._ledger.due_deliveries(self._name, _BATCH)
                 if not due:
                     self.wake.clear()
-                    await _pause(self.wake, poll_s)
+                    await wait_for(self.wake, poll_s)
                     continue
                 await loop.run_in_executor(self._executor, self._send_all, due)
                 failures, self.problem = 0, ""
@@ -86,8 +86,7 @@ class Deliverer:
             self._spool.drop_result(delivery.uid, delivery.kind)
 
     def _postpone(self, delivery: Delivery, reason: str) -> None:
-        pause_s = min(_PAUSE_S * 2 ** min(delivery.tries, 16), LONGEST_PAUSE_S)
-        self._ledger.postpone_delivery(delivery, pause_s, reason)
+        self._ledger.postpone_delivery(delivery, pause_after(delivery.tries), reason)
 
     def _report(self, failure: Exception, failures: int) -> None:
         self._metrics.sent.labels(self._name, "unavailable").inc()
@@ -104,11 +103,3 @@ def new_sender(destination: CStore | Stow) -> Sender:
         ConfigError: its certificates or credentials cannot be read.
     """
     return CStoreSender(destination) if isinstance(destination, CStore) else StowSender(destination)
-
-
-async def _pause(wake: asyncio.Event, seconds: float) -> None:
-    try:
-        async with asyncio.timeout(seconds):
-            await wake.wait()
-    except TimeoutError:
-        pass

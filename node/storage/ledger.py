@@ -12,11 +12,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from node.pauses import LONGEST_PAUSE_S
 from node.storage.records import (
     ANSWERED,
     DEAD,
     EXPIRED,
-    LONGEST_PAUSE_S,
     WAITING,
     Counts,
     DeadLetter,

@@ -7,9 +7,6 @@ from dataclasses import dataclass
 # Deliveries are WAITING, DELIVERED, DEAD or EXPIRED.
 WAITING, ANSWERED, DELIVERED, DEAD, OWN, EXPIRED = "waiting", "answered", "delivered", "dead", "own", "expired"
 
-# The longest pause between two attempts. What is due later was noted before the clock was set back.
-LONGEST_PAUSE_S = 600.0
-
 
 @dataclass(frozen=True, slots=True)
 class Item:

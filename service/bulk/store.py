@@ -12,13 +12,9 @@ from typing import BinaryIO, Protocol
 import pyarrow
 from pyarrow import fs
 
-try:
-    import fcntl
-except ImportError:  # Windows
-    fcntl = None  # type: ignore[assignment]
-
 from service.bulk import s3
 from service.bulk.errors import StorageError
+from service.client.lock import InUse, lock
 from service.settings import SettingsError
 
 # In the names of files that are being written. A killed run leaves some; they are removed by the next one.
@@ -124,7 +120,7 @@ class _Folder:
         with _in_one_line("--out"):
             descriptor = os.open(self._path, os.O_RDONLY)
         try:
-            _lock(descriptor, self._path)
+            _lock_to_plan(descriptor, self._path)
             yield
         finally:
             os.close(descriptor)
@@ -165,16 +161,12 @@ def _sync(folder: Path) -> None:
             os.close(descriptor)
 
 
-def _lock(folder: int, path: Path) -> None:
-    """Lock a folder until its descriptor is closed, in whatever way the process ends."""
-    if fcntl is None:
-        return
+def _lock_to_plan(folder: int, path: Path) -> None:
     try:
-        fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
+        with contextlib.suppress(OSError):  # a filesystem without locks on folders, such as NFS
+            lock(folder)
+    except InUse:
         raise SettingsError(f"--out: another run is being planned in {path}") from None
-    except OSError:
-        pass  # a filesystem without locks on folders, such as NFS
 
 
 class _Prefix:

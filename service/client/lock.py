@@ -1,4 +1,4 @@
-"""A lock on a file that is written, which ends with the process that holds it, in whatever way that ends."""
+"""Locks on what a run writes; one ends with the process that holds it, in whatever way that ends."""
 
 import contextlib
 import errno
@@ -31,7 +31,7 @@ class FileLock:
         while True:
             self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
             try:
-                _lock(self._descriptor)
+                lock(self._descriptor)
                 if self._is_in_place():
                     return
             except BaseException:
@@ -52,7 +52,13 @@ class FileLock:
             return False
 
 
-def _lock(descriptor: int) -> None:
+def lock(descriptor: int) -> None:
+    """Lock an open file or folder until its descriptor is closed, in whatever way the process ends.
+
+    Raises:
+        InUse: another process has it.
+        OSError: it cannot be locked. Where its filesystem has no locks at all, nothing is raised and nothing held.
+    """
     if fcntl is None:
         return
     try:

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Literal
 
 from contract.bundle import LABELS
-from training.data.folder import Radiograph, patient_of
+from training.data.folder import Radiograph, find_radiographs, patient_of
 from training.errors import DataError
 
 _Row = dict[str, str]
@@ -43,6 +43,15 @@ def find_listed(folder: Path) -> list[Radiograph] | None:
         except KeyError as error:
             raise DataError(f"{path}: has no column {error}") from None
     return None
+
+
+def find_in_folder(folder: Path) -> list[Radiograph]:
+    """The radiographs of a folder: those that its table lists, or if it has none, those in NORMAL/ and PNEUMONIA/.
+
+    Raises:
+        DataError: as ``find_listed`` and ``find_radiographs``.
+    """
+    return find_listed(folder) or find_radiographs(folder)
 
 
 def find_tables(folder: Path) -> list[Path]:

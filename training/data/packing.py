@@ -11,8 +11,7 @@ from io import BytesIO
 from pathlib import Path
 from typing import NamedTuple
 
-from training.data.folder import find_radiographs
-from training.data.listings import find_listed, find_tables
+from training.data.listings import find_in_folder, find_tables
 from training.data.sources import Source, Sources, read_sources
 from training.errors import DataError
 
@@ -81,7 +80,7 @@ def _list_of(listed: Sources) -> Member:
 
 def _of_folder(folder: Path, prefix: str) -> Iterator[Member]:
     """The tables and radiographs of a folder, by their paths in it."""
-    radiographs = find_listed(folder) or find_radiographs(folder)
+    radiographs = find_in_folder(folder)
     for path in [*find_tables(folder), *(radiograph.path for radiograph in radiographs)]:
         name = path.relative_to(folder).as_posix()
         if ".." in path.relative_to(folder).parts:

@@ -17,8 +17,8 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, Validation
 
 from contract.bundle import NAME_PATTERN
 from contract.messages import first_error
-from training.data.folder import Radiograph, find_radiographs
-from training.data.listings import find_listed
+from training.data.folder import Radiograph
+from training.data.listings import find_in_folder
 from training.data.objects import described
 from training.errors import DataError
 
@@ -84,7 +84,7 @@ def find_all(root: Path) -> list[Radiograph]:
         DataError: a file or folder cannot be read or has an unknown layout.
     """
     if not root.is_file():
-        return [_complete(radiograph) for radiograph in find_listed(root) or find_radiographs(root)]
+        return [_complete(radiograph) for radiograph in find_in_folder(root)]
     found = [radiograph for source in read_sources(root).sources for radiograph in _of(source, root.parent)]
     return sorted(found, key=lambda radiograph: radiograph.name)
 
@@ -92,7 +92,7 @@ def find_all(root: Path) -> list[Radiograph]:
 def _of(source: Source, base: Path) -> list[Radiograph]:
     """The radiographs of one source; prefixes keep names unique to the source, and patients to the population."""
     folder = base / source.folder
-    read = find_listed(folder) or find_radiographs(folder)
+    read = find_in_folder(folder)
     return [
         replace(
             radiograph,

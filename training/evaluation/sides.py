@@ -33,8 +33,10 @@ def pointed_side(graph: bytes, data: Dataset) -> Measured | None:
     if not len(sick.pixels) or not len(well):
         return None
     partners = well[np.random.default_rng(_SEED).integers(len(well), size=len(sick.pixels))]
-    pointed = [_more_on_the_left(graph, half_and_half(sick.pixels, partners)) > 0]
-    pointed.append(_more_on_the_left(graph, half_and_half(partners, sick.pixels)) < 0)
+    heatmaps = graph_output(graph, HEATMAP)
+    ill_left = in_batches(heatmaps, half_and_half(sick.pixels, partners))
+    ill_right = in_batches(heatmaps, half_and_half(partners, sick.pixels))
+    pointed = [_more_on_the_left(ill_left) > 0, _more_on_the_left(ill_right) < 0]
     return mean(Scores.of(sick, np.zeros(len(sick.pixels), np.float32)), np.mean(pointed, axis=0))
 
 
@@ -57,11 +59,8 @@ def half_and_half(left: NDArray[np.uint8], right: NDArray[np.uint8]) -> NDArray[
     return np.clip(np.rint(first * (1 - ramp) + second * ramp), 0, 255).astype(np.uint8)
 
 
-def _more_on_the_left(graph: bytes, pixels: NDArray[np.uint8]) -> NDArray[np.float64]:
-    """How much more evidence the left half of each heatmap has than the right one, float64 (n,)."""
-    maps = in_batches(graph_output(graph, HEATMAP), pixels)
+def _more_on_the_left(maps: NDArray[np.float32]) -> NDArray[np.float64]:
+    """How much more evidence the left half of each heatmap, (n, h, w), has than the right one, (n,)."""
     half = maps.shape[2] // 2
-    difference: NDArray[np.float64] = maps[:, :, :half].sum((1, 2), np.float64) - maps[:, :, -half:].sum(
-        (1, 2), np.float64
-    )
-    return difference
+    left, right = (part.sum((1, 2), np.float64) for part in (maps[:, :, :half], maps[:, :, -half:]))
+    return np.asarray(left - right)

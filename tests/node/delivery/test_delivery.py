@@ -180,35 +180,22 @@ async def test_a_destination_that_is_down_gets_everything_once_it_is_up(deliver:
     assert set(pacs.stored.values()) == {1}
 
 
-async def test_a_ledger_that_cannot_be_written_does_not_end_the_delivery(
-    deliver: Deliver, pacs: FakePacs, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("step", "reason"), [("close_delivery", "database or disk is full"), ("due_deliveries", "disk I/O error")]
+)
+async def test_a_ledger_that_fails_does_not_end_the_delivery(
+    deliver: Deliver, pacs: FakePacs, monkeypatch: pytest.MonkeyPatch, step: str, reason: str
 ) -> None:
     parts = deliver(c_store(pacs))
     parts.add("1.2", "sr")
-    original, failures = parts.ledger.close_delivery, [sqlite3.OperationalError("database or disk is full")]
+    original, failures = getattr(parts.ledger, step), [sqlite3.OperationalError(reason)]
 
-    def close(*arguments: Any) -> None:
-        if failures:
-            raise failures.pop()
-        original(*arguments)
-
-    monkeypatch.setattr(parts.ledger, "close_delivery", close)
-    await parts.run_until(lambda: parts.states() == {"delivered": 1})
-
-
-async def test_a_ledger_that_cannot_be_read_does_not_end_the_delivery(
-    deliver: Deliver, pacs: FakePacs, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    parts = deliver(c_store(pacs))
-    parts.add("1.2", "sr")
-    original, failures = parts.ledger.due_deliveries, [sqlite3.OperationalError("disk I/O error")]
-
-    def due(*arguments: Any) -> Any:
+    def fails_once(*arguments: Any) -> Any:
         if failures:
             raise failures.pop()
         return original(*arguments)
 
-    monkeypatch.setattr(parts.ledger, "due_deliveries", due)
+    monkeypatch.setattr(parts.ledger, step, fails_once)
     await parts.run_until(lambda: parts.states() == {"delivered": 1})
 
 

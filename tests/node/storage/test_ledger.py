@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from node.pauses import LONGEST_PAUSE_S
 from node.storage.ledger import Ledger
-from node.storage.records import ANSWERED, DEAD, DELIVERED, EXPIRED, LONGEST_PAUSE_S, OWN, WAITING
+from node.storage.records import ANSWERED, DEAD, DELIVERED, EXPIRED, OWN, WAITING
 
 
 class Clock:
