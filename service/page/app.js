@@ -1,10 +1,11 @@
-// Starts the page: its texts first, then the session, and last what the user can press.
+// Starts the page: first what takes files, then the texts, the session, and last what else the user can press.
 
 import { startControls } from "./controls.js";
 import { byId, definitions, el } from "./common/dom.js";
 import { changeLanguage, currentLanguage, LANGUAGES, list, loadTexts, say, writeTexts } from "./common/texts.js";
 import { startTheme } from "./common/theme.js";
 import { startKeyForm } from "./dialogs/key_form.js";
+import { startFiles } from "./images/files.js";
 import { sleep } from "./service/client.js";
 import { Session } from "./session.js";
 
@@ -28,11 +29,18 @@ function startLanguages(session) {
   });
 }
 
-while (!(await loadTexts().then(() => true, () => false))) await sleep(PAUSE_MS);
-write();
-startTheme();
-startKeyForm();
-const session = new Session();
-startLanguages(session);
-startControls(session);
-session.start();
+async function start() {
+  while (!(await loadTexts().then(() => true, () => false))) await sleep(PAUSE_MS);
+  write();
+  startTheme();
+  startKeyForm();
+  const session = new Session();
+  startLanguages(session);
+  startControls(session);
+  session.start();
+  return session;
+}
+
+// The texts may be late: what is chosen or dropped meanwhile is kept, and not opened by the browser instead of the page.
+const started = start();
+startFiles(async (found) => (await started).add(found));

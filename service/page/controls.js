@@ -1,17 +1,15 @@
-// What the user presses, drops and types.
+// What the user presses and types.
 
 import { byId, download } from "./common/dom.js";
 import { preference, remember } from "./common/preferences.js";
 import { say } from "./common/texts.js";
 import { openCard } from "./dialogs/card.js";
 import { toCsv } from "./images/csv.js";
-import { fromDrop, fromInput } from "./images/files.js";
 import { discard, prepare, printImage, printList } from "./report/report.js";
 import { plainText } from "./viewer/facts.js";
 
 /** Connect every control with the session. */
 export function startControls(session) {
-  startFiles(session);
   startButtons(session);
   startSelects(session);
   startPrevalence(session);
@@ -21,32 +19,6 @@ export function startControls(session) {
   });
   addEventListener("beforeprint", () => prepare(session.viewer.item, session.worklist.visible(), session.served));
   addEventListener("afterprint", discard);
-}
-
-function startFiles(session) {
-  for (const [button, input] of [["choose", "files"], ["choose-folder", "folder"], ["add", "files"], ["add-folder", "folder"]]) {
-    byId(button).addEventListener("click", () => byId(input).click());
-  }
-  for (const id of ["files", "folder"]) {
-    byId(id).addEventListener("change", async ({ target }) => {
-      const found = await fromInput(target);
-      target.value = "";
-      session.add(found);
-    });
-  }
-  // On the whole document: if a file were dropped outside the drop area, the browser would open it instead of the page.
-  document.addEventListener("dragover", (event) => {
-    event.preventDefault();
-    document.body.classList.add("dropping");
-  });
-  document.addEventListener("dragleave", (event) => {
-    if (!event.relatedTarget) document.body.classList.remove("dropping");
-  });
-  document.addEventListener("drop", async (event) => {
-    event.preventDefault();
-    document.body.classList.remove("dropping");
-    session.add(await fromDrop(event.dataTransfer));
-  });
 }
 
 function startButtons(session) {

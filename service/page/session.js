@@ -54,7 +54,7 @@ export class Session {
     return this.items.length === 0;
   }
 
-  /** Take files as images.js finds them: {chosen: [{file, name}], skipped: [name]}. The first image opens by itself. */
+  /** Take files as images/files.js finds them: {chosen: [{file, name}], skipped: [name]}. The first image opens by itself. */
   add({ chosen, skipped }) {
     const room = MAX_IMAGES - this.items.length;
     const added = chosen.slice(0, room).map(({ file, name }) => makeItem(this.#nextId++, file, name));

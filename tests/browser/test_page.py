@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 
 from service.client.results import COLUMNS
 from tests.browser.pages import CHEST, a_file, choose, finished, rows
@@ -23,7 +23,7 @@ DROP = """([files, target]) => {
   const transfer = new DataTransfer();
   for (const [name, bytes] of files) transfer.items.add(new File([new Uint8Array(bytes)], name));
   const event = new DragEvent("drop", { dataTransfer: transfer, bubbles: true, cancelable: true });
-  document.querySelector(target).dispatchEvent(event);
+  return document.querySelector(target).dispatchEvent(event);
 }"""
 
 
@@ -36,6 +36,23 @@ def test_a_dropped_radiograph_is_analysed(page: Page, target: str) -> None:
     brightness = chest(0).mean() / 258
     assert float(row.locator(".number").inner_text()) == pytest.approx(brightness, abs=0.002)
     expect(row.locator(".label")).to_have_text("PNEUMONIA" if brightness >= 0.4 else "Below threshold")
+
+
+def test_files_are_kept_that_come_before_the_texts_of_the_page(page: Page) -> None:
+    held: list[Route] = []
+
+    def hold(route: Route) -> None:
+        held.append(route)
+
+    page.route("**/languages/*.json", hold)
+    with page.expect_request("**/languages/*.json"):
+        page.reload()
+    choose(page, ("chosen.png", CHEST))
+    assert page.evaluate(DROP, [[["dropped.png", list(CHEST)]], "body"]) is False  # the browser would open it otherwise
+    assert rows(page).count() == 0
+    held[0].continue_()
+    finished(page, 2)
+    expect(rows(page)).to_contain_text(["chosen.png", "dropped.png"])
 
 
 def test_the_notice_is_visible_before_and_after_a_result(page: Page) -> None:

@@ -1,13 +1,41 @@
 // Collects the files that the user drops or chooses, including the contents of folders.
 
+import { byId } from "../common/dom.js";
 import { isDicom } from "./formats.js";
 
 const READABLE = /\.(jpe?g|jpe|jfif|png|dcm|dicom)$/i;
 // On the discs of other hospitals, DICOM objects are called IM000001 or like their UID.
 const UNTOLD = /^[^.]+$|\.\d+$/;
 
+/** Call take({chosen: [{file, name}], skipped: [name]}) with what the user chooses or drops from now on. */
+export function startFiles(take) {
+  for (const [button, input] of [["choose", "files"], ["choose-folder", "folder"], ["add", "files"], ["add-folder", "folder"]]) {
+    byId(button).addEventListener("click", () => byId(input).click());
+  }
+  for (const id of ["files", "folder"]) {
+    byId(id).addEventListener("change", async ({ target }) => {
+      const found = await fromInput(target);
+      target.value = "";
+      take(found);
+    });
+  }
+  // On the whole document: if a file were dropped outside the drop area, the browser would open it instead of the page.
+  document.addEventListener("dragover", (event) => {
+    event.preventDefault();
+    document.body.classList.add("dropping");
+  });
+  document.addEventListener("dragleave", (event) => {
+    if (!event.relatedTarget) document.body.classList.remove("dropping");
+  });
+  document.addEventListener("drop", async (event) => {
+    event.preventDefault();
+    document.body.classList.remove("dropping");
+    take(await fromDrop(event.dataTransfer));
+  });
+}
+
 /** The dropped files as {file, name}, and the names of the files in folders that are no images. */
-export async function fromDrop(transfer) {
+async function fromDrop(transfer) {
   // All entries must be read synchronously: after the first await, the data of the drop is no longer available.
   const entries = [...transfer.items].filter((item) => item.kind === "file")
     .map((item) => item.webkitGetAsEntry?.() ?? item.getAsFile());
@@ -20,7 +48,7 @@ export async function fromDrop(transfer) {
 }
 
 /** The files of an <input>, like fromDrop. */
-export async function fromInput(input) {
+async function fromInput(input) {
   const all = [...input.files].map((file) => ({ file, name: file.webkitRelativePath || file.name }));
   if (!input.webkitdirectory) return { chosen: all, skipped: [] };
   const found = { chosen: [], skipped: [] };
