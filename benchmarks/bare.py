@@ -23,9 +23,9 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 from contract.bundle import BundleError, read_bundle
 from contract.image import to_pixels
 from service.inference.backend import OnnxBackend
-from service.inference.cpus import plan_calls, usable_cpus
-from service.inference.pool import Pool
 from service.inference.session import Cuda, open_session
+from service.inference.threads.cpus import plan_calls, usable_cpus
+from service.inference.threads.pool import Pool
 from service.workers.server import SWITCH_INTERVAL_S
 from tests import BUNDLED_MODEL
 

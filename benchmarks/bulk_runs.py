@@ -12,7 +12,8 @@ from benchmarks.processes import cpu_s
 from contract.bundle import read_bundle
 from service.bulk.job import Engine, Job
 from service.bulk.part import PartCounts
-from service.bulk.plan import Plan, rules_for, write_plan
+from service.bulk.plan import Plan, write_plan
+from service.bulk.rules import rules_for
 from service.bulk.sources.finding import find_items
 from service.bulk.store import open_store
 from service.inference import dicom

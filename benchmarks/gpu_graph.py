@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from benchmarks.nvidia import used_mib
 from contract.bundle import PROBABILITY, Bundle
-from service.inference.cpus import CallPlan
 from service.inference.session import LiveSession, cuda_of, open_session
+from service.inference.threads.cpus import CallPlan
 from service.settings import Settings
 
 Figures = dict[str, Any]

@@ -32,7 +32,7 @@ from benchmarks.images import add_images, find_images
 from benchmarks.limit import Engine
 from benchmarks.machine import machine
 from benchmarks.threads import bare
-from service.inference.cpus import plan_calls, usable_cpus
+from service.inference.threads.cpus import plan_calls, usable_cpus
 from tests import BUNDLED_MODEL, ROOT
 from tests.e2e.server import running
 

@@ -40,7 +40,7 @@ from benchmarks.images import add_images, find_images
 from benchmarks.load import load
 from benchmarks.machine import machine
 from benchmarks.processes import adopt_orphans, ask, serving
-from service.inference.cpus import usable_cpus
+from service.inference.threads.cpus import usable_cpus
 
 FACTORS = (0.5, 0.9, 1.5, 4.0)
 _CONNECTIONS, _CAPACITY_S = 16, 4

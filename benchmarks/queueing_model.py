@@ -3,7 +3,7 @@
 In the model:
 
 - CPUs. Every thread computes in slices of a millisecond, and then lets others go first. The event loops and the client
-  have priority over the compute threads, which run at a lower one (service/inference/cpus.py).
+  have priority over the compute threads, which run at a lower one (service/inference/threads/cpus.py).
 - The GIL of each worker. A section that holds it takes the GIL and then waits for a CPU, so a thread that is
   descheduled meanwhile blocks the others of its process. A long section releases it after the switch
   interval. Which waiting thread is next is random: each gives up and requests it again after that interval. (Strict

@@ -21,8 +21,8 @@ from benchmarks.threads import measured
 from contract.bundle import read_bundle
 from contract.image import to_pixels
 from service.inference.backend import OnnxBackend
-from service.inference.cpus import plan_calls
 from service.inference.session import Cuda, open_session
+from service.inference.threads.cpus import plan_calls
 from tests import BUNDLED_MODEL
 from tests.e2e.server import running
 

@@ -14,14 +14,15 @@ from service.audit.recorder import Audit
 from service.errors import UnsoundModel
 from service.inference.admission import Admission, Phase
 from service.inference.backend import Backend
-from service.inference.calls import CountedThreads, RunningCalls
-from service.inference.cpus import cpus_per_worker
 from service.inference.decoding.decoder import Decoder
 from service.inference.loading.bundles import Key
+from service.inference.loading.folder import repository_folder
 from service.inference.loading.memory import return_freed_memory
 from service.inference.model import Model, SharedResources
-from service.inference.pool import Pool, StartedThreads
-from service.inference.repository import Repository, key_of, repository_folder
+from service.inference.repository import Repository, key_of
+from service.inference.threads.calls import CountedThreads, RunningCalls
+from service.inference.threads.cpus import cpus_per_worker
+from service.inference.threads.pool import Pool, StartedThreads
 from service.settings import Settings
 from service.settings.network import listed
 from service.telemetry.drift import bins_of
@@ -89,7 +90,7 @@ class Service:
             self._calls,
         )
         main = Model(shared, bundle, backend, main=True)
-        self.repository = Repository(shared, main, repository_folder(settings, main))
+        self.repository = Repository(shared, main, repository_folder(settings, main.name))
         self.reload: Callable[[], Awaitable[Reload]] = self._reload
         self._describe_main()
         self._warm_up_failed = False

@@ -120,7 +120,7 @@ def untried(monkeypatch: pytest.MonkeyPatch) -> None:
 
     async def nothing(*_: object) -> None: ...
 
-    for module in ("model", "repository"):
+    for module in ("loading.graphs", "repository"):
         monkeypatch.setattr(f"service.inference.{module}.try_bundle", nothing)
 
 

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from contract.bundle import GRAPH, INPUT
 from service.inference.backend import Outputs
-from service.inference.cpus import CallPlan
 from service.inference.session import CPU, CUDA
+from service.inference.threads.cpus import CallPlan
 from tests.waiting import DEADLINE_S
 
 ONE_THREAD = CallPlan(runs=1, threads=1, alone=1)

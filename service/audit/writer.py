@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from service.audit.chain import AuditError, Chain
 from service.audit.line import Event, Gap, now
-from service.inference.pool import StartedThreads
+from service.inference.threads.pool import StartedThreads
 from service.telemetry.metrics import Metrics
 
 # Seconds. If a write takes longer, the disk counts as failed until the write ends.

@@ -22,8 +22,9 @@ from service.settings.options import LOCAL, add_settings
 if TYPE_CHECKING:  # they need pyarrow, which --help does not
     from service.bulk.job import Engine
     from service.bulk.part import PartCounts
-    from service.bulk.plan import Plan, Rules
+    from service.bulk.plan import Plan
     from service.bulk.progress import RunProgress
+    from service.bulk.rules import Rules
     from service.bulk.sources.items import Item
     from service.bulk.store import Store
 
@@ -141,9 +142,10 @@ def _check(arguments: argparse.Namespace) -> None:
 
 def _planned(arguments: argparse.Namespace, settings: Settings, store: "Store") -> "Plan":
     """The plan of the run: a new one, or that of the run that is resumed."""
-    from service.bulk.plan import difference, plan_of, read_plan, write_plan
+    from service.bulk.plan import plan_of, read_plan, write_plan
+    from service.bulk.rules import difference
     from service.inference.loading.bundles import read_main
-    from service.inference.model import try_bundle
+    from service.inference.loading.graphs import try_bundle
 
     plan = read_plan(store)
     if plan and not arguments.resume:
@@ -182,9 +184,9 @@ def _found(sources: Sequence[str]) -> "Iterator[Iterator[Item]]":
 
 def _rules(arguments: argparse.Namespace, settings: Settings, bundle: Bundle, plan: "Plan | None") -> "Rules":
     """The rules that the options give; where an option is missing, that of the existing plan, if there is one."""
-    from service.bulk.plan import rules_for
+    from service.bulk.rules import rules_for
     from service.inference import dicom
-    from service.inference.model import expected_graph
+    from service.inference.loading.graphs import expected_graph
     from service.inference.session import CPU, CUDA, has_cuda, max_batch_of
 
     graph, _ = expected_graph(settings, bundle)

@@ -22,8 +22,8 @@ from service.bulk.errors import StorageError
 from service.bulk.job import Job
 from service.bulk.part import PartCounts, PartWorker
 from service.errors import DeviceError
-from service.inference.cpus import usable_cpus
 from service.inference.loading.memory import disable_core_dumps
+from service.inference.threads.cpus import usable_cpus
 from service.settings import SettingsError
 from service.telemetry.logs import configure_logging, drain_logging
 

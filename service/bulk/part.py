@@ -11,12 +11,13 @@ from pyarrow import parquet
 
 from contract.bundle import BundleError
 from service.bulk.errors import StorageError
-from service.bulk.plan import Plan, PlannedItems, difference, part_name, read_plan, rules_for
+from service.bulk.plan import Plan, PlannedItems, part_name, read_plan
 from service.bulk.rows import Row, row_of, table_of
+from service.bulk.rules import difference, rules_for
 from service.bulk.scoring import Scorer
 from service.bulk.store import Store, open_store
 from service.inference.loading.bundles import read_main
-from service.inference.model import open_backend
+from service.inference.loading.graphs import open_backend
 from service.settings import Settings
 
 # In the metadata of a part's file.

@@ -10,20 +10,18 @@ import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import nullcontext
 from itertools import islice
-from typing import Any, BinaryIO, Literal
+from typing import BinaryIO
 
 import pyarrow
 from pyarrow import parquet
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import ValidationError
 
-from contract.bundle import Bundle
 from service.bulk.errors import StorageError
+from service.bulk.rules import FORMAT, Rules
 from service.bulk.sources.items import Item
 from service.bulk.store import Store
-from service.inference.points import default_point
-from service.settings import GuardMode, Settings, SettingsError
+from service.settings import SettingsError
 
-FORMAT = 1
 # In the metadata of the list: its own digest, by which it is known to be that of the plan.
 LIST = b"xray.list"
 ITEMS, FACTS = "_plan.parquet", "_plan.json"
@@ -38,32 +36,6 @@ ITEM_SCHEMA = pyarrow.schema(
 )
 # Items that are read and written at a time, or one part if that is larger.
 _GROUP = 16_384
-
-
-class Rules(BaseModel):
-    """What the rows of a run depend on besides its list of items. Runs with equal rules and lists write equal files."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    format: int = FORMAT
-    part_size: int
-    model: str
-    version: str
-    manifest_sha256: str
-    graph: str
-    graph_sha256: str
-    image_contract: int
-    operating_point: str
-    population: str | None
-    guard: GuardMode
-    batch: int
-    max_body_bytes: int
-    max_pixels: int
-    max_decoded_bytes: int
-    dicom: bool
-    dicom_checks: Literal["warn", "refuse"]
-    dicom_ages: str | None
-    keep_ids: bool
 
 
 class Plan(Rules):
@@ -90,32 +62,6 @@ class Plan(Rules):
 def part_name(number: int) -> str:
     """The name of a part's file, which depends on its number alone."""
     return f"part-{number:06d}.parquet"
-
-
-def rules_for(settings: Settings, bundle: Bundle, graph: str, **options: Any) -> Rules:
-    """The rules of a run with these settings.
-
-    Args:
-        settings: the effective settings.
-        bundle: the model.
-        graph: the name of the graph that will run.
-        options: ``part_size``, ``batch``, ``dicom`` and ``keep_ids``.
-    """
-    manifest = bundle.manifest
-    point = default_point(manifest, settings.operating_point, settings.population)
-    same = ("guard", "max_body_bytes", "max_pixels", "max_decoded_bytes", "dicom_checks", "dicom_ages")
-    return Rules(
-        model=manifest.name,
-        version=manifest.version,
-        manifest_sha256=bundle.digest,
-        graph=graph,
-        graph_sha256=manifest.files[graph],
-        image_contract=manifest.image_contract,
-        operating_point=point.name,
-        population=settings.population,
-        **{name: getattr(settings, name) for name in same},
-        **options,
-    )
 
 
 def write_plan(store: Store, rules: Rules, items: Iterable[Item]) -> Plan:
@@ -155,19 +101,6 @@ def read_plan(store: Store) -> Plan | None:
         return None
     except (ValidationError, ValueError):
         raise SettingsError(f"--out: {FACTS} is damaged") from None
-
-
-def difference(found: Rules, wanted: Rules) -> str | None:
-    """How a plan differs from another one, or from the rules of another one, in words; None if it does not."""
-    before, now = found.model_dump(), wanted.model_dump()
-    for name, value in now.items():
-        if before[name] == value:
-            continue
-        if name in {"items", "list_sha256"}:
-            return f"the list of images ({before['items']} then, {now['items']} now)"
-        shown = "" if name.endswith("sha256") else f" ({before[name]} then, {value} now)"
-        return f"{name}{shown}"
-    return None
 
 
 class PlannedItems:

@@ -44,8 +44,8 @@ def run(arguments: argparse.Namespace, settings: Settings) -> None:
     # Imported late: it imports onnxruntime and cryptography, which --help does not need.
     from contract.bundle import find_bundle
     from service.inference.loading.bundles import key_of, read_main
+    from service.inference.loading.graphs import try_bundle
     from service.inference.loading.signature import new_key, sign
-    from service.inference.model import try_bundle
 
     if arguments.action == "new-key":
         public = new_key(arguments.file)

@@ -17,8 +17,8 @@ from service.cli.effective import EffectiveSetting, effective_settings, unknown_
 from service.cli.local import LocalPredictor
 from service.core import Service
 from service.inference.loading.bundles import read_main
+from service.inference.loading.graphs import open_backend
 from service.inference.loading.memory import disable_core_dumps, limit_arenas
-from service.inference.model import open_backend
 from service.settings import Settings
 from service.settings.network import listed
 from service.telemetry.logs import configure_logging, drain_logging

@@ -17,8 +17,8 @@ from service.http.openapi import BINARY, header
 from service.http.routes import PREDICT_PROBLEMS, SERVER_TIMING, PointNames, ServiceDep, image_body, point_parameter
 from service.http.uploads import IMAGES_PROBLEMS, read_uploads
 from service.inference import dicom
-from service.inference.pool import run_in
 from service.inference.reader import Reading
+from service.inference.threads.pool import run_in
 from service.telemetry.record import RequestRecord
 from service.wire import VERSION, PredictResponse
 

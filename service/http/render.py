@@ -18,7 +18,7 @@ from service.http.openapi import BINARY, header
 from service.http.routes import ServiceDep, allow_only, image_body
 from service.http.uploads import IMAGES_PROBLEMS, read_uploads
 from service.inference import dicom
-from service.inference.pool import run_in
+from service.inference.threads.pool import run_in
 from service.telemetry.record import RequestRecord
 
 router = APIRouter()

@@ -21,7 +21,7 @@ from service.http.openapi import BINARY, CONTENT_DIGEST, Document, header
 from service.http.uploads import IMAGES_PROBLEMS, MULTIPART, PART, RAW_TYPES, read_uploads
 from service.inference import dicom
 from service.inference.model import Model
-from service.inference.pool import run_in
+from service.inference.threads.pool import run_in
 from service.wire import VERSION, Health, PredictResponse, Probe, ServiceVersion
 
 router = APIRouter()

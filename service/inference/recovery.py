@@ -13,7 +13,7 @@ from contract.image import SIDE
 from service.errors import BackendFault, ServiceError
 from service.inference.backend import Backend, Outputs
 from service.inference.batching.batcher import Batcher
-from service.inference.calls import RunningCalls
+from service.inference.threads.calls import RunningCalls
 
 # Seconds before the first attempt, and at most before a later one; failed attempts after which it gives up.
 _PAUSE_S, _MAX_PAUSE_S, _MAX_ATTEMPTS = 1.0, 60.0, 5

@@ -2,18 +2,18 @@
 
 import asyncio
 import logging
-import os
-import re
 from collections.abc import Iterator, Sequence
 from contextlib import AsyncExitStack, contextmanager
 from pathlib import Path
 
-from contract.bundle import MANIFEST, NAME_PATTERN, VERSION_PATTERN, Bundle, BundleError, find_bundle
+from contract.bundle import Bundle, BundleError
 from service.errors import DeviceError, ModelConflict, ServiceError, UnknownModel, UnsoundModel
 from service.inference.loading.bundles import Key, read_model, read_successor, without_path
+from service.inference.loading.folder import bundles_in
+from service.inference.loading.graphs import try_bundle
 from service.inference.loading.memory import return_freed_memory
-from service.inference.model import Model, SharedResources, open_model, try_bundle
-from service.settings import Settings, SettingsError
+from service.inference.model import Model, SharedResources, open_model
+from service.settings import SettingsError
 
 # Seconds after which nothing refers to a released model any more: tracebacks, answers that are being written.
 _RELEASED_AFTER_S = 1.0
@@ -182,9 +182,7 @@ class Repository:
         return open_model(self._shared, read_model(self._shared.settings, folder, key))
 
     def _list(self) -> dict[Key, Path]:
-        """The bundles in the folder, by name and version."""
-        folders = self._folder.glob("*/*") if self._folder else ()
-        return {(path.parent.name, path.name): path for path in folders if _is_bundle(path)}
+        return bundles_in(self._folder) if self._folder else {}
 
     @contextmanager
     def changing(self) -> Iterator[None]:
@@ -226,25 +224,3 @@ def _as_unsound(path: Path, name: str) -> Iterator[None]:
 
 def _log_fields(key: Key) -> dict[str, str]:
     return {"model": key[0], "model_version": key[1]}
-
-
-def repository_folder(settings: Settings, main: Model) -> Path | None:
-    """The folder of models: the setting; else the folder that holds the bundle of XRAY_MODEL, if that is in
-    ``<name>/<version>``; else None.
-
-    Raises:
-        SettingsError: the folder of the setting does not exist.
-    """
-    if settings.repository is not None:
-        if not os.path.isdir(settings.repository):  # noqa: PTH112  Path raises where one may not be entered
-            raise SettingsError(f"XRAY_REPOSITORY: {settings.repository} is not a folder")
-        return settings.repository
-    path = find_bundle(settings.model)
-    # Not the version of the main model: XRAY_MODEL may name a newer one that is not served yet.
-    is_named = path.parent.name == main.name and re.fullmatch(VERSION_PATTERN, path.name)
-    return path.parent.parent if is_named else None
-
-
-def _is_bundle(path: Path) -> bool:
-    named = re.fullmatch(NAME_PATTERN, path.parent.name) and re.fullmatch(VERSION_PATTERN, path.name)
-    return bool(named) and os.path.isfile(path / MANIFEST)  # noqa: PTH113  as above

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from contract.bundle import GRAPH, INPUT, INT8_GRAPH, Bundle, BundleError
 from service.errors import DeviceError
 from service.inference.buckets import Buckets, Rows, bucket_sizes
-from service.inference.cpus import CallPlan
+from service.inference.threads.cpus import CallPlan
 from service.settings import Device, Precision, Settings, SettingsError
 
 CUDA, CPU = "CUDAExecutionProvider", "CPUExecutionProvider"

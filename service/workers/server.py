@@ -22,7 +22,7 @@ from service.edge.handshake import accept as accept_tls
 from service.edge.limits import limits_of
 from service.edge.shared import Edge
 from service.inference.admission import Phase
-from service.inference.pool import StartedThreads
+from service.inference.threads.pool import StartedThreads
 from service.telemetry.formats import is_text
 from service.telemetry.worker_table import WorkerSlot
 from service.workers.app import create_app

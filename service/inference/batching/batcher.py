@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from service.errors import BackendFault, NotReady, Overloaded
 from service.inference.backend import Backend
 from service.inference.batching.scoring import Image, Scored, Scorer
-from service.inference.pool import StartedThreads, run_in
+from service.inference.threads.pool import StartedThreads, run_in
 
 _STOPPING = "the model is being stopped"
 

@@ -18,13 +18,13 @@ from contract.cost import Cost, TooExpensive
 from contract.errors import TooManyPixels
 from contract.image import SIDE, Decoded, Note
 from contract.margins import Frame
-from service.inference.calls import RunningCalls
 from service.inference.decoding.memory import MemoryBudget
 from service.inference.decoding.messages import Message
 from service.inference.decoding.process import DecoderProcesses
 from service.inference.decoding.rules import Rules
 from service.inference.dicom import decode, picture
-from service.inference.pool import run_in
+from service.inference.threads.calls import RunningCalls
+from service.inference.threads.pool import run_in
 
 T = TypeVar("T")
 

@@ -12,7 +12,7 @@ from contract.errors import CUT_SHORT, TruncatedImage
 from service.errors import Overloaded
 from service.inference.decoding.messages import HEAD, Message, pack, raise_refusal
 from service.inference.loading.child import command, environment
-from service.inference.pool import StartedThreads
+from service.inference.threads.pool import StartedThreads
 
 log = logging.getLogger(__name__)
 

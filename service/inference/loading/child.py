@@ -13,8 +13,8 @@ import os
 import sys
 from pathlib import Path
 
-# Added to the nice value: five steps below the threads that compute (service.inference.cpus), beside which a process
-# gets a quarter of a CPU. It always gets some: what has a time limit must not starve.
+# Added to the nice value: five steps below the threads that compute (service.inference.threads.cpus), beside which a
+# process gets a quarter of a CPU. It always gets some: what has a time limit must not starve.
 NICE = 10
 
 

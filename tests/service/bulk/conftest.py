@@ -16,7 +16,7 @@ def work_here(patch: pytest.MonkeyPatch) -> None:
     async def nothing(*_: object) -> None: ...
 
     patch.setattr("service.bulk.command._engine", lambda name: run_here)
-    patch.setattr("service.inference.model.try_bundle", nothing)
+    patch.setattr("service.inference.loading.graphs.try_bundle", nothing)
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from contract.bundle import Bundle
 from service.bulk import part
 from service.bulk.rows import IDS, schema_of
 from service.inference.backend import OnnxBackend, Outputs
-from service.inference.model import open_backend
+from service.inference.loading.graphs import open_backend
 from service.settings import Settings
 from tests import ROOT
 from tests.bundles import GUARD, brightness_graph, write_brightness_bundle

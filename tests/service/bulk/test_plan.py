@@ -10,7 +10,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from service.bulk.part import PartWorker, counts_of
-from service.bulk.plan import FACTS, ITEMS, PlannedItems, part_name, plan_of, read_plan
+from service.bulk.plan import FACTS, ITEMS, PlannedItems, part_name, plan_of, read_plan, write_plan
+from service.bulk.rules import Rules
 from service.bulk.sources.items import Item
 from service.bulk.store import open_store
 from service.settings import Settings
@@ -164,8 +165,6 @@ def test_an_item_is_found_by_its_part(tmp_path: Path, whole: Path) -> None:
     plan = read_plan(open_store(str(whole)))
     assert plan
     many = [Item(f"{number}.jpg", "member" if number % 2 else None, number, None, None) for number in range(40_000)]
-    from service.bulk.plan import Rules, write_plan
-
     rules = Rules(**plan.model_dump(exclude={"items", "list_sha256"}) | {"part_size": 300})
     store = open_store(str(tmp_path))
     written = write_plan(store, rules, iter(many))

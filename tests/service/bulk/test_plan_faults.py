@@ -113,7 +113,7 @@ def test_a_plan_that_was_made_meanwhile_is_not_written_over(
 
     with pytest.MonkeyPatch.context() as patch:
         work_here(patch)
-        patch.setattr("service.inference.model.try_bundle", another_run)
+        patch.setattr("service.inference.loading.graphs.try_bundle", another_run)
         assert bulk(archive, "--out", out, "--model", bundle_folder) == 2
     assert "holds a run by now" in capsys.readouterr().err
     assert files(out) == files(whole)

@@ -222,7 +222,7 @@ async def test_a_model_that_fails_its_warm_up_leaves_the_old_one(
     write(models, "2")
     backend = FakeBackend()
     backend.fails = 0
-    monkeypatch.setattr("service.inference.model.OnnxBackend", lambda *_, **__: backend)
+    monkeypatch.setattr("service.inference.loading.graphs.OnnxBackend", lambda *_, **__: backend)
     async with connect(service) as client:
         problem = assert_problem(await reload(client, key), 422, "unsound-model")
         assert problem["detail"] == "the model fails on a blank image"
@@ -280,7 +280,7 @@ async def test_one_change_at_a_time_and_only_while_ready(
     write(models, "2")
     backend = FakeBackend()
     backend.hold = threading.Event()
-    monkeypatch.setattr("service.inference.model.OnnxBackend", lambda *_, **__: backend)
+    monkeypatch.setattr("service.inference.loading.graphs.OnnxBackend", lambda *_, **__: backend)
     async with connect(service) as client:
         first = asyncio.create_task(reload(client, key))
         await until_async(lambda: backend.sizes)

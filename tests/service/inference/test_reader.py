@@ -18,8 +18,8 @@ from service.inference.decoding.decoder import Decoder
 from service.inference.decoding.rules import Rules
 from service.inference.dicom import decode
 from service.inference.guard import Guard
-from service.inference.pool import Pool
 from service.inference.reader import Reader
+from service.inference.threads.pool import Pool
 from service.telemetry.metrics import Metrics
 from tests.cases import png
 from tests.fakes import FakeBackend

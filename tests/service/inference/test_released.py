@@ -107,7 +107,7 @@ async def test_a_replaced_model_is_released_whatever_it_was_asked(  # noqa: PLR0
         return made
 
     service = make_service(model=two_versions)
-    monkeypatch.setattr("service.inference.model.OnnxBackend", backend)
+    monkeypatch.setattr("service.inference.loading.graphs.OnnxBackend", backend)
     monkeypatch.setattr("service.inference.reader._blank", lambda kind: GREY)
     async with connect(service) as client:
         answer, status = REQUESTS[request_name]

@@ -262,7 +262,7 @@ async def test_a_model_that_fails_its_warm_up_is_not_loaded(
     service, key = controlled()
     backend = FakeBackend()
     backend.fails = 0
-    monkeypatch.setattr("service.inference.model.OnnxBackend", lambda *_, **__: backend)
+    monkeypatch.setattr("service.inference.loading.graphs.OnnxBackend", lambda *_, **__: backend)
     async with connect(service) as client:
         refused = await client.post(f"{CONTROL}/other/load", headers=key)
         problem = assert_problem(refused, 422, "unsound-model", "error")
@@ -277,7 +277,7 @@ async def test_unloading_completes_the_requests_in_flight_first(
 ) -> None:
     service, key = controlled()
     backend = FakeBackend()
-    monkeypatch.setattr("service.inference.model.OnnxBackend", lambda *_, **__: backend)
+    monkeypatch.setattr("service.inference.loading.graphs.OnnxBackend", lambda *_, **__: backend)
     async with connect(service) as client:
         assert (await client.post(f"{CONTROL}/other/load", headers=key)).status_code == 200
         backend.hold = threading.Event()
@@ -326,7 +326,7 @@ async def test_a_failing_model_is_not_ready_and_affects_no_other(
 ) -> None:
     service, key = controlled()
     backend = FakeBackend()
-    monkeypatch.setattr("service.inference.model.OnnxBackend", lambda *_, **__: backend)
+    monkeypatch.setattr("service.inference.loading.graphs.OnnxBackend", lambda *_, **__: backend)
     async with connect(service) as client:
         await client.post(f"{CONTROL}/other/load", headers=key)
         backend.fails = 102

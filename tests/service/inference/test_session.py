@@ -14,8 +14,8 @@ from contract.bundle import GRAPH, INT8_GRAPH, Bundle
 from service.errors import DeviceError
 from service.inference import session
 from service.inference.buckets import bucket_sizes
-from service.inference.cpus import CallPlan
 from service.inference.session import CPU, CUDA, Cuda, LiveSession, cuda_of, max_batch_of, open_session
+from service.inference.threads.cpus import CallPlan
 from service.settings import Device, Precision, Settings, SettingsError
 from tests import BUNDLED_MODEL, ROOT
 from tests.bundles import INT8_FULL, brightness_bundle, brightness_graph
@@ -108,7 +108,7 @@ GROWN = """
 import re, sys, pathlib
 import numpy as np
 from contract.bundle import read_bundle
-from service.inference.cpus import CallPlan
+from service.inference.threads.cpus import CallPlan
 from service.inference.loading.trial import try_out
 from service.inference.session import Cuda, open_session
 

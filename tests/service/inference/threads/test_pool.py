@@ -10,8 +10,8 @@ from functools import partial
 
 import pytest
 
-from service.inference import pool as pool_module
-from service.inference.pool import Pool, run_in
+from service.inference.threads import deliveries
+from service.inference.threads.pool import Pool, run_in
 from tests.commands import run
 from tests.waiting import DEADLINE_S, until_async
 
@@ -83,7 +83,8 @@ def test_shutdown_cancels_queued_tasks_and_lets_running_ones_end() -> None:
 def test_a_process_does_not_exit_while_a_task_runs() -> None:
     """With a model call, the process would die with SIGABRT."""
     code = (
-        "import threading, time; from service.inference.pool import Pool; pool, started = Pool(2), threading.Event()\n"
+        "import threading, time; from service.inference.threads.pool import Pool\n"
+        "pool, started = Pool(2), threading.Event()\n"
         "def work(): started.set(); time.sleep(0.5); print('ended')\n"
         "pool.model.submit(work); started.wait(); pool.shutdown()"
     )
@@ -149,7 +150,7 @@ async def test_shutdown_cancels_an_awaited_call() -> None:
 @pytest.fixture
 def patient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Results are held for as long as a later one is sure to come."""
-    monkeypatch.setattr(pool_module, "_HELD_S", 10 * DEADLINE_S)
+    monkeypatch.setattr(deliveries, "_HELD_S", 10 * DEADLINE_S)
 
 
 @pytest.mark.anyio

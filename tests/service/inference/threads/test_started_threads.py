@@ -4,7 +4,7 @@ import threading
 
 import pytest
 
-from service.inference.pool import StartedThreads
+from service.inference.threads.pool import StartedThreads
 from tests.waiting import DEADLINE_S, until
 
 NAME = "started"

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from service.inference.cpus import CallPlan, cpus_per_worker, plan_calls, usable_cpus
+from service.inference.threads.cpus import CallPlan, cpus_per_worker, plan_calls, usable_cpus
 
 
 @pytest.fixture(autouse=True)
@@ -41,7 +41,7 @@ def test_an_invalid_quota_is_ignored(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("workers", "cpus"), [(1, 8), (2, 4), (3, 2), (8, 1), (20, 1)])
 def test_workers_share_the_cpus(workers: int, cpus: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("service.inference.cpus.usable_cpus", lambda: 8)
+    monkeypatch.setattr("service.inference.threads.cpus.usable_cpus", lambda: 8)
     assert cpus_per_worker(workers) == cpus
 
 

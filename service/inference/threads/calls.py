@@ -6,7 +6,7 @@ from concurrent.futures import Future
 from functools import partial
 from typing import ParamSpec, TypeVar
 
-from service.inference.pool import StartedThreads
+from service.inference.threads.pool import StartedThreads
 
 P = ParamSpec("P")
 T = TypeVar("T")
