@@ -75,7 +75,7 @@ ROOMS: dict[str, dict[str, set[str]]] = {
     },
 }
 # What a package may import of other packages of the project, where that is not a whole one.
-PARTS = {"node": ("dicom", "service.client", "contract.messages", "contract.streams")}
+PARTS = {"node": ("dicom", "service.client", "contract.files", "contract.messages", "contract.streams")}
 _LOADS_A_MODEL = {"onnxruntime"}
 _LEARNS = {"tensorflow", "keras", "tf2onnx", "onnx", "sklearn", "scipy", "matplotlib"}
 _SERVES = {"fastapi", "starlette", "uvicorn"}
