@@ -82,7 +82,8 @@ def engines(bundle: Path, size: int) -> dict[str, Run]:
 
 def timed(runs: dict[str, Run], batches: list[Pixels], rounds: int) -> dict[str, list[tuple[float, float]]]:
     """For each engine and round: milliseconds of a call by the clock, and of the process's CPU time."""
-    order, took = random.Random(0), {name: [] for name in runs}
+    order = random.Random(0)
+    took: dict[str, list[tuple[float, float]]] = {name: [] for name in runs}
     for number in range(_WARM + rounds):
         batch = batches[number % len(batches)]
         for name in order.sample(list(runs), len(runs)):
