@@ -95,5 +95,5 @@ def meaning(what: str) -> Iterator[None]:
         if code == "NO_SUCH_BUCKET":
             raise NoSuchBucket(f"{what}: there is no such bucket") from None
         if code in _REFUSED or "HTTP status 403" in str(error):
-            raise StorageError(f"{what}: the store refuses the credentials of AWS_ACCESS_KEY_ID") from None
+            raise StorageError(f"{what}: the store rejects the credentials of AWS_ACCESS_KEY_ID") from None
         raise StorageError(f"{what}: the store fails{f' ({code})' if code else ''}") from None

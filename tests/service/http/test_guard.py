@@ -1,4 +1,4 @@
-"""Images unlike the training data: a warning, a rejection or nothing, by the score of each image alone."""
+"""Images unlike the training data: a warning, a refusal or nothing, by the score of each image alone."""
 
 import logging
 import math
@@ -111,7 +111,7 @@ async def test_a_rejected_single_image_is_a_problem_response(
                 await client.post("/predict", content=image, headers=PNG), 422, "unlike-training-data"
             )
             assert shown in problem["detail"]
-            assert "it was rejected" in problem["detail"]
+            assert "it was refused" in problem["detail"]
         assert (await client.post("/predict", content=CHEST, headers=PNG)).status_code == 200
         assert (await samples(client))["xray_guard_flagged_total"] == 2
 
