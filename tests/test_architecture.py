@@ -36,7 +36,7 @@ ROOMS: dict[str, dict[str, set[str]]] = {
         "edge": {*_VOCABULARY, "telemetry"},
         "workers": {*_SERVICE, "http", "oip", "edge"},
         "client": _VOCABULARY,
-        "validation": {*_VOCABULARY, "audit", "client"},
+        "validation": {*_VOCABULARY, "inference", "audit", "client"},
         "bulk": {*_READING, "http", "client"},
         "cli": {*_SERVICE, "http", "workers", "client", "validation", "bulk"},
         "__main__": {"cli"},
