@@ -21,8 +21,8 @@ import httpx
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-from benchmarks.machine import machine
-from benchmarks.timing import percentile, spread
+from benchmarks.measuring.machine import machine
+from benchmarks.measuring.timing import percentile, spread
 from service.audit.chain import Chain
 from service.audit.line import ImageRead
 from service.audit.verify import verify_chain

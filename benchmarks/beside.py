@@ -22,11 +22,11 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-from benchmarks.images import add_images, find_images
 from benchmarks.load import load
 from benchmarks.lone import by_request
-from benchmarks.machine import machine
-from benchmarks.processes import cpu_s
+from benchmarks.measuring.images import add_images, find_images
+from benchmarks.measuring.machine import machine
+from benchmarks.measuring.processes import cpu_s
 from tests import BUNDLED_MODEL, ROOT
 from tests.e2e.server import Server, running
 

@@ -27,8 +27,8 @@ import imagecodecs
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.machine import machine
-from benchmarks.timing import percentiles, rate
+from benchmarks.measuring.machine import machine
+from benchmarks.measuring.timing import percentiles, rate
 from contract.image import decode as decode_image
 from dicom.attributes.context import Context
 from dicom.picture import decode

@@ -32,10 +32,10 @@ import uvicorn
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-from benchmarks.images import add_images, find_images
-from benchmarks.machine import machine
-from benchmarks.processes import cpu_s
-from benchmarks.timing import percentile, percentiles
+from benchmarks.measuring.images import add_images, find_images
+from benchmarks.measuring.machine import machine
+from benchmarks.measuring.processes import cpu_s
+from benchmarks.measuring.timing import percentile, percentiles
 from service.edge.connection import Connection
 from service.edge.limits import Limits
 from service.edge.shared import Edge

@@ -25,9 +25,9 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-from benchmarks.environments import ENVIRONMENTS, prepare, versions
-from benchmarks.images import add_images, find_images
-from benchmarks.machine import machine
+from benchmarks.comparison.environments import ENVIRONMENTS, prepare, versions
+from benchmarks.measuring.images import add_images, find_images
+from benchmarks.measuring.machine import machine
 from benchmarks.peers.work import Pixels, open_session
 from tests import BUNDLED_MODEL
 

@@ -29,9 +29,9 @@ from urllib.parse import urlsplit
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-from benchmarks.images import add_images, find_images
 from benchmarks.limit import Engine
-from benchmarks.machine import machine
+from benchmarks.measuring.images import add_images, find_images
+from benchmarks.measuring.machine import machine
 from benchmarks.threads import bare
 from service.inference.cpus import plan_calls, usable_cpus
 from tests import BUNDLED_MODEL, ROOT

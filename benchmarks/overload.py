@@ -35,12 +35,12 @@ from rich.console import Console
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-from benchmarks.contenders import DEFAULT, OURS, Contender
-from benchmarks.images import add_images, find_images
+from benchmarks.comparison.contenders import DEFAULT, OURS, Contender
 from benchmarks.load import load
-from benchmarks.machine import machine
-from benchmarks.processes import adopt_orphans, ask, serving
-from benchmarks.timing import percentiles
+from benchmarks.measuring.images import add_images, find_images
+from benchmarks.measuring.machine import machine
+from benchmarks.measuring.processes import adopt_orphans, ask, serving
+from benchmarks.measuring.timing import percentiles
 from service.inference.cpus import usable_cpus
 
 FACTORS = (0.5, 0.9, 1.5, 4.0)

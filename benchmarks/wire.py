@@ -21,11 +21,11 @@ import httpx
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-from benchmarks.contenders import DEFAULT, OURS, Contender
-from benchmarks.images import add_images, find_images
-from benchmarks.machine import machine
-from benchmarks.processes import adopt_orphans, serving
-from benchmarks.timing import percentiles
+from benchmarks.comparison.contenders import DEFAULT, OURS, Contender
+from benchmarks.measuring.images import add_images, find_images
+from benchmarks.measuring.machine import machine
+from benchmarks.measuring.processes import adopt_orphans, serving
+from benchmarks.measuring.timing import percentiles
 from tests import ROOT
 
 _BYTES = 500_000

@@ -23,9 +23,9 @@ import httpx
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-from benchmarks.machine import machine
-from benchmarks.processes import descendants, memory_mib
-from benchmarks.timing import percentiles
+from benchmarks.measuring.machine import machine
+from benchmarks.measuring.processes import descendants, memory_mib
+from benchmarks.measuring.timing import percentiles
 from tests import BUNDLED_MODEL
 from tests.cases.costly import COSTLY
 from tests.e2e.server import Server, running

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from benchmarks.decode import differences, reduction
+from benchmarks.measuring.timing import percentile, percentiles
 from benchmarks.overload import Answers, Rate, figures_of, offer
-from benchmarks.timing import percentile, percentiles
 from benchmarks.wire import of_size
 from contract.image import to_pixels
 from tests.drawings import chest, encode, jpeg

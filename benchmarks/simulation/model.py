@@ -26,7 +26,7 @@ from typing import Any
 
 import simpy
 
-from benchmarks.timing import percentile
+from benchmarks.measuring.timing import percentile
 from service.workers.server import SWITCH_INTERVAL_S
 
 # What a process of the simulation yields; simpy resumes it once that has happened.

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.nvidia import used_mib
-from benchmarks.timing import percentile
+from benchmarks.measuring.timing import percentile
+from benchmarks.on_gpu.nvidia import used_mib
 from contract.bundle import PROBABILITY, Bundle
 from service.inference.cpus import CallPlan
 from service.inference.session import LiveSession, cuda_of, open_session
