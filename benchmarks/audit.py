@@ -21,8 +21,8 @@ import httpx
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-from benchmarks.machine import machine
-from benchmarks.timing import spread
+from benchmarks.measuring.machine import machine
+from benchmarks.measuring.timing import percentile, spread
 from service.audit.chain import Chain
 from service.audit.line import ImageRead
 from service.audit.verify import verify_chain
@@ -62,8 +62,7 @@ async def ask(server: Server, requests: int, clients: int) -> dict[str, float]:
         began = time.perf_counter()
         await asyncio.gather(*(client() for _ in range(clients)))
         seconds = time.perf_counter() - began
-    took.sort()
-    return {"per_second": requests / seconds, "p50_ms": took[len(took) // 2], "p99_ms": took[int(0.99 * len(took))]}
+    return {"per_second": requests / seconds, "p50_ms": percentile(took, 0.5), "p99_ms": percentile(took, 0.99)}
 
 
 def serve(folder: Path, rounds: int, requests: int, clients: int) -> dict[str, dict[str, list[float]]]:

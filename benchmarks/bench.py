@@ -31,15 +31,24 @@ from rich.console import Console
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-from benchmarks.contenders import NAMES, OURS, WORKS, Contender, Work, contenders
-from benchmarks.environments import ENVIRONMENTS, NoEnvironment, prepare, versions
-from benchmarks.images import add_images, find_images
+from benchmarks.comparison.contenders import NAMES, OURS, WORKS, Contender, Work, contenders
+from benchmarks.comparison.environments import ENVIRONMENTS, NoEnvironment, prepare, versions
+from benchmarks.comparison.plot import draw
+from benchmarks.comparison.summary import (
+    PAGE,
+    PLOT,
+    Record,
+    comparisons,
+    conditions,
+    markdown,
+    replace_between_markers,
+    tables,
+)
 from benchmarks.load import LoadError, load
-from benchmarks.machine import machine
+from benchmarks.measuring.images import add_images, find_images
+from benchmarks.measuring.machine import machine
+from benchmarks.measuring.processes import NotServing, Server, adopt_orphans, ask, descendants, memory_mib, serving
 from benchmarks.peers.work import Scorer, decoder_of
-from benchmarks.plot import draw
-from benchmarks.processes import NotServing, Server, adopt_orphans, ask, descendants, memory_mib, serving
-from benchmarks.summary import PAGE, PLOT, Record, comparisons, conditions, markdown, replace_between_markers, tables
 from tests import ROOT
 
 _CHECKED = 3

@@ -22,11 +22,11 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-from benchmarks.images import add_images, find_images
 from benchmarks.load import load
 from benchmarks.lone import by_request
-from benchmarks.machine import machine
-from benchmarks.processes import cpu_s
+from benchmarks.measuring.images import add_images, find_images
+from benchmarks.measuring.machine import machine
+from benchmarks.measuring.processes import cpu_s
 from tests import BUNDLED_MODEL, ROOT
 from tests.e2e.server import Server, running
 
@@ -54,7 +54,7 @@ def figures(server: Server, images: Sequence[Path], seconds: int) -> dict[str, f
     if loaded.errors:
         raise SystemExit(f"not every request was answered: {loaded.errors}\n{server.log}")
     send = by_request(server.port)
-    lone = [send(path.read_bytes()) for path in itertools.islice(itertools.cycle(images), _LONE)]
+    lone = [send(path.read_bytes()).whole for path in itertools.islice(itertools.cycle(images), _LONE)]
     return {"rate": loaded.rate, "cpu_ms": 1e3 * spent_s / loaded.count, "lone_ms": statistics.median(lone)}
 
 

@@ -34,13 +34,13 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-from benchmarks.bulk_runs import Archive, local_cpu, write_list
-from benchmarks.images import add_images, endless, find_images
 from benchmarks.limit import Engine, combinations
-from benchmarks.machine import machine
-from benchmarks.processes import memory_mib
-from benchmarks.ray_cluster import ray_cluster, ray_cpu
-from benchmarks.timing import rate, spread
+from benchmarks.measuring.bulk_runs import Archive, local_cpu, write_list
+from benchmarks.measuring.images import add_images, endless, find_images
+from benchmarks.measuring.machine import machine
+from benchmarks.measuring.processes import memory_mib
+from benchmarks.measuring.ray_cluster import ray_cluster, ray_cpu
+from benchmarks.measuring.timing import rate, spread
 from service.bulk.local import run_local
 from service.bulk.part import PartCounts
 from service.bulk.ray_engine import run_ray

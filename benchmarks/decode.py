@@ -25,8 +25,8 @@ from PIL import Image
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-from benchmarks.images import add_images, find_images
-from benchmarks.machine import machine
+from benchmarks.measuring.images import add_images, find_images
+from benchmarks.measuring.machine import machine
 from benchmarks.peers.work import Pixels, decode_full
 from contract.header import read_header
 from contract.image import SIDE, squash, to_pixels

@@ -27,8 +27,8 @@ import imagecodecs
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.machine import machine
-from benchmarks.timing import rate
+from benchmarks.measuring.machine import machine
+from benchmarks.measuring.timing import percentiles, rate
 from contract.image import decode as decode_image
 from dicom.attributes.context import Context
 from dicom.picture import decode
@@ -44,7 +44,8 @@ _ROUNDS = 5
 def picture() -> NDArray[np.uint16]:
     """A drawn radiograph with as much noise in its lower bits as a detector's."""
     noise = np.random.default_rng(0).integers(0, 16, (2500, 2000), np.uint16)
-    return chest(0, 2000, 2500).astype(np.uint16) * 16 + noise
+    grey: NDArray[np.uint16] = chest(0, 2000, 2500).astype(np.uint16) * 16 + noise
+    return grey
 
 
 def files() -> dict[str, bytes]:
@@ -119,7 +120,7 @@ def busy(port: int, body: bytes, clients: int) -> Iterator[None]:
             thread.join()
 
 
-def under_jpeg_2000(port: int, sent: dict[str, bytes], seconds: float) -> dict[str, float]:
+def under_jpeg_2000(port: int, sent: dict[str, bytes], seconds: float) -> dict[str, float | None]:
     """Health and a lone JPEG while eight JPEG 2000 are read."""
     health, jpeg = sender(port, "/health"), sender(port, "/predict", sent["jpeg file"])
     quiet = median_ms(jpeg, 20)
@@ -132,8 +133,7 @@ def under_jpeg_2000(port: int, sent: dict[str, bytes], seconds: float) -> dict[s
         loaded = median_ms(jpeg, 10)
     return {
         "requests": len(took),
-        "p50_ms": round(float(np.percentile(took, 50)), 1),
-        "p99_ms": round(float(np.percentile(took, 99)), 1),
+        **percentiles(took),
         "jpeg_quiet_ms": quiet,
         "jpeg_loaded_ms": loaded,
     }

@@ -32,10 +32,10 @@ import uvicorn
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-from benchmarks.images import add_images, find_images
-from benchmarks.machine import machine
-from benchmarks.overload import percentile
-from benchmarks.processes import cpu_s
+from benchmarks.measuring.images import add_images, find_images
+from benchmarks.measuring.machine import machine
+from benchmarks.measuring.processes import cpu_s
+from benchmarks.measuring.timing import percentile, percentiles
 from service.edge.connection import Connection
 from service.edge.limits import Limits
 from service.edge.shared import Edge
@@ -215,11 +215,6 @@ def attacking(make: Callable[[], list[Any]]) -> Iterator[None]:
         os.kill(process.pid or 0, signal.SIGKILL)
         process.join()
         time.sleep(1)
-
-
-def percentiles(took: list[float]) -> dict[str, float]:
-    """Of latencies in milliseconds."""
-    return {"p50_ms": round(percentile(took, 0.5), 1), "p99_ms": round(percentile(took, 0.99), 1)}
 
 
 def main() -> None:

@@ -25,9 +25,9 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-from benchmarks.environments import ENVIRONMENTS, prepare, versions
-from benchmarks.images import add_images, find_images
-from benchmarks.machine import machine
+from benchmarks.comparison.environments import ENVIRONMENTS, prepare, versions
+from benchmarks.measuring.images import add_images, find_images
+from benchmarks.measuring.machine import machine
 from benchmarks.peers.work import Pixels, open_session
 from tests import BUNDLED_MODEL
 
@@ -82,7 +82,8 @@ def engines(bundle: Path, size: int) -> dict[str, Run]:
 
 def timed(runs: dict[str, Run], batches: list[Pixels], rounds: int) -> dict[str, list[tuple[float, float]]]:
     """For each engine and round: milliseconds of a call by the clock, and of the process's CPU time."""
-    order, took = random.Random(0), {name: [] for name in runs}
+    order = random.Random(0)
+    took: dict[str, list[tuple[float, float]]] = {name: [] for name in runs}
     for number in range(_WARM + rounds):
         batch = batches[number % len(batches)]
         for name in order.sample(list(runs), len(runs)):

@@ -24,12 +24,12 @@ import httpx
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-from benchmarks.contenders import DEFAULT, OURS, Contender
-from benchmarks.images import add_images, find_images
+from benchmarks.comparison.contenders import DEFAULT, OURS, Contender
 from benchmarks.load import load
-from benchmarks.machine import machine
-from benchmarks.processes import adopt_orphans, descendants, memory_mib, serving
-from benchmarks.timing import rate
+from benchmarks.measuring.images import add_images, find_images
+from benchmarks.measuring.machine import machine
+from benchmarks.measuring.processes import adopt_orphans, descendants, memory_mib, serving
+from benchmarks.measuring.timing import rate
 
 CONNECTIONS = (1, 4, 16, 64, 256, 512)
 IMAGES = (1, 4, 16, 64)

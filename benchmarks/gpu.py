@@ -44,13 +44,13 @@ from PIL import Image
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-from benchmarks.gpu_graph import apart, graph_figures, opened, probabilities
-from benchmarks.gpu_service import Run, over_decoding, service_figures, sweep
-from benchmarks.images import endless, find_images
-from benchmarks.machine import machine
-from benchmarks.nvidia import nvidia, used_mib
-from benchmarks.parts import Figures, Parts, failed, script
-from benchmarks.timing import rate
+from benchmarks.measuring.images import endless, find_images
+from benchmarks.measuring.machine import machine
+from benchmarks.measuring.parts import Figures, Parts, failed, script
+from benchmarks.measuring.timing import rate
+from benchmarks.on_gpu.graph import apart, graph_figures, opened, probabilities
+from benchmarks.on_gpu.nvidia import nvidia, used_mib
+from benchmarks.on_gpu.service import Run, over_decoding, service_figures, sweep
 from contract.bundle import Bundle, read_bundle
 from contract.image import to_pixels
 from service.inference.session import CUDA

@@ -20,7 +20,7 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-from benchmarks.machine import machine
+from benchmarks.measuring.machine import machine
 from benchmarks.peers.work import open_session
 from contract.bundle import FEATURES, GRAPH, HEATMAP, INPUT, INT8_GRAPH, PROBABILITY, read_bundle
 

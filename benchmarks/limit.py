@@ -24,10 +24,10 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-from benchmarks.images import add_images, endless, find_images
-from benchmarks.machine import machine
+from benchmarks.measuring.images import add_images, endless, find_images
+from benchmarks.measuring.machine import machine
+from benchmarks.measuring.timing import rate
 from benchmarks.peers.work import DECODERS, decoder_of, open_session
-from benchmarks.timing import rate
 from contract.bundle import FEATURES, INPUT, PROBABILITY, read_bundle
 
 _ROUNDS = 4

@@ -20,7 +20,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-from benchmarks.images import add_images, find_images
+from benchmarks.measuring.images import add_images, find_images
 
 _SCRIPT = Path(__file__).parent / "load.lua"
 _TIMEOUT_S = 30

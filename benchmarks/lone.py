@@ -24,13 +24,14 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-from benchmarks.images import add_images, find_images
 from benchmarks.limit import Engine
-from benchmarks.machine import machine
+from benchmarks.measuring.images import add_images, find_images
+from benchmarks.measuring.machine import machine
 from benchmarks.threads import bare
 from service.inference.threads.cpus import plan_calls, usable_cpus
 from tests import BUNDLED_MODEL, ROOT
@@ -128,11 +129,12 @@ def main() -> None:
             ways[name] = by_request(urlsplit(url).port or 80)
         scratch = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         images = [path.read_bytes() for path in find_images(given.images, scratch)]
-        for name, checkout, settings in (
+        services: tuple[tuple[str, Path | None, dict[str, Any]], ...] = (
             ("this", ROOT, {}),
             ("this, one thread a call", ROOT, {"threads": 1}),
             ("beside", given.beside, {}),
-        ):
+        )
+        for name, checkout, settings in services:
             if checkout:
                 (scratch / name).mkdir()
                 with contextlib.chdir(checkout):

@@ -35,11 +35,12 @@ from rich.console import Console
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-from benchmarks.contenders import DEFAULT, OURS, Contender
-from benchmarks.images import add_images, find_images
+from benchmarks.comparison.contenders import DEFAULT, OURS, Contender
 from benchmarks.load import load
-from benchmarks.machine import machine
-from benchmarks.processes import adopt_orphans, ask, serving
+from benchmarks.measuring.images import add_images, find_images
+from benchmarks.measuring.machine import machine
+from benchmarks.measuring.processes import adopt_orphans, ask, serving
+from benchmarks.measuring.timing import percentiles
 from service.inference.threads.cpus import usable_cpus
 
 FACTORS = (0.5, 0.9, 1.5, 4.0)
@@ -128,11 +129,6 @@ async def offer(url: str, images: Sequence[bytes], rate: float, seconds: float) 
     return answers
 
 
-def percentile(values: Sequence[float], share: float) -> float | None:
-    """The value below which this share of the values lies; None if there are no values."""
-    return round(sorted(values)[min(len(values) - 1, int(share * len(values)))], 1) if values else None
-
-
 class Rate(NamedTuple):
     """Responses per second, and the CPUs that the client used meanwhile."""
 
@@ -151,11 +147,9 @@ def figures_of(answers: Answers, goodput: Rate, capacity: Rate) -> dict[str, Any
         "goodput": round(goodput.per_s, 1),
         "goodput_over_capacity": round(goodput.per_s / capacity.per_s, 3),
         "per_cpu_left": round(goodput.per_cpu_left / capacity.per_cpu_left, 3),
-        "good_p50_ms": percentile(answers.good, 0.5),
-        "good_p99_ms": percentile(answers.good, 0.99),
+        **{f"good_{name}": value for name, value in percentiles(answers.good).items()},
         "refused": len(answers.refused),
-        "refused_p50_ms": percentile(answers.refused, 0.5),
-        "refused_p99_ms": percentile(answers.refused, 0.99),
+        **{f"refused_{name}": value for name, value in percentiles(answers.refused).items()},
         "other": dict(answers.other),
         "client_cpus": round(goodput.client_cpus, 2),
     }

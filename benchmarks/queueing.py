@@ -5,10 +5,10 @@
 
 ``--measure`` measures service times and loads on this machine (needs wrk; about a minute), and keeps them in the file;
 ``--measured`` uses such a file. Times can be set otherwise by options, to ask what a faster part would give.
-benchmarks/queueing_model.py says what is simulated, benchmarks/queueing_times.py how the times are measured.
+benchmarks/simulation/model.py says what is simulated, benchmarks/simulation/times.py how the times are measured.
 
 Prints JSON: ``gil_check``, about 1 if the machine was quiet enough to measure how long the GIL is held
-(queueing_times.py); ``predicted`` for each number of CPUs and workers, with as many connections as given, else eight
+(simulation/times.py); ``predicted`` for each number of CPUs and workers, with as many connections as given, else eight
 for each CPU and 128 at most; and ``held_against``: each measured load beside its prediction, with relative errors. With
 ``--gpu`` also the loads of a result of gpu.py, where the event loop was not measured: it is taken from this machine,
 or, with ``--fit``, from the rate that one worker had there with this many connections; that load is then no prediction.
@@ -25,11 +25,11 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-from benchmarks.images import add_images, find_images
-from benchmarks.machine import machine
-from benchmarks.queueing_gpu import fitted, records
-from benchmarks.queueing_model import Predicted, Setup, Times, simulate
-from benchmarks.queueing_times import Observed, Record, held_check, measure
+from benchmarks.measuring.images import add_images, find_images
+from benchmarks.measuring.machine import machine
+from benchmarks.simulation.model import Predicted, Setup, Times, simulate
+from benchmarks.simulation.other_machine import fitted, records
+from benchmarks.simulation.times import Observed, Record, held_check, measure
 
 _ALL_CONNECTIONS, _CONNECTIONS_A_CPU = 128, 8
 _SINGLE_TIMES = ("decode_gil_ms", "model_gil_ms", "loop_ms", "client_ms")

@@ -29,8 +29,8 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-from benchmarks.machine import machine
-from benchmarks.timing import rate
+from benchmarks.measuring.machine import machine
+from benchmarks.measuring.timing import rate
 from contract.bundle import FEATURES, GRAPH, INPUT, INT8_GRAPH, PROBABILITY
 from contract.image import to_pixels
 from tests.drawings import jpeg

@@ -31,13 +31,13 @@ import uvloop
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-from benchmarks.contenders import DEFAULT, OURS, Contender
-from benchmarks.images import add_images, find_images
+from benchmarks.comparison.contenders import DEFAULT, OURS, Contender
 from benchmarks.load import load
-from benchmarks.machine import machine
-from benchmarks.observed import HUNG_UP, Sample, audited, both_counts, counted, differences, figures, sample
+from benchmarks.measuring.images import add_images, find_images
+from benchmarks.measuring.machine import machine
+from benchmarks.measuring.observed import HUNG_UP, Sample, audited, both_counts, counted, differences, figures, sample
+from benchmarks.measuring.processes import adopt_orphans, serving
 from benchmarks.overload import RequestProtocol
-from benchmarks.processes import adopt_orphans, serving
 from service.access.keys import add_key, make_key
 from tests import MODELS
 

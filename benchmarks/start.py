@@ -19,7 +19,7 @@ import httpx
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-from benchmarks.machine import machine
+from benchmarks.measuring.machine import machine
 from tests import ROOT
 from tests.drawings import jpeg
 from tests.e2e.server import resident_mib

@@ -25,10 +25,10 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-from benchmarks.images import add_images, find_images
 from benchmarks.load import load
-from benchmarks.machine import machine
-from benchmarks.processes import free_port
+from benchmarks.measuring.images import add_images, find_images
+from benchmarks.measuring.machine import machine
+from benchmarks.measuring.processes import free_port
 from tests import BUNDLED_MODEL, ROOT
 from tests.e2e.server import running
 from tests.waiting import until

@@ -21,11 +21,11 @@ import httpx
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-from benchmarks.contenders import DEFAULT, OURS, Contender
-from benchmarks.images import add_images, find_images
-from benchmarks.machine import machine
-from benchmarks.overload import percentile
-from benchmarks.processes import adopt_orphans, serving
+from benchmarks.comparison.contenders import DEFAULT, OURS, Contender
+from benchmarks.measuring.images import add_images, find_images
+from benchmarks.measuring.machine import machine
+from benchmarks.measuring.processes import adopt_orphans, serving
+from benchmarks.measuring.timing import percentiles
 from tests import ROOT
 
 _BYTES = 500_000
@@ -86,10 +86,7 @@ def checks(client: httpx.Client, url: str, images: list[Path], seconds: int) -> 
                 took[path].append(timed(client, client.build_request("GET", path)))
             time.sleep(_CHECK_INTERVAL_S)
         figures = json.loads(under_load.stdout.read()) if under_load.stdout else {}
-    latencies = {
-        path: {"count": len(found), "p50_ms": percentile(found, 0.5), "p99_ms": percentile(found, 0.99)}
-        for path, found in took.items()
-    }
+    latencies = {path: {"count": len(found), **percentiles(found)} for path, found in took.items()}
     return {"rate": round(figures["rate"], 1), **latencies}
 
 

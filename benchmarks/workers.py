@@ -29,12 +29,12 @@ import httpx
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-from benchmarks.images import add_images, find_images
 from benchmarks.load import load
-from benchmarks.machine import machine
-from benchmarks.nvidia import used_mib
-from benchmarks.processes import descendants, memory_mib
-from benchmarks.timing import spread
+from benchmarks.measuring.images import add_images, find_images
+from benchmarks.measuring.machine import machine
+from benchmarks.measuring.processes import descendants, memory_mib
+from benchmarks.measuring.timing import spread
+from benchmarks.on_gpu.nvidia import used_mib
 from tests import BUNDLED_MODEL
 from tests.e2e.server import Server, running
 

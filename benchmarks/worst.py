@@ -23,9 +23,9 @@ import httpx
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-from benchmarks.machine import machine
-from benchmarks.overload import percentile
-from benchmarks.processes import descendants, memory_mib
+from benchmarks.measuring.machine import machine
+from benchmarks.measuring.processes import descendants, memory_mib
+from benchmarks.measuring.timing import percentiles
 from tests import BUNDLED_MODEL
 from tests.cases.costly import COSTLY
 from tests.e2e.server import Server, running
@@ -46,9 +46,7 @@ def checks(server: Server, ends: Callable[[], bool]) -> dict[str, Any]:
             pid = server.process.pid
             peak = max(peak, memory_mib([pid, *descendants(pid)]))
             time.sleep(_CHECK_INTERVAL_S)
-    share = {"p50_ms": 0.5, "p99_ms": 0.99, "max_ms": 1.0}
-    figures = {name: round(percentile(took, each) or 0, 1) for name, each in share.items()}
-    return {"count": len(took), **figures, "memory_mib": round(peak)}
+    return {"count": len(took), **percentiles(took), "max_ms": round(max(took), 1), "memory_mib": round(peak)}
 
 
 def beside(server: Server, images: Sequence[bytes], connections: int, seconds: float) -> dict[str, Any]:

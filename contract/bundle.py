@@ -23,6 +23,7 @@ from pydantic import Field, StringConstraints, ValidationError, model_validator
 
 from contract.drift import DriftReference
 from contract.figures import Calibration, CalibrationError, InputGuard, Measured, OperatingPoint, Population, Record
+from contract.files import write_file
 from contract.graph import GraphError, check_graph
 from contract.image import IMAGE_CONTRACTS
 from contract.messages import first_error
@@ -212,9 +213,7 @@ def write_bundle(folder: Path, manifest: Manifest, contents: dict[str, bytes]) -
 
 def write_manifest(folder: Path, manifest: Manifest) -> None:
     """Write the manifest of a bundle whose other files are written already."""
-    partial = folder / f"{MANIFEST}.partial"
-    partial.write_text(manifest.model_dump_json(indent=2) + "\n")
-    partial.replace(folder / MANIFEST)  # atomic: no process ever reads a partial file
+    write_file(folder / MANIFEST, f"{manifest.model_dump_json(indent=2)}\n".encode(), durable=False)
 
 
 def refuse_occupied(folder: Path) -> None:

@@ -1,5 +1,6 @@
 """Calibration: Platt's sigmoid, and how far probabilities are from frequencies. One formula for all callers."""
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -54,32 +55,45 @@ def platt_targets(pneumonia: NDArray[np.bool_]) -> NDArray[np.float64]:
     return np.where(pneumonia, (ill + 1) / (ill + 2), 1 / (well + 2))
 
 
-def fit_platt(probability: NDArray[np.float64], pneumonia: NDArray[np.bool_]) -> tuple[float, float]:
-    """Scale and shift of greatest likelihood for Platt's targets, by Newton's method with step halving (Lin, Lin &
-    Weng, Machine Learning 2007).
+def fit_platt(
+    probability: NDArray[np.float64], pneumonia: NDArray[np.bool_], max_scale: float = math.inf
+) -> tuple[float, float]:
+    """Scale and shift of greatest likelihood for Platt's targets.
 
     Args:
         probability: shape (n,), 0..1, of both classes.
         pneumonia: shape (n,), the truth.
+        max_scale: above 0; where the likelihood is greatest at a greater scale, the shift is fitted for this one.
     """
-    inputs = np.stack([logits(probability), np.ones(len(probability))], axis=1)
-    targets, found = platt_targets(pneumonia), np.array([1.0, 0.0])
+    odds, targets = logits(probability), platt_targets(pneumonia)
+    ones = np.ones((len(odds), 1))
+    scale, shift = _most_likely(np.column_stack([odds, ones]), np.zeros(len(odds)), targets, (1.0, 0.0))
+    if scale > max_scale:
+        scale, (shift,) = max_scale, _most_likely(ones, max_scale * odds, targets, (0.0,))
+    return scale, shift
+
+
+def _most_likely(
+    inputs: NDArray[np.float64], offset: NDArray[np.float64], targets: NDArray[np.float64], start: tuple[float, ...]
+) -> list[float]:
+    """Logistic regression by Newton's method with step halving (Lin, Lin & Weng, Machine Learning 2007)."""
+    found = np.array(start)
 
     def loss(parameters: NDArray[np.float64]) -> float:
-        z = inputs @ parameters
+        z = inputs @ parameters + offset
         return float(np.sum(np.logaddexp(0, z) - targets * z))
 
     for _ in range(_NEWTON_STEPS):
-        p = sigmoid(inputs @ found)
+        p = sigmoid(inputs @ found + offset)
         gradient = inputs.T @ (p - targets)
-        hessian = (inputs * (p * (1 - p))[:, np.newaxis]).T @ inputs + 1e-9 * np.eye(2)
+        hessian = (inputs * (p * (1 - p))[:, np.newaxis]).T @ inputs + 1e-9 * np.eye(len(found))
         step = np.linalg.solve(hessian, gradient)
         while loss(found - step) > loss(found) and np.abs(step).max() > _SMALL_STEP:
             step /= 2
         found = found - step
         if np.abs(step).max() <= _SMALL_STEP:
             break
-    return float(found[0]), float(found[1])
+    return [float(value) for value in found]
 
 
 @dataclass(frozen=True, slots=True)

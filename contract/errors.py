@@ -1,5 +1,8 @@
 """Errors about uploaded images. Every message is safe to show: it contains no file content and no file name."""
 
+# Said of a DICOM file where the extra is not installed, by the service and by training.
+DICOM_MISSING = "a DICOM file is read only where the extra dicom is installed: pip install 'xray-inference[dicom]'"
+
 CUT_SHORT = "the file ends before the picture does, or is damaged"
 
 

@@ -4,6 +4,7 @@ import contextlib
 import errno
 import os
 import sys
+from collections.abc import Callable
 from typing import TextIO
 
 # What ends an output: nobody reads it any more, its disk is full, it is closed, its device is gone.
@@ -26,6 +27,31 @@ def prepare_streams() -> None:
         stream.reconfigure(encoding=None if stream.isatty() else "utf-8", errors="backslashreplace")  # type: ignore[union-attr]
 
 
+def run_command(command: Callable[[], int], say: Callable[[str], object]) -> int:
+    """Run a command of a command line, and flush what it has printed. Where standard output fails, the command ends
+    without a trace: silently if its reader has what it wants (``| head``), else with one line.
+
+    Args:
+        command: returns the exit code.
+        say: prints one line to the user.
+
+    Returns:
+        The exit code: 1 if standard output failed.
+    """
+    try:
+        try:
+            return command()
+        finally:
+            sys.stdout.flush()  # what fails here would otherwise fail at the end of the process, with a trace
+    except OSError as error:
+        if error.filename is not None or error.errno not in _OUTPUT_FAILS:
+            raise  # an error of a file names the file
+        discard_output()
+        if not isinstance(error, BrokenPipeError):
+            say(f"cannot write the output: {error.strerror}")
+        return 1
+
+
 def discard_output() -> None:
     """Lead standard output to the null device, so that what is still buffered does not fail at the end."""
     with contextlib.suppress(OSError):  # replaced by an object without a descriptor
@@ -33,11 +59,6 @@ def discard_output() -> None:
         null = os.open(os.devnull, os.O_WRONLY)
         os.dup2(null, descriptor)
         os.close(null)
-
-
-def is_of_output(error: OSError) -> bool:
-    """Whether this is how writing to standard output fails: an error of a file names the file."""
-    return error.filename is None and error.errno in _OUTPUT_FAILS
 
 
 def _open_if_closed(descriptor: int, mode: int) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
-from contract.streams import discard_output, is_of_output, prepare_streams
+from contract.streams import prepare_streams, run_command
 from node.config import Config, ConfigError, read_config
 from node.storage.ledger import Ledger
 
@@ -24,7 +24,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         if arguments.command == "check":
             return DONE
         if arguments.command in {"dead", "retry"}:
-            return _beside_the_node(config, arguments)
+            return run_command(lambda: _beside_the_node(config, arguments), lambda message: _fail(message, FAILED))
         return _run(config)
     except ConfigError as error:
         return _fail(str(error), WRONG_USE)
@@ -48,17 +48,11 @@ def _run(config: Config) -> int:
 def _beside_the_node(config: Config, arguments: argparse.Namespace) -> int:
     """A command that may be used while the node runs."""
     try:
-        dead = arguments.command == "dead"
-        code = _dead(config) if dead else _retry(config, arguments.uids, everything=arguments.all)
-        sys.stdout.flush()
+        if arguments.command == "dead":
+            return _dead(config)
+        return _retry(config, arguments.uids, everything=arguments.all)
     except sqlite3.Error as error:
         return _fail(f"{config.spool.folder}/ledger.sqlite cannot be used: {error}", FAILED)
-    except OSError as error:
-        if not is_of_output(error):
-            raise
-        discard_output()
-        return FAILED if isinstance(error, BrokenPipeError) else _fail(f"the output: {error.strerror}", FAILED)
-    return code
 
 
 def _dead(config: Config) -> int:

@@ -101,7 +101,7 @@ class NotAcceptable(ServiceError):
 
 
 class UnlikeTrainingData(ServiceError):
-    """The input guard rejected the image as unlike the training data (``XRAY_GUARD=refuse``)."""
+    """The input guard refused the image as unlike the training data (``XRAY_GUARD=refuse``)."""
 
 
 class UnknownHost(ServiceError):

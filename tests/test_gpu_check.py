@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from benchmarks.gpu import broken
-from benchmarks.gpu_graph import graph_figures
-from benchmarks.gpu_service import memory_bytes, over_decoding
+from benchmarks.on_gpu.graph import graph_figures
+from benchmarks.on_gpu.service import memory_bytes, over_decoding
 from contract.image import to_pixels
 from service.inference.session import CPU, CUDA
 from tests import ROOT, commands
@@ -134,7 +134,7 @@ def test_a_failed_check_is_named(graph: dict[str, Any], served: dict[str, Any], 
 
 def test_a_correct_session_passes_all_checks(monkeypatch: pytest.MonkeyPatch) -> None:
     pretend_cuda(monkeypatch)
-    monkeypatch.setattr("benchmarks.gpu_graph.used_mib", lambda: 0.0)
+    monkeypatch.setattr("benchmarks.on_gpu.graph.used_mib", lambda: 0.0)
     monkeypatch.setattr("benchmarks.gpu.WARM", float("inf"))
     monkeypatch.setenv("XRAY_MAX_BATCH", "6")
     pixels = np.stack([to_pixels(jpeg(seed)) for seed in range(3)])

@@ -3,7 +3,8 @@
 Each folder here is a room; docs/architecture.md has the table of rooms and what each may import. In the order of the
 work:
 
-    networks, data -> fitting (a run) -> evaluation (figures) -> reporting (report, card) -> exporting (a bundle)
+    networks, data -> augmentation -> fitting (a run) -> evaluation (figures) -> reporting (report, card)
+        -> exporting (a bundle)
 """
 
 import contract  # noqa: F401  before onnxruntime: it turns its telemetry off

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import get_args
 
 from contract.bundle import GRAPH, CpuGraph
+from contract.streams import prepare_streams, run_command
 from training.errors import TrainingError, WrongUse
 from training.fitting.config import RECIPES, TrainingConfig
 
@@ -16,6 +17,12 @@ DONE, FAILED, WRONG_USE = 0, 1, 2
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command. Returns the exit code: 0 done, 1 failed, 2 wrong use (argparse itself exits with 2)."""
+    if argv is None:  # this is the process of the command
+        prepare_streams()
+    return run_command(lambda: _run(argv), _say)
+
+
+def _run(argv: Sequence[str] | None) -> int:
     parser = _parser()
     arguments = parser.parse_args(argv)
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # before TensorFlow is imported: silences its start-up messages
@@ -24,14 +31,18 @@ def main(argv: Sequence[str] | None = None) -> int:
 
         return commands.run(arguments)
     except ModuleNotFoundError as error:
-        print(f"training: {error.name} is not installed; pip install 'xray-inference[training]'", file=sys.stderr)
+        _say(f"{error.name} is not installed; pip install 'xray-inference[training]'")
     except WrongUse as error:
         parser.error(str(error))
     except TrainingError as error:
-        print(f"training: {error}", file=sys.stderr)
+        _say(str(error))
     except KeyboardInterrupt:
-        print("training: interrupted; finished epochs are saved, continue with: train --resume RUN", file=sys.stderr)
+        _say("interrupted; finished epochs are saved, continue with: train --resume RUN")
     return FAILED
+
+
+def _say(message: str) -> None:
+    print(f"training: {message}", file=sys.stderr)
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -16,6 +16,7 @@ import shutil
 import threading
 from pathlib import Path
 
+from contract.files import put_in_place, replacing, sync_folder
 from node.config import SpoolSection
 from node.header import HeaderError, dataset_identity
 
@@ -46,19 +47,24 @@ class Spool:
         self._lock, self._bytes = threading.Lock(), 0
         for folder in (self._folder, self._incoming, self._objects, self._results):
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        sync_folder(self._folder)
 
     def claim(self) -> None:
         """Make this process the only node of the folder, and delete what an earlier one had not finished writing.
 
         Raises:
             SpoolInUse: another process is.
+            OSError: the folder cannot be used; its filesystem has no locks, for example.
         """
         self._lock_file = os.open(self._folder / "lock", os.O_RDWR | os.O_CREAT, 0o600)
         try:
             fcntl.flock(self._lock_file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
+        except BlockingIOError:
             self.close()
             raise SpoolInUse(f"{self._folder} is in use by another node") from None
+        except OSError:
+            self.close()
+            raise
         for unfinished in self._incoming.iterdir():
             unfinished.unlink()
         self._bytes = sum(file.stat().st_size for folder in (self._objects, self._results) for file in folder.iterdir())
@@ -118,25 +124,17 @@ class Spool:
 
     def keep_object(self, received: Path, uid: str) -> None:
         """Keep an object that has been received; on disk when this returns. Its bytes are counted already."""
-        sync_file(received)
         path = self.object_path(uid)
         replaced = path.stat().st_size if path.exists() else 0
-        received.replace(path)
-        _sync_folder(self._objects)
+        put_in_place(received, path)
         self.release(replaced)
 
     def keep_result(self, content: bytes, uid: str, kind: str) -> None:
         """Keep a result; on disk when this returns."""
-        unfinished, path = self.new_path(), self.result_path(uid, kind)
+        path = self.result_path(uid, kind)
         replaced = path.stat().st_size if path.exists() else 0
-        try:
-            unfinished.write_bytes(content)
-            sync_file(unfinished)
-            unfinished.replace(path)
-        except OSError:
-            unfinished.unlink(missing_ok=True)
-            raise
-        _sync_folder(self._results)
+        with replacing(path, partial=self.new_path()) as file:
+            file.write(content)
         self.release(replaced - len(content))
 
     def read_result(self, uid: str, kind: str) -> bytes:
@@ -202,20 +200,6 @@ class Spool:
         for path in folder.iterdir():
             if path not in kept:
                 self._drop(path)
-
-
-def sync_file(path: Path) -> None:
-    """Have the content of a file written to disk."""
-    with path.open("rb") as file:
-        os.fsync(file.fileno())
-
-
-def _sync_folder(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def _name(uid: str) -> str:

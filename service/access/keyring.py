@@ -27,15 +27,14 @@ class KeyRing:
 
     Args:
         path: the key file.
-        clock: monotonic clock, in seconds.
 
     Raises:
         KeyFileError: the file cannot be used now.
     """
 
-    def __init__(self, path: Path, clock: Clock = time.monotonic) -> None:
-        self._path, self._clock = path, clock
-        self._watched = WatchedFiles(path, interval_s=CHECK_INTERVAL_S, clock=clock)
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._watched = WatchedFiles(path, interval_s=CHECK_INTERVAL_S)
         self._keys: KeyFile = read_keys(path)
         self._quotas: dict[str, Quota] = {}
 
@@ -51,7 +50,7 @@ class KeyRing:
             return None
         quota = self._quotas.get(key.id)
         if quota is None or quota.per_minute != key.images_per_minute:
-            quota = self._quotas[key.id] = Quota(key.images_per_minute, self._clock)
+            quota = self._quotas[key.id] = Quota(key.images_per_minute, time.monotonic)
         return quota
 
     def _reload(self) -> None:

@@ -12,7 +12,6 @@ import os
 import re
 import secrets
 import stat
-import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
@@ -21,6 +20,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
 
+from contract.files import replacing
 from contract.messages import first_error
 
 Scope = Literal["predict", "admin", "metrics", "feedback"]
@@ -197,20 +197,13 @@ def _locked(path: Path) -> Iterator[None]:
 
 def _write(path: Path, keys: KeyFile) -> None:
     """Replace the file atomically; it keeps its owner, group and mode."""
-    with tempfile.NamedTemporaryFile(dir=path.absolute().parent, prefix=f".{path.name}.", delete=False) as file:
-        try:
-            file.write(keys.model_dump_json(indent=2).encode() + b"\n")
-            file.flush()
-            os.fsync(file.fileno())
-            if path.exists():
-                before = path.stat()
-                os.fchmod(file.fileno(), before.st_mode & 0o777)
-                if (before.st_uid, before.st_gid) != (os.getuid(), os.getgid()):
-                    os.fchown(file.fileno(), before.st_uid, before.st_gid)
-            Path(file.name).replace(path)
-        except BaseException:
-            Path(file.name).unlink(missing_ok=True)
-            raise
+    with replacing(path, mode=0o600) as file:
+        file.write(keys.model_dump_json(indent=2).encode() + b"\n")
+        if path.exists():
+            before = path.stat()
+            os.fchmod(file.fileno(), before.st_mode & 0o777)
+            if (before.st_uid, before.st_gid) != (os.getuid(), os.getgid()):
+                os.fchown(file.fileno(), before.st_uid, before.st_gid)
 
 
 def _first_error(error: ValidationError) -> str:

@@ -2,10 +2,9 @@
 
 import logging
 import ssl
-import time
 from pathlib import Path
 
-from service.access.watch import Clock, WatchedFiles
+from service.access.watch import WatchedFiles
 from service.settings import Settings, SettingsError
 
 # Seconds between two checks of the files.
@@ -23,15 +22,14 @@ class Certificate:
     Args:
         certificate: PEM, chain included.
         key: PEM, unencrypted.
-        clock: monotonic clock, in seconds.
 
     Raises:
         SettingsError: the files cannot be used now.
     """
 
-    def __init__(self, certificate: Path, key: Path, clock: Clock = time.monotonic) -> None:
+    def __init__(self, certificate: Path, key: Path) -> None:
         self._files = (certificate, key)
-        self._watched = WatchedFiles(*self._files, interval_s=CHECK_INTERVAL_S, clock=clock)
+        self._watched = WatchedFiles(*self._files, interval_s=CHECK_INTERVAL_S)
         try:
             self.context = self._load()
         except OSError as error:  # includes ssl.SSLError

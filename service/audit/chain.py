@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from contract.files import sync_folder
 from service.audit.line import GENESIS, Event, Torn, read_line, seal
 
 log = logging.getLogger("service.audit")
@@ -99,7 +100,7 @@ class Chain:
             self._file, self._number = -1, self._number + 1
         self._file = os.open(self._file_path(), os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, _FILE_MODE)
         self._size = os.fstat(self._file).st_size
-        _sync_folder(self.path)
+        sync_folder(self.path)
 
     def _file_path(self) -> Path:
         """The numbers keep increasing even if earlier files were moved away: no name is used twice."""
@@ -162,7 +163,9 @@ def _acquire(folder: Path) -> tuple[Path, int, ChainEnd]:
 
 def _try_lock(chain: Path) -> int | None:
     """Lock a chain, which is created if it does not exist; None if another process holds the lock."""
-    chain.mkdir(mode=_FOLDER_MODE, exist_ok=True)
+    if not chain.exists():
+        chain.mkdir(mode=_FOLDER_MODE, exist_ok=True)
+        sync_folder(chain.parent)
     lock = os.open(chain / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, _FILE_MODE)
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -190,12 +193,3 @@ def _write_all(file: int, data: bytes) -> None:
     remaining = memoryview(data)
     while remaining:
         remaining = remaining[os.write(file, remaining) :]
-
-
-def _sync_folder(path: Path) -> None:
-    """Flush the directory entry as well: without it, a new file may not survive a power failure."""
-    folder = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)

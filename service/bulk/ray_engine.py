@@ -134,7 +134,7 @@ def _connect(address: str | None) -> None:
     try:
         ray.init(address=address, log_to_driver=False, logging_level="critical", **alone)
     except ConnectionError:  # Ray does not say which
-        raise StorageError(f"no Ray cluster answers at {address}, or it refuses the token") from None
+        raise StorageError(f"no Ray cluster answers at {address}, or it rejects the token") from None
 
 
 def _needs(job: Job) -> dict[str, float]:

@@ -1,4 +1,6 @@
-"""Buckets: the filesystem of ``s3://``, configured by the variables ``AWS_*`` alone, and the meaning of its errors."""
+"""Buckets: the filesystem of ``s3://``, configured by the variables ``AWS_*`` alone, and the meaning of its errors;
+files that may be in one.
+"""
 
 import os
 import re
@@ -7,7 +9,7 @@ from contextlib import contextmanager
 from functools import cache
 from urllib.parse import urlsplit
 
-from pyarrow import fs
+from pyarrow import NativeFile, OSFile, fs
 
 from service.bulk.errors import StorageError
 from service.settings import SettingsError
@@ -19,7 +21,7 @@ _ATTEMPTS = "10"
 _CONNECT_S, _SILENCE_S = 10.0, 60.0
 _ENDPOINTS = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL")
 _AWS_ERROR = re.compile(r"AWS Error (\w+)")
-_REFUSED = {
+_REJECTED = {
     "ACCESS_DENIED",
     "EXPIRED_TOKEN",
     "INVALID_ACCESS_KEY_ID",
@@ -74,6 +76,19 @@ def filesystem() -> fs.S3FileSystem:
     )
 
 
+def open_place(place: str) -> NativeFile:
+    """A file, local or in a bucket, open for reading at any place in it.
+
+    Raises:
+        OSError: it cannot be opened; FileNotFoundError: there is none.
+        StorageError: the store rejects the request or fails.
+    """
+    if is_s3(place):
+        with meaning(place):
+            return filesystem().open_input_file(key_of(place))
+    return OSFile(os.fsencode(place), "rb")
+
+
 @contextmanager
 def meaning(what: str) -> Iterator[None]:
     """Translate the errors raised in a context; FileNotFoundError is passed on.
@@ -94,6 +109,6 @@ def meaning(what: str) -> Iterator[None]:
         code = found[1] if found else ""
         if code == "NO_SUCH_BUCKET":
             raise NoSuchBucket(f"{what}: there is no such bucket") from None
-        if code in _REFUSED or "HTTP status 403" in str(error):
-            raise StorageError(f"{what}: the store refuses the credentials of AWS_ACCESS_KEY_ID") from None
+        if code in _REJECTED or "HTTP status 403" in str(error):
+            raise StorageError(f"{what}: the store rejects the credentials of AWS_ACCESS_KEY_ID") from None
         raise StorageError(f"{what}: the store fails{f' ({code})' if code else ''}") from None

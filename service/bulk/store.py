@@ -12,6 +12,7 @@ from typing import BinaryIO, Protocol
 import pyarrow
 from pyarrow import fs
 
+from contract.files import replacing
 from service.bulk import s3
 from service.bulk.errors import StorageError
 from service.client.lock import InUse, lock
@@ -138,27 +139,8 @@ class _Folder:
 
     def _replace(self, name: str, write: Callable[[BinaryIO], object]) -> None:
         partial = self._path / f"{_TEMPORARY}{secrets.token_hex(8)}"
-        try:
-            with partial.open("xb") as file:
-                write(file)
-                file.flush()
-                os.fsync(file.fileno())
-            partial.replace(self._path / name)
-        except BaseException:
-            with contextlib.suppress(OSError):
-                partial.unlink()
-            raise
-        _sync(self._path)
-
-
-def _sync(folder: Path) -> None:
-    """Flush the directory entry as well. Some filesystems cannot do this, and need not."""
-    with contextlib.suppress(OSError):
-        descriptor = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+        with replacing(self._path / name, partial=partial) as file:
+            write(file)
 
 
 def _lock_to_plan(folder: int, path: Path) -> None:

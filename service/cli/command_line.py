@@ -12,7 +12,7 @@ import argcomplete
 from pydantic import ValidationError
 
 from contract.bundle import BundleError
-from contract.streams import discard_output, is_of_output
+from contract.streams import run_command
 from service.access import command as keys_command
 from service.access.keys import KeyFileError
 from service.audit import command as audit_command
@@ -37,18 +37,18 @@ def run(given: list[str]) -> int:
     """Run the command of a command line without its program. Returns the exit code."""
     if not given or (given[0].startswith("-") and given[0] not in {"-h", "--help", "--version"}):
         given = ["serve", *given]
+    if given[0] == "serve":  # what fails there is no output
+        return _run(given)
+    return run_command(lambda: _run(given), lambda message: _fail(message, FAILED))
+
+
+def _run(given: list[str]) -> int:
     parser = _parser()
     if "_ARGCOMPLETE" in os.environ:  # the shell requests completions of the command line
         argcomplete.autocomplete(parser)
     arguments = parser.parse_args(given)
     try:
-        code = _RUN[arguments.command](arguments, _given(arguments))
-        sys.stdout.flush()  # what fails here would otherwise fail at the end of the process, with a trace
-        return code
-    except OSError as error:
-        if arguments.command == "serve" or not is_of_output(error):
-            raise
-        return _output_failed(error)
+        return _RUN[arguments.command](arguments, _given(arguments))
     except SettingsError as error:
         return _fail(str(error), WRONG_USE)
     except (BundleError, DeviceError, KeyFileError, audit_command.AuditCommandError) as error:
@@ -156,13 +156,6 @@ def _fail(message: str, code: int) -> int:
     # It may quote a server or a file. A single write, so that lines of several workers do not mix.
     sys.stderr.write(f"xray-service: {printable(message, keep=NEWLINE)}\n")
     return code
-
-
-def _output_failed(error: OSError) -> int:
-    discard_output()
-    if isinstance(error, BrokenPipeError):  # whoever reads has what it wants: `| head`
-        return FAILED
-    return _fail(f"cannot write the output: {error.strerror}", FAILED)
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -52,12 +52,10 @@ def predict(settings: Settings, arguments: argparse.Namespace, open_local: OpenL
         return _predict_files(settings, arguments, kind, open_local)
     except KeyboardInterrupt:
         return INTERRUPTED
-    except BrokenPipeError:  # the process that reads stdout has closed it
-        discard_output()
-        return FAILED
     except OSError as error:
         discard_output()
-        print_error(f"cannot write the results: {error.strerror}")
+        if not isinstance(error, BrokenPipeError):  # else the process that reads stdout has closed it
+            print_error(f"cannot write the results: {error.strerror}")
         return FAILED
 
 

@@ -2,11 +2,11 @@
 
 import asyncio
 import re
-import secrets
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal, Protocol
 
+from contract.files import write_file
 from contract.header import is_dicom
 from service.client.predicting import Predictor, PredictorInfo
 from service.wire import PredictResponse
@@ -75,8 +75,5 @@ def _write_file(folder: Path, content: bytes) -> None:
     if uid is None:
         raise ObjectUnavailable("the answer is no DICOM file")
     folder.mkdir(parents=True, exist_ok=True)
-    path = folder / f"{uid[1].decode()}.dcm"
     # Two files of the same image are answered by the same object, perhaps at the same time.
-    partial = folder / f"{path.stem}.{secrets.token_hex(4)}.part"
-    partial.write_bytes(content)
-    partial.replace(path)
+    write_file(folder / f"{uid[1].decode()}.dcm", content, durable=False)

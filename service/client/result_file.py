@@ -4,13 +4,13 @@ FILE.part, one line at a time -> FILE, once every image file has been processed
 """
 
 import csv
-import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import BinaryIO, Literal, TextIO
 
 from pydantic import ValidationError
 
+from contract.files import put_in_place
 from service.client.lock import FileLock, InUse
 from service.client.results import COLUMNS, Format, escape_formula, write_row
 from service.settings import SettingsError
@@ -73,12 +73,9 @@ class ResultFile:
             A message that tells the user where the partial results are; None if there are none.
         """
         try:
-            if complete:
-                self.stream.flush()
-                os.fsync(self.stream.fileno())  # or a power cut could leave FILE without its content
             self.stream.close()
             if complete:
-                self.part.replace(self.path)
+                put_in_place(self.part, self.path)
             elif empty and not self._answered:
                 self.part.unlink()
             else:

@@ -92,9 +92,9 @@ class Connection(asyncio.Protocol):
         self.phase, self.deadline = Phase.HEAD, self._loop.time() + self._limits.header_s
 
     def on_head(self, method: str, url: bytes, headers: Headers, head: Head) -> None:
-        """The header is complete: refuse the request at capacity, wait for a short body, or call the application."""
+        """The header is complete: reject the request at capacity, wait for a short body, or call the application."""
         scope = scope_of(method, url, headers, head)
-        if early := self._edge.early_refusal(scope, head):
+        if early := self._edge.early_rejection(scope, head):
             self._transport.write(early.response)
             self.answered(keep_alive=early.keep_alive)
         else:
@@ -167,7 +167,7 @@ class Connection(asyncio.Protocol):
         if self._flow.has_moved():  # the client reads slowly, but it reads
             self._await_reader()
         elif self.phase in (Phase.HEAD, Phase.BODY):
-            self._refuse(self._limits.overdue(self.phase), lingers=False)
+            self._reject(self._limits.overdue(self.phase), lingers=False)
         elif self.phase is Phase.IDLE and not self._flow.unsent:
             self._end(is_whole=True)
         else:
@@ -188,17 +188,17 @@ class Connection(asyncio.Protocol):
         try:
             self._backlog = self._parser.feed(data)
         except ServiceError as error:
-            self._refuse(error)
+            self._reject(error)
         if self._backlog:  # the client has sent requests ahead: no more of it is read for now
             self._flow.pause_reading()
 
-    def _refuse(self, error: ServiceError, *, lingers: bool = True) -> None:
+    def _reject(self, error: ServiceError, *, lingers: bool = True) -> None:
         """Send the response to an invalid request, unless a response has begun, and close."""
         exchange, self._exchange = self._exchange, None
         if exchange:
             exchange.lost()
         if not (exchange and exchange.is_answering):
-            self._transport.write(self._edge.refusal(error))
+            self._transport.write(self._edge.rejection(error))
         self._end(is_whole=not lingers)
 
     def _await_next(self) -> None:

@@ -1,7 +1,7 @@
 """The head of a request: the checks that keep a proxy and this service from disagreeing where a request ends (request
 smuggling, RFC 9112 section 11.2), and the ASGI scope that is made of it.
 
-llhttp refuses most of it: both lengths at once, repeated or malformed ones, folded lines, bare LF, bad chunk sizes.
+llhttp rejects most of it: both lengths at once, repeated or malformed ones, folded lines, bare LF, bad chunk sizes.
 """
 
 import asyncio

@@ -32,7 +32,7 @@ class Limits:
         body_bytes: maximum bytes of a body that are buffered. A body within it is buffered whole before the application
             is called; for a longer one the application is called, and reading pauses while it does not consume.
         pipelined_every_s: minimum time between two pipelined requests, over all connections.
-        refused_every_s: minimum mean time between two early refusals, over all connections.
+        rejected_every_s: minimum mean time between two early rejections, over all connections.
         sweep_every_s: interval of the deadline checks, and so their precision.
     """
 
@@ -49,7 +49,7 @@ class Limits:
     linger_bytes: int = 256 * 2**20
     body_bytes: int = 256 * 2**10
     pipelined_every_s: float = 0.01
-    refused_every_s: float = 0.001
+    rejected_every_s: float = 0.001
     sweep_every_s: float = 0.5
 
     def overdue(self, phase: Phase) -> ServiceError:

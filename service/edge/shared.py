@@ -9,7 +9,7 @@ from service.edge.head import Head, Scope, field
 from service.edge.limits import Limits
 from service.edge.pacing import Pacer
 from service.edge.phase import Phase
-from service.edge.refusal import note_gone, refusal
+from service.edge.rejection import note_gone, rejection
 from service.errors import ServiceError
 from service.telemetry.metrics import Metrics
 from service.telemetry.record import RequestRecord
@@ -18,16 +18,16 @@ from service.telemetry.record import RequestRecord
 _CROWDED = 0.75
 _CROWDED_KEEP_ALIVE_S = 5.0
 _LOG_EVERY_S = 1.0
-# Burst tolerance in seconds of early refusals, since requests arrive at random.
+# Burst tolerance in seconds of early rejections, since requests arrive at random.
 _BURST_S = 0.02
 
-# By the path of a request with a body: its route, and why the application would refuse it now; None if it would not.
+# By the path of a request with a body: its route, and why the application would reject it now; None if it would not.
 Overload = Callable[[str], tuple[str, ServiceError] | None]
 
 log = logging.getLogger(__name__)
 
 
-class EarlyRefusal(NamedTuple):
+class EarlyRejection(NamedTuple):
     """A whole response, and whether the connection is kept after it."""
 
     response: bytes
@@ -46,7 +46,7 @@ class Edge:
     def __init__(self, limits: Limits, metrics: Metrics, overload: Overload = lambda _: None) -> None:
         self.limits, self._metrics, self._overload = limits, metrics, overload
         self.is_draining, self.is_closed = False, False
-        self._pipelined, self._early_refusals = Pacer(limits.pipelined_every_s), Pacer(limits.refused_every_s)
+        self._pipelined, self._early_rejections = Pacer(limits.pipelined_every_s), Pacer(limits.rejected_every_s)
         self._refused, self._logged_at = 0, float("-inf")
         self._sweeping: asyncio.TimerHandle | None = None
 
@@ -84,28 +84,28 @@ class Edge:
         """Accept no more connections: the port is closed. Those that were being set up are closed once they are."""
         self.is_closed = True
 
-    def refusal(self, error: ServiceError) -> bytes:
+    def rejection(self, error: ServiceError) -> bytes:
         """The response to an invalid request; counts and logs it."""
-        return refusal(error, self._metrics)
+        return rejection(error, self._metrics)
 
-    def early_refusal(self, scope: Scope, head: Head) -> EarlyRefusal | None:
+    def early_rejection(self, scope: Scope, head: Head) -> EarlyRejection | None:
         """The response to a request that the application would reject for lack of a free slot, if it can be sent now:
-        at the end of the header, before the application is called and any of the body is received. Such refusals take
+        at the end of the header, before the application is called and any of the body is received. Such rejections take
         a bounded share of the event loop, however many clients retry: the application rejects the others, later.
         """
-        refused = self._overload(scope["path"]) if head.length != 0 else None
-        if refused is None:  # nearly every request
+        rejected = self._overload(scope["path"]) if head.length != 0 else None
+        if rejected is None:  # nearly every request
             return None
         now = asyncio.get_running_loop().time()
-        if self._early_refusals.backlog_s(now) > _BURST_S:
+        if self._early_rejections.backlog_s(now) > _BURST_S:
             return None
-        self._early_refusals.schedule(now)
+        self._early_rejections.schedule(now)
         sent = (field(scope["headers"], name).decode("latin-1") for name in (b"x-request-id", b"traceparent"))
         record = RequestRecord.of(*sent)
-        record.route, error = refused
+        record.route, error = rejected
         # A client that expects 100 Continue may send the body or not.
         keep_alive = head.keeps_alive and not head.expects_continue and not self.is_draining
-        return EarlyRefusal(refusal(error, self._metrics, record, closes=not keep_alive), keep_alive)
+        return EarlyRejection(rejection(error, self._metrics, record, closes=not keep_alive), keep_alive)
 
     def note_gone(self) -> None:
         """Count and log a client that disconnected before its request was complete."""

@@ -105,7 +105,7 @@ class OnnxBackend:
 def _check_signature(live: LiveSession, guard: InputGuard | None) -> None:
     """Check the inputs and outputs of the graph against the contract, and the features of its guard even if it is off.
 
-    A dynamic width of the features is rejected, too: numpy would broadcast features of width 1 to any other.
+    A dynamic width of the features is refused, too: numpy would broadcast features of width 1 to any other.
     """
     inputs = {value.name: (value.type, value.shape) for value in live.session.get_inputs()}
     outputs = {value.name: (value.type, value.shape) for value in live.session.get_outputs()}

@@ -12,13 +12,11 @@ from PIL import Image
 
 from contract import image
 from contract.cost import Cost
-from contract.errors import ImageRefused, UnsupportedFormat
+from contract.errors import DICOM_MISSING, ImageRefused, UnsupportedFormat
 from contract.header import Viewing, is_dicom, read_header
 from contract.image import Decoded
 from service.inference.decoding.rules import Rules
 from service.wire import PredictResponse
-
-_MISSING = "a DICOM file is read only where the extra dicom is installed: pip install 'xray-inference[dicom]'"
 
 
 def decode(data: bytes, rules: Rules, limit: Cost | None = None) -> Decoded:
@@ -139,4 +137,4 @@ def _extra() -> Iterator[None]:
     try:
         yield
     except ImportError:
-        raise UnsupportedFormat(_MISSING) from None
+        raise UnsupportedFormat(DICOM_MISSING) from None

@@ -33,7 +33,7 @@ class Guard:
 
     def explain(self, score: float) -> str:
         """What the score of a flagged image means, for a physician."""
-        consequence = "it was rejected" if self.mode == "refuse" else "do not rely on the probability"
+        consequence = "it was refused" if self.mode == "refuse" else "do not rely on the probability"
         value = f"{score:.3f}" if math.isfinite(score) else "not a number"
         return (
             "the image is unlike the radiographs that this model was trained on (see GET /model/card): "

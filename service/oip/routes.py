@@ -172,7 +172,7 @@ async def infer(
             found = model.find_point(parsed.parameters.operating_point, parsed.parameters.population)
             point = replace(found, by_age=False)
             outputs = requested_outputs(parsed, model.guard)
-            requested_classes(parsed)  # so that a wrong one is refused before images are analysed
+            requested_classes(parsed)  # so that a wrong one is rejected before images are analysed
         if timeout_us := parsed.parameters.timeout:
             deadline = min(deadline, loop.time() + timeout_us / 1e6)
         reservation.add_images(len(parsed.images) - 1)

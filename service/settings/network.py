@@ -9,7 +9,8 @@ from pydantic import Field, field_validator, model_validator
 from pydantic_settings import BaseSettings
 
 _ORIGIN = re.compile(r"https?://[A-Za-z0-9.-]+(:\d{1,5})?")
-_PREFIX = re.compile(r"(/(?!\.{1,2}(/|$))[A-Za-z0-9._~-]+)+")
+# Of paths, under which a proxy publishes the service.
+PREFIX = re.compile(r"(/(?!\.{1,2}(/|$))[A-Za-z0-9._~-]+)+")
 
 
 def listed(value: str | None) -> list[str]:
@@ -78,7 +79,7 @@ class NetworkSettings(BaseSettings):
     @field_validator("root_path")
     @classmethod
     def _prefix(cls, value: str) -> str:
-        if value and not _PREFIX.fullmatch(value):
+        if value and not PREFIX.fullmatch(value):
             raise ValueError(f"{value!r} is not a path prefix: use /name or /name/name, without a slash at the end")
         return value
 

@@ -9,6 +9,7 @@ from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 
 from contract.bundle import MANIFEST, UNKNOWN_POPULATION, Manifest, read_bundle, sha256
+from contract.files import write_file
 from service.client.predicting import Predictor
 from service.client.progress import ProgressDisplay, print_error
 from service.settings import Settings, SettingsError
@@ -216,10 +217,8 @@ def _write(folder: Path, report: ValidationReport, examples: list[Example] | Non
         ("report.html", write_page(report, examples)),
         ("report.json", report.model_dump_json(indent=2) + "\n"),
     ):
-        partial = folder / f"{name}.partial"
         try:
-            partial.write_text(text, encoding="utf-8")
-            partial.replace(folder / name)
+            write_file(folder / name, text.encode())
         except OSError as error:
             raise SettingsError(f"--out: {folder / name} cannot be written: {error.strerror}") from None
 

@@ -53,7 +53,7 @@ class PacedCheck:
 def overload_of(service: Service) -> Overload:
     """What the edge asks before it receives the body of a request: whether its image could be admitted now.
 
-    With CORS it is never asked, since its refusals carry no CORS headers.
+    With CORS it is never asked, since its rejections carry no CORS headers.
     """
     prefix = service.settings.root_path
     # A proxy may remove the prefix or not.

@@ -60,14 +60,16 @@ def bind_sockets(host: str, port: int) -> list[socket.socket]:
         OSError: an address is in use, or is not an address of this machine.
     """
     found = socket.getaddrinfo(host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
-    sockets = []
-    for family, kind, protocol, _, address in dict.fromkeys(found):
-        listener = socket.socket(family, kind, protocol)
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        if family == socket.AF_INET6:
-            listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-        listener.bind(address)
-        sockets.append(listener)
+    with contextlib.ExitStack() as bound:  # closes them all if one cannot be bound
+        sockets = []
+        for family, kind, protocol, _, address in dict.fromkeys(found):
+            listener = bound.enter_context(socket.socket(family, kind, protocol))
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            if family == socket.AF_INET6:
+                listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+            listener.bind(address)
+            sockets.append(listener)
+        bound.pop_all()
     return sockets
 
 

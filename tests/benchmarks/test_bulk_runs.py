@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 import pytest
 
-from benchmarks.bulk_runs import Cpu, Marks
+from benchmarks.measuring.bulk_runs import Cpu, Marks
 from service.bulk.part import PartCounts
 
 

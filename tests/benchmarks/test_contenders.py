@@ -11,12 +11,24 @@ from typing import cast
 import httpx
 import pytest
 
-from benchmarks import bench, processes
-from benchmarks.contenders import DEFAULT, NAMES, ORDINARY, OURS, PEERS, SAME, WORKS, Contender, Work, contenders
-from benchmarks.environments import NoEnvironment
+from benchmarks import bench
+from benchmarks.comparison.contenders import (
+    DEFAULT,
+    NAMES,
+    ORDINARY,
+    OURS,
+    PEERS,
+    SAME,
+    WORKS,
+    Contender,
+    Work,
+    contenders,
+)
+from benchmarks.comparison.environments import NoEnvironment
+from benchmarks.comparison.summary import Record
+from benchmarks.measuring import processes
+from benchmarks.measuring.processes import NotServing, Server, ask
 from benchmarks.peers.work import Scorer, decoder_of
-from benchmarks.processes import NotServing, Server, ask
-from benchmarks.summary import Record
 from contract.bundle import read_bundle
 from service.settings import Settings
 from tests import BUNDLED_MODEL, ROOT
@@ -40,7 +52,8 @@ HTTPServer(("127.0.0.1", int(sys.argv[1])), Handler).serve_forever()
 _MEASURE = """
 import os, pathlib, sys
 sys.path.insert(0, {root!r})
-from benchmarks import contenders, processes
+from benchmarks.comparison import contenders
+from benchmarks.measuring import processes
 class Fake(contenders.Contender):
     def command(self, python, port):
         return [str(python), "-c", {server!r}, str(port)]

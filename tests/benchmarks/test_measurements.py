@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from benchmarks.decode import differences, reduction
-from benchmarks.overload import Answers, Rate, figures_of, offer, percentile
+from benchmarks.measuring.timing import percentile, percentiles
+from benchmarks.overload import Answers, Rate, figures_of, offer
 from benchmarks.wire import of_size
 from contract.image import to_pixels
 from tests.drawings import chest, encode, jpeg
@@ -64,7 +65,7 @@ def test_goodput_is_related_to_the_capacity_and_to_the_cpus_that_the_client_left
 def test_percentiles() -> None:
     assert percentile([3, 1, 2], 0.5) == 2
     assert percentile([3, 1, 2], 0.99) == 3
-    assert percentile([], 0.5) is None
+    assert percentiles([]) == {"p50_ms": None, "p99_ms": None}
 
 
 def test_a_padded_file_decodes_to_the_same_pixels() -> None:

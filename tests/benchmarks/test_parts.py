@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import parts
-from benchmarks.parts import Parts, failed, script
+from benchmarks.measuring import parts
+from benchmarks.measuring.parts import Parts, failed, script
 
 
 def fails() -> None:

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from benchmarks.queueing import elsewhere, held_against, predictions
-from benchmarks.queueing_gpu import fitted, records
-from benchmarks.queueing_model import Setup, Times, simulate
-from benchmarks.queueing_times import Observed, Record, slower
+from benchmarks.simulation.model import Setup, Times, simulate
+from benchmarks.simulation.other_machine import fitted, records
+from benchmarks.simulation.times import Observed, Record, slower
 from tests import ROOT
 
 TIMES = Times(

@@ -7,7 +7,7 @@ from collections import Counter
 
 import pytest
 
-from benchmarks.observed import HUNG_UP, Sample, differences, slope_per_hour
+from benchmarks.measuring.observed import HUNG_UP, Sample, differences, slope_per_hour
 from tests import ROOT
 from tests.programs import needs
 

@@ -7,9 +7,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from benchmarks.contenders import OURS
-from benchmarks.plot import draw
-from benchmarks.summary import BEGIN, END, PAGE, PLOT, comparisons, markdown, ratio, replace_between_markers, rows
+from benchmarks.comparison.contenders import OURS
+from benchmarks.comparison.plot import draw
+from benchmarks.comparison.summary import (
+    BEGIN,
+    END,
+    PAGE,
+    PLOT,
+    comparisons,
+    markdown,
+    ratio,
+    replace_between_markers,
+    rows,
+)
 from tests import ROOT
 
 FAILED = {"failed": "pip found no such version"}

@@ -1,5 +1,6 @@
 """Standard streams, in processes that are started in unusual ways."""
 
+import errno
 import os
 import subprocess
 import sys
@@ -7,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from contract.streams import run_command
 from tests import ROOT
 from tests.commands import run
 from tests.drawings import png
@@ -51,9 +53,29 @@ def test_messages_of_a_command_without_stderr_are_not_among_its_results(bundle_f
     ]
 
 
-@pytest.mark.parametrize("command", ["settings --json", "completion bash"])
+@pytest.mark.parametrize("command", ["settings --json", "completion bash", "--help"])
 def test_an_output_that_fails_is_one_line_and_a_closed_pipe_none(command: str) -> None:
     full = shell(f"-m service {command} >/dev/full", PYTHONUNBUFFERED="")
     assert (full.returncode, full.stderr) == (1, "xray-service: cannot write the output: No space left on device\n")
     closed = shell(f"-m service {command} >&-", PYTHONUNBUFFERED="")
     assert (closed.returncode, closed.stderr) == (1, "xray-service: cannot write the output: Bad file descriptor\n")
+
+
+def test_so_it_is_with_the_commands_of_training(tmp_path: Path) -> None:
+    for label in ("NORMAL", "PNEUMONIA"):
+        (tmp_path / "data" / label).mkdir(parents=True)
+        (tmp_path / "data" / label / "person1_1.png").write_bytes(png())
+    ended = shell(
+        f"-m training pack --data {tmp_path / 'data'} --out {tmp_path / 'out'} >/dev/full", PYTHONUNBUFFERED=""
+    )
+    said = ended.stderr.splitlines()  # after the lines of TensorFlow
+    assert (ended.returncode, said[-1]) == (1, "training: cannot write the output: No space left on device")
+    assert "Traceback" not in ended.stderr
+
+
+def test_a_failing_output_hides_no_error_of_a_file() -> None:
+    def fail() -> int:
+        raise FileNotFoundError(errno.ENOENT, "missing", "a")
+
+    with pytest.raises(FileNotFoundError):
+        run_command(fail, print)

@@ -1,14 +1,22 @@
 """A node as users start it, from C-STORE to C-STORE."""
 
+import errno
+import os
 import re
 import signal
 import socket
+import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
+from node.config import read_config
+from node.running import open_spool
+from node.storage.ledger import Ledger
+from node.storage.spool import SpoolUnusable
 from tests import ROOT
 from tests.node.objects import radiograph, result, result_uid
 from tests.node.peers import FakePacs, FakeService, association, send
@@ -140,6 +148,27 @@ def test_a_damaged_ledger_is_one_line_for_every_command(command: list[str], tmp_
     done = node_command(config, *command)
     assert done.returncode == 1
     assert done.stderr == f"xray-node: {config.parent}/spool/ledger.sqlite cannot be used: file is not a database\n"
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is full")
+def test_an_output_that_fails_is_one_line(tmp_path: Path) -> None:
+    config = write_config(tmp_path, "http://127.0.0.1:1", 104)
+    Ledger(_spool(config) / "ledger.sqlite").close()
+    command = [sys.executable, "-m", "node", "--config", str(config), "retry", "--all"]
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(command, cwd=ROOT, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert (done.returncode, done.stderr) == (1, "xray-node: cannot write the output: No space left on device\n")
+
+
+def test_a_spool_on_a_filesystem_without_locks_is_not_said_to_be_in_use(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def lack(descriptor: int, operation: int) -> None:
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    monkeypatch.setattr("fcntl.flock", lack)
+    with pytest.raises(SpoolUnusable, match=r"spool cannot be used: No locks available"):
+        open_spool(read_config(write_config(tmp_path, "http://127.0.0.1:1", 104)))
 
 
 def test_a_destination_that_never_answers_does_not_keep_the_node_from_ending(tmp_path: Path) -> None:

@@ -27,7 +27,7 @@ import pytest
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.machine import machine as machine_and_date
+from benchmarks.measuring.machine import machine as machine_and_date
 from tests import BUNDLED_MODEL, ROOT
 from tests.drawings import chest, encode
 from tests.e2e.server import Server, running

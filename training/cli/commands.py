@@ -7,6 +7,7 @@ import signal
 from rich.console import Console
 
 from contract.bundle import MANIFEST, BundleError, read_bundle
+from contract.files import write_file
 from training.cli.inputs import (
     PROGRESS,
     about_text,
@@ -64,7 +65,7 @@ def train(arguments: argparse.Namespace) -> None:
         )
     draw_curves(history, run.folder / "curves.png")
     assessment = assess(keras_predict(run.best_model()), data, run.split)
-    (run.folder / "evaluation.json").write_text(assessment.model_dump_json(indent=2) + "\n")
+    write_file(run.folder / "evaluation.json", f"{assessment.model_dump_json(indent=2)}\n".encode())
     print_record(assessment, [assessment.test, assessment.validation], arguments.json)
 
 

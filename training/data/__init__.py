@@ -1,7 +1,8 @@
-"""From folders of radiographs to batches of pixels. Imports ``contract`` and ``errors``.
+"""From folders of radiographs to arrays of pixels, split by patient. Imports ``contract`` and ``errors``.
 
-    folder (files, classes, patients) -> dataset (through the image contract, cached) -> split (by patient) -> batches
+    folder (files, classes, patients) -> dataset (through the image contract, cached) -> split (by patient)
 
-One image under two names counts as one patient. ``augment`` changes each image randomly, as if another machine and
-operator had taken it; ``shifts`` holds the pure functions on pixels that augmentation and the stress suite share.
+``listings`` reads the tables that describe a folder, ``sources`` a data set of several folders, ``objects`` DICOM
+files; ``packing`` carries a data set to another machine, and ``lungs`` finds the lungs of a radiograph. One image under
+two names counts as one patient.
 """

@@ -1,6 +1,5 @@
 """A data folder as arrays: each file is decoded once, by the image contract, and cached by its content."""
 
-import os
 from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
@@ -11,6 +10,7 @@ from numpy.typing import NDArray
 
 from contract.bundle import LABELS, sha256
 from contract.errors import ImageRefused
+from contract.files import write_file
 from contract.header import is_dicom, read_header
 from contract.image import IMAGE_CONTRACT, SIDE, to_pixels
 from training.data import objects
@@ -182,7 +182,5 @@ def _cached(data: bytes, folder: Path, decode: Callable[[], NDArray[np.uint8]]) 
         return np.fromfile(path, np.uint8).reshape(SIDE, SIDE, 1)
     pixels = decode()
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_suffix(f".{os.getpid()}")
-    partial.write_bytes(pixels.tobytes())
-    partial.replace(path)  # atomic: no process ever reads a partial file
+    write_file(path, pixels.tobytes(), durable=False)
     return pixels

@@ -10,12 +10,10 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from contract.errors import ImageRefused
+from contract.errors import DICOM_MISSING, ImageRefused
 from contract.header import MARK_ENDS, is_dicom
 from training.data.folder import Radiograph
 from training.errors import DataError
-
-_MISSING = "a DICOM file is read only where the extra dicom is installed: pip install 'xray-inference[dicom]'"
 
 
 def described(radiograph: Radiograph) -> Radiograph:
@@ -90,4 +88,4 @@ def _extra() -> Iterator[None]:
     try:
         yield
     except ImportError:
-        raise DataError(_MISSING) from None
+        raise DataError(DICOM_MISSING) from None

@@ -6,12 +6,8 @@ is needed because training weighs both classes equally, whatever their prevalenc
 0, so it does not change the AUC.
 """
 
-import numpy as np
-from numpy.typing import NDArray
-from scipy.optimize import minimize
-
 from contract.bundle import Calibration, CalibrationError
-from contract.calibration import calibrate, logits, platt_targets, sigmoid
+from contract.calibration import calibrate, fit_platt, logits, sigmoid
 from training.evaluation.metrics import Scores, brier, expected_calibration_error
 
 _MAX_SCALE = 10.0
@@ -26,15 +22,7 @@ def fit_calibration(scores: Scores, fitted_on: str) -> Calibration:
         scores: uncalibrated, of both classes.
         fitted_on: describes the images, for the manifest.
     """
-    inputs = logits(scores.probability)
-    labels = platt_targets(scores.label == 1)
-
-    def loss(parameters: NDArray[np.float64]) -> float:
-        z = parameters[0] * inputs + parameters[1]
-        return float(np.mean(np.logaddexp(0, z) - labels * z))
-
-    found = minimize(loss, (1.0, 0.0), bounds=((None, _MAX_SCALE), (None, None)), method="L-BFGS-B")
-    scale, shift = (float(value) for value in found.x)
+    scale, shift = fit_platt(scores.probability, scores.label == 1, _MAX_SCALE)
     if scale <= 0:
         return Calibration()
     return Calibration(method="platt", scale=scale, shift=shift, fitted_on=fitted_on)

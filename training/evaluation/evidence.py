@@ -5,9 +5,9 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
 from contract.bundle import HEATMAP, Measured
+from training.augmentation.shifts import affine
 from training.data.dataset import Dataset
 from training.data.lungs import Mask, in_places
-from training.data.shifts import affine
 from training.evaluation.assess import graph_output, graph_predict
 from training.evaluation.evaluate import in_batches
 from training.evaluation.metrics import Scores, mean, share

@@ -2,7 +2,7 @@
 
 The images are held-out ones from which information was removed; nothing is trained. The AUC of a model that relies on
 the lungs should fall towards 0.5; a model that stays above relies on something else. The controls of the same name show
-what the data offers. Each probe takes and returns one image, uint8 (200, 200), like training.data.shifts.
+what the data offers. Each probe takes and returns one image, uint8 (200, 200), like training.augmentation.shifts.
 """
 
 import numpy as np
@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from contract.image import SIDE
-from training.data import shifts
+from training.augmentation import shifts
+from training.augmentation.shifts import Pixels
 from training.data.dataset import Dataset
-from training.data.shifts import Pixels
 from training.evaluation.controls import Control
 from training.evaluation.evaluate import Predict, score
 from training.evaluation.metrics import auc
@@ -82,11 +82,11 @@ PROBES: dict[str, Shift] = {
 
 
 def probe(
-    predict: Predict, held_out: Dataset, measured_on: str, seed: int = 0, further: dict[str, Shift] | None = None
+    predict: Predict, held_out: Dataset, measured_on: str, further: dict[str, Shift] | None = None
 ) -> list[Control]:
-    """Measure the model's AUC on held-out images under each probe; the same seed gives the same images."""
+    """Measure the model's AUC on held-out images under each probe; the images are the same in each call."""
     return [
-        Control(sees=name, auc=auc(score(predict, apply_shift(ablate, held_out, seed))), measured_on=measured_on)
+        Control(sees=name, auc=auc(score(predict, apply_shift(ablate, held_out, seed=0))), measured_on=measured_on)
         for name, ablate in {**PROBES, **(further or {})}.items()
     ]
 

@@ -13,9 +13,9 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict
 
 from contract.bundle import Measured
-from training.data import shifts
+from training.augmentation import shifts
+from training.augmentation.shifts import Cdf, Pixels
 from training.data.dataset import Dataset
-from training.data.shifts import Cdf, Pixels
 from training.evaluation.evaluate import Predict, score
 from training.evaluation.metrics import Scores, auc, sensitivity, specificity
 

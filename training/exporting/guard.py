@@ -9,7 +9,7 @@ from contract.bundle import InputGuard, Measured
 from contract.drift import quantiles
 from contract.figures import Familiar
 from contract.guard import distance
-from training.data.augment import slight
+from training.augmentation.augment import slight
 from training.data.dataset import Dataset
 from training.evaluation.evaluate import Predict, in_batches
 from training.evaluation.metrics import Scores, share

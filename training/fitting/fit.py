@@ -16,11 +16,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from contract.bundle import MANIFEST, read_bundle
-from training.data.augment import acquisition, unchanged
-from training.data.batches import Batch, batches_in_order, randomised_batches, shuffled_batches
+from training.augmentation.augment import acquisition, unchanged
+from training.augmentation.batches import Batch, batches_in_order, randomised_batches, shuffled_batches
+from training.augmentation.randomise import looks, randomiser
 from training.data.dataset import Dataset
 from training.data.lungs import around, in_places, lung_atlas
-from training.data.randomise import looks, randomiser
 from training.errors import TrainingError
 from training.fitting.config import TrainingConfig
 from training.fitting.network import compiled

@@ -21,6 +21,7 @@ from typing import Self, TypeVar
 import keras
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from contract.files import write_file
 from contract.messages import first_error
 from training.data.dataset import Dataset
 from training.data.split import Split
@@ -165,7 +166,8 @@ class Run:
         if not config.average_epochs and _is_best(finished):
             self._save_best(averaged([self._checkpoint(last)], config))
         records = [epoch.model_dump() for epoch in finished]
-        self._replace("history.json", (json.dumps(records, indent=2) + "\n").encode())
+        history = (json.dumps(records, indent=2) + "\n").encode()
+        write_file(self.folder / "history.json", history, durable=False)  # nor are the checkpoints
         for old in set(self.folder.glob("epoch-*.keras")) - set(self._kept(config, last)):
             old.unlink()
 
@@ -184,7 +186,7 @@ class Run:
                 model.set_weights([share * before + (1 - share) * after for before, after in both])
             self._save(model, _AVERAGED)
             numbers = [int(path.stem.removeprefix("epoch-")) for path in kept]
-            self._replace("averaged.json", json.dumps(numbers).encode())
+            write_file(self.folder / "averaged.json", json.dumps(numbers).encode(), durable=False)
 
     def _save_best(self, model: keras.Model) -> None:
         self._save(model, "best.keras")
@@ -200,11 +202,6 @@ class Run:
     def _kept(self, config: TrainingConfig, last: int) -> list[Path]:
         """The checkpoints that are kept after this epoch."""
         return [self._checkpoint(epoch) for epoch in range(max(1, last + 1 - max(1, config.average_epochs)), last + 1)]
-
-    def _replace(self, name: str, data: bytes) -> None:
-        partial = self.folder / f".{name}.partial"
-        partial.write_bytes(data)
-        partial.replace(self.folder / name)
 
     def _read(self, name: str, kind: type[Record]) -> Record:
         path = self.folder / f"{name}.json"

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from contract.files import write_file
 from training.data.dataset import Dataset
 from training.data.split import split_at_random
 from training.errors import TrainingError
@@ -104,8 +105,8 @@ def read_table(out: Path) -> ExperimentTable:
 def write_table(out: Path) -> ExperimentTable:
     """Write ``table.md`` and ``table.json`` of the runs in this folder."""
     experiments = read_table(out)
-    (out / "table.md").write_text(experiments.markdown())
-    (out / "table.json").write_text(experiments.model_dump_json(indent=2) + "\n")
+    write_file(out / "table.md", experiments.markdown().encode())
+    write_file(out / "table.json", f"{experiments.model_dump_json(indent=2)}\n".encode())
     return experiments
 
 

@@ -39,9 +39,9 @@ class ExampleSet:
     of: int
 
 
-def gallery(graph: bytes, held_out: Dataset, threshold: float, batch: int = 32) -> list[ExampleSet]:
+def gallery(graph: bytes, held_out: Dataset, threshold: float) -> list[ExampleSet]:
     """Choose the worst misses and false alarms, and hits from the highest to the lowest probability."""
-    probability = in_batches(graph_predict(graph), held_out.pixels, batch)
+    probability = in_batches(graph_predict(graph), held_out.pixels)
     sick, called = held_out.labels == 1, probability >= threshold
     rising = np.argsort(probability, kind="stable")
     kinds: dict[str, NDArray[np.intp]] = {

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from markdown_it import MarkdownIt
 
+from contract.files import write_file
 from training.errors import TrainingError
 from training.reporting.figures import curves_figure, guard_figure, guard_histogram, reliability_figure, stress_figure
 from training.reporting.gallery import Example, ExampleSet
@@ -56,8 +57,8 @@ def write_report(folder: Path, report: Report, examples: Sequence[ExampleSet] | 
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        (folder / "report.html").write_text(write_page(report, examples))
-        (folder / "report.json").write_text(report.model_dump_json(indent=2) + "\n")
+        write_file(folder / "report.html", write_page(report, examples).encode())
+        write_file(folder / "report.json", f"{report.model_dump_json(indent=2)}\n".encode())
     except OSError as error:
         raise TrainingError(f"{folder}: the report cannot be written to this folder ({error.strerror})") from None
 

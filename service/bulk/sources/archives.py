@@ -1,7 +1,6 @@
 """Members of tar and zip files, read in place: nothing is unpacked, and a member's name never becomes a path."""
 
 import io
-import os
 import tarfile
 import threading
 import zipfile
@@ -55,7 +54,7 @@ def members(place: str) -> Iterator[Member]:
         OSError: it cannot be opened.
         StorageError: the store fails.
     """
-    with _meaning(place), _open(place) as file:
+    with _meaning(place), s3.open_place(place) as file:
         found = _zip_members(file) if _is_zip(place) else _tar_members(file)
         try:
             for member in found:
@@ -100,7 +99,7 @@ class Archive(Protocol):
 
 class _Tar:
     def __init__(self, place: str) -> None:
-        self._place, self._file = place, _open(place)
+        self._place, self._file = place, s3.open_place(place)
 
     def read(self, member: Member, max_bytes: int) -> bytes:
         position, size = member.position or 0, member.size or 0
@@ -121,7 +120,7 @@ class _Tar:
 
 class _Zip:
     def __init__(self, place: str) -> None:
-        self._place, self._file = place, _open(place)
+        self._place, self._file = place, s3.open_place(place)
         try:
             with _meaning(place):
                 self._archive = zipfile.ZipFile(io.BufferedReader(self._file, _BUFFER))
@@ -180,13 +179,6 @@ class Archives:
 
 def _is_zip(place: str) -> bool:
     return place.lower().endswith(".zip")
-
-
-def _open(place: str) -> pyarrow.NativeFile:
-    if s3.is_s3(place):
-        with s3.meaning(place):
-            return s3.filesystem().open_input_file(s3.key_of(place))
-    return pyarrow.OSFile(os.fsencode(place), "rb")
 
 
 def _meaning(place: str) -> AbstractContextManager[None]:

@@ -77,7 +77,7 @@ def _of_file(place: str) -> Iterator[Item]:
 
 def _of_csv(place: str) -> Iterator[Item]:
     try:
-        with _open(place) as binary, io.TextIOWrapper(binary, encoding="utf-8-sig", newline="") as text:
+        with s3.open_place(place) as binary, io.TextIOWrapper(binary, encoding="utf-8-sig", newline="") as text:
             rows = csv.reader(text)
             header = next(rows, [])
             if _URI not in header:
@@ -92,7 +92,7 @@ def _of_csv(place: str) -> Iterator[Item]:
 
 def _of_parquet(place: str) -> Iterator[Item]:
     try:
-        with _open(place) as file:
+        with s3.open_place(place) as file:
             table = parquet.ParquetFile(file)
             if _URI not in table.schema_arrow.names:
                 raise NotListed(f"it has no column {_URI}")
@@ -128,13 +128,6 @@ def _is_folder(place: str) -> bool:
     if found.type == pyarrow.fs.FileType.NotFound:
         raise NotListed("there is nothing under this name")
     return not found.is_file
-
-
-def _open(place: str) -> pyarrow.NativeFile:
-    if s3.is_s3(place):
-        with s3.meaning(place):
-            return s3.filesystem().open_input_file(s3.key_of(place))
-    return pyarrow.OSFile(os.fsencode(place), "rb")
 
 
 def _without(source: str, message: str) -> str:

@@ -1,13 +1,11 @@
 """The path prefix under which a proxy publishes the service, such as ``/xray``."""
 
-import re
-
 from starlette.datastructures import Headers
 from starlette.types import Scope
 
 from service.access.proxies import TrustedProxies
+from service.settings.network import PREFIX
 
-_PREFIX = re.compile(r"(/(?!\.{1,2}(/|$))[A-Za-z0-9._~-]+)+")
 _HEADER = "x-forwarded-prefix"
 # Only these get ASGI's ``root_path``: mounted applications would look for it in the path, where it no longer is.
 _ABSOLUTE_LINKS = {"/docs", "/openapi.json"}
@@ -32,7 +30,7 @@ class Prefix:
         """
         prefix = self._root_path
         sent = headers.get(_HEADER)
-        if sent and _PREFIX.fullmatch(sent.rstrip("/")) and self._proxies.trusts(scope["client"]):
+        if sent and PREFIX.fullmatch(sent.rstrip("/")) and self._proxies.trusts(scope["client"]):
             prefix = sent.rstrip("/")
         if not prefix:
             return None

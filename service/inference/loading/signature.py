@@ -23,6 +23,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from contract.bundle import MANIFEST, SIGNATURE, Bundle, BundleError, read_bundle
+from contract.files import write_file
 from service.settings import SettingsError
 
 
@@ -58,10 +59,8 @@ def sign(folder: Path, private_key: Path) -> Bundle:
     """
     bundle, path = read_bundle(folder), folder / SIGNATURE
     signature = _read_private(private_key).sign(bundle.manifest_bytes)
-    partial = path.with_name(f"{SIGNATURE}.partial")
     try:
-        partial.write_bytes(signature)
-        partial.replace(path)  # atomic: no process ever reads a part of it
+        write_file(path, signature)
     except OSError as error:
         raise BundleError(f"{path}: {error.strerror}") from None
     return bundle

@@ -13,20 +13,15 @@ T = TypeVar("T")
 
 
 class RunningCalls:
-    """Keeps the start of each call that is running. Thread-safe: each operation on the dictionary is atomic.
+    """Keeps the start of each call that is running. Thread-safe: each operation on the dictionary is atomic."""
 
-    Args:
-        clock: monotonic, in seconds.
-    """
-
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        self._clock = clock
+    def __init__(self) -> None:
         self._started: dict[object, float] = {}
 
     def run(self, call: Callable[[], T]) -> T:
         """Run a call in this thread, and count it as running until it returns or raises."""
         token = object()
-        self._started[token] = self._clock()
+        self._started[token] = time.monotonic()
         try:
             return call()
         finally:
@@ -35,7 +30,7 @@ class RunningCalls:
     @property
     def oldest_s(self) -> float:
         """Seconds for which the oldest call has been running; 0 if there is none."""
-        return self._clock() - min(started) if (started := list(self._started.values())) else 0.0
+        return time.monotonic() - min(started) if (started := list(self._started.values())) else 0.0
 
 
 class CountedThreads(StartedThreads):

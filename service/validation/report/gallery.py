@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from contract.errors import ImageRefused
-from contract.image import picture
 from service.client.targets import Target, TargetError, read_target
+from service.inference.dicom import picture
 from service.settings import Settings
 from service.validation.scoring import Scored
 

@@ -182,6 +182,15 @@ def test_file_modes_allow_the_service_to_write_and_its_group_to_read(tmp_path: P
     assert modes == {"1": 0o750, "lock": 0o640, "audit-00000001.jsonl": 0o640}
 
 
+def test_a_new_chain_survives_a_power_cut(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    flushed: list[Path] = []
+    monkeypatch.setattr("service.audit.chain.sync_folder", flushed.append)
+    write(tmp_path, 1)
+    assert flushed == [tmp_path, tmp_path / "1"]
+    write(tmp_path, 1)
+    assert flushed[2:] == [tmp_path / "1"]
+
+
 def test_a_full_file_is_followed_by_another_also_after_a_restart(tmp_path: Path) -> None:
     for _ in range(2):
         write(tmp_path, 2, 2, max_bytes=1000)

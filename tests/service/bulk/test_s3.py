@@ -139,13 +139,13 @@ def test_refused_credentials_end_the_run_in_one_line_and_no_image_is_blamed(
     proxy.fault = lambda method, path: 403
     assert bulk(*given) == 1
     said = capsys.readouterr().err
-    assert "the store refuses the credentials of AWS_ACCESS_KEY_ID" in said
+    assert "the store rejects the credentials of AWS_ACCESS_KEY_ID" in said
     assert said.count("\n") == 1
     proxy.fault = lambda method, path: 403 if path.endswith("0004.jpg") else False  # from some moment on
     assert bulk(*given) == 1
     said = capsys.readouterr().err
     assert said == (
-        "xray-service: reading an image: the store refuses the credentials of AWS_ACCESS_KEY_ID; "
+        "xray-service: reading an image: the store rejects the credentials of AWS_ACCESS_KEY_ID; "
         "continue with --resume\n"
     )
     assert sorted(kept(store, "table/refused")) == ["_plan.json", ITEMS, part_name(0), part_name(1)]

@@ -181,7 +181,7 @@ def full(path: str) -> tuple[str, ServiceError] | None:
 PREDICT = POST.replace(b"/ ", b"/predict ")
 
 
-async def test_an_early_refusal_needs_no_body_and_no_application(caplog: pytest.LogCaptureFixture) -> None:
+async def test_an_early_rejection_needs_no_body_and_no_application(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO, "service.request")
     app = App()
     async with serving(app, full) as server, server.connect() as (reader, writer):
@@ -197,7 +197,7 @@ async def test_an_early_refusal_needs_no_body_and_no_application(caplog: pytest.
 
 
 @pytest.mark.parametrize("header", [b"Connection: close", b"Expect: 100-continue"])
-async def test_after_an_early_refusal_a_connection_that_cannot_be_kept_is_closed(header: bytes) -> None:
+async def test_after_an_early_rejection_a_connection_that_cannot_be_kept_is_closed(header: bytes) -> None:
     async with serving(App(), full) as server, server.connect() as (reader, writer):
         writer.write(PREDICT.replace(b"Host", header + b"\r\nHost") % 10)
         status, headers, _ = await read_answer(reader)
@@ -207,7 +207,7 @@ async def test_after_an_early_refusal_a_connection_that_cannot_be_kept_is_closed
         await server.empty()
 
 
-async def test_requests_without_a_body_and_other_paths_are_not_refused_early() -> None:
+async def test_requests_without_a_body_and_other_paths_are_not_rejected_early() -> None:
     async with serving(App(), full) as server:
         for request_ in (GET.replace(b"/ ", b"/predict ", 1), post(b"abc")):
             async with server.connect() as (reader, writer):
@@ -215,9 +215,9 @@ async def test_requests_without_a_body_and_other_paths_are_not_refused_early() -
                 assert (await read_answer(reader))[0] == 200
 
 
-async def test_early_refusals_beyond_their_rate_are_left_to_the_application() -> None:
+async def test_early_rejections_beyond_their_rate_are_left_to_the_application() -> None:
     app = App()
-    async with serving(app, full, refused_every_s=3600) as server, server.connect() as (reader, writer):
+    async with serving(app, full, rejected_every_s=3600) as server, server.connect() as (reader, writer):
         for expected in (503, 200, 200):
             writer.write(PREDICT % 3 + b"abc")
             assert (await read_answer(reader))[0] == expected

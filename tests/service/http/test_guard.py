@@ -1,4 +1,4 @@
-"""Images unlike the training data: a warning, a rejection or nothing, by the score of each image alone."""
+"""Images unlike the training data: a warning, a refusal or nothing, by the score of each image alone."""
 
 import logging
 import math
@@ -111,7 +111,7 @@ async def test_a_rejected_single_image_is_a_problem_response(
                 await client.post("/predict", content=image, headers=PNG), 422, "unlike-training-data"
             )
             assert shown in problem["detail"]
-            assert "it was rejected" in problem["detail"]
+            assert "it was refused" in problem["detail"]
         assert (await client.post("/predict", content=CHEST, headers=PNG)).status_code == 200
         assert (await samples(client))["xray_guard_flagged_total"] == 2
 
@@ -199,13 +199,13 @@ def test_refuse_without_a_guard_is_an_error_at_start(
 ) -> None:
     with pytest.raises(SettingsError):
         make_service(FakeBackend(), guard="refuse")
-    assert main(["serve", "--model", str(bundle_folder), "--guard", "refuse"]) == WRONG_USE
+    assert main(["serve", "--model", str(bundle_folder), "--guard", "refuse", "--port", "0"]) == WRONG_USE
     assert capfd.readouterr().err == "xray-service: XRAY_GUARD=refuse, but this bundle has no input guard\n"
 
 
 def test_a_guard_without_its_features_is_an_error_at_start(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     folder = write_brightness_bundle(tmp_path / "1", brightness_graph(features=3), input_guard=GUARD)
-    assert main(["serve", "--model", str(folder), "--device", "cpu"]) == FAILED
+    assert main(["serve", "--model", str(folder), "--device", "cpu", "--port", "0"]) == FAILED
     message = "xray-service: model.onnx: its guard needs an output features: float32 [N, 2]\n"
     assert capfd.readouterr().err == message
 

@@ -94,6 +94,20 @@ def test_a_gallery_shows_what_is_most_wrong(site: Path, choosy_folder: Path, tmp
     assert "shows radiographs of patients" in page
 
 
+def test_a_gallery_shows_dicom_objects_too(choosy_folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "images").mkdir()
+    rows = ["file,label"]
+    for label, levels in (("NORMAL", DARK), ("PNEUMONIA", BRIGHT)):
+        for level in levels:
+            pixels = np.full((200, 200), level << 4, np.uint16)
+            pixels[0, :2] = 0, 4095  # so that the grey levels span the whole range
+            (tmp_path / "images" / f"{label}-{level}.dcm").write_bytes(drawn(pixels))
+            rows.append(f"{label}-{level}.dcm,{label}")
+    (tmp_path / "labels.csv").write_text("\n".join(rows) + "\n")
+    assert main(command(tmp_path, choosy_folder, tmp_path / "out", "--gallery")) == DONE
+    assert (tmp_path / "out" / "report.html").read_text().count('<img alt="radiograph"') == 2
+
+
 def test_equal_data_give_equal_reports(site: Path, choosy_folder: Path, tmp_path: Path) -> None:
     reports = []
     for name in ("a", "b"):

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from contract.bundle import GRAPH, MANIFEST, read_bundle, sha256
-from contract.calibration import calibrate, fit_platt
+from contract.calibration import calibrate
 from service.__main__ import DONE, FAILED, WRONG_USE, main
 from service.validation.choosing import halves
 from service.validation.labels import Labelled
@@ -15,8 +15,6 @@ from service.validation.scoring import Scored
 from tests.bundles import POINTS, POPULATIONS, write_brightness_bundle
 from tests.conftest import Connect, MakeService
 from tests.drawings import encode
-from training.evaluation.calibration import fit_calibration
-from training.evaluation.metrics import Scores
 
 NAME = "St. Mary's [A]"
 GREY = encode(np.full((200, 200), 120, np.uint8), "PNG")
@@ -214,21 +212,6 @@ def test_the_halves_share_no_patient_and_have_as_many_of_each_class() -> None:
     assert scored.pneumonia[choosing].sum() == scored.pneumonia[~choosing].sum() == 30
     backwards = halves(a_scored(patients[::-1]))
     assert (backwards[::-1] == choosing).all()
-
-
-def test_the_fit_is_training_s() -> None:
-    draw = np.random.default_rng(2)
-    ill = draw.random(300) < 0.3
-    probability = 1 / (1 + np.exp(-draw.normal(np.where(ill, 2.0, -1.0), 1.5)))
-    found = fit_calibration(Scores(probability, ill.astype(np.uint8), np.arange(300).astype(str)), "")
-    assert fit_platt(probability, ill) == pytest.approx((found.scale, found.shift), abs=1e-3)
-
-
-def test_the_fit_of_separated_classes_is_finite() -> None:
-    ill = np.arange(40) < 20
-    scale, shift = fit_platt(np.where(ill, 0.99, 0.01), ill)
-    assert 0 < scale < 10
-    assert np.isfinite(shift)
 
 
 def test_a_bundle_of_no_site_has_none(model: Path) -> None:

@@ -1,5 +1,6 @@
 """The settings and sockets of workers; tests/e2e/test_workers.py runs them."""
 
+import gc
 import os
 import signal
 import socket
@@ -29,6 +30,14 @@ def test_every_address_of_a_host_name_is_bound(monkeypatch: pytest.MonkeyPatch) 
     assert [listener.getsockname()[0] for listener in listeners] == ["127.0.0.1", "127.0.0.2"]
     for listener in listeners:
         listener.close()
+
+
+def test_a_port_that_is_in_use_leaves_no_socket_open() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(OSError, match="Address already in use"):
+            bind_sockets("127.0.0.1", port)
+    gc.collect()  # a socket that was left open would be a warning here, and so an error
 
 
 def test_a_worker_that_is_forked_while_the_end_begins_is_ended_too(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from contract.image import SIDE
 from tests.drawings import chest, encode
-from training.data import shifts
+from training.augmentation import shifts
 from training.data.dataset import Dataset, load_dataset
 from training.data.folder import Radiograph
 from training.evaluation import controls, probes

@@ -9,7 +9,7 @@ import pytest
 from numpy.typing import NDArray
 
 from tests.datasets import write_data_folder
-from training.data import shifts
+from training.augmentation import shifts
 from training.data.dataset import Dataset, load_dataset
 from training.errors import DataError
 from training.evaluation.agreement import agreement

@@ -1,6 +1,8 @@
 """The drift reference is measured on validation patients, and is written once."""
 
+import errno
 import json
+import os
 import shutil
 from pathlib import Path
 
@@ -68,8 +70,13 @@ def test_it_is_shown_as_a_table(
     assert all(word in shown for word in ("brightness", "contrast", "probability", " 95 "))
 
 
-def test_a_bundle_that_cannot_be_written_is_named(trained: Trained, older: Path) -> None:
-    (older / f"{MANIFEST}.partial").mkdir()
+def test_a_bundle_that_cannot_be_written_is_named(
+    trained: Trained, older: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(path: Path, content: bytes, *, durable: bool) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), path)
+
+    monkeypatch.setattr("contract.bundle.write_file", full)
     with pytest.raises(TrainingError, match="cannot be written"):
         add_reference(older, trained.data)
     assert read_bundle(older).manifest.drift_reference is None

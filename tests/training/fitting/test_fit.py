@@ -9,8 +9,8 @@ import pytest
 
 from tests.datasets import write_data_folder, write_sources
 from training.__main__ import FAILED, main
-from training.data.augment import acquisition
-from training.data.batches import shuffled_batches
+from training.augmentation.augment import acquisition
+from training.augmentation.batches import shuffled_batches
 from training.data.dataset import Dataset, load_dataset
 from training.data.split import split_dataset
 from training.errors import TrainingError
@@ -139,7 +139,7 @@ def test_processes_make_the_same_batches_as_threads(data: Dataset, monkeypatch: 
     augment = acquisition(data.pixels, data.labels)
     made = []
     for cpus in (2, 4):
-        monkeypatch.setattr("training.data.batches.cpu_count", lambda cpus=cpus: cpus)
+        monkeypatch.setattr("training.augmentation.batches.cpu_count", lambda cpus=cpus: cpus)
         made.append(list(shuffled_batches(data, 16, (1, 0), augment)))
     for (pixels, labels, _), (others, of_others, _) in zip(*made, strict=True):
         assert (pixels == others).all()

@@ -3,7 +3,6 @@
 import contextlib
 import json
 import os
-import sys
 import uuid
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -15,9 +14,7 @@ import httpx
 import numpy as np
 from prometheus_client.parser import text_string_to_metric_families
 
-sys.path.insert(0, str(Path(__file__).parent.parent))
-
-from benchmarks.processes import descendants
+from benchmarks.measuring.processes import descendants
 from tests.waiting import until
 
 # How a client is counted that closed its connection before its answer.

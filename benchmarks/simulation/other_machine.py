@@ -5,8 +5,8 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
-from benchmarks.queueing_model import Setup, Times, simulate
-from benchmarks.queueing_times import Observed, Record, slower
+from benchmarks.simulation.model import Setup, Times, simulate
+from benchmarks.simulation.times import Observed, Record, slower
 
 _FIT_STEPS = 10
 # Of the records of 2026-11-26, which do not say it.

@@ -17,7 +17,7 @@ from typing import Any
 
 import httpx
 
-from benchmarks.contenders import Contender
+from benchmarks.comparison.contenders import Contender
 
 _PR_SET_CHILD_SUBREAPER = 36
 _START_S = 120

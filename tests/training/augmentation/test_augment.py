@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 from tests.drawings import chest
-from training.data.augment import Augment, acquisition, slight, unchanged
-from training.data.batches import shuffled_batches
+from training.augmentation.augment import Augment, acquisition, slight, unchanged
+from training.augmentation.batches import shuffled_batches
+from training.augmentation.shifts import Pixels
 from training.data.dataset import Dataset
-from training.data.shifts import Pixels
 
 
 @pytest.fixture

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import httpx
 
-from benchmarks.nvidia import used_mib
-from benchmarks.parts import Figures, script
+from benchmarks.measuring.parts import Figures, script
+from benchmarks.on_gpu.nvidia import used_mib
 from tests.e2e.server import Server, running
 
 _CONNECTIONS = ("1", "32", "128")

@@ -4,11 +4,8 @@ import argparse
 import itertools
 import os
 import random
-import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-
-sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from tests.drawings import chest, encode
 

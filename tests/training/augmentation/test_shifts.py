@@ -11,8 +11,8 @@ from hypothesis.extra.numpy import arrays
 
 from contract.image import SIDE
 from tests.drawings import chest
-from training.data import shifts
-from training.data.shifts import Pixels
+from training.augmentation import shifts
+from training.augmentation.shifts import Pixels
 
 CHEST = chest(1, SIDE, SIDE)
 GREY = np.full((SIDE, SIDE), 128, np.uint8)

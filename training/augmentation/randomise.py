@@ -1,10 +1,10 @@
 """Domain randomisation: each image of a batch looks as if another hospital had taken it; runs on a GPU if there is one.
 
-It does with Keras operations, for a whole batch, what training.data.augment does image by image on CPUs, with wider
-ranges and more kinds: regional tone curves (as in the processing of detectors), overlays (training.data.overlays), and
-the mean of two images of one label from two populations (Yao et al., LISA, ICML 2022), which blurs what differs between
-the populations but not between the labels; and the borders of one image around the chest of another, whatever their
-labels, so that nothing at a border predicts a label. After Tobin et al., arXiv:1703.06907.
+It does with Keras operations, for a whole batch, what ``augment`` does image by image on CPUs, with wider ranges and
+more kinds: regional tone curves (as in the processing of detectors), overlays (``overlays``), and the mean of two
+images of one label from two populations (Yao et al., LISA, ICML 2022), which blurs what differs between the populations
+but not between the labels; and the borders of one image around the chest of another, whatever their labels, so that
+nothing at a border predicts a label. After Tobin et al., arXiv:1703.06907.
 
 A batch is a pure function of the images and of random numbers from NumPy; apart from rounding, all backends give the
 same result.
@@ -18,10 +18,10 @@ from keras import ops
 from numpy.typing import NDArray
 
 from contract.image import SIDE
+from training.augmentation.kinds import Draws, Tensor, covered, jpeg, match, position, sharpness, tone
+from training.augmentation.overlays import draw_overlays
+from training.augmentation.shifts import cdf
 from training.data.dataset import Dataset
-from training.data.kinds import Draws, Tensor, covered, jpeg, match, position, sharpness, tone
-from training.data.overlays import draw_overlays
-from training.data.shifts import cdf
 
 # Random numbers per image.
 NUMBERS = 64

@@ -1,7 +1,7 @@
 """Changes of a radiograph from one hospital to the next, as tensor operations on a whole batch.
 
 Each function takes images float32 (n, 200, 200, 1), 0..255, and the batch's random numbers, and returns images of the
-same shape. training.data.shifts has the same kinds for one image, without a tensor library.
+same shape. ``shifts`` has the same kinds for one image, without a tensor library.
 """
 
 from typing import Any

@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from benchmarks.contenders import OURS, TITLES, WORKS
-from benchmarks.summary import Record, conditions, limit_rate, rows
+from benchmarks.comparison.contenders import OURS, TITLES, WORKS
+from benchmarks.comparison.summary import Record, conditions, limit_rate, rows
 
 _COLOURS = {"default": "#1b7f5c", "same": "#3a6ea5", "ordinary": "#9a9a9a"}
 

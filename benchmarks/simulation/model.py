@@ -26,6 +26,7 @@ from typing import Any
 
 import simpy
 
+from benchmarks.measuring.timing import percentile
 from service.workers.server import SWITCH_INTERVAL_S
 
 # What a process of the simulation yields; simpy resumes it once that has happened.
@@ -117,9 +118,9 @@ def simulate(times: Times, setup: Setup, images: int = 3000, seed: int = 0) -> P
     run = _Run(times, setup, max(images, 20 * setup.connections), random.Random(seed))
     run.env.run(run.done)
     answered = run.answered[int(_WARM_UP * len(run.answered)) :]
-    took = sorted(end - began for began, end in answered)
+    took = [end - began for began, end in answered]
     span_ms = answered[-1][1] - answered[0][1]
-    p50, p99 = (took[min(len(took) - 1, int(share * len(took)))] for share in (0.5, 0.99))
+    p50, p99 = percentile(took, 0.5), percentile(took, 0.99)
     return Predicted(1e3 * (len(answered) - 1) / span_ms, p50, p99, statistics.mean(took), statistics.mean(run.batches))
 
 

@@ -9,9 +9,9 @@ import numpy as np
 from joblib import Parallel, cpu_count, delayed
 from numpy.typing import NDArray
 
-from training.data.augment import Augment, unchanged
+from training.augmentation.augment import Augment, unchanged
+from training.augmentation.randomise import NUMBERS, partners, widths
 from training.data.dataset import Dataset
-from training.data.randomise import NUMBERS, partners, widths
 
 
 class Batch(NamedTuple):
@@ -87,7 +87,7 @@ def randomised_batches(  # noqa: PLR0913  the last two are fractions of the imag
         data: the images.
         batch: images per batch; a smaller dataset is one batch.
         seed: the run's seed and the epoch's number.
-        randomiser: from ``training.data.randomise.randomiser``.
+        randomiser: from ``training.augmentation.randomise.randomiser``.
         mixed: the fraction of images that become the mean of two.
         exchanged: the fraction of images whose borders come from another.
     """

@@ -12,7 +12,7 @@ from typing import Any
 
 from rich.table import Table
 
-from benchmarks.contenders import DEFAULT, ORDINARY, OURS, SAME, TITLES, WORKS, Work
+from benchmarks.comparison.contenders import DEFAULT, ORDINARY, OURS, SAME, TITLES, WORKS, Work
 
 Record = dict[str, Any]
 BEGIN, END = "<!-- peers: make bench writes from here -->", "<!-- peers: to here -->"

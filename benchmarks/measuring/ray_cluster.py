@@ -7,10 +7,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from benchmarks.bulk_runs import Cpu
-from benchmarks.processes import cpu_s, descendants
+from benchmarks.measuring.bulk_runs import Cpu
+from benchmarks.measuring.processes import cpu_s, descendants
+from tests import ROOT
 
-_ROOT = Path(__file__).parent.parent
 # How Ray names the process of an actor of Ray Data.
 _ACTOR = b"ray::MapWorker"
 # Of all clusters of this process: Ray keeps the first token that it reads.
@@ -31,7 +31,7 @@ def ray_cluster(nodes: int, scratch: Path) -> Iterator[str]:
     (scratch / "token").write_text(_TOKEN)
     os.environ |= {
         "HOME": str(home),
-        "PYTHONPATH": str(_ROOT),
+        "PYTHONPATH": str(ROOT),
         "RAY_AUTH_MODE": "token",
         "RAY_AUTH_TOKEN_PATH": str(scratch / "token"),
         "RAY_USAGE_STATS_ENABLED": "0",

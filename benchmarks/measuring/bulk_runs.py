@@ -8,7 +8,7 @@ from multiprocessing import active_children
 from pathlib import Path
 from typing import NamedTuple
 
-from benchmarks.processes import cpu_s
+from benchmarks.measuring.processes import cpu_s
 from contract.bundle import read_bundle
 from service.bulk.job import Engine, Job
 from service.bulk.part import PartCounts

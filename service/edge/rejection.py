@@ -20,7 +20,7 @@ _HEAD = (
 _RETRY, _CLOSE = f"retry-after: {RETRY_AFTER_S}\r\n", "connection: close\r\n"
 
 
-def refusal(
+def rejection(
     error: ServiceError, metrics: Metrics, record: RequestRecord | None = None, *, closes: bool = True
 ) -> bytes:
     """The whole response to a request that is not passed to the application. Counts and logs the request.

@@ -5,10 +5,10 @@ import pytest
 from keras import ops
 
 from tests.drawings import chest
-from training.data import kinds
-from training.data.kinds import Draws
-from training.data.overlays import draw_overlays
-from training.data.randomise import NUMBERS, partners, randomiser, widths
+from training.augmentation import kinds
+from training.augmentation.kinds import Draws
+from training.augmentation.overlays import draw_overlays
+from training.augmentation.randomise import NUMBERS, partners, randomiser, widths
 
 NOTHING = np.full((2, NUMBERS), 0.99, np.float32)  # draws nothing that is drawn by chance
 FLAT = np.tile(np.linspace(0, 1, 256, dtype=np.float32), (2, 1))

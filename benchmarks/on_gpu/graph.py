@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.nvidia import used_mib
+from benchmarks.measuring.timing import percentile
+from benchmarks.on_gpu.nvidia import used_mib
 from contract.bundle import PROBABILITY, Bundle
 from service.inference.session import LiveSession, cuda_of, open_session
 from service.inference.threads.cpus import CallPlan
@@ -45,11 +46,10 @@ def speed(live: LiveSession, pixels: NDArray[np.uint8], sizes: list[int], runs: 
             live.run([PROBABILITY], batch)
             took.append(1e3 * (time.perf_counter() - began))
         median = statistics.median(took[1:])
-        p99 = sorted(took[1:])[int(0.99 * runs)]
         found[str(size)] = {
             "first_ms": round(took[0], 3),
             "median_ms": round(median, 3),
-            "p99_ms": round(p99, 3),
+            "p99_ms": round(percentile(took[1:], 0.99), 3),
             "images_per_s": round(1e3 * size / median),
         }
     return found

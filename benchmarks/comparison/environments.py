@@ -4,9 +4,10 @@ import subprocess
 import sys
 from pathlib import Path
 
-from benchmarks.contenders import OURS, PEERS, python_of
+from benchmarks.comparison.contenders import OURS, PEERS, python_of
+from tests import ROOT
 
-ENVIRONMENTS = Path(__file__).parent / ".peers"
+ENVIRONMENTS = ROOT / "benchmarks" / ".peers"
 
 
 class NoEnvironment(Exception):

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.queueing_model import Setup, Times
+from benchmarks.simulation.model import Setup, Times
 from benchmarks.threads import measured
 from contract.bundle import read_bundle
 from contract.image import to_pixels

@@ -11,7 +11,7 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from training.data.shifts import (
+from training.augmentation.shifts import (
     Pixels,
     affine,
     blur,

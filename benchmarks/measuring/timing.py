@@ -1,4 +1,4 @@
-"""Call rates, and the spread of figures over rounds."""
+"""Call rates, percentiles, and the spread of figures over rounds."""
 
 import statistics
 import threading
@@ -27,3 +27,14 @@ def rate(calls: Sequence[Callable[[], object]], seconds: float) -> float:
 def spread(values: Sequence[float], digits: int) -> list[float]:
     """Median, minimum and maximum, rounded to ``digits`` decimals."""
     return [round(value, digits) for value in (statistics.median(values), min(values), max(values))]
+
+
+def percentile(values: Sequence[float], share: float) -> float:
+    """The value below which this share of the values lies; of 1: the greatest. There is at least one value."""
+    return sorted(values)[min(len(values) - 1, int(share * len(values)))]
+
+
+def percentiles(took: Sequence[float]) -> dict[str, float | None]:
+    """Of latencies in milliseconds, rounded to tenths; None if there are none."""
+    shares = {"p50_ms": 0.5, "p99_ms": 0.99}
+    return {name: round(percentile(took, share), 1) if took else None for name, share in shares.items()}

@@ -1,0 +1,1 @@
+"""Parts of ``bench.py``: the servers that are compared, their environments, tables and plot."""

@@ -1,0 +1,1 @@
+"""Parts of ``gpu.py``: the graph and the service on a GPU."""
