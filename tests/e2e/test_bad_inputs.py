@@ -513,6 +513,18 @@ def test_expect_100_continue(server: Server) -> None:
     assert b"HTTP/1.1 200 OK" in server.raw(request)
 
 
+def test_options_of_the_server_itself(server: Server) -> None:
+    assert status_of(server.raw(b"OPTIONS * HTTP/1.0\r\n\r\n")) == 204
+    assert status_of(server.raw(b"GET * HTTP/1.0\r\n\r\n")) == 404
+
+
+def test_a_whole_url_may_name_an_ipv6_address(server: Server) -> None:
+    request = (
+        b"GET http://[::1]:8000/model HTTP/1.1\r\nHost: x\r\nOrigin: http://[::1]:8000\r\nConnection: close\r\n\r\n"
+    )
+    assert status_of(server.raw(request)) == 200
+
+
 @pytest.mark.parametrize("method", ["HEAD", "OPTIONS", "TRACE", "PATCH"])
 @pytest.mark.parametrize("path", ["/predict", "/health", "/model", "/metrics", "/docs", "/openapi.json"])
 def test_other_methods_are_not_internal_errors(client: httpx.Client, method: str, path: str) -> None:
