@@ -88,6 +88,13 @@ def test_an_invalid_origin_is_a_settings_error(origin: str) -> None:
     assert explain(caught.value).startswith(f"XRAY_CORS_ORIGINS: {origin!r} is not an origin")
 
 
+@pytest.mark.parametrize("host", ["*", "xray.hospital:8443", "::1", "https://xray.hospital", "röntgen.hospital"])
+def test_an_allowed_host_that_no_request_can_have_is_a_settings_error(host: str) -> None:
+    with pytest.raises(ValidationError) as caught:
+        Settings(allowed_hosts=f"localhost,{host}")
+    assert explain(caught.value).startswith(f"XRAY_ALLOWED_HOSTS: {host!r} is not a host name")
+
+
 @pytest.mark.anyio
 @pytest.mark.parametrize(
     ("host", "accepted"),
