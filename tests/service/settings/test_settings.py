@@ -69,12 +69,12 @@ def test_settings_never_change() -> None:
 
 
 def test_a_wrong_bundle_is_an_error_in_one_line(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    assert main(["serve", "--model", str(tmp_path)]) == FAILED
+    assert main(["serve", "--model", str(tmp_path), "--port", "0"]) == FAILED
     assert capfd.readouterr().err == f"xray-service: {tmp_path}/manifest.json: No such file or directory\n"
 
 
 def test_unavailable_cuda_is_an_error_at_start(bundle_folder: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    assert main(["serve", "--model", str(bundle_folder), "--device", "cuda"]) == FAILED
+    assert main(["serve", "--model", str(bundle_folder), "--device", "cuda", "--port", "0"]) == FAILED
     assert "XRAY_DEVICE=cuda, but the model does not run on CUDA here" in capfd.readouterr().err
 
 
@@ -90,7 +90,7 @@ def test_int8_on_cuda_is_an_error_at_start(bundle_folder: Path, capfd: pytest.Ca
 def test_int8_that_the_bundle_lacks_is_an_error_at_start(
     bundle_folder: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    assert main(["serve", "--model", str(bundle_folder), "--precision", "int8"]) == WRONG_USE
+    assert main(["serve", "--model", str(bundle_folder), "--precision", "int8", "--port", "0"]) == WRONG_USE
     printed = capfd.readouterr().err
     assert printed == "xray-service: XRAY_PRECISION=int8, but this bundle has no model.int8.onnx\n"
 
