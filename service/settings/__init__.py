@@ -176,10 +176,9 @@ class Settings(ModelSettings, DicomSettings):
     @field_validator("*", mode="before")
     @classmethod
     def _is_not_empty(cls, value: object, info: ValidationInfo) -> object:
-        """An empty path would be the working directory, and an empty host all addresses."""
-        annotation = cls.model_fields[str(info.field_name)].annotation
-        if value == "" and (info.field_name == "host" or annotation in (Path, Path | None)):
-            raise ValueError("it is empty: give a value, or leave it unset")
+        """An empty path would be the working directory."""
+        if value == "" and cls.model_fields[str(info.field_name)].annotation in (Path, Path | None):
+            raise ValueError("it is empty: give a path, or leave it unset")
         return value
 
     @model_validator(mode="after")

@@ -228,6 +228,7 @@ def _requires_scope(dependant: Any) -> bool:
         ({}, True),
         ({"host": "localhost"}, True),
         ({"host": "::1"}, True),
+        ({"host": ""}, False),
         ({"host": "0.0.0.0"}, False),  # noqa: S104
         ({"host": "10.0.0.7"}, False),
         ({"host": "xray.hospital"}, False),
