@@ -136,7 +136,7 @@ class FeedbackRequest(_Wire):
     or digest says which.
     """
 
-    model_config = ConfigDict(extra="forbid", json_schema_serialization_defaults_required=False)
+    model_config = ConfigDict(extra="forbid", strict=True, json_schema_serialization_defaults_required=False)
 
     request_id: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._-]{1,64}$")] = Field(
         description="Of the answer: its `request_id`, or the header `X-Request-ID`.", examples=["8c5f0a2e9d4b4c1f"]

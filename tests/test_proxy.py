@@ -74,7 +74,7 @@ def configured(folder: Path, ports: list[int], port: int) -> Path:
     text = re.sub(r"(?m)^ *(ssl_|resolver ).*$", "", text)
     # In this order: the project itself may be below /tmp.
     text = text.replace("/tmp/", f"{folder}/").replace("/etc/xray/", f"{ROOT}/deploy/proxy/")  # noqa: S108
-    text = text.replace("access_log /dev/stdout line;", "access_log off;")
+    text = text.replace("access_log /dev/stdout line;", f"access_log {folder}/access.log line;")
     text = text.replace("client_max_body_size 64m;", "client_max_body_size 100k;")
     text = text.replace("limit_conn addresses 512;", f"limit_conn addresses {ADDRESS_LIMIT};")
     path = folder / "nginx.conf"
@@ -224,3 +224,27 @@ def test_more_connections_than_one_address_may_have_is_a_problem(proxy: tuple[ht
     assert response.headers["content-type"] == "application/problem+json"
     assert response.headers["retry-after"] == "1"
     assert response.json()["type"] == "/problems/too-many-connections"
+
+
+@pytest.mark.parametrize("proxy", [("answers",)], indirect=True)
+def test_the_log_has_routes_and_nothing_else_that_a_client_chose(
+    proxy: tuple[httpx.Client, list[Replica]], tmp_path: Path
+) -> None:
+    logged = {
+        "/": "/",
+        "/render": "/render",
+        "/model/card?x=Jane": "/model/card",
+        "/page/images/files.js": "/page/...",
+        "/page/jane": "/page/...",
+        "/problems/jane": "/problems/...",
+        "/v2/health/ready": "/v2/health/ready",
+        "/v2/models/jane/versions/1/infer": "/v2/.../infer",
+        "/v2/jane": "/v2/...",
+        "/jane": "other",
+    }
+    for path in logged:
+        proxy[0].get(path, headers={"X-Request-ID": "Jane Doe", "User-Agent": "jane"})
+    log = tmp_path / "access.log"
+    until(lambda: log.exists() and log.read_text().count("\n") == len(logged))
+    assert [json.loads(line)["path"] for line in log.read_text().splitlines()] == list(logged.values())
+    assert "jane" not in log.read_text().lower()

@@ -103,7 +103,7 @@ def require_keys_if_reachable(settings: Settings) -> None:
     Raises:
         SettingsError: it is reachable, and neither is set.
     """
-    reached_at = settings.published_on or settings.host
+    reached_at = settings.published_on or settings.host or "all addresses"
     if settings.keys_file is None and not settings.allow_anonymous and not _is_loopback(reached_at):
         raise SettingsError(
             f"other machines can reach the service at {reached_at}, but it requires no API keys: set XRAY_KEYS_FILE "

@@ -24,8 +24,9 @@ class ApiKeyHeaders(HTTPBearer):
     async def __call__(self, request: HTTPConnection) -> HTTPAuthorizationCredentials | None:
         """The key, or None if there is none."""
         scheme, _, sent = request.headers.get("Authorization", "").partition(" ")
+        sent = sent.strip()
         if scheme.lower() == "bearer" and sent:
-            return HTTPAuthorizationCredentials(scheme=scheme, credentials=sent.strip())
+            return HTTPAuthorizationCredentials(scheme=scheme, credentials=sent)
         if key := request.headers.get(KEY_HEADER):
             return HTTPAuthorizationCredentials(scheme=KEY_HEADER, credentials=key)
         password = _password(sent) if scheme.lower() == "basic" else None

@@ -193,7 +193,9 @@ class Exchange:
             elif name == b"connection":
                 closes = value.lower() == b"close"
             lines += (name, b": ", value, b"\r\n")
-        self.keep_alive = self.keep_alive and not closes
+        # A client that waits for 100 Continue may send the body after this response, or the next request in its place.
+        is_unclear = self._continue and not self.request_ended
+        self.keep_alive = self.keep_alive and not closes and not is_unclear
         lines.append(self._framing(status, length))
         if not self.keep_alive and not closes:
             lines.append(b"connection: close\r\n")

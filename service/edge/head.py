@@ -52,7 +52,7 @@ def check_head(version: str, headers: Headers, *, keeps_alive: bool) -> Head:
         elif name == b"content-length":
             length = int(value)
         elif name == b"transfer-encoding":
-            if version != "1.1" or value.strip().lower() != b"chunked":
+            if version != "1.1" or value.lower() != b"chunked":
                 raise BadRequest("Transfer-Encoding may be chunked, in HTTP/1.1, and nothing else")
             length = None
         elif name == b"expect":
@@ -76,7 +76,8 @@ def scope_of(method: str, url: bytes, headers: Headers, head: Head) -> Scope:
     raw = parsed.path or b"/"
     path = raw.decode("ascii", "replace")
     if parsed.host:
-        host = parsed.host + (b":%d" % parsed.port if parsed.port else b"")
+        name = b"[%b]" % parsed.host if b":" in parsed.host else parsed.host  # IPv6, as the header has it
+        host = name + (b":%d" % parsed.port if parsed.port else b"")
         headers = [(b"host", host), *(each for each in headers if each[0] != b"host")]
     return {
         "type": "http",

@@ -62,13 +62,13 @@ class Limits:
 def limits_of(settings: Settings) -> Limits:
     """The limits from the settings, as far as the system allows them."""
     wanted = settings.max_connections
-    allowed = min(wanted, _descriptors(wanted + _OTHER_DESCRIPTORS) - _OTHER_DESCRIPTORS)
+    allowed = max(1, min(wanted, _descriptors(wanted + _OTHER_DESCRIPTORS) - _OTHER_DESCRIPTORS))
     if allowed < wanted:
         log.warning(
             "fewer connections than XRAY_MAX_CONNECTIONS: the process may not open enough files (ulimit -n)",
             extra={"max_connections": wanted, "connections": allowed},
         )
-    return Limits(max(allowed, 1), settings.keep_alive_s, settings.header_s, settings.upload_s)
+    return Limits(allowed, settings.keep_alive_s, settings.header_s, settings.upload_s)
 
 
 def _descriptors(wanted: int) -> int:

@@ -129,7 +129,7 @@ class RequestParser:
     def on_header(self, name: bytes, value: bytes) -> None:
         """A header field. Trailers are ignored: they could bypass the checks of the header."""
         if self._in_head:
-            self._headers.append((name.lower(), value))
+            self._headers.append((name.lower(), value.rstrip(b" \t")))  # llhttp has removed what stands before it
             if len(self._headers) > self._limits.headers:
                 self._fail(HeaderTooLarge(f"a request may have {self._limits.headers} header fields"))
 

@@ -21,7 +21,7 @@ _LOG_EVERY_S = 1.0
 # Burst tolerance in seconds of early rejections, since requests arrive at random.
 _BURST_S = 0.02
 
-# By the path of a request with a body: its route, and why the application would reject it now; None if it would not.
+# By the path of a POST with a body: its route, and why the application would reject it now; None if it would not.
 Overload = Callable[[str], tuple[str, ServiceError] | None]
 
 log = logging.getLogger(__name__)
@@ -93,7 +93,7 @@ class Edge:
         at the end of the header, before the application is called and any of the body is received. Such rejections take
         a bounded share of the event loop, however many clients retry: the application rejects the others, later.
         """
-        rejected = self._overload(scope["path"]) if head.length != 0 else None
+        rejected = self._overload(scope["path"]) if head.length != 0 and scope["method"] == "POST" else None
         if rejected is None:  # nearly every request
             return None
         now = asyncio.get_running_loop().time()

@@ -4,6 +4,7 @@ Routes and dependencies declare with ``raises`` which exceptions they raise. Fro
 responses of each operation, by status. The headers and parameters common to all operations are added here as well.
 """
 
+import asyncio
 import json
 import re
 from collections.abc import Iterable, Iterator
@@ -102,17 +103,23 @@ def complete(app: FastAPI, routers: Iterable[APIRouter], open_to: frozenset[str]
 
 
 def _render_once(app: FastAPI) -> None:
-    """Serve the rendered document from memory: to serialise it takes 12 ms of CPU time, and no key is needed to ask."""
+    """Serve the rendered document from memory: to serialise it takes 12 ms of CPU time, and no key is needed to ask.
+
+    It is made when it is first asked for, in a thread: that takes a quarter of a second, in which images are answered.
+    """
     [route] = [each for each in app.routes if isinstance(each, Route) and each.path == app.openapi_url]
     rendered: dict[str, bytes] = {}
+    making = asyncio.Lock()
 
     async def openapi(request: Request) -> Response:
         prefix = request.scope.get("root_path", "")
-        if prefix not in rendered:
-            if len(rendered) >= _MAX_RENDERED:
-                rendered.clear()
-            rendered[prefix] = bytes((await route.endpoint(request)).body)
-        return Response(rendered[prefix], media_type=responses.JSON)
+        async with making:
+            if prefix not in rendered:
+                if len(rendered) >= _MAX_RENDERED:
+                    rendered.clear()
+                await asyncio.to_thread(app.openapi)
+                rendered[prefix] = bytes((await route.endpoint(request)).body)
+            return Response(rendered[prefix], media_type=responses.JSON)
 
     app.router.routes.remove(route)
     app.add_route(route.path, openapi, include_in_schema=False)
@@ -141,7 +148,7 @@ def _complete(operation: Document, route: APIRoute, open_to: frozenset[str]) -> 
 def _drop_unused_schemas(document: Document) -> None:
     """Drop the schemas that nothing refers to, such as that of FastAPI's validation error."""
     schemas = document["components"]["schemas"]
-    while unused := [name for name in schemas if f'"#/components/schemas/{name}"' not in json.dumps(document)]:
+    while unused := schemas.keys() - set(re.findall(r'"#/components/schemas/(\w+)"', json.dumps(document))):
         for name in unused:
             del schemas[name]
 

@@ -24,13 +24,14 @@ _CLOSING = {400, 401, 403, 408, 413, 414, 415}
 async def error_response(request: Request, error: Exception) -> Response:
     """The response to a request whose handling raised this exception.
 
-    OPTIONS is answered here too: the web framework has found the methods of the endpoint, and raised 405.
+    OPTIONS is answered here too: the web framework has found the methods of the endpoint, and raised 405. For ``*``, by
+    which a load balancer asks whether the server answers at all (RFC 9110, 9.3.7), it has found no endpoint.
     """
     record = request.state.record
     if (
         request.method == "OPTIONS"
         and isinstance(error, HTTPException)
-        and error.status_code == HTTPStatus.METHOD_NOT_ALLOWED
+        and (error.status_code == HTTPStatus.METHOD_NOT_ALLOWED or request.scope["path"] == "*")
     ):
         return Response(status_code=204, headers=_headers(error, 204))
     content = _problem(error, record.request_id)

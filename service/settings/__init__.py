@@ -3,13 +3,14 @@
 from pathlib import Path
 from typing import Literal, Self
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, ValidationInfo, field_validator, model_validator
 from pydantic_settings import SettingsConfigDict
 
 from contract.image import MAX_PIXELS
 from contract.messages import first_error
 from service.settings.dicom import DicomSettings
 from service.settings.models import ModelSettings
+from service.settings.network import MAX_S
 
 # Above this number of pixels Pillow itself warns of a decompression bomb.
 _PILLOW_WARNS_AT = 89_000_000
@@ -56,18 +57,21 @@ class Settings(ModelSettings, DicomSettings):
     worker_timeout_s: float = Field(
         default=30,
         ge=2,
+        le=MAX_S,
         json_schema_extra={"unit": "seconds"},
         description="Maximum silence of an event loop. Beyond it the process ends; a worker is replaced.",
     )
     start_s: float = Field(
         default=300,
         ge=1,
+        le=MAX_S,
         json_schema_extra={"unit": "seconds"},
         description="Maximum time for loading the models at the start. Beyond it the process ends with exit code 1.",
     )
     threads: int = Field(
         default=0,
         ge=0,
+        le=256,
         json_schema_extra={"unit": "threads"},
         description="Threads per model call on a CPU. 0: automatic, 1 under load and up to 4 when idle.",
     )
@@ -134,18 +138,21 @@ class Settings(ModelSettings, DicomSettings):
     deadline_s: float = Field(
         default=10,
         gt=0,
+        le=MAX_S,
         json_schema_extra={"unit": "seconds"},
         description="Maximum time from the last byte of a request to its response. Above it: 504.",
     )
     upload_s: float = Field(
         default=30,
         gt=0,
+        le=MAX_S,
         json_schema_extra={"unit": "seconds"},
         description="Maximum time for a request body to arrive. Above it: 408.",
     )
     drain_s: float = Field(
         default=0.5,
         ge=0,
+        le=MAX_S,
         json_schema_extra={"unit": "seconds"},
         description="After SIGTERM: time during which health checks get 503 before the port closes.",
     )
@@ -165,6 +172,14 @@ class Settings(ModelSettings, DicomSettings):
     log_format: Literal["auto", "json", "text"] = Field(
         default="auto", description="Format of log lines. auto: text if stderr is a terminal, else JSON."
     )
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _is_not_empty(cls, value: object, info: ValidationInfo) -> object:
+        """An empty path would be the working directory."""
+        if value == "" and cls.model_fields[str(info.field_name)].annotation in (Path, Path | None):
+            raise ValueError("it is empty: give a path, or leave it unset")
+        return value
 
     @model_validator(mode="after")
     def _audit_has_a_folder(self) -> Self:

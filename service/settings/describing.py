@@ -57,9 +57,9 @@ def _range(field: FieldInfo) -> str:
     if found := choices(field):
         return ", ".join(found)
     bounds = {type(constraint): constraint for constraint in field.metadata}
-    if above := bounds.get(Gt):
-        return f"over {above.gt}"
     low, high = bounds.get(Ge), bounds.get(Le)
+    if above := bounds.get(Gt):
+        return f"over {above.gt}, up to {high.le}" if high else f"over {above.gt}"
     if low and high:
         return f"{low.ge} to {high.le}"
     return f"{low.ge} or more" if low else ""

@@ -11,6 +11,10 @@ from pydantic_settings import BaseSettings
 _ORIGIN = re.compile(r"https?://[A-Za-z0-9.-]+(:\d{1,5})?")
 # Of paths, under which a proxy publishes the service.
 PREFIX = re.compile(r"(/(?!\.{1,2}(/|$))[A-Za-z0-9._~-]+)+")
+# As SiteCheck compares them: without a port, IPv6 in brackets.
+_HOST = re.compile(r"[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\]")
+# Seconds. The largest value of any setting in seconds: a day. Timers of the kernel take no infinity.
+MAX_S = 86_400
 
 
 def listed(value: str | None) -> list[str]:
@@ -58,15 +62,25 @@ class NetworkSettings(BaseSettings):
     keep_alive_s: float = Field(
         default=75,
         gt=0,
+        le=MAX_S,
         json_schema_extra={"unit": "seconds"},
         description="Maximum idle time of a connection between two requests.",
     )
     header_s: float = Field(
         default=10,
         gt=0,
+        le=MAX_S,
         json_schema_extra={"unit": "seconds"},
         description="Maximum time for the header of a request to arrive; beyond it: 408.",
     )
+
+    @field_validator("allowed_hosts")
+    @classmethod
+    def _names(cls, value: str | None) -> str | None:
+        for host in listed(value):
+            if not _HOST.fullmatch(host):
+                raise ValueError(f"{host!r} is not a host name: use names or addresses without port, IPv6 like [::1]")
+        return value
 
     @field_validator("cors_origins")
     @classmethod

@@ -7,7 +7,6 @@ from typing import Any
 from fastapi import APIRouter, FastAPI
 from fastapi.routing import APIRoute
 from fastapi_offline import FastAPIOffline
-from starlette.middleware.cors import CORSMiddleware
 
 from service import problems
 from service.access.authentication import is_private
@@ -17,6 +16,7 @@ from service.http import explain, feedback, model, openapi, page_files, render, 
 from service.http.direct import DirectPredict
 from service.http.documents import problems as problem_pages
 from service.http.middleware.context import RequestContext
+from service.http.middleware.cors import Cors
 from service.http.middleware.prefix import Prefix
 from service.http.middleware.site import SiteCheck
 from service.http.routes import predict, router
@@ -99,7 +99,7 @@ def create_app(service: Service) -> FastAPI:
         app.include_router(each)
     # The middleware added last is the outermost.
     if origins := listed(service.settings.cors_origins):
-        app.add_middleware(CORSMiddleware, allow_origins=origins, **_CORS)
+        app.add_middleware(Cors, allow_origins=origins, **_CORS)
     else:
         app.add_middleware(DirectPredict, route=_route(predict))
     # Early rejections, and the responses of DirectPredict, carry no CORS headers: with CORS, neither is used.

@@ -15,8 +15,10 @@ from service.telemetry.worker_table import NOT_ACCEPTING, WorkerSlot
 
 # Seconds that a worker waits per connection that it has more than the least loaded one; and at most.
 _YIELD_S, _MAX_YIELD_S = 0.005, 0.02
-# Added to the load of a worker that is not ready: it would reject requests, so the others accept first.
-_NOT_READY_LOAD = 1000
+# Added to the load of a worker that is not ready: it would reject requests. More than the connections of any worker.
+_NOT_READY_LOAD = 1_000_000
+# Seconds that a worker which is not ready waits at most for one that is, however busy.
+_MAX_NOT_READY_YIELD_S = 1.0
 _BACKLOG = 2048
 # The system is out of file descriptors or memory: an immediate retry would only use up CPU time.
 _OUT_OF_RESOURCES = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
@@ -33,7 +35,8 @@ def yield_time_s(own: int, others: Iterable[int]) -> float:
         others: loads of the other workers.
     """
     excess = own - min(others, default=own)
-    return min(excess * _YIELD_S, _MAX_YIELD_S) if excess > 0 else 0.0
+    longest_s = _MAX_YIELD_S if excess < _NOT_READY_LOAD // 2 else _MAX_NOT_READY_YIELD_S
+    return min(excess * _YIELD_S, longest_s) if excess > 0 else 0.0
 
 
 class ConnectionBalancer:
@@ -73,8 +76,8 @@ class ConnectionBalancer:
         self.publish_load()
 
     def publish_load(self) -> int:
-        """Publish the load of this worker in the shared table, and return it: connections, plus 1000 if not ready. One
-        that is being set up counts at once; during its TLS handshake it counts twice.
+        """Publish the load of this worker in the shared table, and return it: connections, plus a million if not ready.
+        A connection that is being set up counts at once; during its TLS handshake it counts twice.
         """
         load = self._connections() + len(self._accepting) + (0 if self._ready() else _NOT_READY_LOAD)
         self._table.set_load(self._worker, load if self._is_open else NOT_ACCEPTING)

@@ -277,7 +277,7 @@ def test_other_formats_by_their_bytes_not_their_name(client: httpx.Client, kind:
     "content_type", ["text/plain", "application/json", "image/gif", "application/dicom+json", "multipart/mixed"]
 )
 def test_a_content_type_that_is_not_served(client: httpx.Client, content_type: str) -> None:
-    assert_problem(post(client, jpeg(), content_type), 415, "unsupported-media-type")
+    assert "Content-Type" in assert_problem(post(client, jpeg(), content_type), 415, "unsupported-media-type")["detail"]
 
 
 # Row 13
@@ -511,6 +511,18 @@ def test_expect_100_continue(server: Server) -> None:
     image = jpeg()
     request = head(b"Expect: 100-continue\r\nConnection: close\r\nContent-Length: %d\r\n\r\n" % len(image)) + image
     assert b"HTTP/1.1 200 OK" in server.raw(request)
+
+
+def test_options_of_the_server_itself(server: Server) -> None:
+    assert status_of(server.raw(b"OPTIONS * HTTP/1.0\r\n\r\n")) == 204
+    assert status_of(server.raw(b"GET * HTTP/1.0\r\n\r\n")) == 404
+
+
+def test_a_whole_url_may_name_an_ipv6_address(server: Server) -> None:
+    request = (
+        b"GET http://[::1]:8000/model HTTP/1.1\r\nHost: x\r\nOrigin: http://[::1]:8000\r\nConnection: close\r\n\r\n"
+    )
+    assert status_of(server.raw(request)) == 200
 
 
 @pytest.mark.parametrize("method", ["HEAD", "OPTIONS", "TRACE", "PATCH"])

@@ -1,5 +1,6 @@
 """What surrounds every call.
 
 ``context`` is the outermost layer: a request id, a log record and a response for every request, whatever happens.
-``site`` rejects the pages of other sites, and ``prefix`` knows the path under which a proxy publishes the service.
+``site`` rejects the pages of other sites, ``cors`` lets the listed ones call, and ``prefix`` knows the path under which
+a proxy publishes the service.
 """

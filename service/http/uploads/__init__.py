@@ -113,7 +113,7 @@ async def _read_images(request: Request, limit: int, reservation: Reservation, m
     content_type = request.headers.get("content-type", "")
     media_type = content_type.partition(";")[0].strip().lower()
     if media_type not in ("", MULTIPART, *RAW_TYPES, *_OTHER_NAMES):
-        raise UnsupportedBody(f"send {', '.join(RAW_TYPES)} or {MULTIPART}")
+        raise UnsupportedBody(f"the header Content-Type must be {', '.join(RAW_TYPES)} or {MULTIPART}")
     body = await _body(request, limit, reservation)
     if media_type == MULTIPART:
         return _files(body, content_type, max_images)

@@ -207,9 +207,10 @@ async def test_after_an_early_rejection_a_connection_that_cannot_be_kept_is_clos
         await server.empty()
 
 
-async def test_requests_without_a_body_and_other_paths_are_not_rejected_early() -> None:
+async def test_requests_without_a_body_other_paths_and_other_methods_are_not_rejected_early() -> None:
     async with serving(App(), full) as server:
-        for request_ in (GET.replace(b"/ ", b"/predict ", 1), post(b"abc")):
+        other_methods = [PREDICT.replace(b"POST", method) % 3 + b"abc" for method in (b"GET", b"PUT")]
+        for request_ in (GET.replace(b"/ ", b"/predict ", 1), post(b"abc"), *other_methods):
             async with server.connect() as (reader, writer):
                 writer.write(request_)
                 assert (await read_answer(reader))[0] == 200
@@ -251,7 +252,14 @@ async def test_continue_is_said_when_the_body_is_wanted() -> None:
         assert (await read_answer(reader))[2] == b"abc"
     async with serving(App(answer_early=True, status=401)) as server, server.connect() as (reader, writer):
         writer.write(expects)
-        assert (await read_answer(reader))[0] == 401
+        status, headers, _ = await read_answer(reader)
+        # Such a client may send the body now, or its next request: only a new connection tells them apart.
+        assert (status, headers["connection"]) == (401, "close")
+    async with serving(App(answer_early=True, status=401)) as server, server.connect() as (reader, writer):
+        for _ in range(2):
+            writer.write(expects + b"abc")
+            status, headers, _ = await read_answer(reader)
+            assert (status, "connection" in headers) == (401, False)
 
 
 @pytest.mark.parametrize("framing", [b"Content-Length: 20000000", b"Transfer-Encoding: chunked"])

@@ -102,6 +102,16 @@ def test_a_trailer_is_not_a_header() -> None:
     assert parsed(CHUNKED + trailer).requests[0][3] == [(b"host", b"x"), (b"transfer-encoding", b"chunked")]
 
 
+def test_padding_is_no_part_of_a_value() -> None:
+    padded = b"POST /a HTTP/1.1\r\nHost:\t x \r\nTransfer-Encoding: chunked \r\nExpect: 100-continue \r\nA: \t\r\n\r\n"
+    assert parsed(padded + b"0\r\n\r\n").requests[0][3] == [
+        (b"host", b"x"),
+        (b"transfer-encoding", b"chunked"),
+        (b"expect", b"100-continue"),
+        (b"a", b""),
+    ]
+
+
 @pytest.mark.parametrize("whole", [True, False])
 def test_a_wish_for_another_protocol_is_ignored(whole: bool) -> None:
     request = POST + b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAA\r\n"

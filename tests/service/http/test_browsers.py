@@ -60,11 +60,39 @@ async def test_only_the_listed_origins_may_call(make_service: MakeService, conne
         assert "X-Request-ID" in refused.headers["Access-Control-Expose-Headers"]
 
 
+@pytest.mark.anyio
+@pytest.mark.parametrize(
+    ("asked", "named"),
+    [
+        ({"Origin": "https://evil.example"}, "origin"),
+        ({"Access-Control-Request-Method": "DELETE"}, "method"),
+        ({"Access-Control-Request-Headers": "x-evil"}, "headers"),
+    ],
+)
+async def test_a_refused_preflight_is_a_problem(
+    asked: dict[str, str], named: str, make_service: MakeService, connect: Connect
+) -> None:
+    headers = {"Origin": PAGE, "Access-Control-Request-Method": "POST"} | asked
+    async with connect(make_service(cors_origins=PAGE)) as client:
+        refused = await client.options("/predict", headers=headers)
+    assert f": {named} (" in assert_problem(refused, 403, "cross-site")["detail"]
+    assert refused.headers["Access-Control-Allow-Methods"] == "GET, POST"
+    assert refused.headers.get("Access-Control-Allow-Origin") == (PAGE if named != "origin" else None)
+    assert refused.headers["Vary"].startswith("Origin")
+
+
 @pytest.mark.parametrize("origin", ["*", "pacs.hospital", "https://pacs.hospital/", "null", "https://a/b"])
 def test_an_invalid_origin_is_a_settings_error(origin: str) -> None:
     with pytest.raises(ValidationError) as caught:
         Settings(cors_origins=f"{PAGE},{origin}")
     assert explain(caught.value).startswith(f"XRAY_CORS_ORIGINS: {origin!r} is not an origin")
+
+
+@pytest.mark.parametrize("host", ["*", "xray.hospital:8443", "::1", "https://xray.hospital", "röntgen.hospital"])
+def test_an_allowed_host_that_no_request_can_have_is_a_settings_error(host: str) -> None:
+    with pytest.raises(ValidationError) as caught:
+        Settings(allowed_hosts=f"localhost,{host}")
+    assert explain(caught.value).startswith(f"XRAY_ALLOWED_HOSTS: {host!r} is not a host name")
 
 
 @pytest.mark.anyio

@@ -129,6 +129,9 @@ async def test_an_id_that_was_used_twice_is_not_guessed(ward: Ward) -> None:
         ({"request_id": "two", "label": "NORMAL", "patient": "Meier"}, 422, "invalid-feedback"),
         ({"request_id": "two", "label": "NORMAL", "reader": "a\nb"}, 422, "invalid-feedback"),
         ({"request_id": "two", "label": "NORMAL", "read_at": "yesterday"}, 422, "invalid-feedback"),
+        ({"request_id": "two", "label": "NORMAL", "read_at": 20261128}, 422, "invalid-feedback"),
+        ({"request_id": "two", "label": "NORMAL", "image": False}, 422, "invalid-feedback"),
+        ({"request_id": "two", "label": "NORMAL", "image": "0"}, 422, "invalid-feedback"),
     ],
 )
 async def test_wrong_feedback_is_refused_and_not_recorded(

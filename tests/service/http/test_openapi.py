@@ -1,5 +1,7 @@
 """The OpenAPI document is current, valid and correct; test_every_problem.py tests the problems."""
 
+import asyncio
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +47,24 @@ async def test_it_is_rendered_once(
         again = await client.get("/openapi.json")
     assert again.content == first.content
     assert again.headers["content-type"] == first.headers["content-type"] == "application/json"
+
+
+@pytest.mark.anyio
+async def test_it_is_made_in_a_thread_once_for_all_who_wait(
+    make_service: MakeService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    app = create_app(make_service())
+    makers, make = [], app.openapi
+
+    def recorded() -> dict[str, Any]:
+        makers.append(threading.current_thread())
+        return make()
+
+    monkeypatch.setattr(app, "openapi", recorded)
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://localhost") as client:
+        answers = await asyncio.gather(*(client.get("/openapi.json") for _ in range(3)))
+    assert makers[0] is not threading.main_thread()
+    assert [answer.json() for answer in answers] == [document()] * 3
 
 
 @pytest.mark.anyio

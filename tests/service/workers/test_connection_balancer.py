@@ -61,6 +61,13 @@ def test_a_worker_waits_for_less_loaded_ones_only_and_not_long(own: int, others:
     assert 0 <= wait_s <= connection_balancer._MAX_YIELD_S
 
 
+@given(st.integers(0, 5000), st.integers(0, 5000))
+def test_a_worker_that_is_not_ready_waits_for_a_busy_one_that_is(own: int, other: int) -> None:
+    unready = connection_balancer._NOT_READY_LOAD
+    assert yield_time_s(unready + own, [other]) == connection_balancer._MAX_NOT_READY_YIELD_S
+    assert yield_time_s(unready + own, [unready + other, NOT_ACCEPTING]) <= connection_balancer._MAX_YIELD_S
+
+
 async def test_it_publishes_its_load(worker: Worker) -> None:
     worker.connect(3)
     await until_async(lambda: worker.table.load(0) == 3)
