@@ -53,6 +53,8 @@ def read_labels(path: Path, columns: Sequence[str]) -> Labels:
             header = reader.fieldnames or []
             if missing := [name for name in (FILE, LABEL, *columns) if name not in header]:
                 raise _fault(path, f"it has no column {missing[0]!r}; the columns are: {', '.join(header)}")
+            if twice := [name for name in (FILE, LABEL, PATIENT, *columns) if header.count(name) > 1]:
+                raise _fault(path, f"it has several columns {twice[0]!r}")
             rows = tuple(_rows(path, reader, columns))
     except OSError as error:
         raise _fault(path, f"it cannot be read: {error.strerror}") from None
@@ -77,12 +79,14 @@ def _rows(path: Path, reader: "csv.DictReader[str]", columns: Sequence[str]) -> 
         yield labelled
 
 
-def _row(row: Mapping[str, str | None], columns: Sequence[str]) -> Labelled:
+def _row(row: Mapping[str | None, str | None], columns: Sequence[str]) -> Labelled:
     """Parse a row.
 
     Raises:
         ValueError: the fault.
     """
+    if None in row:  # where DictReader puts them
+        raise ValueError("it has more values than there are columns; one that contains a comma needs quotation marks")
     file = (row[FILE] or "").strip()
     if not file or Path(file).is_absolute() or ".." in Path(file).parts:
         raise ValueError("the file must be a path below the folder of --images")

@@ -63,11 +63,14 @@ def _rows_of(path: Path) -> list[_Row]:
     """
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
-            rows = list(csv.DictReader(file, restkey=_SURPLUS))
+            reader = csv.DictReader(file, restkey=_SURPLUS)
+            rows, columns = list(reader), reader.fieldnames or []
     except OSError as error:
         raise DataError(f"{path}: {error.strerror}") from None
     except (UnicodeDecodeError, csv.Error):
         raise DataError(f"{path}: is not a CSV file in UTF-8") from None
+    if twice := [name for name in columns if name and columns.count(name) > 1]:
+        raise DataError(f"{path}: has several columns {twice[0]!r}")
     return [{name: value.strip() if isinstance(value, str) else "" for name, value in row.items()} for row in rows]
 
 

@@ -47,6 +47,7 @@ def test_the_rsna_s_table(tmp_path: Path) -> None:
         ("Data_Entry_2017.csv", "Image Index\nx.png\n", "has no column 'Finding Labels'"),
         ("stage_2_detailed_class_info.csv", "patientId,class\nx,Normal\n", "no PNG, JPEG or DICOM file named x"),
         ("manifest.csv", "file;label\nx;NORMAL\n", "no column 'file'; the columns are: file;label"),
+        ("manifest.csv", "file,label,label\nx,1,0\n", "several columns 'label'"),
         ("manifest.csv", "file,label\nx,maybe\n", "the label of x must be PNEUMONIA .* not 'maybe'"),
         ("manifest.csv", "file,label\n,NORMAL\n", "the row of '' names no file"),
         ("manifest.csv", "file,label\nx\0y,NORMAL\n", "names no file"),
