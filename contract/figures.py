@@ -9,9 +9,9 @@ Scales = tuple[Annotated[float, Field(gt=0)], ...]
 
 
 class Record(BaseModel):
-    """Base of all parts of a manifest: immutable, and an unknown field is an error."""
+    """Base of all parts of a manifest: immutable; an unknown field is an error, and so are NaN and infinity."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class Measured(Record):
@@ -113,3 +113,9 @@ class Population(Record):
     operating_points: dict[str, OperatingPoint]
     calibration: Calibration
     prevalence: Fraction = Field(description="Fraction of PNEUMONIA in the calibration data.")
+
+    @model_validator(mode="after")
+    def _ages_in_order(self) -> Self:
+        if self.below_age is not None and self.below_age <= self.from_age:
+            raise ValueError("below_age must be more than from_age")
+        return self

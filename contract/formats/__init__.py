@@ -1,1 +1,1 @@
-"""The file formats that are read, each as a walk over its structure and a decoder of its pixels."""
+"""File formats, each as a walk over its structure and a decoder of its pixels; and the forms of an age."""

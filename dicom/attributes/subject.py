@@ -3,10 +3,11 @@
 from dataclasses import dataclass
 from hashlib import sha256
 
+from contract.formats.age import years_of
 from dicom.attributes.context import age
 from dicom.attributes.image import tags_of
 from dicom.format.file import read_file
-from dicom.format.values import number, text, whole
+from dicom.format.values import text, whole
 
 _NEEDED = tags_of("PatientID IssuerOfPatientID PatientAge PatientSex ViewPosition Rows Columns")
 
@@ -42,7 +43,7 @@ def subject_of(data: bytes) -> Subject:
     years = age(dataset)
     return Subject(
         patient=sha256(f"{issuer}\n{patient}".encode()).hexdigest()[:16] if patient else "",
-        age=number(dataset, "PatientAge") if years is None else years,
+        age=years_of(text(dataset, "PatientAge")) if years is None else years,
         sex=text(dataset, "PatientSex"),
         view=text(dataset, "ViewPosition"),
         width=whole(dataset, "Columns") or 0,

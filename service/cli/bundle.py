@@ -4,8 +4,12 @@ import argparse
 import asyncio
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from service.settings import Settings
+
+if TYPE_CHECKING:
+    from service.inference.backend import Backend
 
 
 def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -44,7 +48,7 @@ def run(arguments: argparse.Namespace, settings: Settings) -> None:
     # Imported late: it imports onnxruntime and cryptography, which --help does not need.
     from contract.bundle import find_bundle
     from service.inference.loading.bundles import key_of, read_main
-    from service.inference.loading.graphs import try_bundle
+    from service.inference.loading.graphs import open_backend, try_bundle
     from service.inference.loading.signature import new_key, sign
 
     if arguments.action == "new-key":
@@ -58,5 +62,27 @@ def run(arguments: argparse.Namespace, settings: Settings) -> None:
         return
     bundle = read_main(settings.model_copy(update={"model": arguments.folder}))
     asyncio.run(try_bundle(settings, bundle))
+    _check_outputs(open_backend(settings.model_copy(update={"device": "cpu"}), bundle, tried=True))
     signature = "signed with the key of XRAY_MODEL_KEY" if settings.model_key else "signature not checked"
     print(f"{'/'.join(key_of(bundle))} can be served ({signature}).", file=sys.stderr)
+
+
+def _check_outputs(backend: "Backend") -> None:
+    """Check that the outputs for a blank image are what the service accepts.
+
+    Raises:
+        BundleError: they are not.
+    """
+    import numpy as np
+
+    from contract.bundle import HEATMAP, PROBABILITY, BundleError
+    from contract.image import SIDE
+
+    found = backend.predict(np.zeros((1, SIDE, SIDE, 1), np.uint8), explain=True)
+    try:
+        found.check(1)
+    except ValueError as error:
+        raise BundleError(f"{backend.graph}: {error}") from None
+    for name, values in ((PROBABILITY, found.probability), (HEATMAP, found.heatmap)):
+        if values is None or not ((values >= 0) & (values <= 1)).all():  # NaN is neither
+            raise BundleError(f"{backend.graph}: its {name} of a blank image is not within 0..1")

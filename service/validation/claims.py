@@ -107,8 +107,7 @@ def claim_of_auc(claimed: float, found: Estimate | None, criteria: Criteria) -> 
     if found is not None:
         half = (found.measured.high - found.measured.low) / 2
         for_width = _scaled(found.images, half, criteria.width / 2)
-        distance = abs(found.measured.value - bound)
-        more = 0 if verdict != "too few to say" else _scaled(found.images, half, distance)
+        more = 0 if verdict != "too few to say" else _more_for_auc(found, bound)
     return Claim(
         name="AUC",
         claimed=claimed,
@@ -139,6 +138,14 @@ def _more(found: Estimate, is_enough: Callable[[float], bool]) -> int | None:
         middle = (low + high) / 2
         low, high = (low, middle) if is_enough(middle) else (middle, high)
     return max(1, math.ceil(high * found.design_effect) - found.images)
+
+
+def _more_for_auc(found: Estimate, bound: float) -> int | None:
+    """How many more images decide on which side of the bound the area lies; its interval is not symmetric."""
+    area = found.measured.value
+    side = area - found.measured.low if area > bound else found.measured.high - area
+    more = _scaled(found.images, side, abs(area - bound))
+    return None if more is None else max(1, more)
 
 
 def _decides(share: float, n: float, bound: float) -> bool:

@@ -2,6 +2,7 @@
 
 import argparse
 import asyncio
+import math
 import os
 import re
 from collections.abc import Callable
@@ -32,6 +33,8 @@ report.html and report.json in the folder --out. Nothing leaves this machine. Ex
 whatever it says, also if some files could not be analysed (the report names them); 1: there is no report; 2: wrong
 usage.
 """
+# Where there is no report that names them all.
+_FAILURES_SHOWN = 5
 OpenLocal = Callable[[Settings], AbstractAsyncContextManager[Predictor]]
 
 
@@ -95,7 +98,9 @@ def validate(settings: Settings, arguments: argparse.Namespace, open_local: Open
     parent_sha256 = sha256((settings.model / MANIFEST).read_bytes())
     run = _analyse(labels, settings, arguments, open_local)
     if not run.answers:
-        print_error("no file could be analysed: there is no report")
+        print_error("no file could be analysed: there is no report. The first ones:")
+        for each in run.failures[:_FAILURES_SHOWN]:
+            print_error(printable(f"{each.file}: {each.problem}: {each.detail}"))
         return False
     parts = run.parts()
     for name, part in parts.items():
@@ -130,7 +135,7 @@ def _analyse(labels: Labels, settings: Settings, arguments: argparse.Namespace, 
     with ProgressDisplay(len(labels.rows), quiet=False) as display:
         limits = settings.max_images, settings.max_body_bytes
         run = asyncio.run(score_all(open_local(settings), arguments.images, labels, display.advance, limits))
-    if run.failures:
+    if run.failures and run.answers:
         print_error(f"{len(run.failures)} of {len(labels.rows)} files could not be analysed; the report names them")
     return run
 
@@ -230,7 +235,10 @@ def _date(text: str) -> str:
 
 
 def _share(text: str) -> float:
-    value = float(text)
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
     if not 0 < value < 1:
         raise argparse.ArgumentTypeError("must be above 0 and below 1")
     return value

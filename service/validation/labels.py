@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from contract.formats.age import OLDEST, years_of
 from service.settings import SettingsError
 
 FILE, LABEL, PATIENT = "file", "label", "patient"
@@ -52,6 +53,8 @@ def read_labels(path: Path, columns: Sequence[str]) -> Labels:
             header = reader.fieldnames or []
             if missing := [name for name in (FILE, LABEL, *columns) if name not in header]:
                 raise _fault(path, f"it has no column {missing[0]!r}; the columns are: {', '.join(header)}")
+            if twice := [name for name in (FILE, LABEL, PATIENT, *columns) if header.count(name) > 1]:
+                raise _fault(path, f"it has several columns {twice[0]!r}")
             rows = tuple(_rows(path, reader, columns))
     except OSError as error:
         raise _fault(path, f"it cannot be read: {error.strerror}") from None
@@ -76,12 +79,14 @@ def _rows(path: Path, reader: "csv.DictReader[str]", columns: Sequence[str]) -> 
         yield labelled
 
 
-def _row(row: Mapping[str, str | None], columns: Sequence[str]) -> Labelled:
+def _row(row: Mapping[str | None, str | None], columns: Sequence[str]) -> Labelled:
     """Parse a row.
 
     Raises:
         ValueError: the fault.
     """
+    if None in row:  # where DictReader puts them
+        raise ValueError("it has more values than there are columns; one that contains a comma needs quotation marks")
     file = (row[FILE] or "").strip()
     if not file or Path(file).is_absolute() or ".." in Path(file).parts:
         raise ValueError("the file must be a path below the folder of --images")
@@ -102,15 +107,10 @@ def _group(column: str, value: str) -> str:
 
 
 def _age_band(value: str) -> str:
-    """The band of an age in years; DICOM's age strings (PS3.5: 045Y, 018M, 003W, 010D) are ages, too."""
-    number, unit = (value[:-1], value[-1].upper()) if value[-1:].isalpha() else (value, "Y")
-    per_year = {"Y": 1, "M": 12, "W": 52, "D": 365}.get(unit)
-    try:
-        age = float(number) / per_year if per_year else -1.0
-    except ValueError:
-        age = -1.0
-    if not 0 <= age <= 130:  # rules out NaN, too
-        raise ValueError(f"the age {value!r} is not a number of years from 0 to 130")
+    """The band of an age in years, or as DICOM writes it."""
+    age = years_of(value)
+    if age is None:
+        raise ValueError(f"the age {value!r} is not a number of years from 0 to {OLDEST}")
     above = [limit for limit in _AGES if limit > age]
     first = max(limit for limit in _AGES if limit <= age)
     return f"{first:02} to {above[0] - 1:02}" if above else f"{first} and over"

@@ -99,6 +99,11 @@ def write_site_bundle(bundle: Bundle, parent_sha256: str, run: Run, arguments: a
 def _choose(
     manifest: Manifest, parent_sha256: str, run: Run, arguments: argparse.Namespace
 ) -> tuple[Site, dict[str, OperatingPoint]]:
+    if again := len(run.digests) - len(set(run.digests)):
+        raise CannotChoose(
+            f"{again} files are the same, byte for byte, as others: one may choose a threshold and the other "
+            "measure it; leave them out"
+        )
     scored = run.scored()
     choosing = halves(scored)
     chosen_on, served = scored.rows(choosing), scored.rows(~choosing)

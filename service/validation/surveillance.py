@@ -5,7 +5,6 @@ a file by one model the first counts.
 """
 
 import hashlib
-import json
 import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -13,9 +12,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from contract.bundle import NAME_PATTERN, VERSION_PATTERN, BundleError, Manifest, read_bundle
+from pydantic import ValidationError
+
+from contract.bundle import LABELS, NAME_PATTERN, VERSION_PATTERN, BundleError, Manifest, read_bundle
 from service.audit.chain import chains_of, files_of
-from service.audit.line import read_line
+from service.audit.line import Feedback, ImageRead, read_line
 from service.settings import Settings, SettingsError
 from service.validation.claims import claimed_points
 from service.validation.figures import Basis, report_of
@@ -56,19 +57,19 @@ def read_series(folder: Path, since: str) -> tuple[dict[Key, Series], dict[str, 
         the series of every model with a truth, and the truth of each digest.
 
     Raises:
-        SettingsError: there is no audit log, or it was altered.
+        SettingsError: there is no audit log, or it was altered or forged.
         OSError: a file cannot be read.
     """
     if not chains_of(folder):
         raise SettingsError(f"--from-audit: {folder}: there is no audit log here")
     latest: dict[str, _Line] = {}
-    for line in _events(folder, "feedback"):
+    for line in _events(folder, Feedback):
         digest = line["image_sha256"]
         if digest not in latest or latest[digest]["time"] <= line["time"]:
             latest[digest] = line
     truths = {digest: line["truth"] for digest, line in latest.items() if line["truth"]}
     found: dict[Key, Series] = {}
-    for line in _events(folder, "read"):
+    for line in _events(folder, ImageRead):
         if line["label"] is not None and line["time"] >= since:
             key = line["model"], line["version"], line["graph_sha256"], line.get("population")
             _add(found.setdefault(key, Series()), line, truths)
@@ -85,9 +86,11 @@ def _add(series: Series, line: _Line, truths: dict[str, str]) -> None:
             series.images[digest] = line
 
 
-def _events(folder: Path, kind: str) -> Iterator[_Line]:
-    """The events of one kind, of all chains. The seal of each line is checked; ``audit verify`` checks the chains."""
-    begins = f'"event":"{kind}"'.encode()
+def _events(folder: Path, kind: type[Feedback] | type[ImageRead]) -> Iterator[_Line]:
+    """The events of one kind, of all chains. The seal and the fields of each line are checked, since everybody who can
+    write the file can forge a line; ``audit verify`` checks the chains.
+    """
+    begins = f'"event":"{kind.model_fields["event"].default}"'.encode()
     for path in (path for chain in chains_of(folder) for path in files_of(chain)):
         with path.open("rb") as file:
             for number, raw in enumerate(file, start=1):
@@ -95,7 +98,31 @@ def _events(folder: Path, kind: str) -> Iterator[_Line]:
                     continue
                 if read_line(raw) is None:
                     raise SettingsError(f"--from-audit: {path}:{number}: this line was altered; run audit verify")
-                yield json.loads(raw)
+                try:
+                    event = kind.model_validate_json(raw)
+                except ValidationError:
+                    event = None
+                if event is None or not _is_plausible(event):
+                    raise SettingsError(f"--from-audit: {path}:{number}: no service has written this line")
+                yield event.model_dump()
+
+
+def _is_plausible(event: Feedback | ImageRead) -> bool:
+    """Whether a truth, a label, a probability and a threshold are such, and the names of model and population, which
+    become those of a folder.
+    """
+    if isinstance(event, Feedback):
+        return event.truth in {None, *LABELS}
+    if event.label is None:
+        return True
+    names = (event.model, event.population or "none")
+    shares = (event.threshold, -1.0 if event.probability is None else event.probability)
+    return (
+        event.label in LABELS
+        and all(0 <= share <= 1 for share in shares)  # rules out NaN, too
+        and all(re.fullmatch(NAME_PATTERN, name) for name in names)
+        and re.fullmatch(VERSION_PATTERN, event.version) is not None
+    )
 
 
 def report_of_series(

@@ -1,6 +1,7 @@
 """An inconsistent bundle is refused with one line that names the file."""
 
 import json
+import math
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -22,7 +23,7 @@ from contract.bundle import (
 )
 from contract.image import IMAGE_CONTRACT, IMAGE_CONTRACTS
 from tests import BUNDLED_MODEL
-from tests.bundles import THRESHOLD, a_point, brightness_graph, manifest, write_brightness_bundle
+from tests.bundles import GUARD, THRESHOLD, a_point, brightness_graph, manifest, write_brightness_bundle
 
 ADULT = Population(
     description="adults of 18 years and over",
@@ -116,11 +117,24 @@ def test_a_population_called_unknown_is_refused(folder: Path) -> None:
         (lambda record: record["files"].update({"../../etc/passwd": "0" * 64}), "files"),
         (lambda record: record["operating_points"]["balanced"].update(threshold=1.5), "threshold"),
         (lambda record: record.update(labels=["PNEUMONIA", "NORMAL"]), "labels"),
+        (lambda record: record["calibration"].update(shift=math.nan), "calibration.shift: it must be a finite number"),
+        (lambda record: record["calibration"].update(scale=math.inf), "calibration.scale: it must be a finite number"),
+        (lambda record: record["input_guard"].update(location=[math.nan] * 2), "input_guard.location.0: it must be a"),
+        (lambda record: record["input_guard"].update(threshold=math.inf), "input_guard.threshold: it must be a finite"),
+        (lambda record: _adult(record).update(from_age=math.inf), "populations.adult.from_age: it must be a finite"),
+        (lambda record: _adult(record).update(from_age=18, below_age=18), "below_age must be more than from_age"),
     ],
 )
-def test_a_wrong_manifest_is_refused(folder: Path, change: Callable[[dict[str, Any]], object], words: str) -> None:
+def test_a_wrong_manifest_is_refused(tmp_path: Path, change: Callable[[dict[str, Any]], object], words: str) -> None:
+    graph = brightness_graph(features=2)
+    folder = write_brightness_bundle(tmp_path / "1", graph=graph, input_guard=GUARD, populations={"adult": ADULT})
     edit(folder, change)
     assert words in refusal(folder)
+
+
+def _adult(record: dict[str, Any]) -> dict[str, Any]:
+    found: dict[str, Any] = record["populations"]["adult"]
+    return found
 
 
 def test_a_manifest_that_is_not_json_is_refused(folder: Path) -> None:

@@ -46,6 +46,8 @@ def run(arguments: argparse.Namespace) -> int:
         _COMMANDS[arguments.command](arguments)
     except BundleError as error:
         raise TrainingError(str(error)) from None
+    except OSError as error:  # a full disk, for example
+        raise TrainingError(f"{error.filename or arguments.command}: {error.strerror or error}") from error
     return 0
 
 

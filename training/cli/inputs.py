@@ -7,10 +7,11 @@ from pathlib import Path
 from pydantic import ValidationError
 from rich.console import Console
 
+from contract.bundle import MANIFEST, read_bundle
 from contract.image import IMAGE_CONTRACT
 from contract.messages import first_error
 from training.data.dataset import Dataset, Skipped, load_dataset
-from training.data.split import split_dataset
+from training.data.split import Split, split_dataset
 from training.errors import WrongUse
 from training.evaluation.out_of_distribution import find_image_groups
 from training.fitting.config import RECIPES, SPECIFICATION, TrainingConfig
@@ -22,6 +23,8 @@ from training.reporting.report import ExtraData
 
 PROGRESS = Console(stderr=True)
 _SKIPPED_SHOWN = 20
+# The parts of a configuration that decide which images are held out.
+_SPLITTING = {"split", "folds", "seed"}
 
 
 def extra_data(arguments: argparse.Namespace, contract: int = IMAGE_CONTRACT) -> ExtraData:
@@ -55,7 +58,7 @@ def begin_run(arguments: argparse.Namespace) -> tuple[Run, Dataset]:
     """Create the run that the options describe.
 
     Raises:
-        WrongUse: an option has an unknown value.
+        WrongUse: an option has an unknown value, or names a network that was trained on what is held out here.
     """
     config = _config(arguments)
     for option, value, known in (
@@ -64,10 +67,38 @@ def begin_run(arguments: argparse.Namespace) -> tuple[Run, Dataset]:
     ):
         if value not in known:
             raise WrongUse(f"--{option} {value}: unknown; choose from {', '.join(known)}")
+    begun_with = [Path(name) for name in (config.start, *config.teachers.split(",")) if name]
+    for path in begun_with:
+        if not ((path / MANIFEST).exists() or (path / "config.json").exists()):
+            raise WrongUse(f"--start, --teachers: {path} is no folder of a run or of a bundle")
     folder = data_folder(arguments, None)
     data = load(folder, arguments)
     split = split_dataset(data, config.split, folds=config.folds, seed=config.seed)
+    for path in begun_with:
+        _check_held_out(path, split, config, data.fingerprint)
     return Run.create(arguments.out, config, split, DataRecord.of(folder, data)), data
+
+
+def _check_held_out(path: Path, split: Split, config: TrainingConfig, fingerprint: str) -> None:
+    """Check that a run or bundle whose network is learned from was not trained on what is held out here, as far as that
+    can be known: where it was trained on the same images.
+
+    Raises:
+        WrongUse: it was.
+    """
+    if (path / MANIFEST).exists():
+        known = read_bundle(path).manifest.provenance
+        same = {name: known.configuration.get(name) for name in _SPLITTING} == config.model_dump(include=_SPLITTING)
+        seen = known.data_fingerprint == fingerprint and not same
+    else:
+        run = Run(path)
+        held_out = {*split.validation, *split.test}
+        seen = run.data.fingerprint == fingerprint and not held_out.isdisjoint(run.split.train)
+    if seen:
+        raise WrongUse(
+            f"--start, --teachers: {path} was trained on images that are held out here: the figures would be too good. "
+            "Give the same --seed, --folds and --split"
+        )
 
 
 def _config(arguments: argparse.Namespace) -> TrainingConfig:

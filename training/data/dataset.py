@@ -154,7 +154,10 @@ def _read(
 ) -> tuple[NDArray[np.uint8], tuple[int, int]] | Skipped:
     """Decode one file to pixels and (width, height), or say why that is impossible; see ``objects.decode``."""
     try:
+        name.encode()
         data = path.read_bytes()
+    except UnicodeEncodeError:  # it could not be written into the files of a run
+        return Skipped(name.encode(errors="backslashreplace").decode(), "its name is not in UTF-8")
     except OSError as error:
         return Skipped(name, error.strerror or "cannot be read")
     try:

@@ -1,8 +1,8 @@
 """Tables that describe the images of a folder: this project's own format, and those of public data sets.
 
-``manifest.csv``: ``file``, ``label`` (PNEUMONIA or 1, NORMAL or 0; not needed where the file's folder is named after
-the class) and, where known, ``patient``, ``age`` (years), ``sex`` and ``view``. A site's list of labels for
-``python -m service validate`` is such a table.
+``manifest.csv``: ``file``, ``label`` (PNEUMONIA or 1, NORMAL or 0, in capitals or not; not needed where the file's
+folder is named after the class) and, where known, ``patient``, ``age`` (years, or as DICOM writes it), ``sex`` and
+``view``. A site's list of labels for ``python -m service validate`` is such a table.
 
 ``Data_Entry_2017*.csv`` of NIH ChestX-ray14: PNEUMONIA if the labels contain Pneumonia, NORMAL if they are "No
 Finding"; other images are left out. The images may be in subfolders.
@@ -14,17 +14,21 @@ What a table does not tell of patient, age, sex and view, a DICOM header may (tr
 """
 
 import csv
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Literal
 
 from contract.bundle import LABELS
+from contract.formats.age import years_of
 from training.data.folder import Radiograph, find_radiographs, patient_of
 from training.errors import DataError
 
 _Row = dict[str, str]
 Label = Literal[0, 1]
-_LABELS: dict[str, Label] = {LABELS[0]: 0, "0": 0, LABELS[1]: 1, "1": 1}
+_LABELS: dict[str, Label] = {LABELS[0].lower(): 0, "0": 0, LABELS[1].lower(): 1, "1": 1}
+# The key of what a row has beyond the columns of the header.
+_SURPLUS = "\0"
 _SUFFIXES = {".png", ".jpg", ".jpeg", ".dcm"}
 
 
@@ -32,17 +36,42 @@ def find_listed(folder: Path) -> list[Radiograph] | None:
     """The radiographs that a table in this folder lists; None if the folder has no table of a known name.
 
     Raises:
-        DataError: the table lacks a column, or an image that it lists is missing.
+        DataError: the table cannot be read, lacks a column, has a wrong row, lists an image twice or none; or an image
+            that the table of a public data set lists is missing.
     """
     for path in find_tables(folder):
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            rows = list(csv.DictReader(file))
+        rows = _rows_of(path)
         read = next(read for pattern, read in _TABLES.items() if path.match(pattern))
         try:
-            return list(read(rows, path))
+            found = list(read(rows, path))
         except KeyError as error:
-            raise DataError(f"{path}: has no column {error}") from None
+            raise DataError(f"{path}: has no column {error}; the columns are: {', '.join(rows[0])}") from None
+        if not found:
+            raise DataError(f"{path}: lists no image of a class")
+        name, count = Counter(radiograph.name for radiograph in found).most_common(1)[0]
+        if count > 1:  # it would count twice, and perhaps with two labels
+            raise DataError(f"{path}: lists {name} {count} times")
+        return found
     return None
+
+
+def _rows_of(path: Path) -> list[_Row]:
+    """The rows of a table, without spaces around a value; a value that a short row lacks is empty.
+
+    Raises:
+        DataError: it cannot be read.
+    """
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            reader = csv.DictReader(file, restkey=_SURPLUS)
+            rows, columns = list(reader), reader.fieldnames or []
+    except OSError as error:
+        raise DataError(f"{path}: {error.strerror}") from None
+    except (UnicodeDecodeError, csv.Error):
+        raise DataError(f"{path}: is not a CSV file in UTF-8") from None
+    if twice := [name for name in columns if name and columns.count(name) > 1]:
+        raise DataError(f"{path}: has several columns {twice[0]!r}")
+    return [{name: value.strip() if isinstance(value, str) else "" for name, value in row.items()} for row in rows]
 
 
 def find_in_folder(folder: Path) -> list[Radiograph]:
@@ -51,7 +80,8 @@ def find_in_folder(folder: Path) -> list[Radiograph]:
     Raises:
         DataError: as ``find_listed`` and ``find_radiographs``.
     """
-    return find_listed(folder) or find_radiographs(folder)
+    listed = find_listed(folder)
+    return find_radiographs(folder) if listed is None else listed
 
 
 def find_tables(folder: Path) -> list[Path]:
@@ -61,20 +91,30 @@ def find_tables(folder: Path) -> list[Path]:
 
 def _own(rows: list[_Row], table: Path) -> Iterator[Radiograph]:
     for row in rows:
-        name = row["file"]
-        title = (row.get("label") or Path(name).parent.name).strip()
-        if title not in _LABELS:
-            raise DataError(f"{table}: {name} has no label, and is in no folder {' or '.join(LABELS)}")
+        name = Path(row["file"]).as_posix()
+        if not row["file"] or "\0" in name or _SURPLUS in row:
+            raise DataError(
+                f"{table}: the row of {row['file']!r} names no file, or has more values than there are columns"
+            )
         yield Radiograph(
             name=name,
             path=table.parent / name,
-            label=_LABELS[title],
+            label=_label_of(row.get("label", ""), name, table),
             patient=row.get("patient") or patient_of(Path(name).name),
             part=None,
-            age=_age(row.get("age") or ""),
-            sex=row.get("sex") or "",
-            view=row.get("view") or "",
+            age=years_of(row.get("age", "")),
+            sex=row.get("sex", ""),
+            view=row.get("view", ""),
         )
+
+
+def _label_of(stated: str, name: str, table: Path) -> Label:
+    label = _LABELS.get((stated or Path(name).parent.name).lower())
+    if label is None and stated:
+        raise DataError(f"{table}: the label of {name} must be PNEUMONIA (or 1) or NORMAL (or 0), not {stated!r}")
+    if label is None:
+        raise DataError(f"{table}: {name} has no label, and is in no folder {' or '.join(LABELS)}")
+    return label
 
 
 def _nih(rows: list[_Row], table: Path) -> Iterator[Radiograph]:
@@ -91,7 +131,7 @@ def _nih(rows: list[_Row], table: Path) -> Iterator[Radiograph]:
             label=label,
             patient=row["Patient ID"],
             part=None,
-            age=_age(row["Patient Age"].rstrip("Y")),
+            age=years_of(row["Patient Age"]),
             sex=row.get("Patient Gender") or row.get("Patient Sex") or "",
             view=row.get("View Position") or "",
         )
@@ -128,11 +168,3 @@ def _file(files: dict[str, Path], stem: str, table: Path) -> Path:
     if stem not in files:
         raise DataError(f"{table}: there is no PNG, JPEG or DICOM file named {stem} in {table.parent} or below")
     return files[stem]
-
-
-def _age(text: str) -> float | None:
-    """Years; None if the text is not a number."""
-    try:
-        return float(text)
-    except ValueError:
-        return None

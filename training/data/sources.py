@@ -9,13 +9,14 @@ A folder's path is relative to the file. The folder has NORMAL/ and PNEUMONIA/ l
 describes its images (training.data.listings). Images are JPEG, PNG or DICOM files.
 """
 
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Self
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
 
-from contract.bundle import NAME_PATTERN
+from contract.bundle import NAME_PATTERN, UNKNOWN_POPULATION
 from contract.messages import first_error
 from training.data.folder import Radiograph
 from training.data.listings import find_in_folder
@@ -31,8 +32,14 @@ class People(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     description: str
-    from_age: float
-    below_age: float | None
+    from_age: float = Field(ge=0, allow_inf_nan=False)
+    below_age: float | None = Field(gt=0, allow_inf_nan=False)
+
+    @model_validator(mode="after")
+    def _ages_in_order(self) -> Self:
+        if self.below_age is not None and self.below_age <= self.from_age:
+            raise ValueError("below_age must be more than from_age")
+        return self
 
 
 class Source(BaseModel):
@@ -57,6 +64,8 @@ class Sources(BaseModel):
     def _agrees_with_itself(self) -> Self:
         if len({source.name for source in self.sources}) < len(self.sources):
             raise ValueError("two sources have one name")
+        if UNKNOWN_POPULATION in self.populations:
+            raise ValueError(f"no population can be called {UNKNOWN_POPULATION!r}, which stands for none")
         if unknown := {source.population for source in self.sources} - self.populations.keys():
             raise ValueError(f"no population {min(unknown)!r}")
         return self
@@ -84,28 +93,33 @@ def find_all(root: Path) -> list[Radiograph]:
         DataError: a file or folder cannot be read or has an unknown layout.
     """
     if not root.is_file():
-        return [_complete(radiograph) for radiograph in find_in_folder(root)]
+        return _with_patients([described(radiograph) for radiograph in find_in_folder(root)])
     found = [radiograph for source in read_sources(root).sources for radiograph in _of(source, root.parent)]
-    return sorted(found, key=lambda radiograph: radiograph.name)
+    return sorted(_with_patients(found), key=lambda radiograph: radiograph.name)
 
 
 def _of(source: Source, base: Path) -> list[Radiograph]:
-    """The radiographs of one source; prefixes keep names unique to the source, and patients to the population."""
-    folder = base / source.folder
-    read = find_in_folder(folder)
+    """The radiographs of one source, with what their files tell; a prefix keeps names unique to the source."""
     return [
         replace(
-            radiograph,
+            described(radiograph),
             name=f"{source.name}/{radiograph.name}",
-            patient=f"{source.population}/{radiograph.patient}",
             source=source.name,
             population=source.population,
         )
-        for radiograph in map(_complete, read)
+        for radiograph in find_in_folder(base / source.folder)
     ]
 
 
-def _complete(radiograph: Radiograph) -> Radiograph:
-    """A radiograph with what its file tells; one whose patient is not known counts as a patient of its own."""
-    told = described(radiograph)
-    return replace(told, patient=told.patient or radiograph.path.stem)
+def _with_patients(found: list[Radiograph]) -> list[Radiograph]:
+    """The radiographs with their patients, which a prefix keeps unique to the population. One whose patient is not
+    known counts as a patient of its own: of its file's name, or where several files have that, of its path.
+    """
+    files = Counter((each.population, each.path.stem) for each in found if not each.patient)
+
+    def patient_of(each: Radiograph) -> str:
+        alone = files[each.population, each.path.stem] == 1
+        name = each.patient or (each.path.stem if alone else each.name)
+        return f"{each.population}/{name}" if each.population else name
+
+    return [replace(each, patient=patient_of(each)) for each in found]

@@ -27,8 +27,8 @@ def split_dataset(data: Dataset, strategy: Strategy, *, folds: int, seed: int) -
     """Divide a dataset; of several populations, each for itself, so that each part has its share of all.
 
     ``patient``: one fold of patients is the test part, one the validation part, both stratified by class. All images
-    of a patient, and all copies of one image, are in the same part. If the folder has a ``test`` part of its own, that
-    part (with all images of its patients) is the test part.
+    of a patient, and all copies of one image, are in the same part. If a population's folder has a ``test`` part, that
+    part (with all images of its patients) is its test part.
 
     ``random``: one image in ``folds`` is validation, drawn regardless of patient, and there is no test part. It
     repeats a widespread protocol whose figures are too optimistic: a patient's other images were trained on.
@@ -59,12 +59,16 @@ def _by_patient(data: Dataset, folds: int, seed: int) -> Split:
     official = np.array([radiograph.part == "test" for radiograph in data.radiographs])
     held_out = np.isin(groups, groups[official])
     fold, populations = np.full(len(labels), -1), data.populations
+    test = held_out.copy()
     for name in np.unique(populations):
-        rows = ~held_out & (populations == name)
+        of_it = populations == name
+        rows = ~held_out & of_it
         fold[rows] = _folds(labels[rows], groups[rows], folds, seed)
-    test = held_out if official.any() else fold == 0
-    validation = fold == 1
-    part = np.select([test, validation], ["test", "validation"], "train")
+        if not official[of_it].any():
+            test |= rows & (fold == 0)
+    first = np.unique(groups, return_index=True)[1]
+    at = first[groups]  # a group in several populations is where its first row is
+    part = np.select([test[at], fold[at] == 1], ["test", "validation"], "train")
     return _named(data, "patient", seed, part)
 
 

@@ -13,7 +13,7 @@ class TrainingConfig(BaseModel):
     The data folder is not part of it: a run identifies its images by their fingerprint.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     architecture: str = Field(default="deep", description="Network: a name in training/networks/architectures.py.")
     normalisation: str = Field(default="rescale", description="Input normalisation; only rescale can be served.")
@@ -77,7 +77,9 @@ class TrainingConfig(BaseModel):
     )
     split: Strategy = Field(default="patient", description="patient, or random (too optimistic; a known protocol).")
     folds: int = Field(default=10, ge=3, description="One fold validates, one tests: 10 holds out 10 % and 10 %.")
-    seed: int = Field(default=1, ge=0, description="Seed of the split, the weights and the order of images.")
+    seed: int = Field(
+        default=1, ge=0, le=2**32 - 1, description="Seed of the split, the weights and the order of images."
+    )
 
 
 SPECIFICATION = "specification"

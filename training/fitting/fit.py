@@ -73,10 +73,17 @@ def fit(
 
 
 def _fresh(config: TrainingConfig, train: Dataset, steps: int) -> keras.Model:
-    """The network before its first step: with weights from the seed, or with those that ``start`` names."""
+    """The network before its first step: with weights from the seed, or with those that ``start`` names.
+
+    Raises:
+        TrainingError: ``start`` names another network, or evidence cannot be confined.
+    """
     model = compiled(config, steps)
     if config.start:
-        model.set_weights(_network_of(Path(config.start)).get_weights())
+        try:
+            model.set_weights(_network_of(Path(config.start)).get_weights())
+        except ValueError:
+            raise TrainingError(f"start: the network of {config.start} is not {config.architecture}") from None
     if config.lungs:
         _confine(model, train, config.lungs)
     return model

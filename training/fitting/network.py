@@ -8,6 +8,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from training.errors import TrainingError
 from training.fitting.config import TrainingConfig
 from training.networks.architectures import Tensor, build
 
@@ -47,10 +48,26 @@ def averaged(checkpoints: Sequence[Path], config: TrainingConfig) -> keras.Model
     model = build(config.architecture, config.normalisation)
     weights = []
     for path in checkpoints:
-        model.load_weights(path)
+        with reading(path):
+            model.load_weights(path)
         weights.append(model.get_weights())
     model.set_weights([np.mean(versions, axis=0) for versions in zip(*weights, strict=True)])
     return model
+
+
+@contextmanager
+def reading(path: Path) -> Iterator[None]:
+    """A context in which Keras reads a file.
+
+    Raises:
+        TrainingError: it cannot.
+    """
+    try:
+        yield
+    except Exception as error:  # Keras' exceptions have no common base class
+        raise TrainingError(
+            f"{path}: cannot be read: it is missing, damaged, or of another version of Keras"
+        ) from error
 
 
 def _optimizer(config: TrainingConfig, steps: int) -> keras.optimizers.Optimizer:

@@ -28,7 +28,7 @@ from training.data.split import Split
 from training.errors import TrainingError
 from training.fitting.config import TrainingConfig
 from training.fitting.environment import Environment
-from training.fitting.network import averaged
+from training.fitting.network import averaged, reading
 
 _AVERAGED = "averaged.keras"
 Record = TypeVar("Record", bound=BaseModel)
@@ -116,9 +116,16 @@ class Run:
 
     @property
     def history(self) -> list[Epoch]:
-        """The finished epochs."""
+        """The finished epochs.
+
+        Raises:
+            TrainingError: the file is damaged.
+        """
         path = self.folder / "history.json"
-        return [Epoch(**record) for record in json.loads(path.read_text())] if path.exists() else []
+        try:
+            return [Epoch(**record) for record in json.loads(path.read_text())] if path.exists() else []
+        except (ValueError, TypeError):
+            raise TrainingError(f"{path}: not a valid file of a run") from None
 
     @property
     def averaged_epochs(self) -> list[int]:
@@ -141,23 +148,31 @@ class Run:
             )
 
     def last_model(self) -> keras.Model:
-        """The network and its optimizer after the last finished epoch."""
-        return keras.models.load_model(self._checkpoint(len(self.history)))
+        """The network and its optimizer after the last finished epoch.
+
+        Raises:
+            TrainingError: it cannot be read.
+        """
+        path = self._checkpoint(len(self.history))
+        with reading(path):
+            return keras.models.load_model(path)
 
     def best_model(self) -> keras.Model:
         """The run's final network in float32: the epoch with the lowest validation loss, or the average.
 
         Raises:
-            TrainingError: no epoch is finished.
+            TrainingError: no epoch is finished, or the network cannot be read.
         """
         config, last = self.config, len(self.history)
         if not last:
             raise TrainingError(f"{self.folder}: this run has no finished epoch yet")
-        if (self.folder / _AVERAGED).exists():
-            return keras.models.load_model(self.folder / _AVERAGED, compile=False)
-        if config.average_epochs:
-            return averaged(self._kept(config, last), config)
-        return keras.models.load_model(self.folder / "best.keras", compile=False)
+        path = self.folder / _AVERAGED
+        if not path.exists():
+            if config.average_epochs:
+                return averaged(self._kept(config, last), config)
+            path = self.folder / "best.keras"
+        with reading(path):
+            return keras.models.load_model(path, compile=False)
 
     def save_epoch(self, model: keras.Model, finished: list[Epoch]) -> None:
         """Save the checkpoint of the last of these epochs. A run stopped during this resumes from a complete one."""

@@ -2,6 +2,8 @@
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from service.validation.claims import ClaimedShare, Criteria, claim_of_auc, claim_of_share
 from service.validation.intervals import auc_by_patient, share_by_patient
@@ -29,6 +31,17 @@ def test_the_verdict(hits: int, images: int, verdict: str) -> None:
     found = claim(hits, images)
     assert found.verdict == verdict
     assert (found.more_images == 0) == (verdict != "too few to say")
+
+
+@given(st.integers(0, 2**32), st.integers(6, 200), st.floats(0, 3), st.floats(0.6, 0.999))
+def test_an_auc_takes_more_images_just_where_they_are_too_few(
+    seed: int, images: int, shift: float, claimed: float
+) -> None:
+    rng = np.random.default_rng(seed)
+    pneumonia = np.arange(images) % 2 == 0
+    probability = 1 / (1 + np.exp(-rng.normal(shift * pneumonia)))
+    found = claim_of_auc(claimed, auc_by_patient(probability, pneumonia, np.arange(images)), CRITERIA)
+    assert (found.more_images == 0) == (found.verdict != "too few to say")
 
 
 def test_as_many_more_images_make_it_sayable_and_fewer_do_not() -> None:

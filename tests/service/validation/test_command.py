@@ -223,8 +223,13 @@ def test_wrong_use_is_one_line(
     assert not (tmp_path / "report.json").exists()
 
 
-def test_without_any_image_there_is_no_report(site: Path, choosy_folder: Path, tmp_path: Path) -> None:
+def test_without_any_image_there_is_no_report(
+    site: Path, choosy_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     (tmp_path / "labels.csv").write_text("file,label\nmissing.png,1\n")
     arguments = [*command(site, choosy_folder, tmp_path / "out"), "--labels", str(tmp_path / "labels.csv")]
     assert main(arguments) == FAILED
     assert not list((tmp_path / "out").iterdir())
+    said = capsys.readouterr().err
+    assert "there is no report" in said
+    assert "missing.png: unreadable-file: No such file or directory" in said

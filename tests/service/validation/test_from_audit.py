@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -192,6 +193,36 @@ def test_an_altered_line_stops_the_command(log: Log, tmp_path: Path, capsys: pyt
     file.write_text(file.read_text().replace('"truth":"PNEUMONIA"', '"truth":"NORMAL"', 1))
     assert log.validate(tmp_path / "out") == WRONG_USE
     assert "audit-00000001.jsonl:3: this line was altered" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "forged",
+    [
+        {"model": "../../evil"},
+        {"model": "/srv/evil"},
+        {"version": "1/../../evil"},
+        {"population": "../evil"},
+        {"probability": 7.0},
+        {"probability": math.nan},
+        {"threshold": -1.0},
+        {"label": "HEALTHY"},
+    ],
+)
+def test_a_line_that_no_service_writes_stops_the_command(
+    log: Log, tmp_path: Path, capsys: pytest.CaptureFixture[str], forged: dict[str, Any]
+) -> None:
+    log.read(0, **{"probability": 0.9, **forged})
+    assert log.validate(tmp_path / "out") == WRONG_USE
+    assert "audit-00000001.jsonl:14: no service has written this line" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_line_without_its_fields_stops_the_command(
+    log: Log, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    log.append(Event(event="read"))
+    assert log.validate(tmp_path / "out") == WRONG_USE
+    assert "audit-00000001.jsonl:14: no service has written this line" in capsys.readouterr().err
 
 
 def test_no_audit_log(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -28,7 +28,9 @@ def make_site(folder: Path, images: int, *, contrast: float = 70.0) -> Path:
     for number in range(images):
         ill = number // 2 % 2
         level = int(np.clip(draw.normal(80 + contrast * ill, 20), 0, 255))
-        (folder / "images" / f"{number}.png").write_bytes(encode(np.full((64, 64), level, np.uint8), "PNG"))
+        pixels = np.full((64, 64), level, np.uint8)
+        pixels[0, :2] = divmod(number, 256)  # no two files are the same
+        (folder / "images" / f"{number}.png").write_bytes(encode(pixels, "PNG"))
         rows.append(f"{number}.png,{ill},P{number // 2}")
     (folder / "labels.csv").write_text("\n".join(rows) + "\n")
     return folder
@@ -160,6 +162,15 @@ def test_what_cannot_be_chosen_is_refused(
     assert error.count("\n") == 1
     assert not (tmp_path / "models").exists()
     assert (tmp_path / "report" / "report.html").exists()
+
+
+def test_one_file_under_two_names_could_choose_and_measure(
+    model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    site = make_site(tmp_path / "data", 60)
+    (site / "images" / "0.png").write_bytes((site / "images" / "5.png").read_bytes())
+    assert main(arguments(site, model, tmp_path, "--width", "0.9")) == FAILED
+    assert "not written: 1 files are the same, byte for byte, as others" in capsys.readouterr().err
 
 
 def test_a_site_s_bundle_has_no_bundle_derived_from_it(

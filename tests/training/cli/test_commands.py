@@ -105,6 +105,13 @@ def test_a_random_split_is_called_too_optimistic(
         (["train", "--out", "r", "--data", "d", "--normalisation", "z"], "choose from rescale, l2, none"),
         (["train", "--out", "r", "--data", "d", "--epochs", "0"], "--epochs: it must be"),
         (["train", "--out", "r", "--data", "d", "--folds", "two"], "--folds: it must be a whole number"),
+        (
+            ["train", "--out", "r", "--data", "d", "--learning-rate", "inf"],
+            "--learning-rate: it must be a finite number",
+        ),
+        (["train", "--out", "r", "--data", "d", "--seed", "4294967296"], "--seed: it must be 4294967295 or less"),
+        (["train", "--out", "r", "--data", "d", "--start", "s"], "s is no folder of a run or of a bundle"),
+        (["train", "--out", "r", "--data", "d", "--teachers", "s,t"], "s is no folder of a run or of a bundle"),
         (["train", "--out", "r"], "give --data"),
         (["train", "--data", "d"], "--out"),
         (["train", "--resume", "r", "--seed", "2"], "keeps its configuration"),
@@ -116,6 +123,7 @@ def test_a_random_split_is_called_too_optimistic(
             "--only deep/log: unknown experiment; choose from baseline/rescale",
         ),
         (["table", "--out", "t", "--data", "d", "--epochs", "0"], "--epochs"),
+        (["pack", "--out", "t", "--data", "d", "--part-mib", "x"], "--part-mib: must be a whole number, 1 or more"),
         ([], "required"),
     ],
 )
@@ -138,6 +146,7 @@ def test_failures_print_one_line_and_exit_with_1(
     empty.mkdir()
     shutil.copytree(trained.run.data.folder, other)
     next((other / "NORMAL").iterdir()).unlink()
+    data, compact = ["--data", str(trained.run.data.folder)], ["--architecture", "compact"]
     for arguments, words in (
         (["train", "--out", "run", "--data", str(empty)], "no folders NORMAL and PNEUMONIA"),
         (["evaluate", str(empty)], "not the folder of a run"),
@@ -149,11 +158,45 @@ def test_failures_print_one_line_and_exit_with_1(
         ),
         (["report", str(empty), "--data", str(other), "--out", "r"], "manifest.json"),
         (["export", str(trained.run.folder), "models/Lung/first"], "must be named NAME/VERSION"),
+        (["train", "--out", str(trained.run.folder / "config.json" / "r"), *data, "--folds", "4"], "Not a directory"),
+        (
+            ["train", "--out", "b", *data, "--folds", "4", "--seed", "3", "--start", str(trained.run.folder), *compact],
+            "start: the network of",
+        ),
+        *(
+            (["evaluate", str(damaged(trained, tmp_path, name))], f"{name}: {words}")
+            for name, words in (
+                ("history.json", "not a valid file of a run"),
+                ("best.keras", "cannot be read: it is missing, damaged"),
+            )
+        ),
     ):
         assert main(arguments) == FAILED
         line = capsys.readouterr().err.strip().splitlines()[-1]
         assert line.startswith("training: ")
         assert words in line
+
+
+def damaged(trained: Trained, folder: Path, name: str) -> Path:
+    """A copy of the run with half of this file."""
+    run = Path(shutil.copytree(trained.run.folder, folder / f"with half of {name}"))
+    (run / name).write_bytes((run / name).read_bytes()[: (run / name).stat().st_size // 2])
+    return run
+
+
+def test_weights_that_know_what_is_held_out_are_refused(
+    trained: Trained, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = ["--data", str(trained.run.data.folder), "--folds", "4", "--seed", "4", "--out", str(tmp_path / "run")]
+    for option, path in (
+        ("--start", trained.run.folder),
+        ("--teachers", trained.run.folder),
+        ("--start", trained.bundle),
+    ):
+        with pytest.raises(SystemExit):
+            main(["train", *data, option, str(path)])
+        assert f"{path} was trained on images that are held out here" in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
 
 
 def test_help_is_complete(capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,5 +1,6 @@
 """Every file is decoded once, by the image contract; files that cannot be read are skipped and named."""
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ from tests.drawings import jpeg
 from training.data import dataset
 from training.data.dataset import Dataset, load_dataset
 from training.errors import DataError
+from training.fitting.run import DataRecord
 
 
 @pytest.fixture
@@ -53,6 +55,16 @@ def test_unreadable_files_are_skipped_and_named(folder: Path, tmp_path: Path) ->
     assert {skipped.name for skipped in data.skipped} == {"NORMAL/cut.jpeg", "NORMAL/notes.txt", "PNEUMONIA/tiny.jpeg"}
     assert all(skipped.reason for skipped in data.skipped)
     assert calls == [(done, 51) for done in range(1, 52)]
+
+
+def test_a_file_whose_name_is_not_in_utf_8_is_skipped(folder: Path, tmp_path: Path) -> None:
+    picture = (folder / "NORMAL" / "IM-0000-0000.jpeg").read_bytes()
+    (folder / "NORMAL" / os.fsdecode(b"m\xfcller.jpeg")).write_bytes(picture)
+    data = load_dataset(folder, tmp_path / "cache")
+    assert [(file.name, file.reason) for file in data.skipped] == [
+        ("NORMAL/m\\udcfcller.jpeg", "its name is not in UTF-8")
+    ]
+    assert DataRecord.of(folder, data).model_dump_json()
 
 
 def test_a_cache_that_cannot_be_written_is_not_taken_for_unreadable_images(folder: Path, tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from tests.drawings import png
-from training.data.listings import find_listed
+from training.data.listings import find_in_folder, find_listed
 from training.errors import DataError
 
 
@@ -46,9 +46,49 @@ def test_the_rsna_s_table(tmp_path: Path) -> None:
         ("manifest.csv", "name\nx\n", "has no column 'file'"),
         ("Data_Entry_2017.csv", "Image Index\nx.png\n", "has no column 'Finding Labels'"),
         ("stage_2_detailed_class_info.csv", "patientId,class\nx,Normal\n", "no PNG, JPEG or DICOM file named x"),
+        ("manifest.csv", "file;label\nx;NORMAL\n", "no column 'file'; the columns are: file;label"),
+        ("manifest.csv", "file,label,label\nx,1,0\n", "several columns 'label'"),
+        ("manifest.csv", "file,label\nx,maybe\n", "the label of x must be PNEUMONIA .* not 'maybe'"),
+        ("manifest.csv", "file,label\n,NORMAL\n", "the row of '' names no file"),
+        ("manifest.csv", "file,label\nx\0y,NORMAL\n", "names no file"),
+        ("manifest.csv", "file,label\nx,NORMAL,y\n", "more values than there are columns"),
+        ("manifest.csv", "file,label\nx,NORMAL\nx,NORMAL\n", "lists x 2 times"),
+        ("manifest.csv", "file,label\nx,NORMAL\n./x,PNEUMONIA\n", "lists x 2 times"),
+        ("manifest.csv", "file,label\n", "lists no image"),
+        ("manifest.csv", "", "lists no image"),
+        ("manifest.csv", f"file,label\n{'x' * 200_000},NORMAL\n", "not a CSV file in UTF-8"),
+        ("Data_Entry_2017.csv", "Image Index,Finding Labels\nx.png\n", "lists no image of a class"),
     ],
 )
 def test_a_table_that_lacks_something_is_refused(tmp_path: Path, table: str, text: str, words: str) -> None:
     (tmp_path / table).write_text(text)
     with pytest.raises(DataError, match=words):
+        find_in_folder(tmp_path)
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "latin-1"])
+def test_a_table_in_another_encoding_is_refused(tmp_path: Path, encoding: str) -> None:
+    (tmp_path / "manifest.csv").write_text("file,label,patient\nx,NORMAL,M\u00fcller\n", encoding=encoding)
+    with pytest.raises(DataError, match="not a CSV file in UTF-8"):
         find_listed(tmp_path)
+
+
+def test_a_list_of_labels_for_validate_is_read_as_there(tmp_path: Path) -> None:
+    (tmp_path / "manifest.csv").write_text(
+        "\ufefffile,label,patient,age\r\na.png , Normal, P1,045Y\r\n./b.png,pneumonia,P1 ,018M\r\nc.png,1,P2,\r\n"
+    )
+    found = find_listed(tmp_path)
+    assert found is not None
+    assert [(row.name, row.label, row.patient, row.age) for row in found] == [
+        ("a.png", 0, "P1", 45),
+        ("b.png", 1, "P1", 1.5),
+        ("c.png", 1, "P2", None),
+    ]
+
+
+@pytest.mark.parametrize("age", ["nan", "inf", "-1", "411", "411Y", "1e400", "unknown"])
+def test_what_is_no_age_is_not_known(tmp_path: Path, age: str) -> None:
+    (tmp_path / "manifest.csv").write_text(f"file,label,age\na.png,0,{age}\n")
+    found = find_listed(tmp_path)
+    assert found is not None
+    assert found[0].age is None

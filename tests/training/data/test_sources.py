@@ -60,12 +60,23 @@ def test_every_part_of_a_split_has_its_share_of_each_population(listed: Path, tm
         ('"population": "child"', '"population": "newborn"', "no population 'newborn'"),
         ('"sources"', '"source"', "sources: it is missing"),
         ('"folder": "clinic"', '"folder": "nowhere"', "no folders NORMAL and PNEUMONIA"),
+        ('"child"', '"unknown"', "no population can be called 'unknown'"),
+        ('"from_age": 1,', '"from_age": -1,', "populations.child.from_age: it must be 0"),
+        ('"from_age": 1,', '"from_age": 6,', "populations.child: below_age must be more than from_age"),
+        ('"from_age": 1,', '"from_age": Infinity,', "populations.child.from_age: it must be a finite number"),
     ],
 )
 def test_a_list_that_does_not_agree_with_itself_is_refused(listed: Path, before: str, after: str, words: str) -> None:
     listed.write_text(listed.read_text().replace(before, after))
     with pytest.raises(DataError, match=words):
         find_all(listed)
+
+
+def test_images_of_unknown_patients_are_of_one_patient_each(listed: Path) -> None:
+    (listed.parent / "clinic" / "manifest.csv").unlink()  # 0.png to 7.png are in NORMAL/ and in PNEUMONIA/
+    clinic = [row for row in find_all(listed) if row.source == "clinic"]
+    assert len({row.patient for row in clinic}) == len(clinic) == 16
+    assert clinic[0].patient == "adult/clinic/NORMAL/0.png"
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """Splits: no patient, and no image under two names, is in two parts."""
 
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -91,6 +92,42 @@ def test_an_official_test_part_is_never_trained_on(folder: Path, tmp_path: Path)
     }
     assert len(split.test) == 4  # with the other images of those two patients
     assert not any(name.startswith("test/") for name in (*split.train, *split.validation))
+
+
+def of_two_populations(rows: list[tuple[int, int, int]], children: int) -> Dataset:
+    """A dataset whose first rows are of children, and the others of adults."""
+    data = dataset(rows)
+    for row, radiograph in enumerate(data.radiographs):
+        name = "child" if row < children else "adult"
+        data.radiographs[row] = replace(radiograph, population=name, patient=f"{name}/{radiograph.patient}")
+    return data
+
+
+ADULTS = [(label, patient, 500 + picture) for label, patient, picture in MANY]
+
+
+def test_an_official_test_part_is_that_of_its_population_alone() -> None:
+    data = of_two_populations(MANY + ADULTS, len(MANY))
+    official = [row for row in range(len(MANY)) if row % 12 < 3]
+    for row in official:
+        data.radiographs[row] = replace(data.radiographs[row], part="test")
+    test = data.rows(split_dataset(data, "patient", folds=3, seed=1).test)
+    children = [row.name for row in test.radiographs if row.population == "child"]
+    assert children == [data.radiographs[row].name for row in official]
+    assert len(test.radiographs) - len(children) == 8
+
+
+@settings(max_examples=30)
+@given(FURTHER, st.integers(0, 5))
+def test_a_picture_in_two_populations_is_in_one_part(shared: list[tuple[int, int, int]], seed: int) -> None:
+    both = [(label, 100 + patient, picture) for label, patient, picture in shared]
+    data = of_two_populations(MANY + both + ADULTS + both, len(MANY + both))
+    try:
+        split = split_dataset(data, "patient", folds=3, seed=seed)
+    except DataError:
+        return
+    digests = [set(data.rows(names).digests) for names in (split.train, split.validation, split.test)]
+    assert sum(map(len, digests)) == len(set().union(*digests))
 
 
 def test_too_few_patients_are_refused(data: Dataset) -> None:

@@ -168,6 +168,14 @@ def test_a_run_never_replaces_another(data: Dataset, tmp_path: Path) -> None:
         begun(tmp_path / "run", data)
 
 
+def test_a_damaged_checkpoint_is_named(data: Dataset, tmp_path: Path) -> None:
+    run = begun(tmp_path / "run", data)
+    (run.folder / "history.json").write_text(json.dumps([epochs(1.0)[0].model_dump()]))
+    (run.folder / "epoch-001.keras").write_bytes(b"")
+    with pytest.raises(TrainingError, match=r"epoch-001\.keras: cannot be read"):
+        fit(run, data)
+
+
 def test_a_folder_that_is_not_a_run_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(TrainingError, match="not the folder of a run"):
         _ = Run(tmp_path).config
