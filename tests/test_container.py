@@ -118,7 +118,12 @@ def test_mounts_are_read_only_or_managed_by_the_engine(each: Service) -> None:
 
 @pytest.mark.parametrize(
     ("name", "key"),
-    [("docker-compose.yml", "service"), ("compose.proxy.yaml", "proxy"), ("compose.training.yaml", "training")],
+    [
+        ("docker-compose.yml", "service"),
+        ("compose.proxy.yaml", "proxy"),
+        ("compose.node.yaml", "node"),
+        ("compose.training.yaml", "training"),
+    ],
 )
 def test_what_holds_images_dumps_no_core(name: str, key: str) -> None:
     assert services(name)[key]["ulimits"] == {"core": 1}
@@ -140,6 +145,13 @@ def test_training_has_no_network_and_writes_only_its_runs() -> None:
     assert training["network_mode"] == "none"
     assert training["read_only"] is True
     assert [mount["target"] for mount in training["volumes"] if not mount.get("read_only")] == ["/runs"]
+
+
+def test_the_node_reaches_the_pacs_behind_the_proxy_too() -> None:
+    """There the default network is internal, and docker publishes no port of a container that is on no other."""
+    text = yaml.load((ROOT / "compose.node.yaml").read_text(), Compose)  # noqa: S506  a SafeLoader
+    assert set(text["services"]["node"]["networks"]) == {"default", "pacs"}
+    assert not (text["networks"]["pacs"] or {}).get("internal")
 
 
 def test_behind_the_proxy_the_service_has_no_port_and_no_outside_network() -> None:
