@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
-from contract.streams import discard_output, is_of_output, prepare_streams
+from contract.streams import discard_output, end_on_termination, is_of_output, prepare_streams
 from node.config import Config, ConfigError, read_config
 from node.storage.ledger import Ledger
 
@@ -18,6 +18,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run a command. Returns its exit code: 0 success, 1 failure, 2 wrong usage or configuration."""
     if argv is None:  # this is the process of the command
         prepare_streams()
+        end_on_termination()
     arguments = _parser().parse_args(argv)
     try:
         config = read_config(arguments.config)
