@@ -13,16 +13,7 @@ from typing import Any
 
 from node.pauses import LONGEST_PAUSE_S
 from node.storage.clock import CLOCK_SCHEMA, TOLERANCE_S, Reading, correction, note, read_clock
-from node.storage.records import (
-    ANSWERED,
-    DEAD,
-    EXPIRED,
-    WAITING,
-    Counts,
-    DeadLetter,
-    Delivery,
-    Item,
-)
+from node.storage.records import ANSWERED, DEAD, EXPIRED, WAITING, Counts, DeadLetter, Delivery, Item
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS objects (
@@ -105,9 +96,8 @@ class Ledger:
 
     def close_object(self, uid: str, state: str, reason: str) -> None:
         """An object gets no answer: DEAD or OWN."""
-        self._write(
-            "UPDATE objects SET state = ?, reason = ?, changed = ? WHERE uid = ?", state, reason, self._now(), uid
-        )
+        change = "UPDATE objects SET state = ?, reason = ?, changed = ? WHERE uid = ?"
+        self._write(change, state, reason, self._now(), uid)
 
     def answer(self, uid: str, results: Sequence[tuple[str, str, str]]) -> None:
         """An object is answered by these results: kind, destination, and SOP Instance UID of the result."""
@@ -241,7 +231,10 @@ class Ledger:
                 yield self._db
                 self._db.execute("COMMIT")
             except BaseException:
-                self._db.execute("ROLLBACK")
+                if (
+                    self._db.in_transaction
+                ):  # SQLite has ended it itself if the disk is full: that is the error to be seen
+                    self._db.execute("ROLLBACK")
                 raise
 
 

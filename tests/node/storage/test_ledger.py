@@ -1,5 +1,6 @@
 """The ledger: what is remembered, for how long, and what becomes of what waits too long."""
 
+import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -163,3 +164,16 @@ def test_another_process_may_use_it_at_the_same_time(ledger: Ledger, tmp_path: P
     assert other.retry(["*"]) == 1
     assert ledger.state("1.2") == WAITING
     other.close()
+
+
+def test_an_error_by_which_sqlite_ends_the_transaction_itself_is_the_one_that_is_seen(ledger: Ledger) -> None:
+    """As it does where the disk is full."""
+
+    def write() -> None:
+        with ledger._transaction() as db:
+            db.execute("ROLLBACK")
+            raise sqlite3.OperationalError("database or disk is full")
+
+    with pytest.raises(sqlite3.OperationalError, match="disk is full"):
+        write()
+    assert ledger.add("1.2")
