@@ -77,7 +77,7 @@ FROM base AS serving
 WORKDIR /app
 ENV XRAY_HOST=0.0.0.0
 EXPOSE 8000
-HEALTHCHECK --interval=10s --timeout=5s --start-period=30s --start-interval=1s --retries=3 \
+HEALTHCHECK --interval=10s --timeout=5s --start-period=120s --start-interval=1s --retries=3 \
     CMD ["python3", "-c", "import os, ssl, urllib.request as u; \
         u.urlopen(('https' if os.environ.get('XRAY_TLS_CERTIFICATE') else 'http') + '://127.0.0.1:8000/health/ready', \
         timeout=4, context=ssl._create_unverified_context())"]
@@ -145,7 +145,7 @@ CMD ["--help"]
 
 FROM serving AS node
 EXPOSE 11112 9113
-HEALTHCHECK --interval=10s --timeout=5s --start-period=30s --start-interval=1s --retries=3 \
+HEALTHCHECK --interval=10s --timeout=5s --start-period=120s --start-interval=1s --retries=3 \
     CMD ["python3", "-c", "import urllib.request as u; u.urlopen('http://127.0.0.1:9113/health', timeout=4)"]
 COPY --from=build-cpu /opt/venv /opt/venv
 COPY --from=app /app /app

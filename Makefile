@@ -9,6 +9,9 @@ INSTALL = $(BIN)/python -m pip install $$([ -t 2 ] || echo --quiet) --disable-pi
 
 # Where it is set, each of the many processes of the tests would compile all that it imports, and take twice as long.
 unexport PYTHONDONTWRITEBYTECODE
+# What a site has set for other programs of Python: packages of its own, or another place to install to.
+unexport PYTHONHOME PYTHONPATH PIP_TARGET PIP_PREFIX PIP_ROOT
+export PIP_USER := 0
 
 .PHONY: help run test pacs cluster lint check format lock openapi docs screenshots bench soak torture offline release images clean
 
@@ -68,7 +71,7 @@ soak: $(VENV)/.dev  ## Load the service for MINUTES with every kind of client; c
 torture: $(VENV)/.dev  ## Attack the service for 25 minutes and print a table of the results (atheris is used if installed).
 	$(BIN)/python -m tools.torture
 
-PARTS ?= proxy monitoring
+PARTS ?= proxy monitoring node
 offline:  ## Make one archive that installs the service without internet (needs Docker).
 	deploy/offline.sh $(PARTS)
 

@@ -1,8 +1,9 @@
-"""The standard streams of a program that is started in any way: by cron, by systemd, or with ``2>&-``."""
+"""Streams and signals of a program that is started in any way: by cron, by systemd, with ``2>&-``, in a container."""
 
 import contextlib
 import errno
 import os
+import signal
 import sys
 from collections.abc import Callable
 from typing import TextIO
@@ -25,6 +26,16 @@ def prepare_streams() -> None:
     for stream in (sys.stdout, sys.stderr):
         # A terminal shows the characters of its own encoding.
         stream.reconfigure(encoding=None if stream.isatty() else "utf-8", errors="backslashreplace")  # type: ignore[union-attr]
+
+
+def end_on_termination() -> None:
+    """Have SIGTERM end the process, until the program handles it in its own way.
+
+    That is so anyway, but for the first process of a container: a signal that it does not handle has no effect, and a
+    container that is stopped while it starts would take all of its grace period. The exit code is 143, as in a shell.
+    """
+    if os.getpid() == 1:
+        signal.signal(signal.SIGTERM, lambda *_: os._exit(128 + signal.SIGTERM))
 
 
 def run_command(command: Callable[[], int], say: Callable[[str], object]) -> int:

@@ -1,7 +1,7 @@
 #!/bin/sh
 # Builds one archive that installs the service on a machine without internet; docs/install-offline.md describes its use.
 #
-#     make offline [PARTS="proxy monitoring"]     optional parts beside the service: any of proxy, monitoring, gpu, bulk
+#     make offline [PARTS="proxy monitoring node"]     optional parts beside the service: any of proxy, monitoring, node, gpu, bulk
 #
 # Needs Docker with compose 2.24.4 or newer, Python with venv for the documentation, and images of nginx, Prometheus and Grafana that are there or can be fetched.
 set -eu
@@ -14,7 +14,7 @@ rm -rf "dist/$name" && mkdir -p "dist/$name/deploy" "dist/$name/docs"
 
 files="-f docker-compose.yml"
 for part in "$@"; do
-  case $part in proxy | monitoring | gpu | bulk) ;; *) echo "offline: unknown part $part; choose from proxy, monitoring, gpu, bulk" >&2; exit 2 ;; esac
+  case $part in proxy | monitoring | node | gpu | bulk) ;; *) echo "offline: unknown part $part; choose from proxy, monitoring, node, gpu, bulk" >&2; exit 2 ;; esac
   # The gpu part replaces the service's image, so its image is added beside the default one; bulk is no service.
   case $part in gpu | bulk) ;; *) files="$files -f compose.$part.yaml" ;; esac
 done
@@ -56,7 +56,7 @@ rm "dist/$name/compose.training.yaml"
 cp docs/install-offline.md "dist/$name/INSTALL.md"
 cp docs/*.md "dist/$name/docs"
 cp -R build/docs/site "dist/$name/site"
-cp -R deploy/proxy deploy/monitoring "dist/$name/deploy"
+cp -R deploy/proxy deploy/monitoring deploy/node deploy/orthanc "dist/$name/deploy"
 # The TLS key of this machine must not be shipped.
 find "dist/$name/deploy/proxy/tls" -type f ! -name .gitignore -delete
 for card in models/*/*/MODEL_CARD.md; do

@@ -54,7 +54,7 @@ $python -m venv "$trial/sbom"
 "$trial/sbom/bin/python" deploy/sbom.py "$trial/venv" models "$version" application >"$out/sbom-wheel.cdx.json"
 
 if docker compose version >/dev/null 2>&1; then
-  deploy/offline.sh ${PARTS:-proxy monitoring}
+  deploy/offline.sh ${PARTS:-proxy monitoring node}
   mv dist/xray-inference-"$version"-offline.tar* "$out"
 else
   say "no Docker with compose here: the archive of images is left out (make offline, on a machine that has it)"

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
-from contract.streams import prepare_streams, run_command
+from contract.streams import end_on_termination, prepare_streams, run_command
 from node.config import Config, ConfigError, read_config
 from node.storage.ledger import Ledger
 
@@ -18,6 +18,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run a command. Returns its exit code: 0 success, 1 failure, 2 wrong usage or configuration."""
     if argv is None:  # this is the process of the command
         prepare_streams()
+        end_on_termination()
     arguments = _parser().parse_args(argv)
     try:
         config = read_config(arguments.config)

@@ -59,7 +59,12 @@ class Analyser:
         self._kinds = [kind for kind in RESULTS if any(kind in each.results for each in config.destinations)]
         self._claimed: set[str] = set()
         self.wake = asyncio.Event()
-        self.problem = ""
+        self._ledger_problem = self._spool_problem = self._service_problem = ""
+
+    @property
+    def problem(self) -> str:
+        """What does not work now; empty: nothing."""
+        return self._ledger_problem or self._spool_problem or self._service_problem
 
     async def run(self, poll_s: float = 1.0) -> None:
         """Analyse whatever is due. ``retry`` in another process and pauses that end are seen within ``poll_s``."""
@@ -76,9 +81,10 @@ class Analyser:
         while True:
             try:
                 await self._work_once(client, policy, poll_s)
+                self._ledger_problem = ""
             except sqlite3.Error as error:
-                self.problem = f"the ledger cannot be used: {error}"
-                log.error("%s", self.problem)
+                self._ledger_problem = f"the ledger cannot be used: {error}"
+                log.error("%s", self._ledger_problem)
                 await asyncio.sleep(PAUSE_S)
 
     async def _work_once(self, client: Client, policy: RetryPolicy, poll_s: float) -> None:
@@ -116,7 +122,8 @@ class Analyser:
         except PredictorStopped as stopped:
             self._postpone(item, str(stopped))
         except OSError as error:
-            self._postpone(item, f"the spool cannot be read or written: {error.strerror}")
+            self._spool_problem = f"the spool cannot be read or written: {error.strerror}"
+            self._postpone(item, self._spool_problem)
 
     async def _answer(self, client: Client, policy: RetryPolicy, item: Item) -> None:
         path = self._spool.object_path(item.uid)
@@ -131,6 +138,7 @@ class Analyser:
         rows = [(kind, to.name, results[kind]) for to in self._config.destinations for kind in to.results]
         await asyncio.to_thread(self._ledger.answer, item.uid, rows)
         self._spool.drop_object(item.uid)
+        self._spool_problem = ""
         self._count("answered")
         self._on_result()
 
@@ -138,17 +146,17 @@ class Analyser:
         try:
             response = await client.send("POST", _PATHS[kind], content, _HEADERS)
         except (Retryable, PredictorStopped) as failure:
-            self.problem = f"the service does not answer: {failure}"
+            self._service_problem = f"the service does not answer: {failure}"
             raise
         try:
             result = _check(response)
         except PredictorStopped as stopped:
-            self.problem = f"the service analyses nothing: {stopped}"
+            self._service_problem = f"the service analyses nothing: {stopped}"
             raise
         except Refused:
-            self.problem = ""
+            self._service_problem = ""
             raise
-        self.problem = ""
+        self._service_problem = ""
         return result
 
     def _close(self, item: Item, state: str, reason: str) -> None:

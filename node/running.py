@@ -107,6 +107,7 @@ class Node:
     async def _clean(self, scp: Scp) -> None:
         limits = self._config.spool
         scp.discard_unfinished()
+        self._ledger.note_time()
         if dead := self._ledger.give_up_older(limits.max_age_h * _HOUR_S):
             log.warning("%d objects or results waited too long and are dead letters (max_age_h)", dead)
         if self._ledger.expire(limits.dead_letters_h * _HOUR_S, limits.remember_h * _HOUR_S):
@@ -134,6 +135,7 @@ def open_spool(config: Config) -> tuple[Spool, Ledger]:
         ledger = Ledger(spool.ledger_path)
         if spool.has_results() and ledger.is_empty():
             raise SpoolUnusable(f"{folder}/results holds results that were not delivered, but the ledger knows of none")
+        ledger.note_time()
         recover(spool, ledger)
     except sqlite3.Error as error:
         raise SpoolUnusable(f"{folder}/ledger.sqlite cannot be used: {error}") from None

@@ -14,9 +14,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         with exit_on_interrupt():
             if argv is None:  # this is the process of the command
-                from contract.streams import prepare_streams
+                from contract.streams import end_on_termination, prepare_streams
 
                 prepare_streams()
+                end_on_termination()
             from service.cli.command_line import run
         return run(list(sys.argv[1:] if argv is None else argv))
     except KeyboardInterrupt:

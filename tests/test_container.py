@@ -118,7 +118,12 @@ def test_mounts_are_read_only_or_managed_by_the_engine(each: Service) -> None:
 
 @pytest.mark.parametrize(
     ("name", "key"),
-    [("docker-compose.yml", "service"), ("compose.proxy.yaml", "proxy"), ("compose.training.yaml", "training")],
+    [
+        ("docker-compose.yml", "service"),
+        ("compose.proxy.yaml", "proxy"),
+        ("compose.node.yaml", "node"),
+        ("compose.training.yaml", "training"),
+    ],
 )
 def test_what_holds_images_dumps_no_core(name: str, key: str) -> None:
     assert services(name)[key]["ulimits"] == {"core": 1}
@@ -142,6 +147,13 @@ def test_training_has_no_network_and_writes_only_its_runs() -> None:
     assert [mount["target"] for mount in training["volumes"] if not mount.get("read_only")] == ["/runs"]
 
 
+def test_the_node_reaches_the_pacs_behind_the_proxy_too() -> None:
+    """There the default network is internal, and docker publishes no port of a container that is on no other."""
+    text = yaml.load((ROOT / "compose.node.yaml").read_text(), Compose)  # noqa: S506  a SafeLoader
+    assert set(text["services"]["node"]["networks"]) == {"default", "pacs"}
+    assert not (text["networks"]["pacs"] or {}).get("internal")
+
+
 def test_behind_the_proxy_the_service_has_no_port_and_no_outside_network() -> None:
     text = (ROOT / "compose.proxy.yaml").read_text()
     assert "ports: !reset []" in text
@@ -153,12 +165,12 @@ def test_a_requested_gpu_is_not_silently_replaced_by_the_cpu() -> None:
     assert "deploy" not in services("docker-compose.yml")["service"]  # the default requests no GPU
 
 
-@pytest.mark.parametrize("target", ["service", "service-gpu", "bulk", "training"])
+@pytest.mark.parametrize("target", ["service", "service-gpu", "bulk", "node", "training"])
 def test_an_image_runs_as_a_fixed_user_that_is_not_root(instructions: list[Instruction], target: str) -> None:
     assert [value for word, value in stage(instructions, target) if word == "USER"] == ["10001:10001"]
 
 
-@pytest.mark.parametrize("target", ["service", "service-gpu", "bulk", "training"])
+@pytest.mark.parametrize("target", ["service", "service-gpu", "bulk", "node", "training"])
 def test_signals_reach_the_process(instructions: list[Instruction], target: str) -> None:
     final = stage(instructions, target)
     for word in ("ENTRYPOINT", "CMD"):
@@ -166,13 +178,22 @@ def test_signals_reach_the_process(instructions: list[Instruction], target: str)
     assert last(final, "STOPSIGNAL") == "SIGTERM"
 
 
-@pytest.mark.parametrize("target", ["service", "service-gpu"])
+@pytest.mark.parametrize("target", ["service", "service-gpu", "node"])
 def test_the_health_check_needs_no_tool(instructions: list[Instruction], target: str) -> None:
     check = last(stage(instructions, target), "HEALTHCHECK")
     assert json.loads(check[check.index("CMD ") + 4 :])[0] == "python3"
 
 
-@pytest.mark.parametrize("target", ["service", "service-gpu", "bulk", "training"])
+@pytest.mark.parametrize("target", ["service", "service-gpu", "node"])
+def test_a_slow_machine_has_as_long_to_start_as_in_kubernetes(instructions: list[Instruction], target: str) -> None:
+    """Else compose calls it unhealthy, and does not start the proxy."""
+    deployment = yaml.safe_load((ROOT / "deploy/kubernetes/base/deployment.yaml").read_text())
+    probe = deployment["spec"]["template"]["spec"]["containers"][0]["startupProbe"]
+    seconds = probe["periodSeconds"] * probe["failureThreshold"]
+    assert f"--start-period={seconds}s" in last(stage(instructions, target), "HEALTHCHECK")
+
+
+@pytest.mark.parametrize("target", ["service", "service-gpu", "bulk", "node", "training"])
 def test_the_final_stage_installs_nothing(instructions: list[Instruction], target: str) -> None:
     assert not [value for word, value in stage(instructions, target) if word in {"RUN", "ADD"}]
 

@@ -39,7 +39,12 @@ class Deliverer:
         self._name, self._sender = destination.name, new_sender(destination)
         self._ledger, self._spool, self._metrics, self._executor = ledger, spool, metrics, executor
         self.wake = asyncio.Event()
-        self.problem = ""
+        self._ledger_problem = self._destination_problem = ""
+
+    @property
+    def problem(self) -> str:
+        """What does not work now; empty: nothing."""
+        return self._ledger_problem or self._destination_problem
 
     async def run(self, poll_s: float = 1.0, backoff: Callable[[int], float] = backoff_s) -> None:
         """Send whatever is due. While the destination is not available, pauses grow from 0.5 s to 30 s."""
@@ -47,12 +52,13 @@ class Deliverer:
         while True:
             try:
                 due = self._ledger.due_deliveries(self._name, _BATCH)
+                self._ledger_problem = ""
                 if not due:
                     self.wake.clear()
                     await wait_for(self.wake, poll_s)
                     continue
                 await loop.run_in_executor(self._executor, self._send_all, due)
-                failures, self.problem = 0, ""
+                failures, self._destination_problem = 0, ""
             except (Unavailable, sqlite3.Error) as failure:
                 self._report(failure, failures)
                 await asyncio.sleep(backoff(failures))
@@ -90,8 +96,13 @@ class Deliverer:
 
     def _report(self, failure: Exception, failures: int) -> None:
         self._metrics.sent.labels(self._name, "unavailable").inc()
-        reason = f"the ledger cannot be used: {failure}" if isinstance(failure, sqlite3.Error) else str(failure)
-        self.problem = f"destination {self._name}: {reason}"
+        of_ledger = isinstance(failure, sqlite3.Error)
+        reason = f"the ledger cannot be used: {failure}" if of_ledger else str(failure)
+        problem = f"destination {self._name}: {reason}"
+        if of_ledger:
+            self._ledger_problem = problem
+        else:
+            self._destination_problem = problem
         if failures == 0:
             log.warning("destination %s: %s; results wait, and are sent later", self._name, reason)
 

@@ -6,23 +6,14 @@ acknowledged. It holds UIDs, never a patient's attributes.
 
 import sqlite3
 import threading
-import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from node.pauses import LONGEST_PAUSE_S
-from node.storage.records import (
-    ANSWERED,
-    DEAD,
-    EXPIRED,
-    WAITING,
-    Counts,
-    DeadLetter,
-    Delivery,
-    Item,
-)
+from node.storage.clock import CLOCK_SCHEMA, TOLERANCE_S, Reading, correction, note, read_clock
+from node.storage.records import ANSWERED, DEAD, EXPIRED, WAITING, Counts, DeadLetter, Delivery, Item
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS objects (
@@ -48,15 +39,16 @@ class Ledger:
 
     Args:
         path: of the database; created if missing.
-        clock: Unix time, in seconds.
+        clock: the machine's clock.
     """
 
-    def __init__(self, path: Path, clock: Callable[[], float] = time.time) -> None:
+    def __init__(self, path: Path, clock: Callable[[], Reading] = read_clock) -> None:
         self._clock, self._lock = clock, threading.Lock()
+        self._noted: Reading | None = None
         self._db = sqlite3.connect(path, timeout=60, isolation_level=None, check_same_thread=False)
         self._db.execute("PRAGMA journal_mode = WAL")
         self._db.execute("PRAGMA synchronous = FULL")  # in WAL mode, NORMAL would not sync each commit
-        self._db.executescript(_SCHEMA)
+        self._db.executescript(_SCHEMA + CLOCK_SCHEMA)
 
     def close(self) -> None:
         """Close the database."""
@@ -81,7 +73,7 @@ class Ledger:
 
         A dead letter that is received again waits again.
         """
-        now = self._clock()
+        now = self._now()
         insert = (
             "INSERT INTO objects VALUES (:uid, :waiting, :now, :now, 0, '', :now) ON CONFLICT (uid) DO UPDATE SET "
             "state = :waiting, received = :now, due = :now, tries = 0, reason = '', changed = :now "
@@ -98,19 +90,18 @@ class Ledger:
 
     def postpone_object(self, uid: str, pause_s: float, reason: str) -> None:
         """Note a failed attempt; the next is due after a pause."""
-        now = self._clock()
+        now = self._now()
         change = "UPDATE objects SET due = ?, tries = tries + 1, reason = ?, changed = ? WHERE uid = ? AND state = ?"
         self._write(change, now + pause_s, reason, now, uid, WAITING)
 
     def close_object(self, uid: str, state: str, reason: str) -> None:
         """An object gets no answer: DEAD or OWN."""
-        with self._transaction() as db:
-            change = "UPDATE objects SET state = ?, reason = ?, changed = ? WHERE uid = ?"
-            db.execute(change, (state, reason, self._clock(), uid))
+        change = "UPDATE objects SET state = ?, reason = ?, changed = ? WHERE uid = ?"
+        self._write(change, state, reason, self._now(), uid)
 
     def answer(self, uid: str, results: Sequence[tuple[str, str, str]]) -> None:
         """An object is answered by these results: kind, destination, and SOP Instance UID of the result."""
-        now = self._clock()
+        now = self._now()
         rows = [(uid, kind, name, result_uid, WAITING, now, now, 0, "", now) for kind, name, result_uid in results]
         with self._transaction() as db:
             db.executemany("INSERT OR IGNORE INTO deliveries VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", rows)
@@ -127,16 +118,14 @@ class Ledger:
 
     def postpone_delivery(self, delivery: Delivery, pause_s: float, reason: str) -> None:
         """Note a failed attempt; the next is due after a pause."""
-        now = self._clock()
+        now = self._now()
         change = "UPDATE deliveries SET due = ?, tries = tries + 1, reason = ?, changed = ? WHERE "
         self._write(change + _BY_KEY, now + pause_s, reason, now, *_key(delivery))
 
     def close_delivery(self, delivery: Delivery, state: str, reason: str = "") -> None:
         """A delivery is over: DELIVERED or DEAD."""
         change = "UPDATE deliveries SET state = ?, reason = ?, changed = ? WHERE "
-        row = (state, reason, self._clock(), *_key(delivery))
-        with self._transaction() as db:
-            db.execute(change + _BY_KEY, row)
+        self._write(change + _BY_KEY, state, reason, self._now(), *_key(delivery))
 
     def needs_result(self, uid: str, kind: str) -> bool:
         """Whether the file of a result is still needed: some destination waits for it, or it is a dead letter."""
@@ -162,7 +151,7 @@ class Ledger:
 
     def retry(self, patterns: Sequence[str]) -> int:
         """Make dead letters wait again whose SOP Instance UID matches a pattern (``*``: any). Returns how many."""
-        now, total = self._clock(), 0
+        now, total = self._now(), 0
         with self._transaction() as db:
             for table, since in _TABLES:
                 change = f"UPDATE {table} SET state = ?, tries = 0, due = ?, {since} = ? WHERE state = ? AND uid GLOB ?"  # noqa: S608
@@ -171,7 +160,7 @@ class Ledger:
 
     def give_up_older(self, max_age_s: float) -> int:
         """What has waited for longer becomes a dead letter. Returns how many there were."""
-        now, total = self._clock(), 0
+        now, total = self._now(), 0
         with self._transaction() as db:
             for table, since in _TABLES:
                 change = f"UPDATE {table} SET state = ?, changed = ?, "  # noqa: S608
@@ -185,7 +174,7 @@ class Ledger:
 
         Returns how many dead letters expired; their files are not needed any more.
         """
-        now, total = self._clock(), 0
+        now, total = self._now(), 0
         with self._transaction() as db:
             for table, _ in _TABLES:
                 change = f"UPDATE {table} SET state = ?, changed = ? WHERE state = ? AND changed < ?"  # noqa: S608
@@ -203,9 +192,27 @@ class Ledger:
         since = self._read(f"SELECT min(since) FROM ({oldest})", WAITING, WAITING)[0][0]  # noqa: S608
         return Counts(objects, {(name, state): count for name, state, count in rows}, since)
 
+    def note_time(self) -> None:
+        """Note what time it is; to be called every minute or so while a node runs.
+
+        If the clock was set, or no node ran for long, all times are shifted: nothing is given up, deleted or forgotten
+        too early or too late because of that.
+        """
+        reading = self._clock()
+        with self._transaction() as db:
+            note(db, reading, _TABLES)
+        self._noted = reading
+
+    def _now(self) -> float:
+        """Unix time, at which nothing is older than it should be."""
+        reading = self._clock()
+        if self._noted is None or abs(correction(self._noted, reading)) > TOLERANCE_S:
+            self.note_time()
+        return reading.now
+
     def _due(self) -> tuple[float, float]:
         """The values of ``_IS_DUE``."""
-        now = self._clock()
+        now = self._now()
         return now, now + LONGEST_PAUSE_S
 
     def _read(self, query: str, *values: object) -> list[Any]:
@@ -224,7 +231,10 @@ class Ledger:
                 yield self._db
                 self._db.execute("COMMIT")
             except BaseException:
-                self._db.execute("ROLLBACK")
+                if (
+                    self._db.in_transaction
+                ):  # SQLite has ended it itself if the disk is full: that is the error to be seen
+                    self._db.execute("ROLLBACK")
                 raise
 
 

@@ -1,5 +1,5 @@
 # Builds the archive and installs it on a separate engine, in a network without any other host.
-check "make offline" make -s offline PARTS="${OFFLINE_PARTS-proxy monitoring}"
+check "make offline" make -s offline PARTS="${OFFLINE_PARTS-proxy monitoring node}"
 show_output
 cp dist/*-offline.tar* "$scratch"
 check "checksum of the archive" sh -c 'cd "$0" && sha256sum -c *.tar.sha256' "$scratch"
@@ -33,7 +33,7 @@ echo "      healthy in $(since "$began"), from loaded images"
 check "predict" sh -c '"$@" | grep -q "\"probability\":0\."' - nsenter --net="/proc/$(cat "$scratch/pid")/ns/net" \
   curl -sf --data-binary "@$scratch/x.jpeg" -H 'Content-Type: image/jpeg' http://localhost:8000/predict
 engine_compose down --timeout 5 >/dev/null 2>&1
-case ${OFFLINE_PARTS-proxy monitoring} in *proxy*)
+case ${OFFLINE_PARTS-proxy monitoring node} in *proxy*)
   (cd "$unpacked" && sh deploy/proxy/certificate.sh >/dev/null)
   check "with the proxy: up" engine_compose -f docker-compose.yml -f compose.proxy.yaml up -d --no-build --wait
   check "with the proxy: predict" sh -c '"$@" | grep -q "\"probability\":0\."' - nsenter --net="/proc/$(cat "$scratch/pid")/ns/net" \

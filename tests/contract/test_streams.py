@@ -1,7 +1,9 @@
 """Standard streams, in processes that are started in unusual ways."""
 
+import contextlib
 import errno
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +14,9 @@ from contract.streams import run_command
 from tests import ROOT
 from tests.commands import run
 from tests.drawings import png
+from tests.node.running import write_config
+from tests.programs import needs
+from tests.waiting import until
 
 PRINT = "from contract.streams import prepare_streams; import os, sys; prepare_streams(); "
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="needs a POSIX shell")
@@ -79,3 +84,28 @@ def test_a_failing_output_hides_no_error_of_a_file() -> None:
 
     with pytest.raises(FileNotFoundError):
         run_command(fail, print)
+
+
+@needs("unshare", package="util-linux")
+@pytest.mark.parametrize(
+    "command", [["-m", "service", "serve", "--port", "0"], ["-m", "node", "--config", "node.toml"]]
+)
+def test_a_container_that_is_stopped_while_it_starts_ends_at_once(command: list[str], tmp_path: Path) -> None:
+    """As the first process, for which a signal that is not handled has no effect."""
+    folder = write_config(tmp_path, "http://127.0.0.1:9", 9)
+    line = [sys.executable, *(str(folder) if word == "node.toml" else word for word in command)]
+    isolated = ["unshare", "--user", "--map-root-user", "--pid", "--fork", "--kill-child"]
+    if run([*isolated, "true"]).returncode:
+        pytest.skip("no PID namespace can be made here")
+    with subprocess.Popen([*isolated, *line], cwd=ROOT, stderr=subprocess.DEVNULL) as process:
+        until(lambda: _stop_child(process))
+    assert process.returncode == 128 + signal.SIGTERM
+
+
+def _stop_child(process: subprocess.Popen[bytes]) -> bool:
+    """Send SIGTERM to the child of a process. Returns whether the process has ended."""
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
+    for child in children.read_text().split() if children.exists() else []:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(int(child), signal.SIGTERM)
+    return process.poll() is not None

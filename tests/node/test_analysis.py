@@ -1,6 +1,8 @@
 """What the node makes of each answer of the service."""
 
 import asyncio
+import errno
+import sqlite3
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -11,7 +13,7 @@ from node.analysis import Analyser
 from node.config import Config, ConfigError
 from node.monitor import Metrics
 from node.storage.ledger import Ledger
-from node.storage.records import ANSWERED, DEAD, OWN, WAITING
+from node.storage.records import ANSWERED, DEAD, OWN, WAITING, Item
 from node.storage.spool import Spool
 from tests.node.objects import CANARY, content, radiograph, result, result_uid
 from tests.node.peers import FakeService
@@ -186,6 +188,47 @@ async def test_an_object_whose_file_is_missing_is_a_dead_letter(make: Make) -> N
     uid = parts.add(radiograph())
     parts.spool.drop_object(uid)
     await parts.run_until(lambda: parts.ledger.state(uid) == DEAD)
+
+
+async def test_a_spool_that_cannot_be_written_is_a_problem_until_a_result_is_kept(
+    make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parts = make()
+    full = [OSError(errno.ENOSPC, "No space left on device")]
+    keep = parts.spool.keep_result
+
+    def keep_result(*arguments: Any) -> None:
+        if full:
+            raise full.pop()
+        keep(*arguments)
+
+    monkeypatch.setattr(parts.spool, "keep_result", keep_result)
+    first = parts.add(radiograph())
+    await parts.run_until(lambda: parts.analyser.problem)
+    assert parts.analyser.problem == "the spool cannot be read or written: No space left on device"
+    second = parts.add(radiograph())
+    await parts.run_until(lambda: parts.ledger.state(second) == ANSWERED)
+    await parts.run_until(lambda: not parts.analyser.problem)
+    assert parts.ledger.state(first) == WAITING
+
+
+async def test_a_ledger_that_works_again_is_no_problem_while_nothing_waits(
+    make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("node.analysis.PAUSE_S", 0.01)
+    parts = make()
+    failures, due = [sqlite3.OperationalError("database or disk is full")], parts.ledger.due_objects
+
+    def due_objects(limit: int) -> list[Item]:
+        if failures:
+            raise failures[0]
+        return due(limit)
+
+    monkeypatch.setattr(parts.ledger, "due_objects", due_objects)
+    await parts.run_until(lambda: parts.analyser.problem)
+    assert parts.analyser.problem == "the ledger cannot be used: database or disk is full"
+    failures.clear()
+    await parts.run_until(lambda: not parts.analyser.problem)
 
 
 async def test_no_reason_and_no_log_names_the_patient(make: Make, caplog: pytest.LogCaptureFixture) -> None:

@@ -1,5 +1,6 @@
 """The ledger: what is remembered, for how long, and what becomes of what waits too long."""
 
+import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -8,15 +9,7 @@ import pytest
 from node.pauses import LONGEST_PAUSE_S
 from node.storage.ledger import Ledger
 from node.storage.records import ANSWERED, DEAD, DELIVERED, EXPIRED, OWN, WAITING
-
-
-class Clock:
-    """A clock that tests set."""
-
-    now = 1000.0
-
-    def __call__(self) -> float:
-        return self.now
+from tests.node.storage.clock import Clock
 
 
 @pytest.fixture
@@ -57,12 +50,11 @@ def test_a_postponed_object_is_due_after_its_pause(ledger: Ledger, clock: Clock)
     ledger.add("1.2")
     ledger.postpone_object("1.2", 60, "down")
     assert ledger.due_objects(10) == []
-    clock.now += 60
+    clock.passes(60)
     assert [(item.uid, item.tries) for item in ledger.due_objects(10)] == [("1.2", 1)]
 
 
 def test_a_clock_that_is_set_back_delays_nothing(ledger: Ledger, clock: Clock) -> None:
-    clock.now = 1e9
     ledger.add("1.2")
     ledger.answer("1.3", [("sr", "pacs", "9.9")])
     clock.now -= 3600
@@ -85,7 +77,7 @@ def test_the_results_of_an_object_are_due_at_each_destination(ledger: Ledger, cl
     (second,) = ledger.due_deliveries("b", 10)
     ledger.postpone_delivery(second, 60, "down")
     assert ledger.due_deliveries("b", 10) == []
-    clock.now += 60
+    clock.passes(60)
     (second,) = ledger.due_deliveries("b", 10)
     assert second.tries == 1
     ledger.close_delivery(second, DELIVERED)
@@ -125,7 +117,7 @@ def test_what_waits_too_long_becomes_a_dead_letter_and_a_retry_gives_it_as_long_
     ledger.add("1.2")
     ledger.postpone_object("1.2", 1, "the service is down")
     ledger.answer("1.3", [("sr", "a", "9.1")])
-    clock.now += 100
+    clock.passes(100)
     assert ledger.give_up_older(200) == 0
     assert ledger.give_up_older(50) == 2
     assert {letter.reason for letter in ledger.dead_letters()} == {
@@ -142,10 +134,10 @@ def test_dead_letters_expire_and_what_is_old_is_forgotten(ledger: Ledger, clock:
     ledger.add("1.3")
     ledger.answer("1.3", [("sr", "a", "9.1")])
     ledger.add("1.4")
-    clock.now += 100
+    clock.passes(100)
     assert ledger.expire(dead_s=50, remember_s=1000) == 1
     assert ledger.state("1.2") == EXPIRED
-    clock.now += 10_000
+    clock.passes(10_000)
     ledger.expire(dead_s=50, remember_s=1000)
     assert ledger.state("1.2") is None
     assert ledger.state("1.3") is None
@@ -156,13 +148,13 @@ def test_dead_letters_expire_and_what_is_old_is_forgotten(ledger: Ledger, clock:
 def test_counts(ledger: Ledger, clock: Clock) -> None:
     assert ledger.counts().oldest is None
     ledger.answer("1.1", [("sr", "a", "9.1")])
-    clock.now += 5
+    clock.passes(5)
     ledger.add("1.2")
     ledger.add("1.3")
     counts = ledger.counts()
     assert counts.objects == {WAITING: 2}
     assert counts.deliveries == {("a", WAITING): 1}
-    assert counts.oldest == 1000
+    assert counts.oldest == 1e9
 
 
 def test_another_process_may_use_it_at_the_same_time(ledger: Ledger, tmp_path: Path) -> None:
@@ -172,3 +164,16 @@ def test_another_process_may_use_it_at_the_same_time(ledger: Ledger, tmp_path: P
     assert other.retry(["*"]) == 1
     assert ledger.state("1.2") == WAITING
     other.close()
+
+
+def test_an_error_by_which_sqlite_ends_the_transaction_itself_is_the_one_that_is_seen(ledger: Ledger) -> None:
+    """As it does where the disk is full."""
+
+    def write() -> None:
+        with ledger._transaction() as db:
+            db.execute("ROLLBACK")
+            raise sqlite3.OperationalError("database or disk is full")
+
+    with pytest.raises(sqlite3.OperationalError, match="disk is full"):
+        write()
+    assert ledger.add("1.2")
