@@ -27,16 +27,18 @@ class KeyRing:
 
     Args:
         path: the key file.
+        clock: monotonic clock, in seconds.
 
     Raises:
         KeyFileError: the file cannot be used now.
     """
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._watched = WatchedFiles(path, interval_s=CHECK_INTERVAL_S)
+    def __init__(self, path: Path, clock: Clock = time.monotonic) -> None:
+        self._path, self._clock = path, clock
+        self._watched = WatchedFiles(path, interval_s=CHECK_INTERVAL_S, clock=clock)
         self._keys: KeyFile = read_keys(path)
         self._quotas: dict[str, Quota] = {}
+        self._fault: str | None = None  # why the file could not be read again
 
     def find(self, text: str) -> Key | None:
         """The key in force with this text; None if there is none."""
@@ -50,15 +52,21 @@ class KeyRing:
             return None
         quota = self._quotas.get(key.id)
         if quota is None or quota.per_minute != key.images_per_minute:
-            quota = self._quotas[key.id] = Quota(key.images_per_minute, time.monotonic)
+            quota = self._quotas[key.id] = Quota(key.images_per_minute, self._clock)
         return quota
 
     def _reload(self) -> None:
         try:
             self._keys = read_keys(self._path)
         except KeyFileError as error:
-            log.error("cannot reload the API keys: the keys loaded last stay in force", extra={"reason": str(error)})
+            if self._fault != str(error):
+                log.error(
+                    "cannot reload the API keys: the keys loaded last stay in force", extra={"reason": str(error)}
+                )
+            self._fault = str(error)
+            self._watched.forget()
             return
+        self._fault = None
         ids = {key.id for key in self._keys.keys}
         self._quotas = {key_id: quota for key_id, quota in self._quotas.items() if key_id in ids}
         log.info("API keys reloaded", extra={"keys": len(ids)})

@@ -2,9 +2,10 @@
 
 import logging
 import ssl
+import time
 from pathlib import Path
 
-from service.access.watch import WatchedFiles
+from service.access.watch import Clock, WatchedFiles
 from service.settings import Settings, SettingsError
 
 # Seconds between two checks of the files.
@@ -22,14 +23,16 @@ class Certificate:
     Args:
         certificate: PEM, chain included.
         key: PEM, unencrypted.
+        clock: monotonic clock, in seconds.
 
     Raises:
         SettingsError: the files cannot be used now.
     """
 
-    def __init__(self, certificate: Path, key: Path) -> None:
+    def __init__(self, certificate: Path, key: Path, clock: Clock = time.monotonic) -> None:
         self._files = (certificate, key)
-        self._watched = WatchedFiles(*self._files, interval_s=CHECK_INTERVAL_S)
+        self._watched = WatchedFiles(*self._files, interval_s=CHECK_INTERVAL_S, clock=clock)
+        self._fault: str | None = None  # why the files could not be loaded again
         try:
             self.context = self._load()
         except OSError as error:  # includes ssl.SSLError
@@ -43,8 +46,12 @@ class Certificate:
             self._load()  # tried in a separate context first: a mismatched pair would spoil the one in use
             self.context.load_cert_chain(*self._files, password=_no_password)
         except OSError as error:
-            log.error("cannot use the new TLS certificate: the old one stays in use", extra={"reason": _reason(error)})
+            if self._fault != (reason := _reason(error)):
+                log.error("cannot use the new TLS certificate: the old one stays in use", extra={"reason": reason})
+            self._fault = reason
+            self._watched.forget()
         else:
+            self._fault = None
             log.info("TLS certificate reloaded")
 
     def _load(self) -> ssl.SSLContext:

@@ -31,6 +31,12 @@ class WatchedFiles:
         self._signatures = self._current()
         return self._signatures != before
 
+    def forget(self) -> None:
+        """Report a change at the next check in any case: what the files hold could not be used. The cause may lie
+        outside of them, such as the permissions of their folder or a network drive.
+        """
+        self._signatures = []
+
     def _current(self) -> list[tuple[int, ...]]:
         return [_signature(path) for path in self._paths]
 

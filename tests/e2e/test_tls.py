@@ -1,5 +1,7 @@
 """TLS of the real process: protocol versions, and a certificate that is renewed while it runs."""
 
+import itertools
+import logging
 import os
 import socket
 import ssl
@@ -12,6 +14,7 @@ import pytest
 import trustme
 
 from service.__main__ import WRONG_USE, main
+from service.access.tls import CHECK_INTERVAL_S, Certificate
 from tests.e2e.server import Server, running
 from tests.waiting import DEADLINE_S, until
 
@@ -109,6 +112,25 @@ def test_a_renewed_certificate_is_loaded_and_a_bad_one_is_not(server: Server, fi
     server.await_log("cannot use the new TLS certificate")
     assert presented(server, files) == renewed
     await_serial(server, files, files.issue())
+
+
+def test_a_pair_that_cannot_be_read_for_a_moment_is_loaded_afterwards(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    files, clock = Files(tmp_path), itertools.count(step=CHECK_INTERVAL_S)
+    files.issue()
+    certificate = Certificate(files.certificate, files.key, clock=lambda: next(clock))
+    files.issue()
+    with monkeypatch.context() as unreadable:
+        unreadable.setattr(certificate, "_load", (tmp_path / "gone").stat)
+        for _ in range(3):
+            certificate.reload_if_changed()
+    caplog.set_level(logging.INFO)
+    certificate.reload_if_changed()
+    assert caplog.messages == [
+        "cannot use the new TLS certificate: the old one stays in use",
+        "TLS certificate reloaded",
+    ]
 
 
 @pytest.mark.parametrize("wrong", ["missing", "another's key", "no PEM", "encrypted", "half"])

@@ -1,5 +1,6 @@
 """Authentication and authorisation: keys, scopes, quotas, and services that are reachable without keys."""
 
+import itertools
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -12,6 +13,7 @@ from fastapi.routing import APIRoute
 
 from service.__main__ import WRONG_USE, main
 from service.access.authentication import require_scope
+from service.access.keyring import CHECK_INTERVAL_S, KeyRing
 from service.access.keys import Scope, add_key, make_key, revoke_key
 from service.workers.app import create_app
 from tests.conftest import Connect, MakeService
@@ -142,6 +144,19 @@ async def test_key_changes_take_effect_while_the_service_runs(
         assert (await status(new), await status(old)) == (200, 401)
         keys_file.write_text('{"keys": []}')
         await becomes(new, 401)
+
+
+def test_a_key_file_that_could_not_be_read_is_read_as_soon_as_it_can(
+    keys_file: Path, add: AddKey, caplog: pytest.LogCaptureFixture
+) -> None:
+    key, clock = add(), itertools.count(step=CHECK_INTERVAL_S)
+    ring = KeyRing(keys_file, clock=lambda: next(clock))
+    keys_file.write_text('{"keys": []}')
+    keys_file.chmod(0o666)  # everybody may write it
+    assert all(ring.find(key) for _ in range(3))
+    assert len(caplog.messages) == 1  # not at every check
+    keys_file.chmod(0o600)  # which changes neither content nor time of the file
+    assert ring.find(key) is None
 
 
 @pytest.mark.anyio
