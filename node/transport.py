@@ -6,13 +6,17 @@ longer. These classes replace its own.
 """
 
 import contextlib
+import logging
 import queue
 import socket
+import ssl
 from typing import Any, cast
 
 from pynetdicom.association import Association
 from pynetdicom.fsm import TRANSITION_TABLE, StateMachine
 from pynetdicom.transport import AssociationSocket, RequestHandler, ThreadedAssociationServer
+
+log = logging.getLogger(__name__)
 
 _LARGEST_OTHER_PDU = 1_048_576  # bytes; a request for an association may propose 128 presentation contexts
 # Connections, with or without an association, as a multiple of the associations that are allowed.
@@ -109,7 +113,8 @@ class BoundedServer(ThreadedAssociationServer):
         try:
             if self.ssl_context:
                 request.do_handshake()
-        except OSError:  # no TLS, or a client certificate that is missing or not trusted
+        except OSError as error:  # no TLS, or a client certificate that is missing, expired or not trusted
+            log.warning("a connection from %s was closed: TLS failed: %s", client_address[0], _reason(error))
             with contextlib.suppress(OSError):
                 request.close()
         else:
@@ -117,3 +122,12 @@ class BoundedServer(ThreadedAssociationServer):
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """Nothing: the default prints a stack trace, and the connection is closed."""
+
+
+def _reason(error: OSError) -> str:
+    """Why a TLS handshake failed, in a few words."""
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return error.verify_message
+    if isinstance(error, ssl.SSLError):
+        return (error.reason or type(error).__name__).replace("_", " ").lower()
+    return error.strerror or type(error).__name__

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Tests of the real containers: build, start, predictions, hardening, stop under load, kill.
 #
-#     tests/container.sh [PART...]     parts: service keys audit model proxy rollout monitoring offline training gpu; default: all
+#     tests/container.sh [PART...]     parts: service keys audit model node proxy rollout monitoring offline training gpu; default: all
 #
 # Needs Docker 25 or newer with BuildKit and compose 2.24.4 or newer, curl, openssl and python3; and root, because it
 # kills processes of containers by their id. Images of nginx, Prometheus and Grafana must be present or pullable
@@ -9,7 +9,7 @@
 set -uo pipefail
 cd "$(dirname "$0")/.."
 . tests/container/lib.sh
-for part in "${@:-service keys audit model proxy rollout monitoring offline training gpu}"; do
+for part in "${@:-service keys audit model node proxy rollout monitoring offline training gpu}"; do
   for name in $part; do
     echo "== $name"
     # shellcheck source=/dev/null

@@ -71,7 +71,8 @@ ROOMS: dict[str, dict[str, set[str]]] = {
         "analysis": {"config", "header", "pauses", "storage", "monitor"},
         "delivery": {"config", "header", "pauses", "transport", "storage", "monitor"},
         "running": {"config", "storage", "monitor", "receiving", "analysis", "delivery"},
-        "__main__": {"config", "storage", "running"},
+        "commands": {"config", "storage", "running"},
+        "__main__": {"commands"},
     },
 }
 # What a package may import of other packages of the project, where that is not a whole one.

@@ -350,6 +350,17 @@ def tls(authority: trustme.CA, tmp_path: Path) -> dict[str, Path]:
     return paths
 
 
+def test_a_failed_handshake_is_logged_with_its_reason(
+    listen: Listen, tls: dict[str, Path], authority: trustme.CA, caplog: pytest.LogCaptureFixture
+) -> None:
+    node = listen(tls=tls)
+    nobody = ssl.create_default_context()
+    authority.configure_trust(nobody)
+    with association(node.port, tls_args=(nobody, "127.0.0.1")) as made:
+        assert not made.is_established
+    until(lambda: "TLS failed: peer did not return a certificate" in caplog.text)
+
+
 def test_tls_with_client_certificates(listen: Listen, tls: dict[str, Path], authority: trustme.CA) -> None:
     node = listen(tls=tls)
     with connection(node.port):  # sends nothing, and holds up nobody
