@@ -251,7 +251,7 @@ def test_a_reachable_service_requires_keys_or_explicit_anonymous_access(  # noqa
     monkeypatch.setattr("service.workers.server.serve", lambda service: True)
     monkeypatch.setattr("service.cli.commands.configure_logging", lambda *_, **__: None)
     given = [word for name, value in options.items() for word in (f"--{name.replace('_', '-')}", value)]
-    code = main(["serve", "--model", str(bundle_folder), "--device", "cpu", *given])
+    code = main(["serve", "--model", str(bundle_folder), "--device", "cpu", "--port", "0", *given])
     assert code == (0 if starts else WRONG_USE)
     stderr = capsys.readouterr().err
     assert ("other machines can reach the service" in stderr) is not starts
@@ -273,7 +273,7 @@ def test_an_unusable_key_file_prevents_the_start(
     if content is not None:
         keys_file.write_text(content)
     given = ["serve", "--model", str(bundle_folder), "--device", "cpu", "--keys-file", str(keys_file)]
-    assert main(given) == WRONG_USE
+    assert main([*given, "--port", "0"]) == WRONG_USE
     stderr = capfd.readouterr().err
     assert stderr.startswith(f"xray-service: XRAY_KEYS_FILE: {keys_file}: {message}")
     assert stderr.count("\n") == 1

@@ -305,7 +305,7 @@ async def test_a_failed_disk_prevents_the_start_only_if_the_audit_log_is_require
 ) -> None:
     folder = tmp_path / "audit"
     options = ["--model", str(bundle_folder), "--audit", "required", "--audit-folder", str(folder)]
-    assert await asyncio.to_thread(main, ["serve", *options]) == WRONG_USE
+    assert await asyncio.to_thread(main, ["serve", "--port", "0", *options]) == WRONG_USE
     assert "xray-service: XRAY_AUDIT_FOLDER: [Errno 2] No such file or directory" in capfd.readouterr().err
     async with connect(make_service(audit="on", audit_folder=folder)) as client:
         assert (await client.post("/predict", content=jpeg(), headers=JPEG)).status_code == 200

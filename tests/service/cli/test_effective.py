@@ -79,7 +79,7 @@ def test_the_start_warns_about_unknown_variables(
     monkeypatch.setattr(commands, "configure_logging", lambda *_, **__: None)
     monkeypatch.setenv("XRAY_GAURD", "refuse")
     with caplog.at_level(logging.WARNING):
-        assert main(["serve", "--model", str(bundle_folder), "--device", "cpu"]) == DONE
+        assert main(["serve", "--model", str(bundle_folder), "--device", "cpu", "--port", "0"]) == DONE
     (record,) = caplog.records
     assert record.message == "unknown setting in the environment: it has no effect"
     assert record.__dict__["variable"] == "XRAY_GAURD"

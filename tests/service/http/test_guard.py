@@ -199,13 +199,13 @@ def test_refuse_without_a_guard_is_an_error_at_start(
 ) -> None:
     with pytest.raises(SettingsError):
         make_service(FakeBackend(), guard="refuse")
-    assert main(["serve", "--model", str(bundle_folder), "--guard", "refuse"]) == WRONG_USE
+    assert main(["serve", "--port", "0", "--model", str(bundle_folder), "--guard", "refuse"]) == WRONG_USE
     assert capfd.readouterr().err == "xray-service: XRAY_GUARD=refuse, but this bundle has no input guard\n"
 
 
 def test_a_guard_without_its_features_is_an_error_at_start(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     folder = write_brightness_bundle(tmp_path / "1", brightness_graph(features=3), input_guard=GUARD)
-    assert main(["serve", "--model", str(folder), "--device", "cpu"]) == FAILED
+    assert main(["serve", "--port", "0", "--model", str(folder), "--device", "cpu"]) == FAILED
     message = "xray-service: model.onnx: its guard needs an output features: float32 [N, 2]\n"
     assert capfd.readouterr().err == message
 

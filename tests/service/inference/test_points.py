@@ -92,7 +92,7 @@ def test_an_unknown_point_in_the_settings_is_an_error_at_start(choosy_folder: Pa
         make_service(model=choosy_folder, operating_point="brave")
 
 
-@pytest.mark.parametrize("command", [["serve"], ["predict", "x.jpeg"]])
+@pytest.mark.parametrize("command", [["serve", "--port", "0"], ["predict", "x.jpeg"]])
 def test_on_the_command_line_it_is_wrong_use(
     choosy_folder: Path, capfd: pytest.CaptureFixture[str], command: list[str]
 ) -> None:

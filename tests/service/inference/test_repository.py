@@ -415,8 +415,8 @@ def test_a_model_that_cannot_be_loaded_at_start_is_an_error_in_one_line(
     options: list[str], code: int, words: str, models: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     _flip(models / "other" / "3")
-    given = ["serve", "--model", str(models / "brightness" / "2"), "--device", "cpu", "--log-level", "error", *options]
-    assert main(given) == code
+    given = ["--model", str(models / "brightness" / "2"), "--device", "cpu", "--log-level", "error", *options]
+    assert main(["serve", "--port", "0", *given]) == code
     printed = capfd.readouterr().err
     assert printed.count("\n") == 1
     assert printed.startswith(f"xray-service: {words}")

@@ -60,18 +60,18 @@ def test_settings_never_change() -> None:
 
 
 def test_a_wrong_bundle_is_an_error_in_one_line(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    assert main(["serve", "--model", str(tmp_path)]) == FAILED
+    assert main(["serve", "--port", "0", "--model", str(tmp_path)]) == FAILED
     assert capfd.readouterr().err == f"xray-service: {tmp_path}/manifest.json: No such file or directory\n"
 
 
 def test_unavailable_cuda_is_an_error_at_start(bundle_folder: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    assert main(["serve", "--model", str(bundle_folder), "--device", "cuda"]) == FAILED
+    assert main(["serve", "--port", "0", "--model", str(bundle_folder), "--device", "cuda"]) == FAILED
     assert "XRAY_DEVICE=cuda, but the model does not run on CUDA here" in capfd.readouterr().err
 
 
 def test_int8_on_cuda_is_an_error_at_start(bundle_folder: Path, capfd: pytest.CaptureFixture[str]) -> None:
     options = ["--model", str(bundle_folder), "--device", "cuda", "--precision", "int8"]
-    assert main(["serve", *options]) == WRONG_USE
+    assert main(["serve", "--port", "0", *options]) == WRONG_USE
     assert (
         capfd.readouterr().err
         == "xray-service: XRAY_PRECISION=int8 is for the CPU only: it cannot be combined with XRAY_DEVICE=cuda\n"
@@ -81,7 +81,7 @@ def test_int8_on_cuda_is_an_error_at_start(bundle_folder: Path, capfd: pytest.Ca
 def test_int8_that_the_bundle_lacks_is_an_error_at_start(
     bundle_folder: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    assert main(["serve", "--model", str(bundle_folder), "--precision", "int8"]) == WRONG_USE
+    assert main(["serve", "--port", "0", "--model", str(bundle_folder), "--precision", "int8"]) == WRONG_USE
     printed = capfd.readouterr().err
     assert printed == "xray-service: XRAY_PRECISION=int8, but this bundle has no model.int8.onnx\n"
 

@@ -31,6 +31,18 @@ def test_every_address_of_a_host_name_is_bound(monkeypatch: pytest.MonkeyPatch) 
         listener.close()
 
 
+def test_where_one_address_is_taken_the_others_are_let_go(monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.create_server(("127.0.0.2", 0)) as taken:
+        port = taken.getsockname()[1]
+        found = [socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0] for host in ("127.0.0.1", "127.0.0.2")]
+        monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: found)
+        before = set(os.listdir("/proc/self/fd"))
+        with pytest.raises(OSError, match="in use") as caught:
+            bind_sockets("both", port)
+        assert caught.traceback  # it holds what the call has not let go
+        assert set(os.listdir("/proc/self/fd")) == before
+
+
 def test_a_worker_that_is_forked_while_the_end_begins_is_ended_too(monkeypatch: pytest.MonkeyPatch) -> None:
     """Signals are blocked in the main thread then, and the log's thread takes them."""
     settings, sent = Settings(workers=2), list[tuple[int, int]]()
