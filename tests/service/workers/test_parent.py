@@ -36,11 +36,8 @@ def test_where_one_address_is_taken_the_others_are_let_go(monkeypatch: pytest.Mo
         port = taken.getsockname()[1]
         found = [socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0] for host in ("127.0.0.1", "127.0.0.2")]
         monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: found)
-        before = set(os.listdir("/proc/self/fd"))
-        with pytest.raises(OSError, match="in use") as caught:
-            bind_sockets("both", port)
-        assert caught.traceback  # it holds what the call has not let go
-        assert set(os.listdir("/proc/self/fd")) == before
+        with pytest.raises(OSError, match="in use"):
+            bind_sockets("both", port)  # one that it leaves open is a ResourceWarning, which fails the test
 
 
 def test_a_worker_that_is_forked_while_the_end_begins_is_ended_too(monkeypatch: pytest.MonkeyPatch) -> None:
