@@ -16,6 +16,8 @@ from node.storage.records import ANSWERED, DEAD, DELIVERED, WAITING, Counts
 from node.storage.spool import Spool
 
 _REQUEST_S = 10.0
+# Of C-STORE requests. They count from zero: of a counter that begins at one, Prometheus sees no increase.
+_RECEIVED = ("accepted", "known", "no room", "too large", "wrong class", "unreadable")
 
 
 class Metrics:
@@ -26,6 +28,8 @@ class Metrics:
         self.received = Counter(
             "xray_node_received", "C-STORE requests, by outcome.", ["outcome"], registry=self.registry
         )
+        for outcome in _RECEIVED:
+            self.received.labels(outcome)
         self.associations_rejected = Counter(
             "xray_node_associations_rejected", "Associations that were rejected.", registry=self.registry
         )
@@ -44,10 +48,19 @@ class Metrics:
 
 
 class SpoolCollector(Collector):
-    """What is in the spool and the ledger when the metrics are asked for."""
+    """What is in the spool and the ledger, and what does not work, when the metrics are asked for.
 
-    def __init__(self, ledger: Ledger, spool: Spool, associations: Callable[[], int]) -> None:
-        self._ledger, self._spool, self._associations = ledger, spool, associations
+    Args:
+        ledger: of the node.
+        spool: of the node.
+        associations: returns how many are open.
+        problems: returns what does not work now, each one line, as ``/health`` has it.
+    """
+
+    def __init__(
+        self, ledger: Ledger, spool: Spool, associations: Callable[[], int], problems: Callable[[], list[str]]
+    ) -> None:
+        self._ledger, self._spool, self._associations, self._problems = ledger, spool, associations, problems
 
     def collect(self) -> Iterator[Metric]:
         """The gauges."""
@@ -67,6 +80,9 @@ class SpoolCollector(Collector):
         )
         yield GaugeMetricFamily("xray_node_spool_bytes", "Bytes that the spool takes.", self._spool.bytes_used)
         yield GaugeMetricFamily("xray_node_associations", "Open associations.", self._associations())
+        yield GaugeMetricFamily(
+            "xray_node_problems", "What does not work now; /health says what.", len(self._problems())
+        )
 
     def describe(self) -> Iterator[Metric]:
         """Nothing: the ledger is not read for a registration."""

@@ -10,6 +10,7 @@ import threading
 import warnings
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from http.server import ThreadingHTTPServer
 
 from node.analysis import Analyser
@@ -56,9 +57,10 @@ class Node:
         deliverers = [Deliverer(each, *parts, self._executor) for each in config.destinations]
         analyser = Analyser(config, *parts, lambda: _wake_all(deliverers))
         scp = Scp(config.scp, self._spool, self._ledger, self._metrics, _waker(loop, analyser.wake))
-        self._metrics.registry.register(SpoolCollector(self._ledger, self._spool, lambda: scp.associations))
         working: list[Analyser | Deliverer] = [analyser, *deliverers]
-        monitor = self._listen(scp, lambda: self._problems(working))
+        problems = partial(self._problems, working)
+        self._metrics.registry.register(SpoolCollector(self._ledger, self._spool, lambda: scp.associations, problems))
+        monitor = self._listen(scp, problems)
         tasks = [asyncio.ensure_future(part.run()) for part in working]
         tasks.append(asyncio.ensure_future(self._keep_house(scp)))
         stopping = asyncio.ensure_future(stop.wait())

@@ -150,7 +150,7 @@ def test_training_has_no_network_and_writes_only_its_runs() -> None:
 def test_the_node_reaches_the_pacs_behind_the_proxy_too() -> None:
     """There the default network is internal, and docker publishes no port of a container that is on no other."""
     text = yaml.load((ROOT / "compose.node.yaml").read_text(), Compose)  # noqa: S506  a SafeLoader
-    assert set(text["services"]["node"]["networks"]) == {"default", "pacs"}
+    assert set(text["services"]["node"]["networks"]) == {"default", "pacs", "monitoring"}
     assert not (text["networks"]["pacs"] or {}).get("internal")
 
 

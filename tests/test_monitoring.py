@@ -12,8 +12,14 @@ from typing import Any, get_args
 import numpy as np
 import pytest
 import yaml
+from prometheus_client import generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
+from node.config import SpoolSection
+from node.monitor import Metrics, SpoolCollector
+from node.storage.ledger import Ledger
+from node.storage.records import DEAD
+from node.storage.spool import Spool
 from service.inference.session import CUDA
 from service.settings import Device
 from tests import ROOT
@@ -73,6 +79,10 @@ SUBJECTS = {
     "audit failing": r"^xray_audit_failing$",
     "clients that gave up": r"status=\"499\"",
     "log lines dropped": r"rate\(xray_log_lines_dropped_total",
+    "what a node receives": r"xray_node_received_total",
+    "what waits at a node": r"^xray_node_oldest_waiting_seconds",
+    "dead letters of a node": r"xray_node_deliveries\{state=\"dead\"\}",
+    "what a node sends": r"xray_node_sent_total",
     "memory": r"process_resident_memory_bytes",
     "CPU": r"rate\(process_cpu_seconds_total",
 }
@@ -128,9 +138,27 @@ def queried_values(label: str, operator: str = "") -> set[str]:
     return {value for name, how, value in all_matchers if name == label and operator in {"", how}}
 
 
+def exposed_by_a_node(folder: Path) -> str:
+    """The metrics of a node that has sent one result, and not the other."""
+    spool, metrics = Spool(SpoolSection(folder=folder / "spool")), Metrics()
+    spool.claim()
+    ledger = Ledger(spool.ledger_path)
+    ledger.add("1.2")
+    ledger.answer("1.2", [("sr", "pacs", "1.2.1"), ("heatmap", "pacs", "1.2.2")])
+    ledger.close_delivery(ledger.due_deliveries("pacs", 1)[0], DEAD)
+    metrics.sent.labels("pacs", "stored").inc()
+    metrics.registry.register(SpoolCollector(ledger, spool, lambda: 0, list))
+    text = generate_latest(metrics.registry).decode()
+    ledger.close()
+    spool.close()
+    return text
+
+
 @pytest.fixture
-async def exposed(guarded_folder: Path, make_service: MakeService, connect: Connect) -> Exposed:
-    """The samples that a service exposes after some requests: by name, each label with its values."""
+async def exposed(guarded_folder: Path, make_service: MakeService, connect: Connect, tmp_path: Path) -> Exposed:
+    """The samples that a service exposes after some requests, and those of a DICOM node: by name, each label with its
+    values.
+    """
     white = encode(np.full((300, 300), 250, np.uint8))
     samples: Exposed = {}
     async with connect(make_service(model=guarded_folder)) as client:
@@ -138,7 +166,7 @@ async def exposed(guarded_folder: Path, make_service: MakeService, connect: Conn
             await client.post("/predict", content=body, headers={"Content-Type": "image/jpeg"})
         await client.post("/predict", files=[("file", white), ("file", b"no image")])
         text = (await client.get("/metrics")).text
-    for family in text_string_to_metric_families(text):
+    for family in text_string_to_metric_families(text + exposed_by_a_node(tmp_path)):
         for sample in family.samples:
             labels = samples.setdefault(sample.name, defaultdict(set))
             for label, value in sample.labels.items():
@@ -173,7 +201,7 @@ async def test_every_queried_metric_and_label_is_exposed(exposed: Exposed) -> No
 
 
 @pytest.mark.anyio
-@pytest.mark.parametrize("label", ["route", "label", "feature"])
+@pytest.mark.parametrize("label", ["route", "label", "feature", "outcome", "state"])
 async def test_every_queried_label_value_is_exposed(exposed: Exposed, label: str) -> None:
     queried = queried_values(label, "=")
     assert queried
@@ -303,6 +331,7 @@ def test_every_replica_is_scraped_and_no_other_host() -> None:
     jobs = {job["job_name"]: job for job in config["scrape_configs"]}
     (found,) = jobs["xray-inference"]["dns_sd_configs"]
     assert (found["names"], found["type"], found["port"]) == (["service."], "A", 8000)
+    assert jobs["xray-node"]["static_configs"] == [{"targets": ["node:9113"]}]
     assert jobs["prometheus"]["static_configs"] == [{"targets": ["localhost:9090"]}]
     assert config.keys() == {"global", "rule_files", "scrape_configs"}
     source = yaml.safe_load((FOLDER / "grafana/provisioning/datasources/prometheus.yml").read_text())["datasources"][0]

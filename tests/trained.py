@@ -9,6 +9,7 @@ from contract.bundle import read_bundle
 from tests import ROOT
 from tests.build_cache import cache_key, cached, installed_packages
 from tests.datasets import write_data_folder
+from tests.narrow import narrow_networks
 from training.data.dataset import Dataset, load_dataset
 from training.data.split import split_dataset
 from training.exporting.bundle import export_run
@@ -21,7 +22,15 @@ from training.networks.readout import Readout
 CONFIG = TrainingConfig(architecture="deep", epochs=6, batch=8, learning_rate=0.01, folds=4, seed=3)
 _BUNDLE = Path("models", "drawn", "1")
 _SOURCES = [
-    ROOT / name for name in ("contract", "training", "tests/trained.py", "tests/datasets.py", "tests/drawings.py")
+    ROOT / name
+    for name in (
+        "contract",
+        "training",
+        "tests/trained.py",
+        "tests/narrow.py",
+        "tests/datasets.py",
+        "tests/drawings.py",
+    )
 ]
 
 
@@ -50,5 +59,6 @@ def _train_in(folder: Path) -> None:
     data = load_dataset(root, folder / "cache")
     split = split_dataset(data, CONFIG.split, folds=CONFIG.folds, seed=CONFIG.seed)
     run = Run.create(folder / "run", CONFIG, split, DataRecord.of(root, data))
-    fit(run, data)
+    with narrow_networks():
+        fit(run, data)
     export_run(run, data, folder / _BUNDLE, "Drawn.")

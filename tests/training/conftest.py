@@ -1,18 +1,27 @@
 """Fixtures of the training tests."""
 
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import keras
 import pytest
 
 from tests.datasets import write_data_folder
+from tests.narrow import narrow_networks
 from training.data.dataset import Dataset, load_dataset
 
 
 @pytest.fixture(autouse=True)
 def _seeded_networks() -> None:
     keras.utils.set_random_seed(0)
+
+
+@pytest.fixture(scope="module")
+def narrow() -> Iterator[None]:
+    """Networks that are made have few channels."""
+    with narrow_networks():
+        yield
 
 
 @pytest.fixture(scope="session")

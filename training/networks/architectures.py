@@ -5,7 +5,7 @@ networks repeat the grey channel to (200, 200, 3) themselves. ``build`` puts the
 model takes the pixels of the image contract and the division by 255 is neither forgotten nor done twice.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
@@ -25,10 +25,10 @@ def baseline(image: Tensor) -> Tensor:
     return _head(_pool(_conv(_colour(image), 32)))
 
 
-def deep(image: Tensor) -> Tensor:
-    """Five convolutions, each followed by a pooling layer."""
+def deep(image: Tensor, channels: Sequence[int] = (32, 64, 128, 256, 128)) -> Tensor:
+    """Five convolutions, each followed by a pooling layer. Other channel counts than the specified are for tests."""
     maps = _colour(image)
-    for filters in (32, 64, 128, 256, 128):
+    for filters in channels:
         maps = _pool(_conv(maps, filters))
     return _head(maps)
 

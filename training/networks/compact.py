@@ -96,23 +96,23 @@ def convolutions(model: keras.Model) -> list[StandardisedConv]:
     return sorted(found, key=lambda layer: int(layer.name.rpartition("_")[2]) if layer.name[-1].isdigit() else 0)
 
 
-def compact(image: Tensor, width: int = 1) -> Tensor:
+def compact(image: Tensor, width: float = 1) -> Tensor:
     """The network: (n, 200, 200, 1) in 0..1 to the probability of PNEUMONIA; its last maps are 25 x 25.
 
     Args:
         image: see above.
-        width: factor of all channel counts. Above 1 is for experiments, because it is too slow to serve on a CPU.
+        width: factor of all channel counts, which must stay whole. Above 1 is for experiments, because it is too slow
+            to serve on a CPU; below 1 is for tests.
     """
+    stem, first, middle, deepest, last = (round(channels * width) for channels in (24, 64, 96, 160, 128))
     maps = layers.AveragePooling2D(2, dtype="float32")(image)
     maps = PhotometricNormalisation(dtype="float32")(maps)
-    shallow = _basic(StandardisedConv(24 * width, 5, strides=2)(maps), 64 * width, strides=2)
-    fine = bottleneck(shallow, 96 * width)
-    coarse = _basic(fine, 160 * width, strides=2)
-    coarse = bottleneck(bottleneck(coarse, 160 * width), 160 * width)
+    shallow = _basic(StandardisedConv(stem, 5, strides=2)(maps), first, strides=2)
+    fine = bottleneck(shallow, middle)
+    coarse = _basic(fine, deepest, strides=2)
+    coarse = bottleneck(bottleneck(coarse, deepest), deepest)
     coarse = layers.Identity(name=LAYOUT)(coarse)
-    maps = layers.ReLU(name=MAPS)(
-        bottleneck(merged(layers.ReLU()(fine), layers.ReLU()(coarse), 128 * width), 128 * width)
-    )
+    maps = layers.ReLU(name=MAPS)(bottleneck(merged(layers.ReLU()(fine), layers.ReLU()(coarse), last), last))
     evidence = layers.Dropout(_DROPOUT)(layers.GlobalAveragePooling2D()(maps))
     return layers.Dense(1, activation="sigmoid", name=PROBABILITY, dtype="float32")(evidence)
 

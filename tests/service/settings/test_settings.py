@@ -79,7 +79,7 @@ def test_unavailable_cuda_is_an_error_at_start(bundle_folder: Path, capfd: pytes
 
 def test_int8_on_cuda_is_an_error_at_start(bundle_folder: Path, capfd: pytest.CaptureFixture[str]) -> None:
     options = ["--model", str(bundle_folder), "--device", "cuda", "--precision", "int8"]
-    assert main(["serve", *options]) == WRONG_USE
+    assert main(["serve", "--port", "0", *options]) == WRONG_USE
     assert (
         capfd.readouterr().err
         == "xray-service: XRAY_PRECISION=int8 is for the CPU only: it cannot be combined with XRAY_DEVICE=cuda\n"

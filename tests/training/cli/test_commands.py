@@ -13,6 +13,8 @@ from training.__main__ import DONE, FAILED, WRONG_USE, main
 from training.reporting.card import about_of
 from training.reporting.page import PATIENTS_SHOWN
 
+pytestmark = pytest.mark.usefixtures("narrow")
+
 
 def test_a_folder_of_radiographs_becomes_a_bundle(
     folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch

@@ -31,6 +31,11 @@ def readout(parts: Parts) -> Readout:
     return Readout(raw.model, projection=fit_projection(of_training(raw.layouts, parts.train, 0), COMPONENTS))
 
 
+@pytest.fixture(scope="module")
+def graph(readout: Readout) -> bytes:
+    return export_graph(readout)
+
+
 def not_radiographs() -> np.ndarray:
     """Noise, stripes, and a page of text lines."""
     rng = np.random.default_rng(2)
@@ -63,8 +68,9 @@ def test_features_are_uncorrelated_in_training(parts: Parts) -> None:
     assert np.abs(correlation - np.eye(6)).max() < 0.02
 
 
-def test_the_int8_graph_is_smaller_and_gives_nearly_the_same_outputs(parts: Parts, readout: Readout) -> None:
-    graph = export_graph(readout)
+def test_the_int8_graph_is_smaller_and_gives_nearly_the_same_outputs(
+    parts: Parts, readout: Readout, graph: bytes
+) -> None:
     guard = fit_guard(in_batches(readout.features, parts.train.pixels), readout.features, parts.validation)
     int8 = quantise(graph, parts.train.pixels)
     assert len(int8) < 0.75 * len(graph)
@@ -80,9 +86,9 @@ def test_the_int8_graph_is_smaller_and_gives_nearly_the_same_outputs(parts: Part
     assert int8.count(b"QuantizeLinear") > 20
 
 
-def test_an_int8_graph_that_changes_too_much_is_not_acceptable(parts: Parts, readout: Readout) -> None:
+def test_an_int8_graph_that_changes_too_much_is_not_acceptable(parts: Parts, readout: Readout, graph: bytes) -> None:
     keras.utils.set_random_seed(1)
-    graph, other = export_graph(readout), export_graph(Readout(build("compact", "rescale")))
+    other = export_graph(Readout(build("compact", "rescale")))
     same = compare(graph, graph, parts.held_out, "", 0.5, None)
     middle = float(
         np.median(in_batches(lambda batch: np.asarray(readout(batch)["probability"]), parts.held_out.pixels))

@@ -22,7 +22,7 @@ from training.networks.names import HIDDEN, MAPS, PROBABILITY
 from training.networks.readout import Readout
 
 
-def pixels(count: int = 32) -> np.ndarray:
+def pixels(count: int = 12) -> np.ndarray:
     return np.stack([squash(Image.fromarray(chest(seed, opacity=seed / count))) for seed in range(count)])
 
 
@@ -50,7 +50,7 @@ def test_features_are_in_the_graph_too() -> None:
     graph = export_graph(readout)
     verify(graph, readout, batch)
     features = onnxruntime.InferenceSession(graph).run(["features"], {"image": batch})[0]
-    assert features.shape == (32, 8)
+    assert features.shape == (len(batch), 8)
     assert features == pytest.approx(readout.features(batch), abs=1e-3)
     off = readout.features(batch[::-1])
     assert np.abs(features - off).max() > 0.1  # they do depend on the image
@@ -66,7 +66,7 @@ def test_a_unit_at_its_switch_does_not_fail_the_verification() -> None:
     hidden.bias.assign(bias)
     readout = Readout(model)
     assert not readout.steady(batch, 1e-5)[3]
-    assert readout.steady(batch, 1e-4).sum() > 16
+    assert readout.steady(batch, 1e-4).sum() > len(batch) / 2
     assert verify(export_graph(readout), readout, batch) <= TOLERANCE
 
 
@@ -115,7 +115,7 @@ def test_the_bundle_states_its_provenance_and_its_figures(trained: Trained) -> N
     assert (manifest.name, manifest.version) == ("drawn", "1")
     assert manifest.provenance.configuration == CONFIG.model_dump()
     assert manifest.provenance.data_fingerprint == trained.data.fingerprint
-    assert manifest.provenance.parameters == 1_273_537
+    assert manifest.provenance.parameters == 83_713  # a narrow network, tests/narrow.py
     assert manifest.results["keras_onnx_difference"] <= TOLERANCE
     test, point = manifest.results["test"], manifest.operating_points["balanced"]
     assert test["threshold"] == point.threshold == manifest.threshold

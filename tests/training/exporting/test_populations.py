@@ -21,12 +21,12 @@ from training.reporting.card import with_guard
 from training.reporting.report import NO_EXTRA_DATA
 
 CONFIG = TrainingConfig(
-    architecture="compact", epochs=2, batch=8, learning_rate=1e-3, optimizer="adamw", folds=4, class_balance=True
+    architecture="compact", epochs=2, batch=12, learning_rate=1e-3, optimizer="adamw", folds=4, class_balance=True
 )
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Manifest, bytes, str, Dataset]:
+def made(narrow: None, tmp_path_factory: pytest.TempPathFactory) -> tuple[Manifest, bytes, str, Dataset]:
     folder: Path = tmp_path_factory.mktemp("populations")
     root = write_sources(folder)
     data = load_dataset(root, folder / "cache")

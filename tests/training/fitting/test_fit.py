@@ -21,6 +21,7 @@ from training.fitting.network import compiled
 from training.fitting.run import DataRecord, Epoch, Run, best_epoch
 from training.networks.names import PROBABILITY
 
+pytestmark = pytest.mark.usefixtures("narrow")
 CONFIG = TrainingConfig(architecture="deep", epochs=3, batch=16, folds=4, seed=5)
 
 
