@@ -41,18 +41,22 @@ def new_context(browser: Browser, height: int = 800, locale: str = "en-GB") -> B
     return context
 
 
-def _load(opened: Page, url: str) -> None:
+def load_page(opened: Page, url: str) -> None:
     """Open the page and wait until it has loaded its model.
 
-    On a machine with six times the load it can take, this twice took longer than 30 s, for an unknown reason. The test
-    is about the page, not the machine, so the page is opened again.
+    On a machine with six times the load it can take, this never ended in a few of thousands of loads, for an unknown
+    reason. The tests are about the page, not the machine, so the page is opened again; what it was waiting for is
+    printed.
     """
+    waiting: set[str] = set()
+    opened.on("request", lambda request: waiting.add(request.url))
+    opened.on("requestfinished", lambda request: waiting.discard(request.url))
     for wait_ms in (DEADLINE_MS / 5, DEADLINE_MS):
         opened.goto(url)
         try:
             return opened.locator("#point option").first.wait_for(state="attached", timeout=wait_ms)
         except Late:
-            print(f"the page did not load within {wait_ms / 1000:g} s")
+            print(f"the page did not load within {wait_ms / 1000:g} s; it waits for {sorted(waiting)}")
     raise AssertionError("the page did not load")
 
 
@@ -67,7 +71,7 @@ def page(browser: Browser, server: Server) -> Iterator[Page]:
     opened.on("request", lambda request: asked.append(request.url))
     opened.on("pageerror", lambda error: errors.append(str(error)))
     opened.on("console", lambda message: errors.append(message.text) if "Content Security" in message.text else None)
-    _load(opened, server.url)
+    load_page(opened, server.url)
     yield opened
     assert errors == []
     assert asked

@@ -8,7 +8,7 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from tests import ROOT
-from tests.browser.conftest import new_context
+from tests.browser.conftest import load_page, new_context
 from tests.browser.pages import CHEST, choose
 from tests.e2e.server import Server
 
@@ -23,8 +23,7 @@ def page_in(browser: Browser, server: Server) -> Iterator[Any]:
         context = new_context(browser, locale=locale)
         contexts.append(context)
         page = context.new_page()
-        page.goto(server.url)
-        page.locator("#point option").first.wait_for(state="attached")
+        load_page(page, server.url)
         return page
 
     yield open_page

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, Dialog, Page, Route, expect
 
-from tests.browser.conftest import new_context
+from tests.browser.conftest import load_page, new_context
 from tests.browser.pages import CHEST, choose, finished, rows
 from tests.drawings import jpeg
 from tests.e2e.server import running
@@ -31,8 +31,7 @@ def test_fifty_images_and_a_service_that_is_killed_and_started_again(
     context = new_context(browser)
     page = context.new_page()
     with running(guarded_folder, tmp_path) as first:
-        page.goto(first.url)
-        page.locator("#point option").first.wait_for(state="attached")
+        load_page(page, first.url)
         choose(page, *((f"{number:02}.jpeg", jpeg(number)) for number in range(30)))
         expect(rows(page)).to_have_count(30)
         first.process.kill()

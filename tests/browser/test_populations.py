@@ -12,7 +12,7 @@ from playwright.sync_api import Browser, Page, Route, expect
 
 from contract.bundle import read_bundle
 from tests import BUNDLED_MODEL
-from tests.browser.conftest import new_context
+from tests.browser.conftest import load_page, new_context
 from tests.browser.pages import CHEST, choose, finished
 from tests.e2e.server import Server, running
 
@@ -32,8 +32,7 @@ def opened(browser: Browser, server: Server) -> Iterator[tuple[Page, list[str]]]
     context, asked = new_context(browser), list[str]()
     page = context.new_page()
     page.on("request", lambda request: asked.append(stated(request.url)) if PREDICT.search(request.url) else None)
-    page.goto(server.url)
-    page.locator("#point option").first.wait_for(state="attached")
+    load_page(page, server.url)
     yield page, asked
     context.close()
 

@@ -7,6 +7,8 @@ export const LANGUAGES = {
   en: "English", de: "Deutsch", fr: "Français", es: "Español", pt: "Português", zh: "中文",
 };
 
+const TIMEOUT_MS = 15_000; // a limit against hangs: the caller tries again
+
 let texts = {};
 let language = "en";
 
@@ -29,7 +31,8 @@ export async function changeLanguage(code) {
 }
 
 async function use(code) {
-  const response = await fetch(new URL(`../languages/${code}.json`, import.meta.url));
+  const url = new URL(`../languages/${code}.json`, import.meta.url);
+  const response = await fetch(url, { signal: AbortSignal.timeout(TIMEOUT_MS) });
   if (!response.ok) throw new Error(`no texts: ${response.status}`);
   [texts, language] = [await response.json(), code];
   document.documentElement.lang = code;
