@@ -4,7 +4,7 @@ import asyncio
 import logging
 import threading
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -13,6 +13,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from service.http import explain
 from service.inference.decoding import decoder
+from service.inference.threads import calls
 from service.wire import VERSION
 from tests.bundles import INT8_FULL
 from tests.conftest import Connect, MakeService
@@ -129,7 +130,7 @@ async def test_probes_fail_while_a_decoder_or_a_drawing_hangs(
     path, module, function = hanging
     service, now, hangs, released = make_service(), 0.0, threading.Event(), threading.Event()
     work = vars(module)[function]
-    monkeypatch.setattr(service._calls, "_clock", lambda: now)
+    monkeypatch.setattr(calls, "time", SimpleNamespace(monotonic=lambda: now))
 
     def hang(*arguments: Any, **options: Any) -> Any:
         hangs.set()
