@@ -1,13 +1,12 @@
 """Fixtures of the end-to-end tests."""
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import pytest
 
 from tests import BUNDLED_MODEL
+from tests.disks import in_memory
 from tests.e2e.server import Server, running
 
 
@@ -21,9 +20,6 @@ def bundled_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]
 
 @pytest.fixture
 def audit_folder(tmp_path: Path) -> Iterator[Path]:
-    """An empty folder for audit logs, in memory if this machine has such: a busy disk may take longer than the three
-    seconds after which a log that is required rejects requests.
-    """
-    memory = Path("/dev/shm")  # noqa: S108
-    with TemporaryDirectory(dir=memory if os.access(memory, os.W_OK) else tmp_path) as folder:
-        yield Path(folder)
+    """An empty folder for audit logs."""
+    with in_memory(tmp_path) as folder:
+        yield folder

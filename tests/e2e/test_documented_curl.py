@@ -12,6 +12,7 @@ from service.access.keys import add_key, make_key
 from tests import BUNDLED_MODEL, ROOT
 from tests.commands import run
 from tests.dicom_objects import drawn, grey16
+from tests.disks import in_memory
 from tests.drawings import jpeg
 from tests.e2e.server import Server, running
 from tests.programs import needs
@@ -39,15 +40,16 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Server, s
     folder = tmp_path_factory.mktemp("documented")
     text, key = make_key("reader", ["admin", "feedback", "predict"])
     add_key(folder / "keys.json", key)
-    (folder / "audit").mkdir()
     settings: dict[str, Any] = {
         "keys_file": folder / "keys.json",
         "allow_anonymous": 1,
         "model_control": 1,
-        "audit": "on",
-        "audit_folder": folder / "audit",
     }
-    with running(BUNDLED_MODEL, folder, **settings) as started, started.client() as client:
+    with (
+        in_memory(folder) as audit,
+        running(BUNDLED_MODEL, folder, audit="on", audit_folder=audit, **settings) as started,
+        started.client() as client,
+    ):
         # The image that the documents give feedback about.
         client.post(
             "/predict", content=jpeg(), headers={"Content-Type": "image/jpeg", "X-Request-ID": "8c5f0a2e9d4b4c1f"}
