@@ -231,9 +231,7 @@ class Ledger:
                 yield self._db
                 self._db.execute("COMMIT")
             except BaseException:
-                if (
-                    self._db.in_transaction
-                ):  # SQLite has ended it itself if the disk is full: that is the error to be seen
+                if self._db.in_transaction:  # if the disk is full, SQLite has ended it: that is the error to be seen
                     self._db.execute("ROLLBACK")
                 raise
 

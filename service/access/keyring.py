@@ -38,7 +38,6 @@ class KeyRing:
         self._watched = WatchedFiles(path, interval_s=CHECK_INTERVAL_S, clock=clock)
         self._keys: KeyFile = read_keys(path)
         self._quotas: dict[str, Quota] = {}
-        self._fault: str | None = None  # why the file could not be read again
 
     def find(self, text: str) -> Key | None:
         """The key in force with this text; None if there is none."""
@@ -59,14 +58,10 @@ class KeyRing:
         try:
             self._keys = read_keys(self._path)
         except KeyFileError as error:
-            if self._fault != str(error):
-                log.error(
-                    "cannot reload the API keys: the keys loaded last stay in force", extra={"reason": str(error)}
-                )
-            self._fault = str(error)
-            self._watched.forget()
+            if self._watched.note(reason := str(error)):
+                log.error("cannot reload the API keys: the keys loaded last stay in force", extra={"reason": reason})
             return
-        self._fault = None
+        self._watched.note(None)
         ids = {key.id for key in self._keys.keys}
         self._quotas = {key_id: quota for key_id, quota in self._quotas.items() if key_id in ids}
         log.info("API keys reloaded", extra={"keys": len(ids)})

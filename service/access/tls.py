@@ -32,7 +32,6 @@ class Certificate:
     def __init__(self, certificate: Path, key: Path, clock: Clock = time.monotonic) -> None:
         self._files = (certificate, key)
         self._watched = WatchedFiles(*self._files, interval_s=CHECK_INTERVAL_S, clock=clock)
-        self._fault: str | None = None  # why the files could not be loaded again
         try:
             self.context = self._load()
         except OSError as error:  # includes ssl.SSLError
@@ -46,12 +45,10 @@ class Certificate:
             self._load()  # tried in a separate context first: a mismatched pair would spoil the one in use
             self.context.load_cert_chain(*self._files, password=_no_password)
         except OSError as error:
-            if self._fault != (reason := _reason(error)):
+            if self._watched.note(reason := _reason(error)):
                 log.error("cannot use the new TLS certificate: the old one stays in use", extra={"reason": reason})
-            self._fault = reason
-            self._watched.forget()
         else:
-            self._fault = None
+            self._watched.note(None)
             log.info("TLS certificate reloaded")
 
     def _load(self) -> ssl.SSLContext:

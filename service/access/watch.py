@@ -22,6 +22,7 @@ class WatchedFiles:
     def __init__(self, *paths: Path, interval_s: float, clock: Clock = time.monotonic) -> None:
         self._paths, self._interval_s, self._clock = paths, interval_s, clock
         self._checked_at, self._signatures = clock(), self._current()
+        self._fault: str | None = None
 
     def changed(self) -> bool:
         """Whether the files have changed since the last call that reported a change, or since the start."""
@@ -31,11 +32,17 @@ class WatchedFiles:
         self._signatures = self._current()
         return self._signatures != before
 
-    def forget(self) -> None:
-        """Report a change at the next check in any case: what the files hold could not be used. The cause may lie
-        outside of them, such as the permissions of their folder or a network drive.
+    def note(self, fault: str | None) -> bool:
+        """Note why what the files hold cannot be used; None: it can. After a fault the next check reports a change in
+        any case: the cause may lie outside of the files, such as the permissions of their folder or a network drive.
+
+        Returns:
+            Whether this fault is another than the last one noted, and so worth a line in the log.
         """
-        self._signatures = []
+        is_new, self._fault = fault not in (None, self._fault), fault
+        if fault is not None:
+            self._signatures = []
+        return is_new
 
     def _current(self) -> list[tuple[int, ...]]:
         return [_signature(path) for path in self._paths]
