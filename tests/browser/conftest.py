@@ -44,7 +44,7 @@ def new_context(browser: Browser, height: int = 800, locale: str = "en-GB") -> B
 def load_page(opened: Page, url: str) -> None:
     """Open the page and wait until it has loaded its model.
 
-    On a machine with six times the load it can take, this never ended in a few of thousands of loads, for an unknown
+    On a machine with six times the load it can take, this did not end twice in one run of the suite, for an unknown
     reason. The tests are about the page, not the machine, so the page is opened again; what it was waiting for is
     printed.
     """
