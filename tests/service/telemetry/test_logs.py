@@ -55,10 +55,13 @@ def pipe() -> Iterator[Pipe]:
         os.close(descriptor)
 
 
-def test_a_pipe_that_nobody_reads_stops_nobody_and_the_dropped_lines_are_reported_later(pipe: Pipe) -> None:
+def test_a_pipe_that_nobody_reads_stops_nobody_and_the_dropped_lines_are_reported_later(
+    pipe: Pipe, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(logs, "_REPORT_INTERVAL_S", 1000.0)  # one report, however slow the machine
     assert in_time(pipe.log_many)
     dropped = pipe.lines.dropped
-    assert 0 < dropped < COUNT - MAX_QUEUED
+    assert 0 < dropped <= COUNT - MAX_QUEUED  # all but the queue's, if the writer thread has not had its turn yet
     read = [pipe.read_line() for _ in range(COUNT - dropped + 1)]
     reports = [line for line in read if not line.startswith("line ")]
     assert reports == ["log lines were dropped: stderr was not read"]
