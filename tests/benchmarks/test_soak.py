@@ -1,14 +1,17 @@
 """The soak: its arithmetic, and a run of a few seconds."""
 
 import json
+import os
 import subprocess
 import sys
 from collections import Counter
+from pathlib import Path
 
 import pytest
 
 from benchmarks.measuring.observed import HUNG_UP, Sample, differences, slope_per_hour
 from tests import ROOT
+from tests.disks import in_memory
 from tests.programs import needs
 
 SEEN = Counter({"200": 90, "401": 3, "415": 2, "422": 4, HUNG_UP: 6})
@@ -47,9 +50,11 @@ def test_a_slope_leaves_out_the_first_fifth() -> None:
 
 
 @needs("wrk")
-def test_a_short_soak_loses_nothing() -> None:
+def test_a_short_soak_loses_nothing(tmp_path: Path) -> None:
     command = [sys.executable, "benchmarks/soak.py", "--minutes", "0.1", "--cycles", "1"]
-    ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    with in_memory(tmp_path) as scratch:
+        environment = os.environ | {"TMPDIR": str(scratch)}
+        ended = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
     assert ended.returncode == 0, ended.stdout + ended.stderr
     result = json.loads(ended.stdout)
     assert result["metrics"].keys() >= {"200", "401", "415", "422"}

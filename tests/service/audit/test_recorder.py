@@ -263,7 +263,6 @@ async def test_waiting_requests_share_a_write_and_the_event_loop_is_not_blocked(
     make_service: MakeService, connect: Connect, tmp_path: Path, slow: type[SlowChain], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     backend = FakeBackend()
-    write_timeout(DEADLINE_S, monkeypatch)
     async with connect(make_service(backend, audit="required", audit_folder=tmp_path)) as client:
         await until_async(lambda: slow.writes == [1])
         before = sum(backend.sizes)
@@ -285,8 +284,9 @@ async def test_a_hanging_disk_counts_as_failed_until_its_write_ends(
     async with connect(service) as client:
         await until_async(lambda: slow.writes == [1])
         write_timeout(0.2, monkeypatch)
-        for _ in range(2):
-            assert_problem(await client.post("/predict", content=jpeg(), headers=JPEG), 503, "audit-unavailable")
+        assert_problem(await client.post("/predict", content=jpeg(), headers=JPEG), 503, "audit-unavailable")
+        await until_async(lambda: service.status == "failing")
+        assert_problem(await client.post("/predict", content=jpeg(), headers=JPEG), 503, "audit-unavailable")
         assert (await client.get("/health")).json()["status"] == "failing"
         write_timeout(DEADLINE_S, monkeypatch)
         slow.go.set()
