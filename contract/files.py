@@ -102,7 +102,8 @@ class LockFile:
     """A file that exists for a lock alone; held from its creation until ``close``, or the end of the process in
     whatever way. One that is left over does not count. It names its holder.
 
-    Over NFS and SMB the lock holds between machines, unless they are mounted without (``nolock``, ``local_lock``).
+    Over NFS and SMB the lock holds between machines, unless they are mounted without (``nolock``, ``local_lock``,
+    ``nobrl``).
 
     Args:
         path: of the file.
