@@ -1,16 +1,28 @@
-"""Files that are complete or absent, whenever the process or the machine stops."""
+"""Files that are complete or absent, whenever the process or the machine stops; and locks, for what one process at a
+time writes.
+"""
 
 import contextlib
 import errno
 import os
 import secrets
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import BinaryIO
 
+try:
+    import fcntl
+except ImportError:  # Windows has no such locks
+    fcntl = None  # type: ignore[assignment]
+
 # How a system says that folders cannot be flushed there, as PostgreSQL's fsync_fname() has it; Windows: EACCES.
 _NEED_NO_FLUSH = {errno.EACCES, errno.EISDIR, errno.EBADF, errno.EINVAL, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP}
+# How a filesystem says that it has no locks.
+_NO_LOCKS = {errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP}
+_HOLDER_BYTES = 200
 
 
 @contextmanager
@@ -80,3 +92,93 @@ def sync_folder(path: Path) -> None:
     except OSError as error:
         if error.errno not in _NEED_NO_FLUSH:
             raise
+
+
+class InUse(Exception):
+    """Another process has the lock. The message names it: process id, host and since when."""
+
+
+class LockFile:
+    """A file that exists for a lock alone; held from its creation until ``close``, or the end of the process in
+    whatever way. One that is left over does not count. It names its holder.
+
+    Over NFS and SMB the lock holds between machines, unless they are mounted without (``nolock``, ``local_lock``,
+    ``nobrl``).
+
+    Args:
+        path: of the file.
+        mode: permissions of a new file, less the umask.
+        is_kept: whether the file stays when the lock ends.
+        is_required: whether to raise where the filesystem has no locks. If not, two processes are not noticed there.
+
+    Raises:
+        InUse: another process has it.
+        OSError: the file cannot be opened, or not locked.
+    """
+
+    def __init__(self, path: Path, *, mode: int = 0o666, is_kept: bool = False, is_required: bool = False) -> None:
+        self._path, self._is_kept = path, is_kept
+        while True:
+            self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT, mode)
+            try:
+                self._lock(is_required)
+                if self._is_in_place():
+                    break
+            except BaseException:
+                os.close(self._descriptor)
+                raise
+            os.close(self._descriptor)  # its holder has just released it, and deleted the file
+        self._name_holder()
+
+    def close(self) -> None:
+        """Let others have it."""
+        if not self._is_kept:
+            with contextlib.suppress(OSError):
+                self._path.unlink()
+        os.close(self._descriptor)
+
+    def _lock(self, is_required: bool) -> None:
+        try:
+            lock(self._descriptor)
+        except InUse:
+            holder = _printable(os.pread(self._descriptor, _HOLDER_BYTES, 0))
+            raise InUse(holder or "a process that is not named") from None
+        except OSError as error:
+            if is_required or error.errno not in _NO_LOCKS:
+                raise
+
+    def _is_in_place(self) -> bool:
+        try:
+            return os.path.samestat(os.fstat(self._descriptor), self._path.stat())
+        except FileNotFoundError:
+            return False
+
+    def _name_holder(self) -> None:
+        since = datetime.now(UTC).isoformat(timespec="seconds")
+        with contextlib.suppress(OSError):  # a full disk: the lock is held all the same
+            os.ftruncate(self._descriptor, 0)
+            os.write(self._descriptor, f"process {os.getpid()} on {socket.gethostname()} since {since}\n".encode())
+
+
+def lock(descriptor: int, *, waits: bool = False) -> None:
+    """Lock an open file or folder until its descriptor is closed, in whatever way the process ends.
+
+    Args:
+        descriptor: of the file; over NFS, open for writing. That of a folder on a network drive holds between the
+            processes of one machine only.
+        waits: whether to wait for another process that has it.
+
+    Raises:
+        InUse: another process has it.
+        OSError: it cannot be locked; its filesystem has no locks, for example.
+    """
+    if fcntl is None:
+        raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX if waits else fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise InUse from None
+
+
+def _printable(content: bytes) -> str:
+    return "".join(letter for letter in content.decode(errors="replace") if letter.isprintable())

@@ -3,13 +3,15 @@
 import asyncio
 import logging
 import sqlite3
+import ssl
 from collections.abc import Callable
-from contextlib import AsyncExitStack
+from typing import NamedTuple
 
 import httpx
 
 from dicom.results.result import SERIES
 from node.config import RESULTS, Config, ConfigError, ResultKind, ServiceSection
+from node.credentials import Credentials
 from node.header import HeaderError, content_identity, series_description
 from node.monitor import Metrics
 from node.pauses import PAUSE_S, pause_after, wait_for
@@ -30,6 +32,13 @@ _HEADERS = {"Content-Type": "application/dicom", "Accept": "application/dicom"}
 _REFUSED = {413, 415, 422}
 # Nor are these: wrong settings of the node; unsupported-media-type: the service lacks its extra for DICOM.
 _NOT_THE_OBJECT = {"unknown-operating-point", "unknown-population", "unsupported-media-type"}
+
+
+class _Access(NamedTuple):
+    """The service, with its key and what trusts it."""
+
+    server: Server
+    tls: ssl.SSLContext
 
 
 class Refused(Exception):
@@ -55,37 +64,42 @@ class Analyser:
         self, config: Config, ledger: Ledger, spool: Spool, metrics: Metrics, on_result: Callable[[], None]
     ) -> None:
         self._config, self._ledger, self._spool, self._metrics = config, ledger, spool, metrics
-        self._on_result, self._server = on_result, _server(config.service)
+        self._on_result, self._access = on_result, _access(config.service)
         self._kinds = [kind for kind in RESULTS if any(kind in each.results for each in config.destinations)]
         self._claimed: set[str] = set()
         self.wake = asyncio.Event()
-        self._ledger_problem = self._spool_problem = self._service_problem = ""
+        self._ledger_problem = self._spool_problem = self._service_problem = self._credentials_problem = ""
 
     @property
     def problem(self) -> str:
         """What does not work now; empty: nothing."""
-        return self._ledger_problem or self._spool_problem or self._service_problem
+        return self._ledger_problem or self._spool_problem or self._service_problem or self._credentials_problem
 
     async def run(self, poll_s: float = 1.0) -> None:
         """Analyse whatever is due. ``retry`` in another process and pauses that end are seen within ``poll_s``."""
         section = self._config.service
         policy = RetryPolicy(section.retry_s, self._notify)
-        async with AsyncExitStack() as stack:
-            http = await stack.enter_async_context(http_client(self._server))
-            client = Client(http, self._server, policy)
-            workers = await stack.enter_async_context(asyncio.TaskGroup())
+        async with asyncio.TaskGroup() as workers:
             for _ in range(section.parallel):
-                workers.create_task(self._work(client, policy, poll_s))
+                workers.create_task(self._work(policy, poll_s))
 
-    async def _work(self, client: Client, policy: RetryPolicy, poll_s: float) -> None:
+    async def _work(self, policy: RetryPolicy, poll_s: float) -> None:
         while True:
-            try:
-                await self._work_once(client, policy, poll_s)
-                self._ledger_problem = ""
-            except sqlite3.Error as error:
-                self._ledger_problem = f"the ledger cannot be used: {error}"
-                log.error("%s", self._ledger_problem)
-                await asyncio.sleep(PAUSE_S)
+            access = self._access.current()
+            async with http_client(*access) as http:  # a key or certificate that is renewed needs a new one
+                client = Client(http, access.server, policy)
+                while self._access.current() is access:
+                    self._credentials_problem = self._access.check()
+                    await self._work_with(client, policy, poll_s)
+
+    async def _work_with(self, client: Client, policy: RetryPolicy, poll_s: float) -> None:
+        try:
+            await self._work_once(client, policy, poll_s)
+            self._ledger_problem = ""
+        except sqlite3.Error as error:
+            self._ledger_problem = f"the ledger cannot be used: {error}"
+            log.error("%s", self._ledger_problem)
+            await asyncio.sleep(PAUSE_S)
 
     async def _work_once(self, client: Client, policy: RetryPolicy, poll_s: float) -> None:
         item = self._claim()
@@ -179,26 +193,30 @@ class Analyser:
         log.warning("service: %s", message)
 
 
-def _server(section: ServiceSection) -> Server:
+def _access(section: ServiceSection) -> Credentials[_Access]:
     """The service, as its client takes it.
 
     Raises:
         ConfigError: the key or the certificates cannot be read.
     """
-    try:
-        key = read_key(section.key_file)
-        tls_context(section.ca_file)
-    except Exception as error:
-        raise ConfigError(f"service: {error}") from None
-    return Server(
-        url=httpx.URL(str(section.url)),
-        operating_point=section.operating_point,
-        population=section.population,
-        key=key,
-        ca_file=section.ca_file,
-        timeout_s=section.timeout_s,
-        give_up_after_s=section.retry_s,
-    )
+
+    def read() -> _Access:
+        try:
+            key, tls = read_key(section.key_file), tls_context(section.ca_file)
+        except Exception as error:
+            raise ConfigError(str(error)) from None
+        server = Server(
+            url=httpx.URL(str(section.url)),
+            operating_point=section.operating_point,
+            population=section.population,
+            key=key,
+            ca_file=section.ca_file,
+            timeout_s=section.timeout_s,
+            give_up_after_s=section.retry_s,
+        )
+        return _Access(server, tls)
+
+    return Credentials("service", [section.key_file, section.ca_file], read)
 
 
 def _check(response: httpx.Response) -> bytes:

@@ -3,7 +3,7 @@
 import argparse
 import sqlite3
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -16,20 +16,32 @@ DONE, FAILED, WRONG_USE = 0, 1, 2  # exit codes
 
 def run(argv: Sequence[str] | None) -> int:
     """Run a command; None: that of this process. Returns its exit code, as ``main`` does."""
-    arguments = _parser().parse_args(argv)
+    arguments = argparse.Namespace()
+    if code := _with_output(lambda: _parse(argv, arguments)):
+        return code
     try:
         config = read_config(arguments.config)
         if arguments.command == "check":
             return DONE
         if arguments.command in {"dead", "retry"}:
-            return run_command(lambda: _beside_the_node(config, arguments), lambda message: _fail(message, FAILED))
-        return _run(config)
+            return _with_output(lambda: _beside_the_node(config, arguments))
+        return _run(config)  # what fails there is no output
     except ConfigError as error:
         return _fail(str(error), WRONG_USE)
     except ModuleNotFoundError as error:
         return _fail(
             f"{(error.name or '').partition('.')[0]} is not installed; pip install 'xray-inference[cpu,dicom]'", FAILED
         )
+
+
+def _with_output(command: Callable[[], int]) -> int:
+    return run_command(command, lambda message: _fail(message, FAILED))
+
+
+def _parse(argv: Sequence[str] | None, into: argparse.Namespace) -> int:
+    """Read the command line, or print the help and exit."""
+    _parser().parse_args(argv, into)
+    return DONE
 
 
 def _run(config: Config) -> int:

@@ -58,7 +58,7 @@ class Node:
         analyser = Analyser(config, *parts, lambda: _wake_all(deliverers))
         scp = Scp(config.scp, self._spool, self._ledger, self._metrics, _waker(loop, analyser.wake))
         working: list[Analyser | Deliverer] = [analyser, *deliverers]
-        problems = partial(self._problems, working)
+        problems = partial(self._problems, [scp, *working])
         self._metrics.registry.register(SpoolCollector(self._ledger, self._spool, lambda: scp.associations, problems))
         monitor = self._listen(scp, problems)
         tasks = [asyncio.ensure_future(part.run()) for part in working]
@@ -115,7 +115,7 @@ class Node:
         if self._ledger.expire(limits.dead_letters_h * _HOUR_S, limits.remember_h * _HOUR_S):
             await asyncio.to_thread(sweep, self._spool, self._ledger)
 
-    def _problems(self, parts: Sequence[Analyser | Deliverer]) -> list[str]:
+    def _problems(self, parts: Sequence[Scp | Analyser | Deliverer]) -> list[str]:
         found = [part.problem for part in parts if part.problem]
         try:
             self._spool.check_room()

@@ -10,6 +10,7 @@ import logging
 import queue
 import socket
 import ssl
+from collections.abc import Callable
 from typing import Any, cast
 
 from pynetdicom.association import Association
@@ -95,6 +96,12 @@ class BoundedServer(ThreadedAssociationServer):
 
     daemon_threads = True
     request_queue_size = 128
+    new_context: Callable[[], ssl.SSLContext | None]  # the TLS context for a new connection; None: no TLS
+
+    def service_actions(self) -> None:
+        """Look for renewed certificates, also while nobody connects. Called several times a second."""
+        super().service_actions()
+        self.ssl_context = self.new_context()
 
     def get_request(self) -> tuple[socket.socket, Any]:
         """Accept a connection; a TLS handshake follows in ``process_request_thread``."""

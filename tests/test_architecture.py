@@ -64,19 +64,30 @@ ROOMS: dict[str, dict[str, set[str]]] = {
         "config": set(),
         "header": set(),
         "pauses": set(),
+        "credentials": {"config"},
         "transport": set(),
         "storage": {"config", "header", "pauses"},
         "monitor": {"storage"},
-        "receiving": {"config", "header", "transport", "storage", "monitor"},
-        "analysis": {"config", "header", "pauses", "storage", "monitor"},
-        "delivery": {"config", "header", "pauses", "transport", "storage", "monitor"},
+        "receiving": {"config", "header", "credentials", "transport", "storage", "monitor"},
+        "analysis": {"config", "header", "pauses", "credentials", "storage", "monitor"},
+        "delivery": {"config", "header", "pauses", "credentials", "transport", "storage", "monitor"},
         "running": {"config", "storage", "monitor", "receiving", "analysis", "delivery"},
         "commands": {"config", "storage", "running"},
         "__main__": {"commands"},
     },
 }
 # What a package may import of other packages of the project, where that is not a whole one.
-PARTS = {"node": ("dicom", "service.client", "contract.files", "contract.messages", "contract.streams")}
+PARTS = {
+    "node": (
+        "dicom",
+        "service.client",
+        "service.access.tls",
+        "service.access.watch",
+        "contract.files",
+        "contract.messages",
+        "contract.streams",
+    )
+}
 _LOADS_A_MODEL = {"onnxruntime"}
 _LEARNS = {"tensorflow", "keras", "tf2onnx", "onnx", "sklearn", "scipy", "matplotlib"}
 _SERVES = {"fastapi", "starlette", "uvicorn"}

@@ -1,6 +1,5 @@
 """Sends results by C-STORE."""
 
-import ssl
 from io import BytesIO
 from typing import Any
 
@@ -9,7 +8,8 @@ from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
 from pynetdicom import AE, evt
 from pynetdicom.association import Association
 
-from node.config import COMPREHENSIVE_3D_SR, SECONDARY_CAPTURE, ConfigError, CStore, Tls
+from node.config import COMPREHENSIVE_3D_SR, SECONDARY_CAPTURE, CStore
+from node.credentials import client_tls
 from node.delivery.outcomes import DAMAGED, Interrupted, Outcome, Sender, Unavailable, Verdict, outcome_of
 from node.header import content_identity
 from node.storage.records import Delivery
@@ -29,8 +29,12 @@ class CStoreSender:
     """
 
     def __init__(self, destination: CStore) -> None:
-        self._destination, self._tls = destination, client_context(destination.tls)
+        self._destination, self._tls = destination, client_tls(f"destination {destination.name}", destination.tls)
         self._association: Association | None = None
+
+    def check(self) -> str:
+        """Look for renewed certificates; see ``Sender``."""
+        return self._tls.check()
 
     def __enter__(self) -> Sender:
         """Request the association.
@@ -44,7 +48,8 @@ class CStoreSender:
         for sop_class in _RESULT_CLASSES:
             for syntax in (ExplicitVRLittleEndian, ImplicitVRLittleEndian):
                 entity.add_requested_context(sop_class, syntax)
-        tls = (self._tls, to.address) if self._tls else None
+        context = self._tls.current()
+        tls = (context, to.address) if context else None
         try:
             handlers: list[Any] = [(evt.EVT_CONN_OPEN, lambda event: bound(event.assoc, to.timeout_s))]
             association = entity.associate(
@@ -98,20 +103,3 @@ def _read(content: bytes) -> Dataset | None:
         return dataset if dataset.get("SOPInstanceUID") and dataset.get("SOPClassUID") else None
     except Exception:  # pydicom raises what it meets in a damaged file, and its messages may quote the file
         return None
-
-
-def client_context(section: Tls | None) -> ssl.SSLContext | None:
-    """The TLS context for a destination; None: no TLS.
-
-    Raises:
-        ConfigError: the certificates cannot be loaded.
-    """
-    if section is None:
-        return None
-    try:
-        context = ssl.create_default_context(cafile=section.ca_file)
-        if section.certificate:
-            context.load_cert_chain(section.certificate, section.key)
-    except OSError as error:  # includes SSLError
-        raise ConfigError(f"destination: the certificates cannot be loaded: {error.strerror}") from None
-    return context

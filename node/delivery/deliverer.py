@@ -39,17 +39,18 @@ class Deliverer:
         self._name, self._sender = destination.name, new_sender(destination)
         self._ledger, self._spool, self._metrics, self._executor = ledger, spool, metrics, executor
         self.wake = asyncio.Event()
-        self._ledger_problem = self._destination_problem = ""
+        self._ledger_problem = self._destination_problem = self._credentials_problem = ""
 
     @property
     def problem(self) -> str:
         """What does not work now; empty: nothing."""
-        return self._ledger_problem or self._destination_problem
+        return self._ledger_problem or self._destination_problem or self._credentials_problem
 
     async def run(self, poll_s: float = 1.0, backoff: Callable[[int], float] = backoff_s) -> None:
         """Send whatever is due. While the destination is not available, pauses grow from 0.5 s to 30 s."""
         loop, failures = asyncio.get_running_loop(), 0
         while True:
+            self._credentials_problem = self._sender.check()
             try:
                 due = self._ledger.due_deliveries(self._name, _BATCH)
                 self._ledger_problem = ""

@@ -38,6 +38,11 @@ class Interrupted(Unavailable):
 class Sender(Protocol):
     """A connection to a destination, open while it is used as a context. Blocks; used by one thread at a time."""
 
+    def check(self) -> str:
+        """Look for renewed certificates and credentials. Returns why their files cannot be used, so that what was read
+        before stays in use; empty: they can.
+        """
+
     def __enter__(self) -> "Sender":
         """Connect.
 

@@ -4,14 +4,13 @@ import asyncio
 import json
 import secrets
 import ssl
-from pathlib import Path
 from typing import NamedTuple
 
 import httpx
 from pydantic import BaseModel, Field, ValidationError
 
-from node.config import ConfigError, Stow, Tls
-from node.delivery.cstore import client_context
+from node.config import Stow, Tls
+from node.credentials import Credentials, client_context, secret
 from node.delivery.outcomes import DAMAGED, STORED, Interrupted, Outcome, Sender, Unavailable, Verdict, outcome_of
 from node.header import HeaderError, content_identity
 from node.storage.records import Delivery
@@ -42,6 +41,14 @@ class _Answer(BaseModel):
     failed: _Sequence = Field(default=_Sequence(), alias="00081198")
 
 
+class _Access(NamedTuple):
+    """What a store asks for. ``tls``: True: the authorities of the operating system."""
+
+    tls: ssl.SSLContext | bool
+    auth: httpx.BasicAuth | None
+    headers: dict[str, str]
+
+
 class _Received(NamedTuple):
     """An HTTP response. ``kind``: its media type."""
 
@@ -66,21 +73,23 @@ class StowSender:
     """
 
     def __init__(self, destination: Stow) -> None:
-        self._destination, self._auth, self._headers = destination, _auth(destination), _token(destination)
-        context = client_context(Tls(ca_file=destination.ca_file)) if destination.ca_file else None
-        self._tls: ssl.SSLContext | bool = context or True
+        self._destination, self._access = destination, _access(destination)
         self._http: httpx.AsyncClient | None = None
         self._loop: asyncio.Runner | None = None
+
+    def check(self) -> str:
+        """Look for a renewed password, token or certificate; see ``Sender``."""
+        return self._access.check()
 
     def __enter__(self) -> Sender:
         """Prepare the connection, which is opened by the first request."""
         # Tasks, because only they can be ended in time whatever a store does.
-        self._loop = asyncio.Runner()
+        self._loop, access = asyncio.Runner(), self._access.current()
         # trust_env=False: results go directly to the given address, never through a proxy set in the environment.
         self._http = httpx.AsyncClient(
-            verify=self._tls,
-            auth=self._auth,
-            headers={"Accept": "application/dicom+json", "User-Agent": "xray-inference"} | self._headers,
+            verify=access.tls,
+            auth=access.auth,
+            headers={"Accept": "application/dicom+json", "User-Agent": "xray-inference"} | access.headers,
             timeout=httpx.Timeout(self._destination.timeout_s, connect=min(10.0, self._destination.timeout_s)),
             trust_env=False,
         )
@@ -168,21 +177,18 @@ def _failures(received: _Received) -> list[_Item]:
     return []
 
 
-def _auth(destination: Stow) -> httpx.BasicAuth | None:
-    if destination.user is None:
-        return None
-    return httpx.BasicAuth(destination.user, _secret(destination.password_file) or "")
+def _access(destination: Stow) -> Credentials[_Access]:
+    def read() -> _Access:
+        token = secret(destination.token_file) if destination.token_file else None
+        return _Access(
+            client_context(Tls(ca_file=destination.ca_file)) if destination.ca_file else True,
+            httpx.BasicAuth(destination.user, _password(destination)) if destination.user is not None else None,
+            {"Authorization": f"Bearer {token}"} if token else {},
+        )
+
+    files = destination.ca_file, destination.password_file, destination.token_file
+    return Credentials(f"destination {destination.name}", files, read)
 
 
-def _token(destination: Stow) -> dict[str, str]:
-    token = _secret(destination.token_file)
-    return {"Authorization": f"Bearer {token}"} if token else {}
-
-
-def _secret(path: Path | None) -> str | None:
-    if path is None:
-        return None
-    try:
-        return path.read_text(encoding="utf-8").strip()
-    except (OSError, UnicodeDecodeError):
-        raise ConfigError(f"{path} cannot be read") from None
+def _password(destination: Stow) -> str:
+    return secret(destination.password_file) if destination.password_file else ""

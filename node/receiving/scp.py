@@ -32,6 +32,7 @@ from pynetdicom.pdu_primitives import A_ASSOCIATE
 from pynetdicom.sop_class import Verification  # type: ignore[attr-defined]  # made when it is asked for
 
 from node import config
+from node.credentials import server_tls
 from node.header import HeaderError, Identity, dataset_identity, is_uid
 from node.monitor import Metrics
 from node.receiving.incoming import IncomingFile, IncomingFiles
@@ -70,6 +71,9 @@ class Scp:
         ledger: knows what has been received.
         metrics: counts.
         on_object: called from another thread after an object has been accepted.
+
+    Raises:
+        ConfigError: a certificate cannot be loaded.
     """
 
     port = 0
@@ -81,13 +85,13 @@ class Scp:
         self._on_object = on_object
         self._files = IncomingFiles(spool, section.max_object_bytes)
         self._ae = self._entity()
+        self._tls, self._tls_problem = server_tls("scp.tls", section.tls), ""
 
     def start(self) -> None:
         """Listen.
 
         Raises:
             OSError: the address cannot be used.
-            ConfigError: a certificate cannot be loaded.
         """
         handlers: list[Any] = [
             (evt.EVT_CONN_OPEN, lambda event: self._files.receive(event.assoc.dul)),
@@ -99,11 +103,17 @@ class Scp:
             (evt.EVT_CONN_CLOSE, self._closed),
         ]
         address, contexts = (self._section.address, self._section.port), self._ae.supported_contexts
-        title, context = self._section.ae_titles[0], _tls(self._section.tls)
+        title, context = self._section.ae_titles[0], self._new_context()
         self._server = BoundedServer(self._ae, address, title, contexts, context, handlers, BoundedHandler)
+        self._server.new_context = self._new_context
         self._ae._servers.append(self._server)
         self.port = self._server.server_address[1]
         threading.Thread(target=self._server.serve_forever, args=(0.1,), name="scp", daemon=True).start()
+
+    @property
+    def problem(self) -> str:
+        """What does not work now; empty: nothing."""
+        return self._tls_problem
 
     @property
     def associations(self) -> int:
@@ -143,6 +153,11 @@ class Scp:
         entity.add_supported_context(config.COMPREHENSIVE_3D_SR, [ExplicitVRLittleEndian, ImplicitVRLittleEndian])
         entity.add_supported_context(Verification)
         return entity
+
+    def _new_context(self) -> ssl.SSLContext | None:
+        """The TLS context for new connections; None: no TLS."""
+        self._tls_problem = self._tls.check()
+        return self._tls.current()
 
     def _requested(self, event: Event) -> None:
         """Any of the AE titles is this node's. pynetdicom compares with the one that its association has."""
@@ -226,16 +241,3 @@ class Scp:
             self._spool.drop_object(uid)
             return OUT_OF_RESOURCES, "no room"
         return SUCCESS, "accepted" if added else "known"
-
-
-def _tls(section: config.Tls | None) -> ssl.SSLContext | None:
-    if section is None or section.certificate is None:
-        return None
-    try:
-        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=section.ca_file)
-        context.load_cert_chain(section.certificate, section.key)
-    except OSError as error:  # includes SSLError
-        raise config.ConfigError(f"scp.tls: the certificates cannot be loaded: {error.strerror}") from None
-    if section.ca_file:
-        context.verify_mode = ssl.CERT_REQUIRED
-    return context

@@ -8,15 +8,13 @@
 NAME is derived from the SOP Instance UID. File names hold nothing of a patient.
 """
 
-import fcntl
 import hashlib
-import os
 import secrets
 import shutil
 import threading
 from pathlib import Path
 
-from contract.files import put_in_place, replacing, sync_folder
+from contract.files import InUse, LockFile, put_in_place, replacing, sync_folder
 from node.config import SpoolSection
 from node.header import HeaderError, dataset_identity
 
@@ -56,22 +54,17 @@ class Spool:
             SpoolInUse: another process is.
             OSError: the folder cannot be used; its filesystem has no locks, for example.
         """
-        self._lock_file = os.open(self._folder / "lock", os.O_RDWR | os.O_CREAT, 0o600)
         try:
-            fcntl.flock(self._lock_file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            self.close()
-            raise SpoolInUse(f"{self._folder} is in use by another node") from None
-        except OSError:
-            self.close()
-            raise
+            self._claim = LockFile(self._folder / "lock", mode=0o600, is_kept=True, is_required=True)
+        except InUse as holder:
+            raise SpoolInUse(f"{self._folder} is in use by another node: {holder}") from None
         for unfinished in self._incoming.iterdir():
             unfinished.unlink()
         self._bytes = sum(file.stat().st_size for folder in (self._objects, self._results) for file in folder.iterdir())
 
     def close(self) -> None:
         """Let another process claim the folder."""
-        os.close(self._lock_file)
+        self._claim.close()
 
     @property
     def ledger_path(self) -> Path:

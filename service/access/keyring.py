@@ -6,7 +6,7 @@ import time
 from pathlib import Path
 
 from service.access.keys import Key, KeyFile, KeyFileError, read_keys
-from service.access.watch import Clock, WatchedFiles
+from service.access.watch import Clock, Reloaded, WatchedFiles
 from service.errors import QuotaExceeded
 
 # Seconds between two checks of the key file: the longest time for which a revoked key is still accepted.
@@ -34,16 +34,19 @@ class KeyRing:
     """
 
     def __init__(self, path: Path, clock: Clock = time.monotonic) -> None:
-        self._path, self._clock = path, clock
-        self._watched = WatchedFiles(path, interval_s=CHECK_INTERVAL_S, clock=clock)
-        self._keys: KeyFile = read_keys(path)
+        self._clock = clock
         self._quotas: dict[str, Quota] = {}
+        self._keys = Reloaded(
+            WatchedFiles(path, interval_s=CHECK_INTERVAL_S, clock=clock),
+            lambda: read_keys(path),
+            faults=KeyFileError,
+            on_reload=self._reloaded,
+            on_fault=_report,
+        )
 
     def find(self, text: str) -> Key | None:
         """The key in force with this text; None if there is none."""
-        if self._watched.changed():
-            self._reload()
-        return self._keys.find(text)
+        return self._keys.current().find(text)
 
     def quota(self, key: Key) -> "Quota | None":
         """The quota of a key; None if it has none. If its rate was changed, the quota starts full again."""
@@ -54,17 +57,14 @@ class KeyRing:
             quota = self._quotas[key.id] = Quota(key.images_per_minute, self._clock)
         return quota
 
-    def _reload(self) -> None:
-        try:
-            self._keys = read_keys(self._path)
-        except KeyFileError as error:
-            if self._watched.note(reason := str(error)):
-                log.error("cannot reload the API keys: the keys loaded last stay in force", extra={"reason": reason})
-            return
-        self._watched.note(None)
-        ids = {key.id for key in self._keys.keys}
+    def _reloaded(self, keys: KeyFile) -> None:
+        ids = {key.id for key in keys.keys}
         self._quotas = {key_id: quota for key_id, quota in self._quotas.items() if key_id in ids}
         log.info("API keys reloaded", extra={"keys": len(ids)})
+
+
+def _report(reason: str) -> None:
+    log.error("cannot reload the API keys: the keys loaded last stay in force", extra={"reason": reason})
 
 
 class Quota:

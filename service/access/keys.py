@@ -5,7 +5,6 @@ A key has 256 random bits from the operating system, so its plain SHA-256 cannot
 for passwords, which people choose (NIST SP 800-63B, 5.1.1.2 and 5.1.2.2).
 """
 
-import fcntl
 import hashlib
 import hmac
 import os
@@ -20,7 +19,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
 
-from contract.files import replacing
+from contract.files import lock, replacing
 from contract.messages import first_error
 
 Scope = Literal["predict", "admin", "metrics", "feedback"]
@@ -187,7 +186,7 @@ def _locked(path: Path) -> Iterator[None]:
     except OSError as error:
         raise KeyFileError(f"{path.absolute().parent}: {error.strerror}") from None
     try:
-        fcntl.flock(folder, fcntl.LOCK_EX)
+        lock(folder, waits=True)
         yield
     except OSError as error:
         raise KeyFileError(f"{path}: {error.strerror}") from None

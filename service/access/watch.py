@@ -1,10 +1,14 @@
-"""Detects changes of files while the service runs, by polling."""
+"""Files that change while a process runs, such as keys and certificates: noticed by polling, and read again. The DICOM
+node uses this, too.
+"""
 
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Generic, TypeVar
 
 Clock = Callable[[], float]
+T = TypeVar("T")
 
 
 class WatchedFiles:
@@ -46,6 +50,56 @@ class WatchedFiles:
 
     def _current(self) -> list[tuple[int, ...]]:
         return [_signature(path) for path in self._paths]
+
+
+class Reloaded(Generic[T]):
+    """What files hold, read again when they change. While they cannot be used, what was read last stays in use.
+
+    Args:
+        watched: the files.
+        read: reads them.
+        faults: what ``read`` raises if they cannot be used.
+        on_reload: called with what was read again.
+        on_fault: called with the reason why new files cannot be used, once for each reason.
+
+    Raises:
+        Exception: what ``read`` raises: the files cannot be used now.
+    """
+
+    def __init__(
+        self,
+        watched: WatchedFiles,
+        read: Callable[[], T],
+        *,
+        faults: type[Exception],
+        on_reload: Callable[[T], object],
+        on_fault: Callable[[str], object],
+    ) -> None:
+        self._watched = watched
+        self._read, self._faults, self._on_reload, self._on_fault = read, faults, on_reload, on_fault
+        self._latest, self._fault = read(), ""
+
+    def current(self) -> T:
+        """What was read last. May be called often, by one thread at a time."""
+        if self._watched.changed():
+            self._reload()
+        return self._latest
+
+    def check(self) -> str:
+        """Why the files that are there now cannot be used; empty: they can. Likewise."""
+        self.current()
+        return self._fault
+
+    def _reload(self) -> None:
+        try:
+            self._latest, self._fault = self._read(), ""
+        except self._faults as error:
+            self._fault = str(error)
+            if self._watched.note(self._fault):
+                self._on_fault(self._fault)
+            return
+        self._watched.note(None)
+        self._on_reload(self._latest)
 
 
 def _signature(path: Path) -> tuple[int, ...]:

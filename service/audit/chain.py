@@ -4,7 +4,6 @@ FOLDER/1/audit-00000001.jsonl, audit-00000002.jsonl, ...    FOLDER/2/...
 """
 
 import errno
-import fcntl
 import hashlib
 import logging
 import os
@@ -12,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from contract.files import sync_folder
+from contract.files import InUse, LockFile, sync_folder
 from service.audit.line import GENESIS, Event, Torn, read_line, seal
 
 log = logging.getLogger("service.audit")
@@ -81,7 +80,7 @@ class Chain:
         self._log("audit closed")
         if self._file >= 0:
             os.close(self._file)
-        os.close(self._lock)
+        self._lock.close()
 
     def _prepare_file(self) -> None:
         """Open the file to append to: at first the last existing one; a new one when it is full."""
@@ -143,7 +142,7 @@ def find_end(chain: Path) -> ChainEnd:
     return ChainEnd(0, GENESIS, torn)
 
 
-def _acquire(folder: Path) -> tuple[Path, int, ChainEnd]:
+def _acquire(folder: Path) -> tuple[Path, LockFile, ChainEnd]:
     """Lock the first free chain. Returns its path, its lock and its end. A damaged chain is evidence: it is skipped."""
     for number in range(1, _MAX_CHAINS + 1):
         chain = folder / str(number)
@@ -153,29 +152,23 @@ def _acquire(folder: Path) -> tuple[Path, int, ChainEnd]:
         try:
             return chain, lock, find_end(chain)
         except AuditError as error:
-            os.close(lock)
+            lock.close()
             log.error("audit chain is damaged: it is left unchanged, and the next chain is used: %s", error)
         except OSError:
-            os.close(lock)
+            lock.close()
             raise
     raise AuditError(f"{folder}: {_MAX_CHAINS} chains are in use or damaged")
 
 
-def _try_lock(chain: Path) -> int | None:
+def _try_lock(chain: Path) -> LockFile | None:
     """Lock a chain, which is created if it does not exist; None if another process holds the lock."""
     if not chain.exists():
         chain.mkdir(mode=_FOLDER_MODE, exist_ok=True)
         sync_folder(chain.parent)
-    lock = os.open(chain / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, _FILE_MODE)
     try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(lock)
+        return LockFile(chain / "lock", mode=_FILE_MODE, is_kept=True, is_required=True)
+    except InUse:
         return None
-    except OSError:
-        os.close(lock)
-        raise
-    return lock
 
 
 def _number(path: Path) -> int:

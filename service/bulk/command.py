@@ -7,9 +7,9 @@ import os
 import signal
 import threading
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -111,20 +111,18 @@ def _run(arguments: argparse.Namespace, settings: Settings) -> int:
     start_logging()
     where = arguments.out if arguments.out.startswith("s3://") else os.path.abspath(arguments.out)  # noqa: PTH100
     store = open_store(where)
-    plan = _planned(arguments, settings, store)
-    names = store.names()
-    done = [number for number in range(plan.parts) if part_name(number) in names]
-    missing = plan.parts - len(done)
-    if missing and _SUCCESS in names:  # of a run whose parts have been removed since: it is not complete any more
-        store.remove(_SUCCESS)
-    job = Job(where, settings.model_dump(mode="json"), missing, arguments.processes, arguments.address)
-    numbers = (number for number in range(plan.parts) if part_name(number) not in names)
-    try:
+    with ExitStack() as claims:
+        plan = _planned(arguments, settings, store, lambda: claims.enter_context(store.claimed()))
+        names = store.names()
+        done = [number for number in range(plan.parts) if part_name(number) in names]
+        missing = plan.parts - len(done)
+        if missing and _SUCCESS in names:  # of a run whose parts have been removed since: it is not complete any more
+            store.remove(_SUCCESS)
+        job = Job(where, settings.model_dump(mode="json"), missing, arguments.processes, arguments.address)
+        numbers = (number for number in range(plan.parts) if part_name(number) not in names)
         with RunProgress(plan, _counts_of(store, plan, done)) as progress:
             _engine(arguments.engine)(job, numbers, progress.done)
-    finally:
-        store.prepare()  # removes what killed workers were writing
-    return _finish(store, plan, progress)
+        return _finish(store, plan, progress)
 
 
 def _check(arguments: argparse.Namespace) -> None:
@@ -140,8 +138,8 @@ def _check(arguments: argparse.Namespace) -> None:
         raise SettingsError(f"--part-size: at most {_MAX_PART_SIZE}")
 
 
-def _planned(arguments: argparse.Namespace, settings: Settings, store: "Store") -> "Plan":
-    """The plan of the run: a new one, or that of the run that is resumed."""
+def _planned(arguments: argparse.Namespace, settings: Settings, store: "Store", claim: Callable[[], None]) -> "Plan":
+    """The plan of the run: a new one, or that of the run that is resumed. ``claim`` is called before either is used."""
     from service.bulk.plan import plan_of, read_plan, write_plan
     from service.bulk.rules import difference
     from service.inference.loading.bundles import read_main
@@ -150,6 +148,8 @@ def _planned(arguments: argparse.Namespace, settings: Settings, store: "Store") 
     plan = read_plan(store)
     if plan and not arguments.resume:
         raise SettingsError(f"--out: {arguments.out} holds a run already: continue it with --resume")
+    if plan:
+        claim()
     bundle = read_main(settings)
     rules = _rules(arguments, settings, bundle, plan)
     with _found(arguments.sources) as items:
@@ -157,18 +157,16 @@ def _planned(arguments: argparse.Namespace, settings: Settings, store: "Store") 
             wanted = plan_of(rules, items) if arguments.sources else rules
             if what := difference(plan, wanted):
                 raise SettingsError(f"--resume: the plan in {arguments.out} differs: {what}")
-            store.prepare()
             return plan
         if not arguments.sources:
             raise SettingsError(f"--resume: there is no plan in {arguments.out}: name its SOURCE")
         asyncio.run(try_bundle(settings, bundle))
-        store.prepare()
-        with store.planning():
-            if read_plan(store):
-                raise SettingsError(f"--out: {arguments.out} holds a run by now: --resume goes on with it")
-            if leftover := sorted(name for name in store.names() if name.startswith(("part-", _SUCCESS))):
-                raise SettingsError(f"--out: {arguments.out} holds {leftover[0]}, but no plan: choose another place")
-            return write_plan(store, rules, items)
+        claim()
+        if read_plan(store):
+            raise SettingsError(f"--out: {arguments.out} holds a run by now: --resume goes on with it")
+        if leftover := sorted(name for name in store.names() if name.startswith(("part-", _SUCCESS))):
+            raise SettingsError(f"--out: {arguments.out} holds {leftover[0]}, but no plan: choose another place")
+        return write_plan(store, rules, items)
 
 
 @contextmanager

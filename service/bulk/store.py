@@ -1,25 +1,24 @@
 """The storage of a run: a folder, or a prefix of a bucket. Every file is written atomically."""
 
 import contextlib
-import os
 import secrets
 import shutil
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
 import pyarrow
 from pyarrow import fs
 
-from contract.files import replacing
+from contract.files import InUse, LockFile, replacing
 from service.bulk import s3
 from service.bulk.errors import StorageError
-from service.client.lock import InUse, lock
 from service.settings import SettingsError
 
 # In the names of files that are being written. A killed run leaves some; they are removed by the next one.
 _TEMPORARY = ".bulk-partial-"
+_LOCK = ".bulk-lock"
 _COPIED = 8 * 2**20
 
 
@@ -28,11 +27,16 @@ class Store(Protocol):
 
     scratch: Path | None
 
-    def prepare(self) -> None:
-        """Make sure that it exists, and remove the unfinished files of a killed run.
+    def claimed(self) -> AbstractContextManager[None]:
+        """The store for this run alone; it is made if it does not exist. Removes the unfinished files of killed runs,
+        and at the end those of this run's killed workers.
+
+        In a bucket, and on filesystems without locks, nothing is held: two runs in one place do the work twice, and
+        write the same files.
 
         Raises:
-            SettingsError: it cannot be created.
+            SettingsError: it cannot be created, or another run has it.
+            StorageError: it cannot be written.
         """
 
     def names(self) -> set[str]:
@@ -53,14 +57,6 @@ class Store(Protocol):
     def remove(self, name: str) -> None:
         """Delete a file, if there is one."""
 
-    def planning(self) -> AbstractContextManager[None]:
-        """Held while a plan is made: two runs that begin at once would else write each other's. In a bucket, and on
-        filesystems without locks, nothing is held.
-
-        Raises:
-            SettingsError: another run has it.
-        """
-
 
 def open_store(where: str) -> Store:
     """The store of a folder or ``s3://bucket/prefix``. It need not exist.
@@ -80,15 +76,20 @@ class _Folder:
         self._path = path
         self.scratch: Path | None = path  # the system's may be small, or missing where the root is read-only
 
-    def prepare(self) -> None:
+    @contextmanager
+    def claimed(self) -> Iterator[None]:
         try:
             self._path.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise SettingsError(f"--out: {self._path} cannot be made: {error.strerror}") from None
-        with _in_one_line("--out"):
-            for path in self._path.iterdir():
-                if path.name.startswith(_TEMPORARY):
-                    path.unlink(missing_ok=True)
+        lock = self._lock()
+        with contextlib.closing(lock):
+            self._clean_up()
+            try:
+                yield
+            finally:
+                with contextlib.suppress(FileNotFoundError):  # the folder has gone
+                    self._clean_up()
 
     def names(self) -> set[str]:
         with _in_one_line("--out"):
@@ -116,15 +117,19 @@ class _Folder:
         with _in_one_line(name):
             (self._path / name).unlink(missing_ok=True)
 
-    @contextmanager
-    def planning(self) -> Iterator[None]:
-        with _in_one_line("--out"):
-            descriptor = os.open(self._path, os.O_RDONLY)
+    def _lock(self) -> LockFile:
         try:
-            _lock_to_plan(descriptor, self._path)
-            yield
-        finally:
-            os.close(descriptor)
+            return LockFile(self._path / _LOCK)
+        except InUse as holder:
+            raise SettingsError(f"--out: another run is at work in {self._path}: {holder}") from None
+        except OSError as error:
+            raise StorageError(f"--out: {self._path / _LOCK} cannot be written: {error.strerror}") from None
+
+    def _clean_up(self) -> None:
+        with _in_one_line("--out"):
+            for path in self._path.iterdir():
+                if path.name.startswith(_TEMPORARY):
+                    path.unlink(missing_ok=True)
 
     def _put(self, name: str, write: Callable[[BinaryIO], object]) -> None:
         with _is_there(name), _in_one_line(name):
@@ -143,21 +148,14 @@ class _Folder:
             write(file)
 
 
-def _lock_to_plan(folder: int, path: Path) -> None:
-    try:
-        with contextlib.suppress(OSError):  # a filesystem without locks on folders, such as NFS
-            lock(folder)
-    except InUse:
-        raise SettingsError(f"--out: another run is being planned in {path}") from None
-
-
 class _Prefix:
     scratch: Path | None = None
 
     def __init__(self, prefix: str, files: fs.S3FileSystem) -> None:
         self._prefix, self._files = prefix, files
 
-    def prepare(self) -> None:
+    @contextmanager
+    def claimed(self) -> Iterator[None]:
         bucket = self._prefix.partition("/")[0]
         try:
             with s3.meaning("--out"):
@@ -166,6 +164,7 @@ class _Prefix:
             found = None
         if found is None or found.type == fs.FileType.NotFound:
             raise SettingsError(f"--out: there is no bucket {bucket}")
+        yield
 
     def names(self) -> set[str]:
         with s3.meaning("--out"):
@@ -193,9 +192,6 @@ class _Prefix:
     def remove(self, name: str) -> None:
         with contextlib.suppress(FileNotFoundError), s3.meaning(name):
             self._files.delete_file(f"{self._prefix}/{name}")
-
-    def planning(self) -> AbstractContextManager[None]:
-        return nullcontext()
 
     @contextmanager
     def _written(self, name: str) -> Iterator[pyarrow.NativeFile]:

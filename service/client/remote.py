@@ -48,8 +48,8 @@ async def connect(server: Server, notify: Callable[[str], None]) -> AsyncIterato
         yield client
 
 
-def http_client(server: Server) -> httpx.AsyncClient:
-    """An HTTP client of a service, not connected yet.
+def http_client(server: Server, tls: ssl.SSLContext | None = None) -> httpx.AsyncClient:
+    """An HTTP client of a service, not connected yet. ``tls``: what trusts it; None: made from its ``ca_file``.
 
     Raises:
         SettingsError: the certificate authorities cannot be loaded.
@@ -61,7 +61,7 @@ def http_client(server: Server) -> httpx.AsyncClient:
     return httpx.AsyncClient(
         base_url=server.url,
         headers=headers,
-        verify=tls_context(server.ca_file),
+        verify=tls or tls_context(server.ca_file),
         trust_env=False,
         timeout=httpx.Timeout(server.timeout_s, connect=min(_CONNECT_TIMEOUT_S, server.timeout_s)),
         limits=httpx.Limits(max_connections=None, keepalive_expiry=_KEEPALIVE_S),

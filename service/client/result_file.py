@@ -10,8 +10,7 @@ from typing import BinaryIO, Literal, TextIO
 
 from pydantic import ValidationError
 
-from contract.files import put_in_place
-from service.client.lock import FileLock, InUse
+from contract.files import InUse, LockFile, put_in_place
 from service.client.results import COLUMNS, Format, escape_formula, write_row
 from service.settings import SettingsError
 from service.wire import PredictResponse
@@ -39,18 +38,18 @@ class ResultFile:
         try:
             if path.exists() and not path.is_file():
                 raise SettingsError(f"--output: {path} is not a regular file")
-            self._lock = FileLock(path.with_name(f"{path.name}.lock"))
-        except InUse:
-            raise SettingsError(f"--output: another run is writing {path}") from None
+            self._lock = LockFile(path.with_name(f"{path.name}.lock"))
+        except InUse as holder:
+            raise SettingsError(f"--output: another run is writing {path}: {holder}") from None
         except OSError as error:
             raise self._unwritable(error) from None
         try:
             self.stream: TextIO = self._open(resume=resume, force=force)
         except OSError as error:
-            self._lock.release()
+            self._lock.close()
             raise self._unwritable(error) from None
         except SettingsError:
-            self._lock.release()
+            self._lock.close()
             raise
 
     @property
@@ -82,7 +81,7 @@ class ResultFile:
                 return f"the results so far are in {self.part}; continue with --resume"
             return None
         finally:
-            self._lock.release()
+            self._lock.close()
 
     def _open(self, *, resume: bool, force: bool) -> TextIO:
         if resume:

@@ -83,19 +83,39 @@ class ConnectionBalancer:
         self._table.set_load(self._worker, load if self._is_open else NOT_ACCEPTING)
         return load
 
-    def close(self) -> None:
+    def close(self, *, takes_waiting: bool = False) -> set[asyncio.Task[None]]:
         """Stop accepting. The port closes once every worker and the parent have closed it.
 
         Connections that are being set up are not cancelled: uvloop closes a cancelled one without ``connection_lost``,
         so it would count as open, and delay the shutdown, for ever. The edge closes them as soon as they are set up.
+
+        Args:
+            takes_waiting: whether the last worker accepts the connections that the kernel has queued until now, because
+                no other process will. They would be reset when the port closes.
+
+        Returns:
+            what sets up connections still.
         """
         if not self._is_open:
-            return
+            return set()
         self._is_open = False
         self.publish_load()
+        others = [self._table.load(other) for other in self._table.workers if other != self._worker]
         for listener in self._listeners:
             asyncio.get_running_loop().remove_reader(listener)
+            if takes_waiting and all(load == NOT_ACCEPTING for load in others):
+                self._take_waiting(listener)
             listener.close()
+        return set(self._accepting)
+
+    def _take_waiting(self, listener: socket.socket) -> None:
+        for _ in range(_BACKLOG):  # more may come all the time
+            try:
+                self._begin(listener.accept()[0])
+            except ConnectionAbortedError:  # its client has gone
+                continue
+            except OSError:  # none waits any more, or the system is out of resources
+                return
 
     def _watch(self, listener: socket.socket) -> None:
         asyncio.get_running_loop().add_reader(listener, self._on_readable, listener)
@@ -129,6 +149,9 @@ class ConnectionBalancer:
                 )
                 self._pause(listener, _RESOURCE_BACKOFF_S)
             return
+        self._begin(connection)
+
+    def _begin(self, connection: socket.socket) -> None:
         connection.setblocking(False)
         self._accepting.add(asyncio.create_task(self._set_up(connection), name="accept"))
         self.publish_load()

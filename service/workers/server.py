@@ -3,6 +3,7 @@
 import asyncio
 import gc
 import logging
+import os
 import signal
 import socket
 import sys
@@ -24,7 +25,7 @@ from service.edge.shared import Edge
 from service.inference.admission import Phase
 from service.inference.threads.pool import StartedThreads
 from service.telemetry.formats import is_text
-from service.telemetry.worker_table import WorkerSlot
+from service.telemetry.worker_table import WorkerSlot, WorkerTable
 from service.workers.app import create_app
 from service.workers.banner import banner
 from service.workers.connection_balancer import ConnectionBalancer
@@ -41,6 +42,8 @@ SWITCH_INTERVAL_S = 0.0001
 # Threshold of the garbage collector for new objects (gc.set_threshold); the default is 700. A request leaves next to
 # no reference cycles, and each collection stops all threads (decision 41).
 UNCOLLECTED = 10_000
+# Seconds at the end: at most for connections that are being set up, such as TLS handshakes; and for what they send.
+_SETTING_UP_S, _LAST_REQUESTS_S = 0.5, 0.1
 
 log = logging.getLogger(__name__)
 
@@ -145,11 +148,28 @@ class Server(uvicorn.Server):
         return await super().on_tick(counter) or drained
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Close the port, and complete the requests in flight."""
-        if self._balancer:
-            self._balancer.close()
+        """Close the port, and complete the requests in flight; those that wait at the port are answered, too."""
+        if setting_up := self._close_port():
+            await asyncio.wait(setting_up, timeout=_SETTING_UP_S)
+        await asyncio.sleep(_LAST_REQUESTS_S)
         self._edge.close()
         await super().shutdown(sockets)
+
+    def _close_port(self) -> set[asyncio.Task[None]]:
+        """Close the port, and accept what the kernel has queued, unless another worker will. Returns what sets up
+        connections still.
+        """
+        if self._balancer:
+            return self._balancer.close(takes_waiting=not self.failed)
+        if not hasattr(os, "fork"):  # Windows cannot duplicate a socket so
+            return set()
+        # uvicorn's server closes its listeners at once: copies of them keep the port open for a moment.
+        listeners = [socket.socket(fileno=os.dup(each.fileno())) for server in self.servers for each in server.sockets]
+        for server in self.servers:
+            server.close()
+        last = self._new_balancer(WorkerSlot(0, os.getppid(), listeners, WorkerTable(1)))
+        last.open()
+        return last.close(takes_waiting=True)
 
     def _new_balancer(self, slot: WorkerSlot) -> ConnectionBalancer:
         return ConnectionBalancer(

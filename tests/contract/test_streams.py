@@ -58,12 +58,21 @@ def test_messages_of_a_command_without_stderr_are_not_among_its_results(bundle_f
     ]
 
 
-@pytest.mark.parametrize("command", ["settings --json", "completion bash", "--help"])
-def test_an_output_that_fails_is_one_line_and_a_closed_pipe_none(command: str) -> None:
-    full = shell(f"-m service {command} >/dev/full", PYTHONUNBUFFERED="")
-    assert (full.returncode, full.stderr) == (1, "xray-service: cannot write the output: No space left on device\n")
-    closed = shell(f"-m service {command} >&-", PYTHONUNBUFFERED="")
-    assert (closed.returncode, closed.stderr) == (1, "xray-service: cannot write the output: Bad file descriptor\n")
+@pytest.mark.parametrize(
+    ("command", "name"),
+    [
+        ("service settings --json", "xray-service"),
+        ("service completion bash", "xray-service"),
+        ("service --help", "xray-service"),
+        ("node --help", "xray-node"),
+        ("training --help", "training"),
+    ],
+)
+def test_an_output_that_fails_is_one_line_and_a_closed_pipe_none(command: str, name: str) -> None:
+    full = shell(f"-m {command} >/dev/full", PYTHONUNBUFFERED="")
+    assert (full.returncode, full.stderr) == (1, f"{name}: cannot write the output: No space left on device\n")
+    closed = shell(f"-m {command} >&-", PYTHONUNBUFFERED="")
+    assert (closed.returncode, closed.stderr) == (1, f"{name}: cannot write the output: Bad file descriptor\n")
 
 
 def test_so_it_is_with_the_commands_of_training(tmp_path: Path) -> None:

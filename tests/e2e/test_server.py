@@ -1,6 +1,8 @@
 """The process that users start: with the bundled model, under load, and at shutdown."""
 
 import asyncio
+import contextlib
+import os
 import re
 import resource
 import signal
@@ -144,6 +146,40 @@ def test_a_request_in_flight_at_sigterm_is_answered(workers: int, expect: bytes,
             connection.sendall(image[1000:])
             assert connection.recv(65536).startswith(b"HTTP/1.1 200 OK")
         assert server.process.wait(DEADLINE_S) == 0
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="needs /proc")
+@pytest.mark.parametrize("workers", [1, 2])
+def test_what_waits_at_the_port_when_it_closes_is_answered(workers: int, tmp_path: Path) -> None:
+    """The kernel takes connections, and what they send, for processes that have no time; here they are stopped."""
+    with running(BUNDLED_MODEL, tmp_path, drain_s=0, workers=workers) as server, contextlib.ExitStack() as clients:
+        serving = children_of(server.process.pid) or [server.process.pid]
+        assert len(serving) == workers
+        for process in serving:
+            os.kill(process, signal.SIGSTOP)
+            until(lambda process=process: status_of(process, "State").startswith("T"))  # type: ignore[misc]
+        address = "127.0.0.1", server.port
+        waiting = [clients.enter_context(socket.create_connection(address, timeout=DEADLINE_S)) for _ in range(20)]
+        for connection in waiting:
+            connection.sendall(b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n")
+        server.process.send_signal(signal.SIGTERM)
+        pending = 1 << (signal.SIGTERM - 1)
+        until(lambda: all(int(status_of(process, "ShdPnd"), 16) & pending for process in serving))
+        for process in serving:
+            os.kill(process, signal.SIGCONT)
+        assert {connection.recv(65536)[:12] for connection in waiting} <= {b"HTTP/1.1 200", b"HTTP/1.1 503"}
+        assert server.process.wait(DEADLINE_S) == 0
+
+
+def children_of(process: int) -> list[int]:
+    """The ids of the processes that a process has started."""
+    return [int(child) for child in Path(f"/proc/{process}/task/{process}/children").read_text().split()]
+
+
+def status_of(process: int, field: str) -> str:
+    """A field of the status of a process (proc(5))."""
+    lines = Path(f"/proc/{process}/status").read_text().splitlines()
+    return next(line.partition(":")[2].strip() for line in lines if line.startswith(f"{field}:"))
 
 
 @pytest.mark.anyio

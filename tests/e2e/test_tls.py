@@ -122,7 +122,7 @@ def test_a_pair_that_cannot_be_read_for_a_moment_is_loaded_afterwards(
     certificate = Certificate(files.certificate, files.key, clock=lambda: next(clock))
     files.issue()
     with monkeypatch.context() as unreadable:
-        unreadable.setattr(certificate, "_load", (tmp_path / "gone").stat)
+        unreadable.setattr("ssl.SSLContext.load_cert_chain", lambda *_, **__: (tmp_path / "gone").stat())
         for _ in range(3):
             certificate.reload_if_changed()
     caplog.set_level(logging.INFO)

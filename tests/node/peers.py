@@ -22,13 +22,14 @@ from tests.waiting import DEADLINE_S
 
 
 class FakeService:
-    """Answers ``/predict`` and ``/explain`` as the service does for DICOM.
+    """Answers ``/predict`` and ``/explain`` as the service does for DICOM; with ``tls`` over HTTPS.
 
     ``failures``: answers to give first, as status, slug of the problem, and headers. ``calls``: path and SOP Instance
     UID of each request that was answered with a result.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, tls: ssl.SSLContext | None = None) -> None:
+        self._tls = tls
         self.failures: list[tuple[int, str, dict[str, str]]] = []
         self.calls: list[tuple[str, str]] = []
         self.requests: list[tuple[str, dict[str, str]]] = []
@@ -39,7 +40,7 @@ class FakeService:
     @property
     def url(self) -> str:
         """Where it listens."""
-        return f"http://127.0.0.1:{self.port}"
+        return f"http{'s' if self._tls else ''}://127.0.0.1:{self.port}"
 
     def start(self) -> None:
         """Listen, on the same port as before."""
@@ -61,6 +62,10 @@ class FakeService:
 
         self._server = ThreadingHTTPServer(("127.0.0.1", self.port), Handler)
         self.port = self._server.server_address[1]
+        if self._tls:
+            self._server.socket = self._tls.wrap_socket(
+                self._server.socket, server_side=True, do_handshake_on_connect=False
+            )
         threading.Thread(target=self._server.serve_forever, args=(0.01,), daemon=True).start()
 
     def stop(self) -> None:

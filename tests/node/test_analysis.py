@@ -3,11 +3,13 @@
 import asyncio
 import errno
 import sqlite3
+import ssl
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+import trustme
 
 from node.analysis import Analyser
 from node.config import Config, ConfigError
@@ -26,8 +28,8 @@ pytestmark = pytest.mark.anyio
 class Parts:
     """An analyser with a service, a spool and a ledger."""
 
-    def __init__(self, folder: Path, **service: Any) -> None:
-        self.service = FakeService()
+    def __init__(self, folder: Path, tls: ssl.SSLContext | None = None, **service: Any) -> None:
+        self.service = FakeService(tls)
         section = {"url": self.service.url, "timeout_s": DEADLINE_S, "retry_s": 3600} | service
         destination = {"name": "pacs", "type": "c-store", "address": "127.0.0.1", "port": 1, "ae_title": "PACS"}
         self.config = Config.model_validate(
@@ -102,6 +104,32 @@ async def test_an_object_gets_its_two_results(make: Make) -> None:
     assert path == "/predict?operating_point=screening"
     sent = {name.lower(): value for name, value in headers.items()}
     assert (sent["content-type"], sent["accept"]) == ("application/dicom", "application/dicom")
+
+
+async def test_a_renewed_key_and_authority_are_used_for_the_next_object(
+    make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("node.credentials.CHECK_INTERVAL_S", 0.0)
+    authority, context = trustme.CA(), ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    authority.issue_cert("127.0.0.1").configure_cert(context)
+    files = {name: tmp_path / name for name in ("key_file", "ca_file")}
+    files["key_file"].write_text("former\n")
+    trustme.CA().cert_pem.write_to_path(files["ca_file"])  # before the renewal: that of another authority
+    monkeypatch.setattr("node.analysis.pause_after", lambda tries: 0.01)
+    parts = make(tls=context, **files)
+    first = parts.add(radiograph())
+    await parts.run_until(lambda: "no TLS connection" in parts.analyser.problem)
+    files["ca_file"].write_text("nothing")
+    await parts.run_until(lambda: parts.analyser._credentials_problem)
+    assert parts.ledger.state(first) == WAITING
+    authority.cert_pem.write_to_path(files["ca_file"])
+    await parts.run_until(lambda: parts.ledger.state(first) == ANSWERED)
+    files["key_file"].write_text("renewed\n")
+    second = parts.add(radiograph())
+    await parts.run_until(lambda: parts.ledger.state(second) == ANSWERED and not parts.analyser.problem)
+    sent = [dict(headers)["Authorization"] for _, headers in parts.service.requests]
+    assert sent == ["Bearer former"] * 2 + ["Bearer renewed"] * 2
+    assert caplog.text.count("what was read before stays in use") == 1
 
 
 async def test_the_service_s_retry_after_is_kept(make: Make) -> None:

@@ -115,7 +115,7 @@ def test_nothing_of_a_patient_is_written(site: Site) -> None:
 def test_a_second_node_does_not_use_the_same_spool(site: Site) -> None:
     done = node_command(site.config)
     assert done.returncode == 1
-    assert done.stderr.endswith("is in use by another node\n")
+    assert f"is in use by another node: process {site.node.process.pid} on " in done.stderr
     assert done.stderr.count("\n") == 1
 
 

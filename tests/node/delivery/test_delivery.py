@@ -303,6 +303,44 @@ async def test_c_store_over_tls_checks_the_destination_s_certificate(
     pacs.stop()
 
 
+async def test_renewed_authorities_are_used_for_the_next_association(
+    deliver: Deliver, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("node.credentials.CHECK_INTERVAL_S", 0.0)
+    authority, context = trustme.CA(), ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    authority.issue_cert("127.0.0.1").configure_cert(context)
+    pacs, ca_file = FakePacs(tls=context), tmp_path / "ca.pem"
+    trustme.CA().cert_pem.write_to_path(ca_file)  # before the renewal: that of another authority
+    parts = deliver(c_store(pacs, tls={"ca_file": ca_file}))
+    parts.add("1.2", "sr")
+    await parts.run_until(lambda: "TLS failed" in parts.deliverer.problem)
+    ca_file.write_text("nothing")
+    await parts.run_until(lambda: parts.deliverer._credentials_problem)
+    assert parts.states() == {"waiting": 1}
+    authority.cert_pem.write_to_path(ca_file)
+    await parts.run_until(lambda: parts.states() == {"delivered": 1} and not parts.deliverer.problem)
+    assert caplog.text.count("destination pacs: the certificates cannot be loaded") == 1
+    pacs.stop()
+
+
+@pytest.mark.parametrize("kind", ["password_file", "token_file"])
+async def test_a_renewed_password_or_token_is_used_for_the_next_results(
+    deliver: Deliver, store: FakeStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    monkeypatch.setattr("node.credentials.CHECK_INTERVAL_S", 0.0)
+    (tmp_path / "secret").write_text("former\n")
+    parts = deliver(stow(store, **{kind: tmp_path / "secret"}, user="node" if kind == "password_file" else None))
+    for uid, secret in (("1.2", "former"), ("1.3", None), ("1.4", "renewed")):
+        (tmp_path / "secret").unlink(missing_ok=True)
+        if secret:
+            (tmp_path / "secret").write_text(f"{secret}\n")
+        parts.add(uid, "sr")
+        await parts.run_until(lambda: "waiting" not in parts.states())
+    former, kept, renewed = (headers["authorization"] for _, headers, _ in store.bodies)
+    assert former == kept != renewed
+    assert parts.deliverer.problem == ""
+
+
 async def test_stow_rs_sends_the_file_as_it_is(deliver: Deliver, store: FakeStore, tmp_path: Path) -> None:
     (tmp_path / "password").write_text("secret\n")
     parts = deliver(stow(store, user="node", password_file=tmp_path / "password"))

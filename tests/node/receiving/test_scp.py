@@ -1,5 +1,6 @@
 """The DICOM server: what is accepted, what is refused and how, and that an acknowledged object is in the spool."""
 
+import itertools
 import queue
 import socket
 import sqlite3
@@ -30,6 +31,7 @@ from node.storage.ledger import Ledger
 from node.storage.records import ANSWERED, DEAD, WAITING
 from node.storage.spool import Spool
 from node.transport import ClosingStateMachine
+from tests.node.certificates import encrypt, write_files
 from tests.node.objects import content, radiograph, result, result_uid
 from tests.node.peers import accepted_syntax, association, send
 from tests.waiting import DEADLINE_S, until
@@ -342,12 +344,15 @@ def authority() -> trustme.CA:
 @pytest.fixture
 def tls(authority: trustme.CA, tmp_path: Path) -> dict[str, Path]:
     """The files of a server that demands client certificates."""
-    issued = authority.issue_cert("127.0.0.1")
-    paths = {name: tmp_path / f"{name}.pem" for name in ("certificate", "key", "ca_file")}
-    issued.cert_chain_pems[0].write_to_path(paths["certificate"])
-    issued.private_key_pem.write_to_path(paths["key"])
-    authority.cert_pem.write_to_path(paths["ca_file"])
-    return paths
+    return write_files(authority, tmp_path)
+
+
+def client_of(authority: trustme.CA) -> dict[str, Any]:
+    """TLS of a modality that trusts this authority and has a certificate of it."""
+    context = ssl.create_default_context()
+    authority.configure_trust(context)
+    authority.issue_cert("modality.example").configure_cert(context)
+    return {"tls_args": (context, "127.0.0.1")}
 
 
 def test_a_failed_handshake_is_logged_with_its_reason(
@@ -374,9 +379,44 @@ def test_tls_with_client_certificates(listen: Listen, tls: dict[str, Path], auth
         assert not made.is_established
 
 
-def test_a_certificate_that_cannot_be_loaded_is_named(listen: Listen, tls: dict[str, Path]) -> None:
-    with pytest.raises(config.ConfigError, match=r"scp\.tls: the certificates cannot be loaded"):
-        listen(tls=tls | {"certificate": tls["key"]})
+@pytest.mark.parametrize("wrong", ["no certificate", "encrypted", "no authority"])
+def test_a_certificate_that_cannot_be_loaded_is_named(listen: Listen, tls: dict[str, Path], wrong: str) -> None:
+    if wrong == "encrypted":
+        encrypt(tls["key"])  # no passphrase is asked for
+    else:
+        tls["certificate" if wrong == "no certificate" else "ca_file"].write_text("nothing")
+    with pytest.raises(config.ConfigError, match=r"^scp\.tls: the certificates cannot be loaded: [^:]+(: [^:]+)?$"):
+        listen(tls=tls)
+
+
+def test_renewed_certificates_are_used_for_new_associations(
+    listen: Listen,
+    tls: dict[str, Path],
+    authority: trustme.CA,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    monkeypatch.setattr("node.credentials.CHECK_INTERVAL_S", 0.0)
+    node, renewed, folder = listen(tls=tls), trustme.CA(), tls["key"].parent
+    former, new = client_of(authority), client_of(renewed)
+    with association(node.port, **former) as kept:
+        tls["key"].write_text("half a fi")
+        until(lambda: node.scp.problem)
+        assert send(node.port, radiograph(), **former) == [SUCCESS]  # the former ones stay in use
+        write_files(renewed, folder)
+        until(lambda: not node.scp.problem)
+        until(lambda: _is_accepted(node.port, new))
+        assert send(node.port, radiograph(), **new) == [SUCCESS]
+        assert not _is_accepted(node.port, former)
+        assert kept.send_c_store(radiograph()).Status == SUCCESS
+    faults = [record.message for record in caplog.records if "stays in use" in record.message]
+    assert [fault for fault, following in itertools.pairwise(faults) if fault == following] == []  # each is said once
+    assert faults[0].startswith("scp.tls: the certificates cannot be loaded: not a PEM certificate with a matching")
+
+
+def _is_accepted(port: int, client: dict[str, Any]) -> bool:
+    with association(port, **client) as made:
+        return bool(made.is_established)
 
 
 def test_every_transfer_syntax_that_the_service_reads_is_accepted() -> None:

@@ -108,7 +108,7 @@ def test_a_full_disk_leaves_nothing_half_written_and_the_run_goes_on_later(
 
     out = tmp_path / "out"
     with monkeypatch.context() as patch:
-        patch.setattr("service.bulk.store.os.fsync", full)
+        patch.setattr(os, "fsync", full)
         assert bulk(archive, "--out", out, "--part-size", 1, "--model", bundle_folder) == 1
     assert one_line(capsys) == f"{part_name(2)}: No space left on device; continue with --resume"
     assert sorted(files(out)) == ["_plan.json", "_plan.parquet", part_name(0), part_name(1)]

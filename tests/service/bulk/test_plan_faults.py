@@ -3,6 +3,7 @@
 import errno
 import os
 import shutil
+import socket
 import tempfile
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -16,7 +17,7 @@ from service.bulk.part import PartCounts, counts_of
 from service.bulk.plan import FACTS, ITEMS, LIST, PlannedItems, part_name, read_plan
 from service.bulk.store import open_store
 from tests.service.bulk.conftest import PART, work_here
-from tests.service.bulk.runs import bulk, files, run_here
+from tests.service.bulk.runs import bulk, draw, files, run_here
 
 
 def test_a_list_that_is_not_that_of_the_plan_is_never_done(
@@ -90,17 +91,33 @@ def test_a_disk_that_is_full_before_there_is_a_plan_is_one_line(
     assert "_plan.parquet cannot be prepared in a temporary file: No space left" in capsys.readouterr().err
 
 
-def test_of_two_runs_that_begin_at_once_one_is_refused(
-    archive: Path, bundle_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize("resume", [[], ["--resume"]])
+def test_a_run_that_begins_where_another_is_at_work_is_refused(
+    resume: list[str], whole: Path, bundle_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    """One that begins or resumes while the first is planning, or is processing parts."""
+    out, archive = tmp_path / "out", draw(tmp_path / "archive", 1)
     with pytest.MonkeyPatch.context() as patch:
         work_here(patch)
-        out = tmp_path / "out"
-        out.mkdir()
-        with open_store(str(out)).planning():
-            assert bulk(archive, "--out", out, "--model", bundle_folder) == 2
-    assert f"another run is being planned in {out}" in capsys.readouterr().err
-    assert files(out) == {}
+        with open_store(str(out)).claimed():
+            if resume:
+                shutil.copy(whole / FACTS, out / FACTS)
+            before = files(out)
+            assert bulk(archive, "--out", out, "--model", bundle_folder, *resume) == 2
+            assert files(out) == before
+    said = f"--out: another run is at work in {out}: process {os.getpid()} on {socket.gethostname()} since 20"
+    assert said in capsys.readouterr().err
+    assert not (out / ".bulk-lock").exists()
+
+
+def test_the_lock_of_a_killed_run_does_not_count(archive: Path, bundle_folder: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / ".bulk-lock").write_text("process 1 on another machine since 2026\n")
+    with pytest.MonkeyPatch.context() as patch:
+        work_here(patch)
+        assert bulk(archive, "--out", out, "--model", bundle_folder) == 1
+    assert not (out / ".bulk-lock").exists()
 
 
 def test_a_plan_that_was_made_meanwhile_is_not_written_over(
@@ -143,7 +160,8 @@ def test_another_run_that_cleans_up_costs_no_part(tmp_path: Path, monkeypatch: p
     def clean_up_once(descriptor: int) -> None:
         if not cleaned:
             cleaned.append(descriptor)
-            open_store(str(tmp_path)).prepare()
+            with open_store(str(tmp_path)).claimed():
+                pass
         sync(descriptor)
 
     monkeypatch.setattr(os, "fsync", clean_up_once)

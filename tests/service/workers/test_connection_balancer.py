@@ -134,6 +134,21 @@ async def test_a_connection_that_is_being_set_up_when_the_port_closes_does_not_s
     await until_async(lambda: not made.is_open)
 
 
+@pytest.mark.parametrize(
+    ("takes_waiting", "other", "taken"), [(True, NOT_ACCEPTING, 5), (True, 7, 0), (False, NOT_ACCEPTING, 0)]
+)
+async def test_the_last_worker_takes_what_waits_at_the_port(
+    worker: Worker, takes_waiting: bool, other: int, taken: int
+) -> None:
+    """Where another worker accepts, it will; where this one is restarted, the port stays open meanwhile."""
+    worker.table.set_load(1, other)
+    worker.connect(5)  # the event loop has not seen them yet
+    setting_up = worker.balancer.close(takes_waiting=takes_waiting)
+    assert len(setting_up) == taken
+    await asyncio.gather(*setting_up)
+    assert len(worker.accepted) == taken
+
+
 async def test_it_backs_off_when_the_system_is_out_of_file_descriptors(
     worker: Worker, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
