@@ -51,7 +51,8 @@ def read_table(path: Path, known: Collection[str], required: Sequence[str]) -> I
     spelled = {name.casefold(): name for name in known}
     columns = [name if name in known else spelled.get(name.casefold(), name) for name in header]
     if missing := [name for name in required if name not in columns]:
-        raise TableError(f"it has no column {missing[0]!r}; the columns are: {', '.join(header)}")
+        shown = "".join(letter if letter.isprintable() else " " for letter in ", ".join(header))
+        raise TableError(f"it has no column {missing[0]!r}; the columns are: {shown}")
     if twice := [name for name in known if columns.count(name) > 1]:
         raise TableError(f"it has several columns {min(twice)!r}")
     for line, values in rows:

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from contract.bundle import Measured
+from contract.report import interval as with_interval
 from service.validation.calibration import TOLERATED
 from service.validation.schema import AuditData, CalibrationFigures, Claim, SiteData, ValidationReport
 
@@ -26,7 +27,7 @@ def interval(measured: Measured | None) -> str:
     """A figure with its interval, as text."""
     if measured is None:
         return "no images"
-    return f"{measured.value:.3f} ({measured.low:.3f} to {measured.high:.3f})"
+    return with_interval(measured)
 
 
 def more_images(claim: Claim, width: float) -> str:

@@ -56,6 +56,7 @@ def test_groups_and_ages(tmp_path: Path) -> None:
     [
         ("name,label\na,0\n", (), "it has no column 'file'; the columns are: name, label"),
         ("file,label\na,0\n", ("sex",), "it has no column 'sex'"),
+        ('"a\x1b\nb",label\na,0\n', (), "it has no column 'file'; the columns are: a  b, label"),
         ("file,label\n", (), "it has no rows"),
         ("", (), "it has no column 'file'"),
         ("file,label\na,0\nb,maybe\n", (), "line 3: the label must be PNEUMONIA"),
