@@ -220,9 +220,9 @@ def refuse_occupied(folder: Path) -> None:
     """Check that a folder holds no bundle yet.
 
     Raises:
-        BundleError: it holds one; published versions are never edited.
+        BundleError: it holds one, or the signature of one; published versions are never edited.
     """
-    if (folder / MANIFEST).exists():
+    if (folder / MANIFEST).exists() or (folder / SIGNATURE).exists():
         raise BundleError(f"{folder}: already holds a bundle; choose a new version number")
 
 

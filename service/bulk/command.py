@@ -14,8 +14,8 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from contract.bundle import Bundle
+from contract.formats import SUFFIXES
 from service.client.progress import print_error
-from service.client.targets import SUFFIXES
 from service.settings import Settings, SettingsError
 from service.settings.options import LOCAL, add_settings
 

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 
+from contract.formats import SUFFIXES
 from contract.streams import discard_output
 from service.client.objects import Kind, ObjectPredictor, ObjectWriter
 from service.client.options import check_options, read_key, url_option
@@ -15,7 +16,7 @@ from service.client.progress import ProgressDisplay, print_error
 from service.client.result_file import RESUMABLE, ResultFile, format_of
 from service.client.result_sink import ResultSink
 from service.client.results import Format
-from service.client.targets import SUFFIXES, Target, find_targets
+from service.client.targets import Target, find_targets
 from service.settings import Settings, SettingsError
 from service.wire import PredictResponse
 

@@ -6,9 +6,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from contract.formats import SUFFIXES
 from service.problems import BODY_TOO_LARGE, EMPTY_FILE, NO_IMAGES, UNREADABLE_FILE, Kind
-
-SUFFIXES = (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".dcm", ".dicom")
 
 
 class TargetError(Exception):

@@ -10,7 +10,6 @@ from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 
 from contract.bundle import MANIFEST, UNKNOWN_POPULATION, Manifest, read_bundle, sha256
-from contract.files import write_file
 from service.client.predicting import Predictor
 from service.client.progress import ProgressDisplay, print_error
 from service.settings import Settings, SettingsError
@@ -18,8 +17,8 @@ from service.settings.network import listed
 from service.validation.claims import Criteria, claimed_points
 from service.validation.figures import Basis, report_of
 from service.validation.labels import Labels, read_labels
-from service.validation.report.gallery import Example, find_examples
-from service.validation.report.page import write_page
+from service.validation.report.files import prepare_folder, write_files
+from service.validation.report.gallery import find_examples
 from service.validation.report.wording import summary
 from service.validation.schema import ServedBy, SiteData, ValidationReport
 from service.validation.scoring import Run, not_labelled, score_all
@@ -90,17 +89,15 @@ def validate(settings: Settings, arguments: argparse.Namespace, open_local: Open
     if arguments.from_audit is not None:
         return _validate_from_audit(settings, arguments)
     _check(arguments)
-    labels = read_labels(arguments.labels, listed(arguments.group))
-    _prepare(arguments.out)
+    labels = read_labels(arguments.labels, listed(arguments.group), arguments.images)
+    prepare_folder(arguments.out)
     if settings.guard == "refuse":  # a refused image has no probability, and would be missing from every figure
         settings = settings.model_copy(update={"guard": "warn"})
     bundle = read_bundle(settings.model)
     parent_sha256 = sha256((settings.model / MANIFEST).read_bytes())
     run = _analyse(labels, settings, arguments, open_local)
     if not run.answers:
-        print_error("no file could be analysed: there is no report. The first ones:")
-        for each in run.failures[:_FAILURES_SHOWN]:
-            print_error(printable(f"{each.file}: {each.problem}: {each.detail}"))
+        _explain_nothing(run)
         return False
     parts = run.parts()
     for name, part in parts.items():
@@ -135,9 +132,23 @@ def _analyse(labels: Labels, settings: Settings, arguments: argparse.Namespace, 
     with ProgressDisplay(len(labels.rows), quiet=False) as display:
         limits = settings.max_images, settings.max_body_bytes
         run = asyncio.run(score_all(open_local(settings), arguments.images, labels, display.advance, limits))
+    total = len(labels.rows)
     if run.failures and run.answers:
-        print_error(f"{len(run.failures)} of {len(labels.rows)} files could not be analysed; the report names them")
+        print_error(f"{len(run.failures)} of {total} files could not be analysed; the report names them")
+    if run.contradictory:
+        print_error(f"{len(run.contradictory)} of {total} files are the same as one with the other label: left out")
+    if run.repeated:
+        print_error(f"{len(run.repeated)} of {total} files are the same as another one with that label: counted once")
     return run
+
+
+def _explain_nothing(run: Run) -> None:
+    """Say why there is no report: the first files, and what is wrong with each."""
+    print_error("no file could be analysed: there is no report. The first ones:")
+    wrong = [f"{each.file}: {each.problem}: {each.detail}" for each in run.failures]
+    wrong += [f"{each.labelled.file}: is the same file as one with the other label" for each in run.contradictory]
+    for words in wrong[:_FAILURES_SHOWN]:
+        print_error(printable(words))
 
 
 def _report_on(  # noqa: PLR0913, PLR0917  all that a report is made of
@@ -147,8 +158,8 @@ def _report_on(  # noqa: PLR0913, PLR0917  all that a report is made of
     report = _report(run, labels, manifest, settings, arguments)
     threshold = report.overall.points[report.model.default_operating_point].threshold
     examples = find_examples(run.scored(), threshold, arguments.images, settings) if arguments.gallery else None
-    _prepare(out)
-    _write(out, report, examples)
+    prepare_folder(out)
+    write_files(out, report, examples)
     print(printable(summary(report), keep="\n"))
 
 
@@ -172,8 +183,8 @@ def _validate_from_audit(settings: Settings, arguments: argparse.Namespace) -> b
         report = report_of_series(key, found[key], truths, settings, basis)
         model = report.model
         out = arguments.out / "-".join(filter(None, (model.name, model.version, model.population)))
-        _prepare(out)
-        _write(out, report, None)
+        prepare_folder(out)
+        write_files(out, report, None)
         print(f"{out}: {report.overall.images} images with a truth\n{summary(report)}\n")
     if not found:
         since = f" from {arguments.since} on" if arguments.since else ""
@@ -194,9 +205,10 @@ def _report(
         default_operating_point=settings.operating_point or manifest.default_operating_point,
     )
     data = SiteData(
-        images=len(run.answers) + len(run.failures),
+        images=run.images,
         failed=len(run.failures),
-        repeated=len(run.digests) - len(set(run.digests)),
+        repeated=len(run.repeated),
+        contradictory=tuple(each.labelled.file for each in run.contradictory),
         not_labelled=not_labelled(arguments.images, labels),
         has_patients=labels.has_patients,
         fingerprint=run.fingerprint,
@@ -204,28 +216,6 @@ def _report(
     thresholds = {name: point.threshold for name, point in claimed_points(manifest, run.population).items()}
     basis = Basis(Criteria(arguments.margin, arguments.width), labels.columns, failures=run.failures)
     return report_of(run.scored(), model, data, basis.having(manifest, thresholds, guarded=run.guarded))
-
-
-def _prepare(folder: Path) -> None:
-    """Create the folder of the report before the images are analysed, which may take hours."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        probe = folder / "report.html.partial"
-        probe.write_text("")
-        probe.unlink()
-    except OSError as error:
-        raise SettingsError(f"--out: {folder} cannot be written: {error.strerror}") from None
-
-
-def _write(folder: Path, report: ValidationReport, examples: list[Example] | None) -> None:
-    for name, text in (
-        ("report.html", write_page(report, examples)),
-        ("report.json", report.model_dump_json(indent=2) + "\n"),
-    ):
-        try:
-            write_file(folder / name, text.encode())
-        except OSError as error:
-            raise SettingsError(f"--out: {folder / name} cannot be written: {error.strerror}") from None
 
 
 def _date(text: str) -> str:

@@ -1,17 +1,14 @@
 """Reads ``labels.csv``: a file, its label, and optionally its patient and the columns to group by."""
 
-import csv
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from contract.formats.age import OLDEST, years_of
+from contract.formats.age import OLDEST, age_band, years_of
+from contract.tables import FilesBelow, Row, TableError, label_of, read_table
 from service.settings import SettingsError
 
-FILE, LABEL, PATIENT = "file", "label", "patient"
-_LABELS = {"pneumonia": True, "1": True, "normal": False, "0": False}
-# Lower limits of the age groups, in years, for the column ``age``.
-_AGES = (0, 2, 6, 18, 40, 65, 80)
+FILE, LABEL, PATIENT, AGE = _OURS = ("file", "label", "patient", "age")
 _MAX_GROUPS = 20
 # The name of a group whose column is empty.
 UNKNOWN = "not stated"
@@ -36,84 +33,77 @@ class Labels:
     has_patients: bool
 
 
-def read_labels(path: Path, columns: Sequence[str]) -> Labels:
+def read_labels(path: Path, columns: Sequence[str], folder: Path) -> Labels:
     """Read and check all of ``labels.csv``; a wrong row is an error, because a lost one would bias the figures.
 
     Args:
-        path: CSV in UTF-8 with a header. ``file`` and ``label`` are required: PNEUMONIA or 1, NORMAL or 0. Images with
-            the same ``patient`` are of one patient; without that column, each image counts as a patient of its own.
+        path: CSV in UTF-8 with a header (contract.tables). ``file`` and ``label`` are required: PNEUMONIA or 1, NORMAL
+            or 0. Images with the same ``patient`` are of one patient; without that column, each image counts as a
+            patient of its own.
         columns: names of the columns to group by. ``age`` (years, also as 045Y) is grouped in bands.
+        folder: that the files are below; one that is spelled otherwise there is found.
 
     Raises:
         SettingsError: names the line and the fault.
     """
+    columns = [name.casefold() if name.casefold() in _OURS else name for name in columns]
     try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            reader = csv.DictReader(file)
-            header = reader.fieldnames or []
-            if missing := [name for name in (FILE, LABEL, *columns) if name not in header]:
-                raise _fault(path, f"it has no column {missing[0]!r}; the columns are: {', '.join(header)}")
-            if twice := [name for name in (FILE, LABEL, PATIENT, *columns) if header.count(name) > 1]:
-                raise _fault(path, f"it has several columns {twice[0]!r}")
-            rows = tuple(_rows(path, reader, columns))
-    except OSError as error:
-        raise _fault(path, f"it cannot be read: {error.strerror}") from None
-    except (UnicodeDecodeError, csv.Error):
-        raise _fault(path, "it is not a CSV file in UTF-8") from None
+        table = list(read_table(path, {*_OURS, *columns}, (FILE, LABEL, *columns)))
+        rows = tuple(_rows(table, columns, FilesBelow(folder)))
+    except TableError as error:
+        raise _fault(path, str(error)) from None
     if not rows:
         raise _fault(path, "it has no rows")
     _check_groups(path, rows, columns)
-    return Labels(rows, tuple(columns), PATIENT in header)
+    return Labels(rows, tuple(columns), PATIENT in table[0][1])
 
 
-def _rows(path: Path, reader: "csv.DictReader[str]", columns: Sequence[str]) -> Iterator[Labelled]:
+def _rows(table: Sequence[Row], columns: Sequence[str], files: FilesBelow) -> Iterator[Labelled]:
+    """Parse all rows.
+
+    Raises:
+        TableError: the fault of a row.
+    """
     seen: set[str] = set()
-    for row in reader:
+    for line, row in table:
         try:
-            labelled = _row(row, columns)
+            labelled = _row(row, columns, files)
         except ValueError as error:
-            raise _fault(path, f"line {reader.line_num}: {error}") from None
+            raise TableError(f"line {line}: {error}") from None
         if labelled.file in seen:
-            raise _fault(path, f"line {reader.line_num}: {labelled.file!r} occurs twice")
+            raise TableError(f"line {line}: {labelled.file!r} occurs twice")
         seen.add(labelled.file)
         yield labelled
 
 
-def _row(row: Mapping[str | None, str | None], columns: Sequence[str]) -> Labelled:
+def _row(row: Mapping[str, str], columns: Sequence[str], files: FilesBelow) -> Labelled:
     """Parse a row.
 
     Raises:
         ValueError: the fault.
     """
-    if None in row:  # where DictReader puts them
-        raise ValueError("it has more values than there are columns; one that contains a comma needs quotation marks")
-    file = (row[FILE] or "").strip()
-    if not file or Path(file).is_absolute() or ".." in Path(file).parts:
-        raise ValueError("the file must be a path below the folder of --images")
-    label = (row[LABEL] or "").strip().lower()
-    if label not in _LABELS:
-        raise ValueError(f"the label must be PNEUMONIA (or 1) or NORMAL (or 0), not {label!r}")
-    patient = (row.get(PATIENT) or "").strip()
-    if PATIENT in row and not patient:
-        raise ValueError("the patient is empty")
-    groups = tuple(_group(column, (row[column] or "").strip()) for column in columns)
-    return Labelled(str(Path(file)), _LABELS[label], patient or str(Path(file)), groups)
+    stated = row[FILE]
+    if not stated or Path(stated).is_absolute() or ".." in Path(stated).parts:
+        raise ValueError(f"the {FILE} must be a path below the folder of --images")
+    label = label_of(row[LABEL])
+    if label is None:
+        raise ValueError(f"the {LABEL} must be PNEUMONIA (or 1) or NORMAL (or 0), not {row[LABEL]!r}")
+    if row.get(PATIENT) == "":
+        raise ValueError(f"the {PATIENT} is empty")
+    file = files.find(stated)
+    groups = tuple(_group(column, row[column]) for column in columns)
+    return Labelled(file, bool(label), row.get(PATIENT) or file, groups)
 
 
 def _group(column: str, value: str) -> str:
-    if not value:
-        return UNKNOWN
-    return _age_band(value) if column == "age" else value
-
-
-def _age_band(value: str) -> str:
-    """The band of an age in years, or as DICOM writes it."""
-    age = years_of(value)
-    if age is None:
-        raise ValueError(f"the age {value!r} is not a number of years from 0 to {OLDEST}")
-    above = [limit for limit in _AGES if limit > age]
-    first = max(limit for limit in _AGES if limit <= age)
-    return f"{first:02} to {above[0] - 1:02}" if above else f"{first} and over"
+    if not value or column != AGE:
+        return value or UNKNOWN
+    years = years_of(value)
+    if years is None:
+        raise ValueError(
+            f"the {column} {value!r} is not a number of years from 0 to {OLDEST}, or as DICOM writes it, such as 018M"
+        )
+    return age_band(years)
 
 
 def _check_groups(path: Path, rows: Sequence[Labelled], columns: Sequence[str]) -> None:

@@ -116,7 +116,10 @@ class SiteData(Record):
 
     images: int
     failed: int
-    repeated: int = Field(description="Images whose file is the same, byte for byte, as an earlier one's.")
+    repeated: int = Field(description="Images whose file is the same, byte for byte, as an earlier one's: not counted.")
+    contradictory: tuple[str, ...] = Field(
+        default=(), description="Files that are the same, byte for byte, and have both labels: in no figure."
+    )
     not_labelled: int = Field(description="Image files in the folder that labels.csv does not name.")
     has_patients: bool
     fingerprint: Sha256

@@ -35,6 +35,7 @@ from service.validation.choosing import RULES, CannotChoose, calibrated, choose_
 from service.validation.intervals import auc_by_patient
 from service.validation.report.wording import interval
 from service.validation.scoring import Run, Scored
+from service.wire import printable
 
 
 def add_site_options(parser: argparse.ArgumentParser) -> None:
@@ -99,10 +100,12 @@ def write_site_bundle(bundle: Bundle, parent_sha256: str, run: Run, arguments: a
 def _choose(
     manifest: Manifest, parent_sha256: str, run: Run, arguments: argparse.Namespace
 ) -> tuple[Site, dict[str, OperatingPoint]]:
-    if again := len(run.digests) - len(set(run.digests)):
+    if wrong := [each.labelled.file for each in run.contradictory]:
         raise CannotChoose(
-            f"{again} files are the same, byte for byte, as others: one may choose a threshold and the other "
-            "measure it; leave them out"
+            printable(
+                f"{len(wrong)} files are the same, byte for byte, as one with the other label, such as {wrong[0]}: "
+                "correct the labels (the report names the files)"
+            )
         )
     scored = run.scored()
     choosing = halves(scored)

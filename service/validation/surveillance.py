@@ -22,7 +22,7 @@ from service.validation.claims import claimed_points
 from service.validation.figures import Basis, report_of
 from service.validation.labels import Labelled
 from service.validation.schema import AuditData, ServedBy, SiteData, ValidationReport
-from service.validation.scoring import FLAGGED, Run
+from service.validation.scoring import FLAGGED, Answered, Run
 
 # What images can be grouped by: the month, or a field of the audit log.
 COLUMNS = ("month", "caller", "route", "operating_point", "provider")
@@ -179,7 +179,7 @@ def _run(series: Series, truths: dict[str, str], columns: Sequence[str]) -> Run:
     for digest, line in series.images.items():
         groups = tuple(line["time"][:_MONTH] if each == "month" else str(line[each] or "none") for each in columns)
         labelled = Labelled(digest, truths[digest] == "PNEUMONIA", digest, groups)
-        run.answers.append((labelled, line["probability"], FLAGGED in line["warnings"]))
+        run.answers.append(Answered(labelled, line["probability"], FLAGGED in line["warnings"], digest))
         run.guarded = run.guarded or line["guard_score"] is not None
     return run
 

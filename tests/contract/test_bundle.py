@@ -14,6 +14,7 @@ from contract.bundle import (
     GRAPH,
     INT8_GRAPH,
     MANIFEST,
+    SIGNATURE,
     BundleError,
     Calibration,
     Population,
@@ -150,6 +151,13 @@ def test_an_old_manifest_without_a_drift_reference_is_read(folder: Path) -> None
 def test_an_old_version_is_never_overwritten(folder: Path) -> None:
     with pytest.raises(BundleError, match="choose a new version"):
         write_brightness_bundle(folder)
+
+
+def test_a_bundle_is_not_written_beside_the_signature_of_another(tmp_path: Path) -> None:
+    (tmp_path / SIGNATURE).write_bytes(bytes(64))
+    with pytest.raises(BundleError, match="already holds a bundle"):
+        write_brightness_bundle(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == [SIGNATURE]
 
 
 def test_digests_are_checked_before_anything_is_written(tmp_path: Path) -> None:

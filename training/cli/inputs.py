@@ -156,6 +156,12 @@ def load(folder: Path, arguments: argparse.Namespace, contract: int = IMAGE_CONT
 
 def report_skipped(skipped: Sequence[Skipped]) -> None:
     """List the skipped files on stderr, the first 20 by name."""
+    if contradictory := sum(file.contradictory for file in skipped):
+        PROGRESS.print(
+            f"  {contradictory} of these are images with both labels: one of the labels is wrong, so they are neither "
+            "trained on nor measured on",
+            highlight=False,
+        )
     for file in skipped[:_SKIPPED_SHOWN]:
         PROGRESS.print(f"  skipped {file.name}: {file.reason}", highlight=False, markup=False)
     if len(skipped) > _SKIPPED_SHOWN:

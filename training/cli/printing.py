@@ -6,8 +6,8 @@ from rich.markup import escape
 from rich.table import Table
 
 from contract.drift import LEVELS, DriftReference
+from contract.report import interval
 from training.evaluation.evaluate import Results
-from training.reporting.tables import interval
 
 
 def quantiles_table(measured: DriftReference) -> Table:

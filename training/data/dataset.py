@@ -21,10 +21,11 @@ from training.errors import DataError
 
 @dataclass(frozen=True, slots=True)
 class Skipped:
-    """A file that was left out, and why."""
+    """A file that was left out, and why. ``contradictory``: its image is in the data with the other label, too."""
 
     name: str
     reason: str
+    contradictory: bool = False
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -36,7 +37,7 @@ class Dataset:
         pixels: uint8, shape (n, 200, 200, 1): the network's input, 0..255.
         digests: SHA-256 of each row of ``pixels``; equal digests mean one image under two names.
         sizes: number of files by (width, height).
-        skipped: the files that could not be read.
+        skipped: the files that could not be read, and those of images that have both labels.
         people: a description of each population by its name; empty for a data folder of one population.
     """
 
@@ -96,7 +97,7 @@ def load_dataset(
     progress: Callable[[int, int], object] | None = None,
     contract: int = IMAGE_CONTRACT,
 ) -> Dataset:
-    """Decode a data folder; files decoded before come from the cache.
+    """Decode a data folder; files decoded before come from the cache. What is left out is in ``skipped``.
 
     Args:
         root: a data folder, or the file that lists several sources: see ``find_all``.
@@ -111,21 +112,42 @@ def load_dataset(
     kept: list[Radiograph] = []
     pixels = np.empty((len(files), SIDE, SIDE, 1), np.uint8)
     skipped: list[Skipped] = []
-    sizes: Counter[tuple[int, int]] = Counter()
+    sizes: list[tuple[int, int]] = []
     for done, radiograph in enumerate(files, start=1):
         read = _read(radiograph.name, radiograph.path, cache, contract, frontal=True)
         if isinstance(read, Skipped):
             skipped.append(read)
         else:
             pixels[len(kept)], size = read
-            sizes[size] += 1
+            sizes.append(size)
             kept.append(radiograph)
         if progress:
             progress(done, len(files))
     pixels = pixels[: len(kept)]
+    digests = [sha256(row.tobytes()) for row in pixels]
+    contradictory = _contradictory(kept, digests)
+    if contradictory:
+        rows = [row for row in range(len(kept)) if row not in contradictory]
+        skipped = [*contradictory.values(), *skipped]
+        pixels = pixels[rows]
+        kept, sizes = [kept[row] for row in rows], [sizes[row] for row in rows]
+        digests = [digests[row] for row in rows]
     _refuse_an_empty_class(root, kept)
     people = read_sources(root).populations if root.is_file() else {}
-    return Dataset(kept, pixels, [sha256(row.tobytes()) for row in pixels], sizes, skipped, people)
+    return Dataset(kept, pixels, digests, Counter(sizes), skipped, people)
+
+
+def _contradictory(radiographs: list[Radiograph], digests: list[str]) -> dict[int, Skipped]:
+    """By row, what is left out because its image has the other label, too: nobody knows which of them is right."""
+    first: dict[tuple[str, int], str] = {}
+    for radiograph, digest in zip(radiographs, digests, strict=True):
+        first.setdefault((digest, radiograph.label), radiograph.name)
+    found = {}
+    for row, (radiograph, digest) in enumerate(zip(radiographs, digests, strict=True)):
+        if other := first.get((digest, 1 - radiograph.label)):
+            reason = f"the same image as {other}, with the other label"
+            found[row] = Skipped(radiograph.name, reason, contradictory=True)
+    return found
 
 
 def _refuse_an_empty_class(root: Path, kept: list[Radiograph]) -> None:

@@ -54,7 +54,10 @@ def find_radiographs(root: Path) -> list[Radiograph]:
     """
     base = next((folder for folder in (root, root / _DOWNLOAD) if _class_folders(folder)), None)
     if base is None:
-        raise DataError(f"{root}: contains no folders NORMAL and PNEUMONIA, neither directly nor in train, val or test")
+        raise DataError(
+            f"{root}: contains no folders NORMAL and PNEUMONIA, neither directly nor in train, val or test, and no "
+            "manifest.csv"
+        )
     found = [
         _radiograph(path, base, label, part)
         for part, label, folder in _class_folders(base)

@@ -13,23 +13,21 @@ are left out. The images are named after the patient: the DICOM objects of the d
 What a table does not tell of patient, age, sex and view, a DICOM header may (training.data.objects).
 """
 
-import csv
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Literal
+from typing import NamedTuple
 
 from contract.bundle import LABELS
+from contract.formats import SUFFIXES
 from contract.formats.age import years_of
+from contract.tables import FilesBelow, Label, Row, TableError, label_of, read_table
 from training.data.folder import Radiograph, find_radiographs, patient_of
 from training.errors import DataError
 
-_Row = dict[str, str]
-Label = Literal[0, 1]
-_LABELS: dict[str, Label] = {LABELS[0].lower(): 0, "0": 0, LABELS[1].lower(): 1, "1": 1}
-# The key of what a row has beyond the columns of the header.
-_SURPLUS = "\0"
-_SUFFIXES = {".png", ".jpg", ".jpeg", ".dcm"}
+_OWN = "manifest.csv"
+# What is taken for a table where its name is not quite that.
+_ENDINGS = {".csv", ".tsv", ".txt", ".xlsx", ".xls", ".ods"}
 
 
 def find_listed(folder: Path) -> list[Radiograph] | None:
@@ -40,12 +38,12 @@ def find_listed(folder: Path) -> list[Radiograph] | None:
             that the table of a public data set lists is missing.
     """
     for path in find_tables(folder):
-        rows = _rows_of(path)
-        read = next(read for pattern, read in _TABLES.items() if path.match(pattern))
+        table = next(table for pattern, table in _TABLES.items() if path.match(pattern))
         try:
-            found = list(read(rows, path))
-        except KeyError as error:
-            raise DataError(f"{path}: has no column {error}; the columns are: {', '.join(rows[0])}") from None
+            rows = read_table(path, {*table.required, *table.further}, table.required)
+            found = list(table.read(rows, path.parent))
+        except TableError as error:
+            raise DataError(f"{path}: {error}") from None
         if not found:
             raise DataError(f"{path}: lists no image of a class")
         name, count = Counter(radiograph.name for radiograph in found).most_common(1)[0]
@@ -53,25 +51,6 @@ def find_listed(folder: Path) -> list[Radiograph] | None:
             raise DataError(f"{path}: lists {name} {count} times")
         return found
     return None
-
-
-def _rows_of(path: Path) -> list[_Row]:
-    """The rows of a table, without spaces around a value; a value that a short row lacks is empty.
-
-    Raises:
-        DataError: it cannot be read.
-    """
-    try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            reader = csv.DictReader(file, restkey=_SURPLUS)
-            rows, columns = list(reader), reader.fieldnames or []
-    except OSError as error:
-        raise DataError(f"{path}: {error.strerror}") from None
-    except (UnicodeDecodeError, csv.Error):
-        raise DataError(f"{path}: is not a CSV file in UTF-8") from None
-    if twice := [name for name in columns if name and columns.count(name) > 1]:
-        raise DataError(f"{path}: has several columns {twice[0]!r}")
-    return [{name: value.strip() if isinstance(value, str) else "" for name, value in row.items()} for row in rows]
 
 
 def find_in_folder(folder: Path) -> list[Radiograph]:
@@ -85,21 +64,29 @@ def find_in_folder(folder: Path) -> list[Radiograph]:
 
 
 def find_tables(folder: Path) -> list[Path]:
-    """The tables of a known name in this folder; the first is the one that is read."""
-    return [path for pattern in _TABLES for path in sorted(folder.glob(pattern))]
+    """The tables of a known name in this folder; the first is the one that is read.
+
+    Raises:
+        DataError: there is none, but what may be meant as one: without it, nothing would be known of patients.
+    """
+    found = [path for pattern in _TABLES for path in sorted(folder.glob(pattern))]
+    if not found and folder.is_dir():
+        for path in sorted(folder.iterdir()):
+            if path.stem.lower() == Path(_OWN).stem and path.suffix.lower() in _ENDINGS:
+                raise DataError(f"{path}: is not read; the table of a folder must be a CSV file named {_OWN}")
+    return found
 
 
-def _own(rows: list[_Row], table: Path) -> Iterator[Radiograph]:
-    for row in rows:
-        name = Path(row["file"]).as_posix()
-        if not row["file"] or "\0" in name or _SURPLUS in row:
-            raise DataError(
-                f"{table}: the row of {row['file']!r} names no file, or has more values than there are columns"
-            )
+def _own(rows: Iterator[Row], folder: Path) -> Iterator[Radiograph]:
+    files = FilesBelow(folder)
+    for line, row in rows:
+        if not row["file"] or "\0" in row["file"]:
+            raise TableError(f"line {line}: the row of {row['file']!r} names no file")
+        name = files.find(row["file"])
         yield Radiograph(
             name=name,
-            path=table.parent / name,
-            label=_label_of(row.get("label", ""), name, table),
+            path=folder / name,
+            label=_label_of(row.get("label", ""), name, line),
             patient=row.get("patient") or patient_of(Path(name).name),
             part=None,
             age=years_of(row.get("age", "")),
@@ -108,25 +95,25 @@ def _own(rows: list[_Row], table: Path) -> Iterator[Radiograph]:
         )
 
 
-def _label_of(stated: str, name: str, table: Path) -> Label:
-    label = _LABELS.get((stated or Path(name).parent.name).lower())
+def _label_of(stated: str, name: str, line: int) -> Label:
+    label = label_of(stated or Path(name).parent.name)
     if label is None and stated:
-        raise DataError(f"{table}: the label of {name} must be PNEUMONIA (or 1) or NORMAL (or 0), not {stated!r}")
+        raise TableError(f"line {line}: the label of {name} must be PNEUMONIA (or 1) or NORMAL (or 0), not {stated!r}")
     if label is None:
-        raise DataError(f"{table}: {name} has no label, and is in no folder {' or '.join(LABELS)}")
+        raise TableError(f"line {line}: {name} has no label, and is in no folder {' or '.join(LABELS)}")
     return label
 
 
-def _nih(rows: list[_Row], table: Path) -> Iterator[Radiograph]:
-    files = _images_below(table.parent)
-    for row in rows:
+def _nih(rows: Iterator[Row], folder: Path) -> Iterator[Radiograph]:
+    files = _images_below(folder)
+    for line, row in rows:
         findings = row["Finding Labels"].split("|")
         label = _label("Pneumonia" in findings, findings == ["No Finding"])
         if label is None:
             continue
-        path = _file(files, Path(row["Image Index"]).stem, table)
+        path = _file(files, Path(row["Image Index"]).stem, line)
         yield Radiograph(
-            name=path.relative_to(table.parent).as_posix(),
+            name=path.relative_to(folder).as_posix(),
             path=path,
             label=label,
             patient=row["Patient ID"],
@@ -137,20 +124,32 @@ def _nih(rows: list[_Row], table: Path) -> Iterator[Radiograph]:
         )
 
 
-def _rsna(rows: list[_Row], table: Path) -> Iterator[Radiograph]:
-    files = _images_below(table.parent)
+def _rsna(rows: Iterator[Row], folder: Path) -> Iterator[Radiograph]:
+    files = _images_below(folder)
     # Each patient has one image, and one row per bounding box.
-    for patient, title in {row["patientId"]: row["class"] for row in rows}.items():
+    for patient, (line, title) in {row["patientId"]: (line, row["class"]) for line, row in rows}.items():
         label = _label(title == "Lung Opacity", title == "Normal")
         if label is not None:
-            path = _file(files, patient, table)
-            yield Radiograph(path.relative_to(table.parent).as_posix(), path, label, patient, None)
+            path = _file(files, patient, line)
+            yield Radiograph(path.relative_to(folder).as_posix(), path, label, patient, None)
 
 
-_TABLES: dict[str, Callable[[list[_Row], Path], Iterator[Radiograph]]] = {
-    "manifest.csv": _own,
-    "Data_Entry_2017*.csv": _nih,
-    "stage_2_detailed_class_info.csv": _rsna,
+class _Table(NamedTuple):
+    """How the rows of a table below a folder are read, and the columns that it must and may have."""
+
+    read: Callable[[Iterator[Row], Path], Iterator[Radiograph]]
+    required: tuple[str, ...]
+    further: tuple[str, ...] = ()
+
+
+_TABLES = {
+    _OWN: _Table(_own, ("file",), ("label", "patient", "age", "sex", "view")),
+    "Data_Entry_2017*.csv": _Table(
+        _nih,
+        ("Image Index", "Finding Labels", "Patient ID", "Patient Age"),
+        ("Patient Gender", "Patient Sex", "View Position"),
+    ),
+    "stage_2_detailed_class_info.csv": _Table(_rsna, ("patientId", "class")),
 }
 
 
@@ -161,10 +160,10 @@ def _label(sick: bool, well: bool) -> Label | None:
 
 
 def _images_below(folder: Path) -> dict[str, Path]:
-    return {path.stem: path for path in sorted(folder.rglob("*")) if path.suffix.lower() in _SUFFIXES}
+    return {path.stem: path for path in sorted(folder.rglob("*")) if path.suffix.lower() in SUFFIXES}
 
 
-def _file(files: dict[str, Path], stem: str, table: Path) -> Path:
+def _file(files: dict[str, Path], stem: str, line: int) -> Path:
     if stem not in files:
-        raise DataError(f"{table}: there is no PNG, JPEG or DICOM file named {stem} in {table.parent} or below")
+        raise TableError(f"line {line}: there is no PNG, JPEG or DICOM file named {stem} in this folder or below")
     return files[stem]

@@ -1,6 +1,5 @@
 """Figures of a model of several populations, for each population and for the known groups within it."""
 
-import math
 from collections.abc import Callable, Iterator
 
 import numpy as np
@@ -8,6 +7,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
 from contract.bundle import FEATURES, InputGuard, Manifest, Measured
+from contract.formats.age import age_band, by_age
 from contract.guard import distance
 from training.data.dataset import Dataset
 from training.data.folder import Radiograph
@@ -23,7 +23,6 @@ from training.evaluation.stress import UNSHIFTED, StressTable, stress_table
 
 # Number of healthy training images for the lung atlas.
 _HEALTHY = 300
-_BANDS = ((0, 6), (6, 18), (18, 40), (40, 65), (65, math.inf))
 
 
 class _Record(BaseModel):
@@ -123,8 +122,8 @@ def _flagged(graph: bytes, guard: InputGuard | None, part: Dataset, scores: Scor
 def _groups(part: Dataset, scores: Scores, threshold: float) -> Iterator[GroupFigures]:
     for kind, group_of in _KINDS.items():
         groups = np.array([group_of(radiograph) for radiograph in part.radiographs])
-        for name in np.unique(groups[groups != ""]):
-            yield _group(kind, str(name), scores.rows(np.flatnonzero(groups == name)), threshold)
+        for name in sorted({str(group) for group in groups if group}, key=by_age):
+            yield _group(kind, name, scores.rows(np.flatnonzero(groups == name)), threshold)
 
 
 def _group(kind: str, name: str, scores: Scores, threshold: float) -> GroupFigures:
@@ -140,17 +139,9 @@ def _group(kind: str, name: str, scores: Scores, threshold: float) -> GroupFigur
     )
 
 
-def _age_band(radiograph: Radiograph) -> str:
-    age = radiograph.age
-    if age is None:
-        return ""
-    low, high = next(band for band in _BANDS if band[0] <= age < band[1])
-    return f"{low} to {high - 1}" if math.isfinite(high) else f"{low} and over"
-
-
 _KINDS: dict[str, Callable[[Radiograph], str]] = {
     "source": lambda radiograph: radiograph.source,
-    "age": _age_band,
+    "age": lambda radiograph: "" if radiograph.age is None else age_band(radiograph.age),
     "sex": lambda radiograph: radiograph.sex,
     "view": lambda radiograph: radiograph.view,
 }

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from contract.bundle import INT8_GRAPH, Bundle, read_bundle, write_manifest
+from contract.bundle import INT8_GRAPH, SIGNATURE, Bundle, read_bundle, write_manifest
 from contract.drift import DriftReference, brightness_and_contrast, quantiles
 from training.data.dataset import Dataset
 from training.data.split import Split
@@ -43,12 +43,17 @@ def add_reference(folder: Path, data: Dataset) -> DriftReference:
         data: the images that the bundle's training, validation and test parts were taken from.
 
     Raises:
-        TrainingError: the bundle has a reference, these are other images, or the manifest cannot be written.
+        TrainingError: the bundle has a reference, or is signed; these are other images; the manifest cannot be written.
         BundleError: the bundle is missing or inconsistent.
     """
     bundle = read_bundle(folder)
     if bundle.manifest.drift_reference is not None:
         raise TrainingError(f"{folder}: already has a drift reference, and published versions are never edited")
+    if bundle.signature is not None:  # of the manifest as it is
+        raise TrainingError(
+            f"{folder}: is signed, and the signature does not cover what would be added; remove {SIGNATURE}, repeat "
+            "this, and have the bundle signed again (python -m service bundle sign)"
+        )
     reference = measure_reference(_cpu_graph(bundle), data, split_of(bundle.manifest, data))
     try:
         write_manifest(folder, bundle.manifest.model_copy(update={"drift_reference": reference}))

@@ -28,6 +28,7 @@ from contract.bundle import (
     write_bundle,
 )
 from contract.guard import Statistics, distance
+from contract.report import interval
 from training.data.dataset import Dataset
 from training.errors import ExportError
 from training.evaluation.assess import Parts, graph_output
@@ -38,7 +39,7 @@ from training.exporting.onnx import components_of, with_projection
 from training.networks.features import Projection
 from training.reporting.card import with_about, with_guard
 from training.reporting.report import ExtraData, measure_groups, split_of
-from training.reporting.tables import groups_table, interval
+from training.reporting.tables import groups_table
 
 # Images that the outputs besides the features are compared on.
 _COMPARED = 64

@@ -21,7 +21,7 @@ from typing import Self, TypeVar
 import keras
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from contract.files import write_file
+from contract.files import put_in_place, write_file
 from contract.messages import first_error
 from training.data.dataset import Dataset
 from training.data.split import Split
@@ -209,7 +209,7 @@ class Run:
     def _save(self, model: keras.Model, name: str) -> None:
         partial = self.folder / f".partial.{name}"  # Keras derives the format from the suffix
         model.save(partial)
-        partial.replace(self.folder / name)
+        put_in_place(partial, self.folder / name)
 
     def _checkpoint(self, epoch: int) -> Path:
         return self.folder / f"epoch-{epoch:03}.keras"

@@ -8,33 +8,18 @@ from pathlib import Path
 from markdown_it import MarkdownIt
 
 from contract.files import write_file
+from contract.report import document, section
 from training.errors import TrainingError
 from training.reporting.figures import curves_figure, guard_figure, guard_histogram, reliability_figure, stress_figure
 from training.reporting.gallery import Example, ExampleSet
 from training.reporting.schema import Report
 from training.reporting.sections import NOT_A_DEVICE, Part, sections
 
+# Besides the style that all reports have.
 _STYLE = """
-:root { color-scheme: light; }
-body { font: 16px/1.55 system-ui, sans-serif; color: #222; background: #fff; max-width: 62rem; margin: 2rem auto;
-  padding: 0 1.2rem; }
-h1 { font-size: 1.7rem; line-height: 1.25; margin-bottom: .3rem; }
-h2 { font-size: 1.25rem; margin-top: 2.4rem; padding-top: .8rem; border-top: 1px solid #ddd; }
-h3 { font-size: 1.05rem; }
-table { border-collapse: collapse; font-size: .88rem; margin: 1rem 0; font-variant-numeric: tabular-nums; }
-th, td { text-align: left; vertical-align: top; padding: .25rem .9rem .25rem 0; white-space: nowrap;
-  border-bottom: 1px solid #e4e4e4; }
-th { border-bottom-color: #999; }
-img { max-width: 100%; }
-.notice { background: #fdf3e1; border-left: 4px solid #d55e00; padding: .7rem 1rem; margin: 1rem 0; }
-.notice p { margin: 0; }
-.quiet { color: #555; font-size: .9rem; }
-.examples { display: grid; grid-template-columns: repeat(auto-fill, minmax(18rem, 1fr)); gap: 1rem; }
-figure { margin: 1rem 0; }
-.examples figure { margin: 0; break-inside: avoid; }
-figcaption { font-size: .8rem; color: #444; overflow-wrap: anywhere; }
-@media print { body { font-size: 11px; max-width: none; margin: 0; } table, figure { break-inside: avoid; }
-  h2, h3 { break-after: avoid; } }
+th, td { white-space: nowrap; }
+.examples { grid-template-columns: repeat(auto-fill, minmax(18rem, 1fr)); }
+.examples figure { margin: 0; }
 """
 PATIENTS_SHOWN = (
     "This file shows radiographs of patients. Store it only where patient images may be stored. --no-gallery makes a "
@@ -68,18 +53,13 @@ def write_page(report: Report, examples: Sequence[ExampleSet] | None) -> str:
     title = f"{report.model.name} {report.model.version}: report"
     notices = [_notice(NOT_A_DEVICE), *([_notice(PATIENTS_SHOWN)] if examples is not None else [])]
     parts = []
-    for section in sections(report):
-        parts.append(_section(section.title, *_figures(section.part, report), _markdown(section.text)))
-        if section.part == _BEFORE_STATED:
+    for each in sections(report):
+        parts.append(section(each.title, *_figures(each.part, report), _markdown(each.text)))
+        if each.part == _BEFORE_STATED:
             parts.append(_markdown(report.about))
-        if section.part == _BEFORE_EXAMPLES and examples is not None:
-            parts.append(_section("Examples", _markdown(_GALLERY), *map(_example_set, examples)))
-    body = "\n".join([f"<h1>{escape(title)}</h1>", _provenance(report), *notices, *parts])
-    return (
-        f'<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
-        f'<meta name="viewport" content="width=device-width">\n<title>{escape(title)}</title>\n'
-        f"<style>{_STYLE}</style>\n</head>\n<body>\n{body}\n</body>\n</html>\n"
-    )
+        if each.part == _BEFORE_EXAMPLES and examples is not None:
+            parts.append(section("Examples", _markdown(_GALLERY), *map(_example_set, examples)))
+    return document(title, "\n".join([_provenance(report), *notices, *parts]), _STYLE)
 
 
 def _figures(part: Part, report: Report) -> list[str]:
@@ -119,10 +99,6 @@ def _example(example: Example) -> str:
         f'<figure><img alt="radiograph, without and with its heatmap" src="data:image/jpeg;base64,{picture}">'
         f"<figcaption>{caption}</figcaption></figure>\n"
     )
-
-
-def _section(title: str, *parts: str) -> str:
-    return "\n".join([f"<section>\n<h2>{escape(title)}</h2>", *parts, "</section>"])
 
 
 def _notice(text: str) -> str:

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Sequence
 from itertools import groupby
 
 from contract.bundle import Measured
+from contract.report import interval
 from training.evaluation.agreement import Agreement
 from training.evaluation.controls import Control
 from training.evaluation.evaluate import Results
@@ -12,11 +13,6 @@ from training.evaluation.out_of_distribution import GroupResults
 from training.evaluation.populations import PopulationFigures
 from training.evaluation.stress import Shifted, StressTable
 from training.reporting.schema import PointFigures, PredictiveValues, Report
-
-
-def interval(measured: Measured) -> str:
-    """A figure with its interval, as text."""
-    return f"{measured.value:.3f} ({measured.low:.3f} to {measured.high:.3f})"
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

@@ -12,8 +12,9 @@ from typing import NamedTuple, Protocol
 
 import pyarrow
 
+from contract.formats import SUFFIXES
 from service.bulk import s3
-from service.client.targets import SUFFIXES, TargetError
+from service.client.targets import TargetError
 from service.problems import UNREADABLE_FILE
 
 SUFFIXES_OF_ARCHIVES = (".tar", ".zip")

@@ -8,8 +8,8 @@ from typing import NamedTuple
 
 from pyarrow import fs
 
+from contract.formats import SUFFIXES
 from service.bulk import s3
-from service.client.targets import SUFFIXES
 
 _MAGIC = re.compile(r"[*?[]")
 _ANY_DEPTH = "**"

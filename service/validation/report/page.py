@@ -1,9 +1,10 @@
-"""``report.html``: one self-contained file for screen and print, in the style of training's report."""
+"""``report.html``: one self-contained file for screen and print."""
 
 import base64
 from collections.abc import Iterable, Sequence
 from html import escape
 
+from contract.report import document, section
 from service.validation.report.drawing import claims_figure, reliability_figure
 from service.validation.report.gallery import Example
 from service.validation.report.wording import (
@@ -16,30 +17,15 @@ from service.validation.report.wording import (
 )
 from service.validation.schema import Failure, Figures, ValidationReport
 
+# Besides the style that all reports have.
 _STYLE = """
-:root { color-scheme: light; }
-body { font: 16px/1.55 system-ui, sans-serif; color: #222; background: #fff; max-width: 62rem; margin: 2rem auto;
-  padding: 0 1.2rem; }
-h1 { font-size: 1.7rem; line-height: 1.25; margin-bottom: .3rem; }
-h2 { font-size: 1.25rem; margin-top: 2.4rem; padding-top: .8rem; border-top: 1px solid #ddd; }
-h3 { font-size: 1.05rem; }
-table { border-collapse: collapse; font-size: .88rem; margin: 1rem 0; font-variant-numeric: tabular-nums; }
-th, td { text-align: left; vertical-align: top; padding: .25rem .9rem .25rem 0; border-bottom: 1px solid #e4e4e4; }
-th { border-bottom-color: #999; }
 td:not(:last-child) { white-space: nowrap; }
 .scroll { overflow-x: auto; }
-svg, img { max-width: 100%; }
-.notice { background: #fdf3e1; border-left: 4px solid #d55e00; padding: .7rem 1rem; margin: 1rem 0; }
-.quiet { color: #555; font-size: .9rem; }
 .holds { color: #0072b2; font-weight: 600; }
 .does-not-hold { color: #b04a00; font-weight: 600; }
 .too-few-to-say { color: #555; font-weight: 600; }
-.examples { display: grid; grid-template-columns: repeat(auto-fill, minmax(14rem, 1fr)); gap: 1rem; }
-figure { margin: 1rem 0; break-inside: avoid; }
-figcaption { font-size: .8rem; color: #444; overflow-wrap: anywhere; }
-@media print { body { font-size: 11px; max-width: none; margin: 0; }
-  .scroll { overflow: visible; } table, figure { break-inside: avoid; }
-  h2, h3 { break-after: avoid; } }
+.examples { grid-template-columns: repeat(auto-fill, minmax(14rem, 1fr)); }
+@media print { .scroll { overflow: visible; } }
 """
 _NOT_A_DEVICE = "Not a medical device. This report supports a decision by the people who are responsible for it."
 _PATIENTS_SHOWN = "This file shows radiographs of patients. Store it only where patient images may be stored."
@@ -53,25 +39,20 @@ def write_page(report: ValidationReport, examples: Sequence[Example] | None) -> 
     notices = [_NOT_A_DEVICE, *([_PATIENTS_SHOWN] if examples is not None else [])]
     body = "\n".join(
         [
-            f"<h1>{escape(title)}</h1>",
             _provenance(report),
             *(f'<div class="notice">{escape(text)}</div>' for text in notices),
-            _section("Does the model do here what it claims?", _claims(report)),
-            _section("Results", _results(report)),
-            _section(
+            section("Does the model do here what it claims?", _claims(report)),
+            section("Results", _results(report)),
+            section(
                 "Calibration", reliability_figure(report.calibration), _list(calibration_sentences(report.calibration))
             ),
-            *(_section(f"By {column}", _groups(report, groups)) for column, groups in report.groups.items()),
-            *([] if examples is None else [_section("Most wrong", _examples(examples))]),
-            *([_section("Files that could not be analysed", _failures(report.failures))] if report.failures else []),
-            _section("Methods", f'<p class="quiet">{escape(METHODS)}</p>'),
+            *(section(f"By {column}", _groups(report, groups)) for column, groups in report.groups.items()),
+            *([] if examples is None else [section("Most wrong", _examples(examples))]),
+            *([section("Files that could not be analysed", _failures(report.failures))] if report.failures else []),
+            section("Methods", f'<p class="quiet">{escape(METHODS)}</p>'),
         ]
     )
-    return (
-        f'<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
-        f'<meta name="viewport" content="width=device-width">\n<title>{escape(title)}</title>\n'
-        f"<style>{_STYLE}</style>\n</head>\n<body>\n{body}\n</body>\n</html>\n"
-    )
+    return document(title, body, _STYLE)
 
 
 def _provenance(report: ValidationReport) -> str:
@@ -170,10 +151,6 @@ def _failures(failures: Sequence[Failure]) -> str:
     more = len(failures) - len(rows)
     rest = f"<p>And {more} more: see report.json.</p>" if more else ""
     return _table(("file", "problem", "detail"), rows) + rest
-
-
-def _section(title: str, *parts: str) -> str:
-    return "\n".join([f"<section>\n<h2>{escape(title)}</h2>", *parts, "</section>"])
 
 
 def _list(sentences: Iterable[str]) -> str:

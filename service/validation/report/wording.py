@@ -1,6 +1,9 @@
 """The sentences of a report: what the figures mean, for a physician and for an administrator."""
 
+from collections.abc import Sequence
+
 from contract.bundle import Measured
+from contract.report import interval as with_interval
 from service.validation.calibration import TOLERATED
 from service.validation.schema import AuditData, CalibrationFigures, Claim, SiteData, ValidationReport
 
@@ -16,13 +19,15 @@ expected calibration error has 15 equal bins (Guo et al. 2017); the error by cha
 probabilities stay below in 95 of 100 samples (Broecker & Smith 2007). Of twenty such intervals, one is expected to miss
 the true value: do not read much into a single group.
 """
+# Most files that a sentence names.
+_FILES_NAMED = 20
 
 
 def interval(measured: Measured | None) -> str:
     """A figure with its interval, as text."""
     if measured is None:
         return "no images"
-    return f"{measured.value:.3f} ({measured.low:.3f} to {measured.high:.3f})"
+    return with_interval(measured)
 
 
 def more_images(claim: Claim, width: float) -> str:
@@ -55,10 +60,24 @@ def data_sentences(data: SiteData) -> list[str]:
             "several images, the intervals are too narrow."
         )
     if data.repeated:
-        words.append(f"{data.repeated} files are the same, byte for byte, as another one: each counts again.")
+        words.append(
+            f"{data.repeated} files are the same, byte for byte, as another one with the same label: the image counts "
+            "once, and patients who share it as one."
+        )
+    if data.contradictory:
+        words.append(
+            f"{len(data.contradictory)} files are the same, byte for byte, as one with the other label, so that one of "
+            f"the labels is wrong; they are in no figure: {_some(data.contradictory)}."
+        )
     if data.not_labelled:
         words.append(f"{data.not_labelled} image files in the folder have no label and were not analysed.")
     return words
+
+
+def _some(files: Sequence[str]) -> str:
+    """The first file names."""
+    more = len(files) - _FILES_NAMED
+    return ", ".join(files[:_FILES_NAMED]) + (f" and {more} more (report.json has them all)" if more > 0 else "")
 
 
 def _audit_sentences(data: AuditData) -> list[str]:

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,8 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
         for number, level in enumerate(levels):
             for view in ("AP", "PA"):
                 name = f"sub/{label}-{level}-{view}.png"
-                (folder / "images" / name).write_bytes(encode(np.full((200, 200), level, np.uint8), "PNG"))
+                pixels = np.full((200, 200 + (view == "AP")), level, np.uint8)  # no two files are the same
+                (folder / "images" / name).write_bytes(encode(pixels, "PNG"))
                 rows.append(f"{name},{label},{label}{number},{10 * number},{view}")
     (folder / "images" / NASTY).write_bytes(b"no image")
     (folder / "images" / "extra.png").write_bytes(encode(chest(), "PNG"))
@@ -63,7 +65,7 @@ def test_the_report(site: Path, choosy_folder: Path, tmp_path: Path, capsys: pyt
     assert list(overall["points"]) == list(POINTS)
     assert overall["flagged"] is None
     assert {name: list(groups) for name, groups in report["groups"].items()} == {
-        "age": ["00 to 01", "06 to 17", "18 to 39", "40 to 64"],
+        "age": ["0 to 5", "6 to 17", "18 to 39", "40 to 64"],
         "view": ["AP", "PA"],
     }
     assert report["groups"]["view"]["AP"]["images"] == 10
@@ -72,9 +74,35 @@ def test_the_report(site: Path, choosy_folder: Path, tmp_path: Path, capsys: pyt
         ("missing.png", "unreadable-file"),
     ]
     data = report["data"]
-    assert (data["failed"], data["repeated"], data["not_labelled"], data["has_patients"]) == (2, 10, 1, True)
+    assert (data["failed"], data["repeated"], data["not_labelled"], data["has_patients"]) == (2, 0, 1, True)
     assert report["model"]["provider"] == "CPUExecutionProvider"
     assert report["model"]["graph"] == "model.onnx"
+
+
+def test_the_same_file_counts_once_and_not_at_all_with_both_labels(
+    site: Path, choosy_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    images = shutil.copytree(site / "images", tmp_path / "site" / "images")
+    for name, of in (("again.png", "NORMAL-20-AP"), ("other.png", "NORMAL-40-AP"), ("ill.png", "NORMAL-60-AP")):
+        shutil.copy(images / "sub" / f"{of}.png", images / name)
+    rows = ["again.png,NORMAL,NORMAL0,,AP", "other.png,NORMAL,NORMAL2,,AP", "ill.png,PNEUMONIA,P1,,AP"]
+    labels = (site / "labels.csv").read_text() + "\n".join(rows)
+    (tmp_path / "site" / "labels.csv").write_text(labels)
+    assert main(command(tmp_path / "site", choosy_folder, tmp_path)) == DONE
+    printed = capsys.readouterr().err
+    assert "2 of 25 files are the same as one with the other label: left out" in printed
+    assert "2 of 25 files are the same as another one with that label: counted once" in printed
+    report = report_of(tmp_path)
+    assert (report["data"]["images"], report["data"]["repeated"]) == (25, 2)
+    assert report["data"]["contradictory"] == ["sub/NORMAL-60-AP.png", "ill.png"]
+    overall = report["overall"]
+    # NORMAL1 and NORMAL2 share a file, so that they are one patient.
+    assert [overall[name] for name in ("images", "patients", "positives", "negatives")] == [19, 9, 10, 9]
+    page = (tmp_path / "report.html").read_text()
+    assert "they are in no figure: sub/NORMAL-60-AP.png, ill.png." in page
+    (tmp_path / "site" / "labels.csv").write_text("file,label\nill.png,1\nsub/NORMAL-60-AP.png,0\n")
+    assert main(command(tmp_path / "site", choosy_folder, tmp_path)) == FAILED
+    assert "ill.png: is the same file as one with the other label" in capsys.readouterr().err
 
 
 def test_the_page_refers_to_nothing_and_shows_no_image(site: Path, choosy_folder: Path, tmp_path: Path) -> None:

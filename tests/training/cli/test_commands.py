@@ -22,12 +22,15 @@ def test_a_folder_of_radiographs_becomes_a_bundle(
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("XRAY_DATA", raising=False)  # else it holds before the folder a run remembers
     (folder / "NORMAL" / "cut.jpeg").write_bytes(jpeg()[:500])
+    for label in ("NORMAL", "PNEUMONIA"):
+        (folder / label / "both.png").write_bytes(png())
     about = tmp_path / "about.md"
     about.write_text("## Uses and directions\n\nFor tests.\n")
     train = ["train", "--architecture", "deep", "--epochs", "1", "--folds", "4", "--data", str(folder)]
     assert main([*train, "--out", "run", "--json"]) == DONE
     trained = capsys.readouterr()
     assert "skipped NORMAL/cut.jpeg" in trained.err
+    assert "2 of these are images with both labels: one of the labels is wrong" in trained.err.replace("\n", " ")
     assert "12 different sizes" in trained.err
     assert "epoch 1: " in trained.err
     assert json.loads(trained.out)["test"]["images"] == 12

@@ -5,7 +5,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
+from contract.bundle import sha256
 from contract.image import to_pixels
 from tests.drawings import jpeg
 from training.data import dataset
@@ -55,6 +57,32 @@ def test_unreadable_files_are_skipped_and_named(folder: Path, tmp_path: Path) ->
     assert {skipped.name for skipped in data.skipped} == {"NORMAL/cut.jpeg", "NORMAL/notes.txt", "PNEUMONIA/tiny.jpeg"}
     assert all(skipped.reason for skipped in data.skipped)
     assert calls == [(done, 51) for done in range(1, 52)]
+
+
+def test_an_image_with_both_labels_is_left_out_under_all_its_names(folder: Path, tmp_path: Path) -> None:
+    normal, ill = folder / "NORMAL", folder / "PNEUMONIA"
+    known = load_dataset(folder, tmp_path / "cache")
+    (ill / "copy.jpeg").write_bytes((normal / "IM-0000-0000.jpeg").read_bytes())
+    decoded = Image.open(normal / "IM-0003-0001.jpeg")
+    for name in ("as-png.png", "as-png-again.png"):  # other bytes, the same pixels
+        decoded.save(ill / name)
+    (normal / "twice.jpeg").write_bytes((normal / "IM-0005-0000.jpeg").read_bytes())  # one label: it stays
+    (normal / "cut.jpeg").write_bytes(jpeg()[:500])
+    data = load_dataset(folder, tmp_path / "cache")
+    left_out = {skipped.name: skipped.reason for skipped in data.skipped if skipped.contradictory}
+    assert left_out == {
+        "NORMAL/IM-0000-0000.jpeg": "the same image as PNEUMONIA/copy.jpeg, with the other label",
+        "NORMAL/IM-0003-0001.jpeg": "the same image as PNEUMONIA/as-png-again.png, with the other label",
+        "PNEUMONIA/as-png-again.png": "the same image as NORMAL/IM-0003-0001.jpeg, with the other label",
+        "PNEUMONIA/as-png.png": "the same image as NORMAL/IM-0003-0001.jpeg, with the other label",
+        "PNEUMONIA/copy.jpeg": "the same image as NORMAL/IM-0000-0000.jpeg, with the other label",
+    }
+    assert [skipped.name for skipped in data.skipped if not skipped.contradictory] == ["NORMAL/cut.jpeg"]
+    names = {row.name for row in data.radiographs}
+    assert names == {row.name for row in known.radiographs} - left_out.keys() | {"NORMAL/twice.jpeg"}
+    assert len(data.pixels) == len(data.digests) == len(names)
+    assert [sha256(pixels.tobytes()) for pixels in data.pixels] == data.digests
+    assert DataRecord.of(folder, data).skipped.keys() == left_out.keys() | {"NORMAL/cut.jpeg"}
 
 
 def test_a_file_whose_name_is_not_in_utf_8_is_skipped(folder: Path, tmp_path: Path) -> None:

@@ -46,18 +46,22 @@ def test_the_rsna_s_table(tmp_path: Path) -> None:
         ("manifest.csv", "name\nx\n", "has no column 'file'"),
         ("Data_Entry_2017.csv", "Image Index\nx.png\n", "has no column 'Finding Labels'"),
         ("stage_2_detailed_class_info.csv", "patientId,class\nx,Normal\n", "no PNG, JPEG or DICOM file named x"),
-        ("manifest.csv", "file;label\nx;NORMAL\n", "no column 'file'; the columns are: file;label"),
+        ("manifest.csv", "name;label\nx;NORMAL\n", "no column 'file'; the columns are: name, label"),
         ("manifest.csv", "file,label,label\nx,1,0\n", "several columns 'label'"),
-        ("manifest.csv", "file,label\nx,maybe\n", "the label of x must be PNEUMONIA .* not 'maybe'"),
+        ("manifest.csv", "file,label\nx,maybe\n", "line 2: the label of x must be PNEUMONIA .* not 'maybe'"),
         ("manifest.csv", "file,label\n,NORMAL\n", "the row of '' names no file"),
         ("manifest.csv", "file,label\nx\0y,NORMAL\n", "names no file"),
         ("manifest.csv", "file,label\nx,NORMAL,y\n", "more values than there are columns"),
         ("manifest.csv", "file,label\nx,NORMAL\nx,NORMAL\n", "lists x 2 times"),
         ("manifest.csv", "file,label\nx,NORMAL\n./x,PNEUMONIA\n", "lists x 2 times"),
         ("manifest.csv", "file,label\n", "lists no image"),
-        ("manifest.csv", "", "lists no image"),
-        ("manifest.csv", f"file,label\n{'x' * 200_000},NORMAL\n", "not a CSV file in UTF-8"),
-        ("Data_Entry_2017.csv", "Image Index,Finding Labels\nx.png\n", "lists no image of a class"),
+        ("manifest.csv", "", "no column 'file'"),
+        ("manifest.csv", f"file,label\n{'x' * 200_000},NORMAL\n", "line 2: not as in a CSV file"),
+        ("manifest.csv", 'file,view\nNORMAL/x,"AP\nNORMAL/y,PA\n', "line 2: not as in a CSV file"),
+        ("manifest.csv", "file,label,Label\nx,1,0\n", "several columns 'label'"),
+        ("Data_Entry_2017.csv", "Image Index,Finding Labels\nx.png\n", "no column 'Patient ID'"),
+        ("manifest.xlsx", "PK", "manifest.xlsx: is not read; the table of a folder must be a CSV file named manifest"),
+        ("Manifest.CSV", "file\n", "Manifest.CSV: is not read"),
     ],
 )
 def test_a_table_that_lacks_something_is_refused(tmp_path: Path, table: str, text: str, words: str) -> None:
@@ -83,6 +87,19 @@ def test_a_list_of_labels_for_validate_is_read_as_there(tmp_path: Path) -> None:
         ("a.png", 0, "P1", 45),
         ("b.png", 1, "P1", 1.5),
         ("c.png", 1, "P2", None),
+    ]
+
+
+def test_a_table_as_a_german_excel_writes_it(tmp_path: Path) -> None:
+    (tmp_path / "IMG1.JPG").write_bytes(b"")
+    (tmp_path / "manifest.csv").write_bytes(
+        "\ufeffFile;Label;Patient;Age\r\nimg1.jpg;1;P1;45,5\r\nb.png;0;P2;\r\n;;;\r\n".encode()
+    )
+    found = find_listed(tmp_path)
+    assert found is not None
+    assert [(row.name, row.label, row.patient, row.age) for row in found] == [
+        ("IMG1.JPG", 1, "P1", 45.5),
+        ("b.png", 0, "P2", None),
     ]
 
 

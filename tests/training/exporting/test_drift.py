@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from contract.bundle import MANIFEST, Bundle, read_bundle, write_manifest
+from contract.bundle import MANIFEST, SIGNATURE, Bundle, read_bundle, write_manifest
 from contract.drift import LEVELS, brightness_and_contrast
 from tests.trained import Trained
 from training.__main__ import DONE, FAILED, main
@@ -86,3 +86,13 @@ def test_other_images_than_it_was_trained_on_are_refused(trained: Trained, older
     with pytest.raises(TrainingError, match="does not contain the images"):
         add_reference(older, trained.data.rows(trained.run.split.train))
     assert read_bundle(older).manifest.drift_reference is None
+
+
+def test_a_signed_bundle_is_left_as_it_was_signed(trained: Trained, older: Path) -> None:
+    (older / SIGNATURE).write_bytes(bytes(64))
+    signed = (older / MANIFEST).read_bytes()
+    with pytest.raises(TrainingError, match=r"is signed, .* remove manifest\.json\.sig, .* signed again"):
+        add_reference(older, trained.data)
+    assert (older / MANIFEST).read_bytes() == signed
+    (older / SIGNATURE).unlink()
+    add_reference(older, trained.data)

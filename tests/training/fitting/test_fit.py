@@ -1,6 +1,7 @@
 """A run is saved after every epoch, and an interrupted run ends with the same result as an uninterrupted one."""
 
 import json
+import os
 from pathlib import Path
 
 import keras
@@ -147,7 +148,9 @@ def test_processes_make_the_same_batches_as_threads(data: Dataset, monkeypatch: 
         assert (labels == of_others).all()
 
 
-def test_an_averaged_run_is_the_mean_of_its_last_epochs(data: Dataset, tmp_path: Path) -> None:
+def test_an_averaged_run_is_the_mean_of_its_last_epochs(
+    data: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     config = CONFIG.model_copy(update={"average_epochs": 2})
     run = begun(tmp_path / "run", data, config)
     with pytest.raises(TrainingError, match="no finished epoch yet"):
@@ -161,6 +164,11 @@ def test_an_averaged_run_is_the_mean_of_its_last_epochs(data: Dataset, tmp_path:
     weights = [keras.models.load_model(path, compile=False).get_weights() for path in kept]
     for weight, *versions in zip(run.best_model().get_weights(), *weights, strict=True):
         assert weight == pytest.approx(np.mean(versions, axis=0), abs=1e-6)
+
+    flushed: list[int] = []
+    monkeypatch.setattr(os, "fsync", lambda descriptor: flushed.append(os.fstat(descriptor).st_ino))
+    run.finish()
+    assert (run.folder / "averaged.keras").stat().st_ino in flushed
 
 
 def test_a_run_never_replaces_another(data: Dataset, tmp_path: Path) -> None:
