@@ -23,10 +23,10 @@ from pydantic import Field, StringConstraints, ValidationError, model_validator
 
 from contract.drift import DriftReference
 from contract.figures import Calibration, CalibrationError, InputGuard, Measured, OperatingPoint, Population, Record
-from contract.files import write_file
 from contract.graph import GraphError, check_graph
 from contract.image import IMAGE_CONTRACTS
-from contract.messages import first_error
+from contract.io.files import write_file
+from contract.io.messages import first_error
 from contract.site import Site
 
 # Other modules import all parts of a manifest from here.

@@ -3,7 +3,7 @@
 import sys
 from collections.abc import Sequence
 
-from contract.streams import end_on_termination, prepare_streams
+from contract.io.streams import end_on_termination, prepare_streams
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
-from contract.streams import run_command
+from contract.io.streams import run_command
 from node.config import Config, ConfigError, read_config
 from node.storage.ledger import Ledger
 

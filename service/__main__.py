@@ -14,7 +14,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         with exit_on_interrupt():
             if argv is None:  # this is the process of the command
-                from contract.streams import end_on_termination, prepare_streams
+                from contract.io.streams import end_on_termination, prepare_streams
 
                 prepare_streams()
                 end_on_termination()

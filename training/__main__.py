@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import get_args
 
 from contract.bundle import GRAPH, CpuGraph
-from contract.streams import prepare_streams, run_command
+from contract.io.streams import prepare_streams, run_command
 from training.errors import TrainingError, WrongUse
 from training.fitting.config import RECIPES, TrainingConfig
 

@@ -14,7 +14,7 @@ import shutil
 import threading
 from pathlib import Path
 
-from contract.files import InUse, LockFile, put_in_place, replacing, sync_folder
+from contract.io.files import InUse, LockFile, put_in_place, replacing, sync_folder
 from node.config import SpoolSection
 from node.header import HeaderError, dataset_identity
 

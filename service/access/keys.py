@@ -19,8 +19,8 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
 
-from contract.files import lock, replacing
-from contract.messages import first_error
+from contract.io.files import lock, replacing
+from contract.io.messages import first_error
 
 Scope = Literal["predict", "admin", "metrics", "feedback"]
 _KEY = re.compile(r"xray_([0-9a-f]{12})_[A-Za-z0-9_-]{43}")

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from contract.files import InUse, LockFile, sync_folder
+from contract.io.files import InUse, LockFile, sync_folder
 from service.audit.line import GENESIS, Event, Torn, read_line, seal
 
 log = logging.getLogger("service.audit")

@@ -11,7 +11,7 @@ from typing import BinaryIO, Protocol
 import pyarrow
 from pyarrow import fs
 
-from contract.files import InUse, LockFile, replacing
+from contract.io.files import InUse, LockFile, replacing
 from service.bulk import s3
 from service.bulk.errors import StorageError
 from service.settings import SettingsError

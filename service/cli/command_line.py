@@ -12,7 +12,7 @@ import argcomplete
 from pydantic import ValidationError
 
 from contract.bundle import BundleError
-from contract.streams import run_command
+from contract.io.streams import run_command
 from service.access import command as keys_command
 from service.access.keys import KeyFileError
 from service.audit import command as audit_command

@@ -8,7 +8,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 
 from contract.formats import SUFFIXES
-from contract.streams import discard_output
+from contract.io.streams import discard_output
 from service.client.objects import Kind, ObjectPredictor, ObjectWriter
 from service.client.options import check_options, read_key, url_option
 from service.client.predicting import Predictor, PredictorStopped, predict_many

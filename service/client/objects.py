@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal, Protocol
 
-from contract.files import write_file
 from contract.header import is_dicom
+from contract.io.files import write_file
 from service.client.predicting import Predictor, PredictorInfo
 from service.wire import PredictResponse
 

@@ -10,7 +10,7 @@ from typing import BinaryIO, Literal, TextIO
 
 from pydantic import ValidationError
 
-from contract.files import InUse, LockFile, put_in_place
+from contract.io.files import InUse, LockFile, put_in_place
 from service.client.results import COLUMNS, Format, escape_formula, write_row
 from service.settings import SettingsError
 from service.wire import PredictResponse

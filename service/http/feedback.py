@@ -7,7 +7,7 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Request
 from pydantic import ValidationError
 
-from contract.messages import first_error
+from contract.io.messages import first_error
 from service.access.authentication import Caller, require_scope
 from service.audit.line import ImageRead
 from service.audit.search import find_images

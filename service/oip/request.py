@@ -14,7 +14,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import from_json
 
 from contract.image import SIDE
-from contract.messages import in_words
+from contract.io.messages import in_words
 from service.errors import InvalidInference
 from service.oip.request_wire import InferRequest, InputTensor, RequestedOutput, RequestParameters
 from service.oip.views import View

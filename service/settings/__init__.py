@@ -7,7 +7,7 @@ from pydantic import Field, ValidationError, ValidationInfo, field_validator, mo
 from pydantic_settings import SettingsConfigDict
 
 from contract.image import MAX_PIXELS
-from contract.messages import first_error
+from contract.io.messages import first_error
 from service.settings.dicom import DicomSettings
 from service.settings.models import ModelSettings
 from service.settings.network import MAX_S

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from contract.formats.age import OLDEST, age_band, years_of
-from contract.tables import FilesBelow, Row, TableError, label_of, read_table
+from contract.io.tables import FilesBelow, Row, TableError, label_of, read_table
 from service.settings import SettingsError
 
 FILE, LABEL, PATIENT, AGE = _OURS = ("file", "label", "patient", "age")
@@ -37,9 +37,9 @@ def read_labels(path: Path, columns: Sequence[str], folder: Path) -> Labels:
     """Read and check all of ``labels.csv``; a wrong row is an error, because a lost one would bias the figures.
 
     Args:
-        path: CSV in UTF-8 with a header (contract.tables). ``file`` and ``label`` are required: PNEUMONIA or 1, NORMAL
-            or 0. Images with the same ``patient`` are of one patient; without that column, each image counts as a
-            patient of its own.
+        path: CSV in UTF-8 with a header (contract.io.tables). ``file`` and ``label`` are required: PNEUMONIA or 1,
+            NORMAL or 0. Images with the same ``patient`` are of one patient; without that column, each image counts as
+            a patient of its own.
         columns: names of the columns to group by. ``age`` (years, also as 045Y) is grouped in bands.
         folder: that the files are below; one that is spelled otherwise there is found.
 

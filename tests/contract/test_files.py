@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from contract.files import put_in_place, replacing, sync_folder, write_file
+from contract.io.files import put_in_place, replacing, sync_folder, write_file
 
 
 @pytest.fixture

@@ -10,13 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from contract.files import InUse, LockFile, lock
+from contract.io.files import InUse, LockFile, lock
 from tests import ROOT
 from tests.waiting import DEADLINE_S
 
 HOLD = """
 import pathlib, sys
-from contract.files import LockFile
+from contract.io.files import LockFile
 held = LockFile(pathlib.Path(sys.argv[1]))
 print(flush=True)
 sys.stdin.read()

@@ -1,6 +1,6 @@
 """The frame of the reports of training and of ``validate``."""
 
-from contract.report import document, section
+from contract.io.report import document, section
 
 
 def test_a_title_is_text_and_the_style_of_a_page_comes_after_the_one_of_all() -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from contract.streams import run_command
+from contract.io.streams import run_command
 from tests import ROOT
 from tests.commands import run
 from tests.drawings import png
@@ -18,7 +18,7 @@ from tests.node.running import write_config
 from tests.programs import needs
 from tests.waiting import until
 
-PRINT = "from contract.streams import prepare_streams; import os, sys; prepare_streams(); "
+PRINT = "from contract.io.streams import prepare_streams; import os, sys; prepare_streams(); "
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="needs a POSIX shell")
 
 

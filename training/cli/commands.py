@@ -7,7 +7,7 @@ import signal
 from rich.console import Console
 
 from contract.bundle import MANIFEST, BundleError, read_bundle
-from contract.files import write_file
+from contract.io.files import write_file
 from training.cli.inputs import (
     PROGRESS,
     about_text,

@@ -9,7 +9,7 @@ from rich.console import Console
 
 from contract.bundle import MANIFEST, read_bundle
 from contract.image import IMAGE_CONTRACT
-from contract.messages import first_error
+from contract.io.messages import first_error
 from training.data.dataset import Dataset, Skipped, load_dataset
 from training.data.split import Split, split_dataset
 from training.errors import WrongUse

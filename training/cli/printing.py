@@ -6,7 +6,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from contract.drift import LEVELS, DriftReference
-from contract.report import interval
+from contract.io.report import interval
 from training.evaluation.evaluate import Results
 
 

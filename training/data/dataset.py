@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 
 from contract.bundle import LABELS, sha256
 from contract.errors import ImageRefused
-from contract.files import write_file
 from contract.header import is_dicom, read_header
 from contract.image import IMAGE_CONTRACT, SIDE, to_pixels
+from contract.io.files import write_file
 from training.data import objects
 from training.data.folder import Radiograph
 from training.data.sources import People, find_all, read_sources

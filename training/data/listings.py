@@ -21,7 +21,7 @@ from typing import NamedTuple
 from contract.bundle import LABELS
 from contract.formats import SUFFIXES
 from contract.formats.age import years_of
-from contract.tables import FilesBelow, Label, Row, TableError, label_of, read_table
+from contract.io.tables import FilesBelow, Label, Row, TableError, label_of, read_table
 from training.data.folder import Radiograph, find_radiographs, patient_of
 from training.errors import DataError
 

@@ -17,7 +17,7 @@ from typing import Annotated, Self
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
 
 from contract.bundle import NAME_PATTERN, UNKNOWN_POPULATION
-from contract.messages import first_error
+from contract.io.messages import first_error
 from training.data.folder import Radiograph
 from training.data.listings import find_in_folder
 from training.data.objects import described

@@ -28,7 +28,7 @@ from contract.bundle import (
     write_bundle,
 )
 from contract.guard import Statistics, distance
-from contract.report import interval
+from contract.io.report import interval
 from training.data.dataset import Dataset
 from training.errors import ExportError
 from training.evaluation.assess import Parts, graph_output

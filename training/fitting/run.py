@@ -21,8 +21,8 @@ from typing import Self, TypeVar
 import keras
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from contract.files import put_in_place, write_file
-from contract.messages import first_error
+from contract.io.files import put_in_place, write_file
+from contract.io.messages import first_error
 from training.data.dataset import Dataset
 from training.data.split import Split
 from training.errors import TrainingError

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from contract.files import write_file
+from contract.io.files import write_file
 from training.data.dataset import Dataset
 from training.data.split import split_at_random
 from training.errors import TrainingError

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from markdown_it import MarkdownIt
 
-from contract.files import write_file
-from contract.report import document, section
+from contract.io.files import write_file
+from contract.io.report import document, section
 from training.errors import TrainingError
 from training.reporting.figures import curves_figure, guard_figure, guard_histogram, reliability_figure, stress_figure
 from training.reporting.gallery import Example, ExampleSet

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from itertools import groupby
 
 from contract.bundle import Measured
-from contract.report import interval
+from contract.io.report import interval
 from training.evaluation.agreement import Agreement
 from training.evaluation.controls import Control
 from training.evaluation.evaluate import Results

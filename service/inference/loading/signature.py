@@ -23,7 +23,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from contract.bundle import MANIFEST, SIGNATURE, Bundle, BundleError, read_bundle
-from contract.files import write_file
+from contract.io.files import write_file
 from service.settings import SettingsError
 
 

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from contract.files import write_file
+from contract.io.files import write_file
 from service.settings import SettingsError
 from service.validation.report.gallery import Example
 from service.validation.report.page import write_page

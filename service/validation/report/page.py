@@ -4,7 +4,7 @@ import base64
 from collections.abc import Iterable, Sequence
 from html import escape
 
-from contract.report import document, section
+from contract.io.report import document, section
 from service.validation.report.drawing import claims_figure, reliability_figure
 from service.validation.report.gallery import Example
 from service.validation.report.wording import (

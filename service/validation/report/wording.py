@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from contract.bundle import Measured
-from contract.report import interval as with_interval
+from contract.io.report import interval as with_interval
 from service.validation.calibration import TOLERATED
 from service.validation.schema import AuditData, CalibrationFigures, Claim, SiteData, ValidationReport
 
