@@ -1,6 +1,7 @@
 """Fixtures that the tests of several packages use."""
 
 import asyncio
+import gc
 import logging
 import os
 import signal
@@ -38,6 +39,8 @@ hypothesis.settings.load_profile("timeless")
 # Threads of OpenMP spin while they wait for each other: beside other work, two of scikit-learn's take 30 times the CPU
 # time of one.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+# tf2onnx would else copy the whole graph before each of its steps, and go on where one fails.
+os.environ.setdefault("TF2ONNX_CATCH_ERRORS", "false")
 if "PYTEST_XDIST_WORKER" in os.environ:  # threads of one that wait for each other take the CPU of the other
     os.environ.setdefault("TF_NUM_INTRAOP_THREADS", "1")
 
@@ -50,6 +53,11 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> FilesTogethe
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """What takes long begins first."""
     longest_first(items)
+
+
+def pytest_collection_finish() -> None:
+    """What is imported by now stays. With TensorFlow, each full collection would look at it for half a second."""
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")

@@ -10,16 +10,16 @@ from xdist.scheduler import LoadScopeScheduling
 from tests import ROOT
 
 _TRAINED = "trained"
+_BROWSER = "browser"
 # Scopes that take long, the longest first. They begin first: at the end no process is left alone with one of them.
 _LONGEST = (
     _TRAINED,
+    _BROWSER,
     "tests/training/exporting/test_served_guard.py",
     "tests/training/fitting/test_fit.py",
     "tests/e2e/test_schemathesis.py",
     "tests/tools/test_torture.py",
     "tests/service/http/test_reload.py",
-    "tests/browser/test_page.py",
-    "tests/browser/test_outage.py",
     "tests/e2e/test_server.py",
     "tests/e2e/test_client.py",
     "tests/e2e/test_workers.py",
@@ -46,10 +46,13 @@ _LONGEST = (
 
 @cache
 def scope_of(file: str) -> str:
-    """What is run in one process: a file, with the servers that its tests share, or all tests of the trained network.
+    """What is run in one process: a file, with the servers that its tests share; all tests of the trained network; or
+    all that need a browser, which is then started once, with its server.
 
     Where the network is not in the cache, one process trains it, and no other is held up by that.
     """
+    if file.startswith("tests/browser/"):
+        return _BROWSER
     return _TRAINED if "from tests.trained import" in (ROOT / file).read_text() else file
 
 
@@ -82,4 +85,4 @@ class FilesTogether(LoadScopeScheduling):  # type: ignore[misc]  # it ships no t
 
 def missing() -> Sequence[str]:
     """Ranked files that are no longer there."""
-    return [scope for scope in _LONGEST if scope != _TRAINED and not (ROOT / scope).exists()]
+    return [scope for scope in _LONGEST if scope not in {_TRAINED, _BROWSER} and not (ROOT / scope).exists()]

@@ -3,6 +3,7 @@
 import io
 import struct
 import zlib
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -20,8 +21,13 @@ def chest(seed: int = 0, width: int = 400, height: int = 320, opacity: float = 0
         opacity: brightness of a consolidation in the left half of the image, 0..1.
 
     Returns:
-        uint8 (height, width).
+        uint8 (height, width); a copy, since many tests draw the same.
     """
+    return _drawn(seed, width, height, opacity).copy()
+
+
+@lru_cache(maxsize=32)
+def _drawn(seed: int, width: int, height: int, opacity: float) -> NDArray[np.uint8]:
     rng = np.random.default_rng(seed)
     y, x = np.mgrid[-1 : 1 : height * 1j, -1 : 1 : width * 1j]
     x, y = x + rng.normal(0, 0.05), y + rng.normal(0, 0.05)

@@ -12,6 +12,14 @@ DEADLINE_MS = 1000 * DEADLINE_S
 # Chromium would else ask its maker for updates and lists; --no-sandbox because tests run as root in a container.
 _FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"]
 _FLAGS += ["--disable-sync", "--no-first-run"]
+# Chromium loads the popups of its address bar for every window, which takes as long as all of our page does. A second
+# list of features replaces that of Playwright, so its own follow.
+_DISABLED = ["WebUIOmniboxPopup", "WebUIOmniboxAimPopup"]
+_DISABLED += ["AimEnabled", "AvoidCorsURLLoaderRestartOnRedirect", "AvoidUnnecessaryBeforeUnloadCheckSync"]
+_DISABLED += ["DestroyProfileOnBrowserClose", "HttpsFirstBalancedModeAutoEnable", "HttpsUpgrades", "LensOverlay"]
+_DISABLED += ["MediaRouter", "NetworkTimeServiceQuerying", "OptimizationHints", "PaintHolding", "PreconnectToSearch"]
+_DISABLED += ["ThirdPartyStoragePartitioning"]
+_FLAGS.append(f"--disable-features={','.join(_DISABLED)}")
 
 
 @contextmanager

@@ -23,6 +23,7 @@ from typing import Any
 from unittest import mock
 
 import httpx
+import numpy as np
 import pytest
 from rich.console import Console
 from rich.table import Table
@@ -92,7 +93,7 @@ def served(**settings: Any) -> Iterator[tuple[Server, Path]]:
 
 def costly_image() -> bytes:
     """A progressive JPEG of a size that is decoded in a process of its own."""
-    return encode(chest(0, 6000, 6000), progressive=True, quality=95)
+    return encode(np.tile(chest(0, 600, 600), (10, 10)), progressive=True, quality=95)
 
 
 def attack_all(connections: int) -> Iterator[Row]:

@@ -262,7 +262,7 @@ BAD: dict[str, Any] = {
     "100,000 deep": b"[" * 100_000,
     "an integer of a million digits": b'{"inputs": [' + b"9" * 1_000_000 + b"]}",
     "a million empty lists": b'{"inputs": [' + b"[]," * 1_000_000 + b"[]]}",
-    "a million members": b"{" + b",".join(b'"%d":0' % number for number in range(1_000_000)) + b"}",
+    "a million members": json.dumps(dict.fromkeys(range(1_000_000), 0)).encode(),
     "NaN": json.dumps(image([math.nan] * PIXELS)).encode(),
     "Infinity": json.dumps(image([math.inf] * PIXELS)).encode(),
     "1e309": json.dumps(image(["?"] * PIXELS)).replace('"?"', "1e309").encode(),

@@ -6,6 +6,7 @@ import keras
 import numpy as np
 import pytest
 
+from tests.narrow import narrow_networks
 from tests.training.networks.drawn import pixels, probability
 from training.fitting.config import RECIPES, TrainingConfig
 from training.fitting.network import averaged, compiled
@@ -56,7 +57,8 @@ def test_kernels_are_standardised_whatever_the_weights_are(model: keras.Model) -
 def test_training_in_bfloat16_keeps_float32(tmp_path: Path) -> None:
     changes = {"architecture": "deep", "epochs": 2, "seed": 4, "precision": "mixed_bfloat16"}  # the quickest to compile
     config = TrainingConfig.model_validate({**RECIPES["robust"], **changes})
-    model, paths = compiled(config, 1), []
+    with narrow_networks():
+        model, paths = compiled(config, 1), []
     assert model.get_layer(MAPS).compute_dtype == "bfloat16"
     assert keras.mixed_precision.dtype_policy().name == "float32"
     for epoch in range(2):
@@ -64,7 +66,8 @@ def test_training_in_bfloat16_keeps_float32(tmp_path: Path) -> None:
         model.save(paths[-1])
         if not epoch:  # once: a CPU without bfloat16 instructions takes seconds per image
             model.train_on_batch(pixels()[:1], np.array([1], np.float32))
-    mean = averaged(paths, config)
+    with narrow_networks():
+        mean = averaged(paths, config)
     assert mean.get_layer(MAPS).compute_dtype == "float32"
     for weight, *versions in zip(
         mean.get_weights(), *(keras.models.load_model(path, compile=False).get_weights() for path in paths), strict=True
