@@ -39,8 +39,6 @@ hypothesis.settings.load_profile("timeless")
 # Threads of OpenMP spin while they wait for each other: beside other work, two of scikit-learn's take 30 times the CPU
 # time of one.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
-# tf2onnx would else copy the whole graph before each of its steps, and go on where one fails.
-os.environ.setdefault("TF2ONNX_CATCH_ERRORS", "false")
 if "PYTEST_XDIST_WORKER" in os.environ:  # threads of one that wait for each other take the CPU of the other
     os.environ.setdefault("TF_NUM_INTRAOP_THREADS", "1")
 
