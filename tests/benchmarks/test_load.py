@@ -1,5 +1,6 @@
 """The load generator: parsing wrk's output, and wrk itself if it is installed."""
 
+import contextlib
 import json
 import sys
 import threading
@@ -72,7 +73,8 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_response(self.server.status)
         self.send_header("Content-Length", "2")
         self.end_headers()
-        self.wfile.write(b"{}")
+        with contextlib.suppress(ConnectionError):  # wrk ends in the middle of its last requests
+            self.wfile.write(b"{}")
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002  the name is the base class's
         pass
