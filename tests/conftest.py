@@ -32,8 +32,11 @@ if TYPE_CHECKING:
     from tests.trained import Trained
 
 # No deadline per example: its duration depends on the load of the machine.
-hypothesis.settings.register_profile("timeless", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
-hypothesis.settings.load_profile("timeless")
+_TIMELESS: dict[str, Any] = {"deadline": None, "suppress_health_check": [hypothesis.HealthCheck.too_slow]}
+# The same examples each time, so that a test fails for a change, never by chance; others: --hypothesis-profile explore
+hypothesis.settings.register_profile("repeatable", derandomize=True, **_TIMELESS)
+hypothesis.settings.register_profile("explore", max_examples=2000, print_blob=True, **_TIMELESS)
+hypothesis.settings.load_profile("repeatable")
 
 
 # Threads of OpenMP spin while they wait for each other: beside other work, two of scikit-learn's take 30 times the CPU

@@ -49,9 +49,7 @@ def test_the_bins_of_calibrated_probabilities_agree_with_the_frequencies() -> No
 
 
 @given(st.integers(0, 2**32 - 1), st.integers(20, 400), st.floats(0.1, 0.9), st.floats(0.05, 3), st.floats(-3, 3))
-def test_the_fit_is_that_of_a_general_minimiser(
-    seed: int, images: int, prevalence: float, spread: float, middle: float
-) -> None:
+def test_the_fit_is_the_best_one(seed: int, images: int, prevalence: float, spread: float, middle: float) -> None:
     draw = np.random.default_rng(seed)
     ill = draw.random(images) < prevalence
     ill[:2] = True, False
@@ -68,7 +66,11 @@ def test_the_fit_is_that_of_a_general_minimiser(
         scale, shift = fit_platt(sigmoid(odds), ill, max_scale)
         assert scale <= max_scale
         assert loss(np.array([scale, shift])) <= general.fun + 1e-9
-        assert sigmoid(scale * inputs + shift) == pytest.approx(sigmoid(general.x[0] * inputs + general.x[1]), abs=1e-3)
+        # The loss is convex: it is least where its slopes are 0. Where it is flat, the general one may end before that.
+        excess = sigmoid(scale * inputs + shift) - targets
+        assert np.mean(excess) == pytest.approx(0, abs=1e-6)
+        slope = np.mean(excess * inputs)
+        assert slope <= 1e-6 if scale == max_scale else slope == pytest.approx(0, abs=1e-6)
 
 
 def test_the_fit_of_separated_classes_is_finite() -> None:
