@@ -68,12 +68,12 @@ class Analyser:
         self._kinds = [kind for kind in RESULTS if any(kind in each.results for each in config.destinations)]
         self._claimed: set[str] = set()
         self.wake = asyncio.Event()
-        self._ledger_problem = self._spool_problem = self._service_problem = self._credentials_problem = ""
+        self._ledger_problem = self._spool_problem = self._service_problem = ""
 
     @property
     def problem(self) -> str:
         """What does not work now; empty: nothing."""
-        return self._ledger_problem or self._spool_problem or self._service_problem or self._credentials_problem
+        return self._ledger_problem or self._spool_problem or self._service_problem or self._access.fault
 
     async def run(self, poll_s: float = 1.0) -> None:
         """Analyse whatever is due. ``retry`` in another process and pauses that end are seen within ``poll_s``."""
@@ -89,7 +89,6 @@ class Analyser:
             async with http_client(*access) as http:  # a key or certificate that is renewed needs a new one
                 client = Client(http, access.server, policy)
                 while self._access.current() is access:
-                    self._credentials_problem = self._access.check()
                     await self._work_with(client, policy, poll_s)
 
     async def _work_with(self, client: Client, policy: RetryPolicy, poll_s: float) -> None:

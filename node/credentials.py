@@ -77,14 +77,14 @@ def client_context(section: Tls) -> ssl.SSLContext:
     return _context(ssl.Purpose.SERVER_AUTH, section)
 
 
-def secret(path: Path) -> str:
-    """A password or token.
+def secret(path: Path | None) -> str:
+    """A password or token; empty if no file is named.
 
     Raises:
         ConfigError: it cannot be read.
     """
     try:
-        return path.read_text(encoding="utf-8").strip()
+        return path.read_text(encoding="utf-8").strip() if path else ""
     except (OSError, UnicodeDecodeError):
         raise ConfigError(f"{path} cannot be read") from None
 

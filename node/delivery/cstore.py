@@ -34,7 +34,8 @@ class CStoreSender:
 
     def check(self) -> str:
         """Look for renewed certificates; see ``Sender``."""
-        return self._tls.check()
+        self._tls.current()
+        return self._tls.fault
 
     def __enter__(self) -> Sender:
         """Request the association.

@@ -79,7 +79,8 @@ class StowSender:
 
     def check(self) -> str:
         """Look for a renewed password, token or certificate; see ``Sender``."""
-        return self._access.check()
+        self._access.current()
+        return self._access.fault
 
     def __enter__(self) -> Sender:
         """Prepare the connection, which is opened by the first request."""
@@ -179,16 +180,14 @@ def _failures(received: _Received) -> list[_Item]:
 
 def _access(destination: Stow) -> Credentials[_Access]:
     def read() -> _Access:
-        token = secret(destination.token_file) if destination.token_file else None
+        token = secret(destination.token_file)
         return _Access(
             client_context(Tls(ca_file=destination.ca_file)) if destination.ca_file else True,
-            httpx.BasicAuth(destination.user, _password(destination)) if destination.user is not None else None,
+            httpx.BasicAuth(destination.user, secret(destination.password_file))
+            if destination.user is not None
+            else None,
             {"Authorization": f"Bearer {token}"} if token else {},
         )
 
     files = destination.ca_file, destination.password_file, destination.token_file
     return Credentials(f"destination {destination.name}", files, read)
-
-
-def _password(destination: Stow) -> str:
-    return secret(destination.password_file) if destination.password_file else ""

@@ -5,7 +5,6 @@ C-STORE is answered with 0x0000 once the object and the ledger are on disk, and 
 
 import logging
 import sqlite3
-import ssl
 import threading
 import time
 from collections.abc import Callable
@@ -85,7 +84,7 @@ class Scp:
         self._on_object = on_object
         self._files = IncomingFiles(spool, section.max_object_bytes)
         self._ae = self._entity()
-        self._tls, self._tls_problem = server_tls("scp.tls", section.tls), ""
+        self._tls = server_tls("scp.tls", section.tls)
 
     def start(self) -> None:
         """Listen.
@@ -103,9 +102,9 @@ class Scp:
             (evt.EVT_CONN_CLOSE, self._closed),
         ]
         address, contexts = (self._section.address, self._section.port), self._ae.supported_contexts
-        title, context = self._section.ae_titles[0], self._new_context()
+        title, context = self._section.ae_titles[0], self._tls.current()
         self._server = BoundedServer(self._ae, address, title, contexts, context, handlers, BoundedHandler)
-        self._server.new_context = self._new_context
+        self._server.new_context = self._tls.current
         self._ae._servers.append(self._server)
         self.port = self._server.server_address[1]
         threading.Thread(target=self._server.serve_forever, args=(0.1,), name="scp", daemon=True).start()
@@ -113,7 +112,7 @@ class Scp:
     @property
     def problem(self) -> str:
         """What does not work now; empty: nothing."""
-        return self._tls_problem
+        return self._tls.fault
 
     @property
     def associations(self) -> int:
@@ -153,11 +152,6 @@ class Scp:
         entity.add_supported_context(config.COMPREHENSIVE_3D_SR, [ExplicitVRLittleEndian, ImplicitVRLittleEndian])
         entity.add_supported_context(Verification)
         return entity
-
-    def _new_context(self) -> ssl.SSLContext | None:
-        """The TLS context for new connections; None: no TLS."""
-        self._tls_problem = self._tls.check()
-        return self._tls.current()
 
     def _requested(self, event: Event) -> None:
         """Any of the AE titles is this node's. pynetdicom compares with the one that its association has."""

@@ -26,7 +26,6 @@ class WatchedFiles:
     def __init__(self, *paths: Path, interval_s: float, clock: Clock = time.monotonic) -> None:
         self._paths, self._interval_s, self._clock = paths, interval_s, clock
         self._checked_at, self._signatures = clock(), self._current()
-        self._fault: str | None = None
 
     def changed(self) -> bool:
         """Whether the files have changed since the last call that reported a change, or since the start."""
@@ -36,17 +35,11 @@ class WatchedFiles:
         self._signatures = self._current()
         return self._signatures != before
 
-    def note(self, fault: str | None) -> bool:
-        """Note why what the files hold cannot be used; None: it can. After a fault the next check reports a change in
-        any case: the cause may lie outside of the files, such as the permissions of their folder or a network drive.
-
-        Returns:
-            Whether this fault is another than the last one noted, and so worth a line in the log.
+    def forget(self) -> None:
+        """Report a change at the next check in any case: what the files hold could not be used. The cause may lie
+        outside of them, such as the permissions of their folder or a network drive.
         """
-        is_new, self._fault = fault not in (None, self._fault), fault
-        if fault is not None:
-            self._signatures = []
-        return is_new
+        self._signatures = []
 
     def _current(self) -> list[tuple[int, ...]]:
         return [_signature(path) for path in self._paths]
@@ -85,20 +78,21 @@ class Reloaded(Generic[T]):
             self._reload()
         return self._latest
 
-    def check(self) -> str:
-        """Why the files that are there now cannot be used; empty: they can. Likewise."""
-        self.current()
+    @property
+    def fault(self) -> str:
+        """Why the files could not be used when they were last looked at; empty: they could. By any thread."""
         return self._fault
 
     def _reload(self) -> None:
         try:
-            self._latest, self._fault = self._read(), ""
+            self._latest = self._read()
         except self._faults as error:
-            self._fault = str(error)
-            if self._watched.note(self._fault):
+            self._watched.forget()
+            former, self._fault = self._fault, str(error)
+            if self._fault != former:
                 self._on_fault(self._fault)
             return
-        self._watched.note(None)
+        self._fault = ""
         self._on_reload(self._latest)
 
 

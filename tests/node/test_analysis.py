@@ -120,7 +120,7 @@ async def test_a_renewed_key_and_authority_are_used_for_the_next_object(
     first = parts.add(radiograph())
     await parts.run_until(lambda: "no TLS connection" in parts.analyser.problem)
     files["ca_file"].write_text("nothing")
-    await parts.run_until(lambda: parts.analyser._credentials_problem)
+    await parts.run_until(lambda: parts.analyser._access.fault)
     assert parts.ledger.state(first) == WAITING
     authority.cert_pem.write_to_path(files["ca_file"])
     await parts.run_until(lambda: parts.ledger.state(first) == ANSWERED)
